@@ -1,0 +1,127 @@
+"""What an encoder is, and how one is identified."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from clirbench.errors import ClirbenchError
+
+SIMILARITIES = ("cosine", "dot", "euclidean")
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What clirbench needs of an encoder.
+
+    Both methods take a list of texts and return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape
+    (texts, dimensions), any floating dtype. Optional attributes: ``similarity`` ("cosine" when absent, "dot" or "euclidean"),
+    ``name``, ``revision`` (text that changes whenever the vectors would; without it nothing is cached), ``parameters``,
+    ``max_length``, and ``prepare(candidates)``, called once with the distinct candidate texts before any encoding.
+    """
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Vectors of queries."""
+        ...
+
+    def encode_candidates(self, texts: list[str]) -> Any:
+        """Vectors of candidates."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What a user may ask of an encoder; None means the model's own choice.
+
+    ``max_length`` counts tokens. Prompts are put before the text. ``revision`` is a hub branch, tag or commit.
+    """
+
+    batch_size: int = 32
+    device: str | None = None
+    dtype: str | None = None
+    max_length: int | None = None
+    query_prompt: str | None = None
+    candidate_prompt: str | None = None
+    similarity: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Who the model is. ``revision`` is None where nobody can tell one version of it from another."""
+
+    name: str
+    kind: str
+    revision: str | None
+    revision_kind: str
+    parameters: int | None = None
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """The settings that change its vectors; together with the revision they identify a result."""
+
+    similarity: str = "cosine"
+    dtype: str = "float32"
+    max_length: int | None = None
+    query_prompt: str = ""
+    candidate_prompt: str = ""
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder with its identity. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded, not part of it."""
+
+    encoder: Encoder
+    info: ModelInfo
+    settings: EncoderSettings
+    batch_size: int | None = None
+    device: str = "cpu"
+    trust_remote_code: bool = False
+
+
+def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
+    """Fail where an option was given that a kind of model cannot honour.
+
+    Raises:
+        ClirbenchError: One of ``names`` is set.
+    """
+    for name in names:
+        if getattr(options, name):
+            raise ClirbenchError(f"--{name.replace('_', '-')} does not apply to {kind}: leave it out")
+
+
+def check_options(options: EncoderOptions) -> None:
+    """Fail on an option out of its range.
+
+    Raises:
+        ClirbenchError: It names the option and what it may be.
+    """
+    if options.similarity is not None and options.similarity not in SIMILARITIES:
+        raise ClirbenchError(f"--similarity is '{options.similarity}': use {', '.join(SIMILARITIES)}")
+    if options.dtype is not None and options.dtype not in DTYPES:
+        raise ClirbenchError(f"--dtype is '{options.dtype}': use {', '.join(DTYPES)}")
+    for name in ("batch_size", "max_length"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise ClirbenchError(f"--{name.replace('_', '-')} is {value}: use 1 or more")
+
+
+def folder_revision(folder: Path) -> str:
+    """SHA-256 over the names and bytes of a model folder's files, hidden files and Markdown apart.
+
+    Two folders share it only if weights, tokenizer and configuration are the same, byte for byte.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+        if path.is_file() and not hidden and path.suffix.lower() != ".md":
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{relative.as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,118 @@
+"""Models of mteb's registry, with the prompts and the revision that mteb declares."""
+
+from typing import Any
+
+from clirbench.encoders import base
+from clirbench.errors import ClirbenchError
+
+
+class MtebEncoder:
+    """An mteb encoder, called the way mteb calls it for a retrieval task."""
+
+    def __init__(self, model: Any, batch_size: int) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._task = _task_metadata()
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Array or tensor (texts, dimensions)."""
+        return self._encode(texts, "query")
+
+    def encode_candidates(self, texts: list[str]) -> Any:
+        """Array or tensor (texts, dimensions)."""
+        return self._encode(texts, "document")
+
+    def _encode(self, texts: list[str], prompt_type: str) -> Any:
+        from datasets import Dataset  # noqa: PLC0415
+        from mteb.types import PromptType  # noqa: PLC0415
+        from torch.utils.data import DataLoader  # noqa: PLC0415
+
+        return self._model.encode(
+            DataLoader(Dataset.from_dict({"text": texts}), batch_size=self._batch_size),  # type: ignore[arg-type]
+            task_metadata=self._task,
+            hf_split="test",
+            hf_subset="default",
+            prompt_type=PromptType(prompt_type),
+            batch_size=self._batch_size,
+            show_progress_bar=False,
+        )
+
+
+def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
+    """Load a model that mteb registers.
+
+    Raises:
+        ClirbenchError: mteb does not know it, it cannot be loaded, or it needs remote code that was not allowed.
+    """
+    import mteb  # noqa: PLC0415
+
+    base.refuse(options, ("dtype", "max_length", "query_prompt", "candidate_prompt"), "a model of mteb's registry")
+    try:
+        meta = mteb.get_model_meta(name, revision=options.revision)
+    except (KeyError, ValueError) as error:
+        raise ClirbenchError(f"mteb:{name} ({error.args[0]}): correct --model, or leave out 'mteb:'") from error
+    if meta.loader is None:
+        raise ClirbenchError(f"mteb:{name} is registered without a loader: use the model's own name without 'mteb:'")
+    if (meta.loader_kwargs or {}).get("trust_remote_code") and not options.trust_remote_code:
+        raise ClirbenchError(f"mteb:{name} brings code of its own: read it, then pass --trust-remote-code")
+    try:
+        model = meta.load_model(device=options.device)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(f"cannot load mteb:{name} ({line}): install what it needs, or check the network") from error
+    return wrap_mteb(model, options)
+
+
+def wrap_mteb(model: Any, options: base.EncoderOptions) -> base.LoadedEncoder:
+    """Give a loaded mteb encoder its identity.
+
+    Raises:
+        ClirbenchError: It is no encoder of single vectors, or its similarity cannot be expressed as an inner product.
+    """
+    meta = model.mteb_model_meta
+    if not hasattr(model, "encode"):
+        raise ClirbenchError(f"mteb:{meta.name} does not encode texts into vectors: choose an encoder")
+    declared = getattr(meta.similarity_fn_name, "value", None) or "cosine"
+    similarity = options.similarity or declared
+    if similarity not in base.SIMILARITIES:
+        raise ClirbenchError(f"mteb:{meta.name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
+    prompts = getattr(model, "model_prompts", None) or {}
+    length = int(meta.max_tokens) if meta.max_tokens and meta.max_tokens != float("inf") else None
+    revision = str(meta.revision) if meta.revision else None
+    return base.LoadedEncoder(
+        encoder=MtebEncoder(model, options.batch_size),
+        info=base.ModelInfo(
+            name=options.name or str(meta.name),
+            kind="mteb",
+            revision=revision,
+            revision_kind="mteb" if revision else "unknown",
+            parameters=meta.n_parameters,
+        ),
+        settings=base.EncoderSettings(
+            similarity=similarity,
+            max_length=length,
+            query_prompt=str(prompts.get("query", "")),
+            candidate_prompt=str(prompts.get("document", prompts.get("passage", ""))),
+        ),
+        batch_size=options.batch_size,
+        device=str(getattr(model, "device", None) or options.device or "cpu"),
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _task_metadata() -> Any:
+    """What mteb encoders are told of the task: a retrieval task, so that they choose their retrieval prompts."""
+    from mteb.abstasks.task_metadata import TaskMetadata  # noqa: PLC0415
+
+    return TaskMetadata(
+        name="CLIRBench",
+        description="Question to answer sentence retrieval in one language, across languages and in a multilingual pool.",
+        reference=None,
+        dataset={"path": "clirbench/clirbench", "revision": "1"},
+        type="Retrieval",
+        category="t2t",
+        modalities=["text"],
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],
+        main_score="map_at_1000",
+        bibtex_citation="",
+    )

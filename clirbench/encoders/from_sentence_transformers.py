@@ -1,0 +1,158 @@
+"""sentence-transformers models: by hub name, from a local folder, or in memory."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from clirbench.encoders import base
+from clirbench.errors import ClirbenchError
+
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class SentenceTransformerEncoder:
+    """A SentenceTransformer with the prompts that its authors, or the user, chose for the two roles."""
+
+    def __init__(self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """float tensor (texts, dimensions)."""
+        return self._encode(self._model.encode_query, texts, self._query_prompt)
+
+    def encode_candidates(self, texts: list[str]) -> Any:
+        """float tensor (texts, dimensions)."""
+        return self._encode(self._model.encode_document, texts, self._candidate_prompt)
+
+    def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
+        return encode(
+            texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
+        )
+
+
+def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
+    """Load from a local folder, or from the hub at an exact commit.
+
+    Raises:
+        ClirbenchError: It is neither, or cannot be loaded.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
+            raise ClirbenchError(f"{folder} is not a model folder (no modules.json, no config.json): correct --model")
+        base.refuse(options, ("revision",), "a local folder")
+        digest = base.folder_revision(folder)
+        model = _construct(str(folder.resolve()), None, options)
+        label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
+        return wrap_sentence_transformer(model, options, f"sha256:{digest}", "folder-sha256", label)
+    if folder.exists() or not _HUB_NAME.fullmatch(name):
+        raise ClirbenchError(
+            f"no model '{name}': give a hub name (org/name), a folder, mteb:org/name, clirbench/char-ngram or module:factory"
+        )
+    commit = _commit(name, options.revision)
+    model = _construct(name, commit, options)
+    return wrap_sentence_transformer(model, options, commit, "hub-commit", options.name or name)
+
+
+def wrap_sentence_transformer(
+    model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str | None
+) -> base.LoadedEncoder:
+    """Give a loaded SentenceTransformer its identity.
+
+    Raises:
+        ClirbenchError: Its similarity is one that an inner product cannot express.
+    """
+    similarity = options.similarity or str(model.similarity_fn_name or "cosine")
+    if similarity not in base.SIMILARITIES:
+        raise ClirbenchError(f"{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
+    parameters = list(model.parameters())
+    settings = base.EncoderSettings(
+        similarity=similarity,
+        dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "float32",
+        max_length=model.max_seq_length if isinstance(model.max_seq_length, int) else None,
+        query_prompt=_prompt(model, options.query_prompt, ("query",)),
+        candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
+    )
+    return base.LoadedEncoder(
+        encoder=SentenceTransformerEncoder(
+            model, options.batch_size, options.query_prompt, options.candidate_prompt
+        ),
+        info=base.ModelInfo(
+            name=name or "memory/sentence-transformer",
+            kind="sentence-transformers",
+            revision=revision,
+            revision_kind=revision_kind if revision else "unknown",
+            parameters=sum(parameter.numel() for parameter in parameters),
+        ),
+        settings=settings,
+        batch_size=options.batch_size,
+        device=str(model.device),
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def _prompt(model: Any, given: str | None, names: tuple[str, ...]) -> str:
+    if given is not None:
+        return given
+    prompts = model.prompts or {}
+    chosen = next((name for name in names if name in prompts), model.default_prompt_name)
+    return str(prompts.get(chosen, "") or "") if chosen else ""
+
+
+def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
+    import torch  # noqa: PLC0415
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.disable_progress_bar()
+    try:
+        model = SentenceTransformer(
+            name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code
+        )
+        if options.dtype:
+            model = model.to(getattr(torch, options.dtype))
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        remedy = "check the name and the folder's files"
+        if "trust_remote_code" in str(error):
+            line, remedy = "it brings code of its own", "read that code, then pass --trust-remote-code"
+        raise ClirbenchError(f"cannot load model '{name}' ({line}): {remedy}") from error
+    if options.max_length:
+        model.max_seq_length = options.max_length
+    return model
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """The hub commit that a branch, tag or commit stands for: from the hub, or from its cache when offline."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache  # noqa: PLC0415
+    from huggingface_hub.errors import (  # noqa: PLC0415
+        GatedRepoError,
+        HfHubHTTPError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    offline = constants.HF_HUB_OFFLINE
+    if not offline:
+        try:
+            return str(HfApi().model_info(name, revision=revision).sha)
+        except GatedRepoError as error:
+            raise ClirbenchError(f"model '{name}' is gated: accept its terms on the hub and run hf auth login") from error
+        except RevisionNotFoundError as error:
+            raise ClirbenchError(f"model '{name}' has no revision '{revision}': correct --revision") from error
+        except RepositoryNotFoundError as error:
+            raise ClirbenchError(f"no model '{name}' on the hub, and no such folder: correct --model") from error
+        except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+            reason = type(error).__name__
+    for file in ("modules.json", "config.json"):
+        cached = try_to_load_from_cache(name, file, revision=revision)
+        if isinstance(cached, str):
+            parts = Path(cached).parts
+            return parts[parts.index("snapshots") + 1]
+    if offline:
+        raise ClirbenchError(f"model '{name}' is not in the hub cache and HF_HUB_OFFLINE is set: fetch it while online")
+    raise ClirbenchError(
+        f"cannot reach the hub for model '{name}' ({reason}), and it is not in the cache: check the network, or pass a folder"
+    )

@@ -1,0 +1,78 @@
+"""The ranks of the gold candidates: all that a metric may read, and what a ranks file holds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.collections import Collection
+from clirbench.ranks import Outranked
+
+
+@dataclass(frozen=True)
+class GoldRanks:
+    """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own-block rank.
+
+    Ranks count from 1. All arrays have shape (gold pairs,).
+
+    Attributes:
+        topics: Topic identifiers.
+        languages: Languages of the run, in the task's order.
+        topic: int32, index into ``topics``.
+        query_language: int32, index into ``languages``.
+        gold_language: int32, index into ``languages``.
+        own_rank: int32, rank among the candidates of the gold's own language.
+        pool_rank: int32, rank among the candidates of all languages; None where the multilingual setting was left out.
+    """
+
+    topics: tuple[str, ...]
+    languages: tuple[str, ...]
+    topic: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    gold_language: NDArray[np.int32]
+    own_rank: NDArray[np.int32]
+    pool_rank: NDArray[np.int32] | None
+
+    def __len__(self) -> int:
+        return len(self.topic)
+
+    @property
+    def query(self) -> NDArray[np.intp]:
+        """intp (gold pairs,), number of the row's query; queries are numbered by topic, then language."""
+        key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
+        return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+
+
+def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[str]) -> GoldRanks:
+    """Read the ranks of the gold pairs off the counts.
+
+    Args:
+        collection: The collection that was counted.
+        outranked: Counts with one block per language of the collection.
+        settings: Settings of the run: pairs that none of them ranks are left out.
+
+    Returns:
+        Sorted ranks.
+    """
+    query_language = collection.query_language[collection.gold_query]
+    gold_language = collection.candidate_language[collection.gold_candidate]
+    counts = outranked.all
+    own_rank = 1 + counts[np.arange(len(counts)), gold_language]
+    pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
+    topic = collection.query_topic[collection.gold_query]
+    order = np.lexsort((own_rank, gold_language, query_language, topic))
+    if "multilingual" not in settings:
+        monolingual = query_language[order] == gold_language[order]
+        wanted = [] if "monolingual" not in settings else [monolingual]
+        wanted += [] if "cross-lingual" not in settings else [~monolingual]
+        order = order[np.logical_or.reduce(wanted)]
+    return GoldRanks(
+        topics=collection.topics,
+        languages=collection.languages,
+        topic=topic[order],
+        query_language=query_language[order],
+        gold_language=gold_language[order],
+        own_rank=own_rank[order].astype(np.int32),
+        pool_rank=pool_rank[order] if "multilingual" in settings else None,
+    )

@@ -1,0 +1,224 @@
+"""The kernel: how many candidates outrank each gold pair, block by block.
+
+The only comparison of scores and the only tie rule of clirbench are here. Ranks follow by addition:
+one plus a gold pair's count over the blocks of a pool is its rank in that pool, so that one pass over the scores
+serves the monolingual, cross-lingual and multilingual settings.
+
+Tie rule: among equal scores, non-gold candidates come first, then gold candidates in candidate order.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from clirbench.errors import ClirbenchError
+
+Vectors = NDArray[np.float32] | sparse.csr_array
+
+# Fixed, never derived from the machine: the same run must see the same products everywhere.
+_QUERIES_PER_PRODUCT = 256
+# Small enough that the scores being counted stay in a core's second-level cache.
+_QUERIES_PER_COUNT = 16
+# Eight comparisons are counted per 64-bit addition, one per byte; 255 additions cannot overflow a byte.
+_LANES = 8
+_RUN = 255 * _LANES
+
+
+@dataclass(frozen=True)
+class Outranked:
+    """Per gold pair and block of candidates, how many outrank the pair.
+
+    Attributes:
+        wrong: int32 (gold pairs, blocks), candidates that are not gold for the pair's query.
+        gold: int32 (gold pairs, blocks), gold candidates of the pair's query.
+    """
+
+    wrong: NDArray[np.int32]
+    gold: NDArray[np.int32]
+
+    @property
+    def all(self) -> NDArray[np.int32]:
+        """int32 (gold pairs, blocks), every candidate that outranks the pair."""
+        return self.wrong + self.gold
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Candidates laid out for counting: each block starts at a multiple of the lanes, in runs a byte can count."""
+
+    vectors: Vectors
+    position: NDArray[np.intp]
+    padding: NDArray[np.intp]
+    run_starts: NDArray[np.intp]
+    first_run: NDArray[np.intp]
+    copies: NDArray[np.intp]
+    originals: NDArray[np.intp]
+    width: int
+
+
+def count_outranked(
+    queries: Vectors,
+    candidates: Vectors,
+    gold_query: NDArray[np.int32],
+    gold_candidate: NDArray[np.int32],
+    block_starts: NDArray[np.int64],
+    advance: Callable[[int], None] | None = None,
+) -> Outranked:
+    """Count, per gold pair and block, the candidates that outrank it.
+
+    Scores are inner products, computed 256 queries at a time: memory does not grow with queries x candidates. Candidates with
+    identical vectors get identical scores (one product is used for all copies, since a BLAS may round a product differently by
+    position), so exact duplicates always tie. Two different vectors whose true scores differ by less than float32 rounding may
+    still swap when the candidates stand in another order.
+
+    Args:
+        queries: float32 (queries, dimensions), dense or CSR.
+        candidates: float32 (candidates, dimensions), of the same kind.
+        gold_query: int32 (gold pairs,), ascending.
+        gold_candidate: int32 (gold pairs,), ascending within a query.
+        block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
+        advance: Called with a number of queries whenever so many are done.
+
+    Returns:
+        Counts of wrong and of gold candidates, separately.
+
+    Raises:
+        ClirbenchError: A product overflows float32.
+    """
+    blocks = len(block_starts) - 1
+    columns = _lay_out(candidates, block_starts)
+    golds = np.bincount(gold_query, minlength=queries.shape[0])
+    first = np.concatenate([[0], np.cumsum(golds)])
+    slot = np.arange(len(gold_query)) - first[gold_query]
+    slots = int(golds.max(initial=0))
+    at_least = np.zeros((len(gold_query), blocks), dtype=np.int32)
+    score = np.empty(len(gold_query), dtype=np.float32)
+    own = threading.local()
+
+    def count(start: int) -> int:
+        if not hasattr(own, "buffer"):
+            own.buffer = np.empty((_QUERIES_PER_PRODUCT, columns.width), dtype=np.float32)
+        stop = min(start + _QUERIES_PER_PRODUCT, queries.shape[0])
+        scores = _product(queries, start, stop, columns, own.buffer)
+        pairs = slice(first[start], first[stop])
+        row, column = gold_query[pairs] - start, slot[pairs]
+        score[pairs] = scores[row, columns.position[gold_candidate[pairs]]]
+        thresholds = np.full((stop - start, slots), np.inf, dtype=np.float32)
+        thresholds[row, column] = score[pairs]
+        at_least[pairs] = _tally(scores, thresholds, columns)[column, row]
+        return stop - start
+
+    # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
+    # it, and the sums do not depend on the number of cores.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in pool.map(count, range(0, queries.shape[0], _QUERIES_PER_PRODUCT)):
+            if advance:
+                advance(done)
+    if not np.isfinite(score).all():
+        raise ClirbenchError("scores overflow float32: use --similarity cosine, or scale the vectors down")
+    block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
+    gold_at_least, gold_above = _among_golds(score, slot, golds, first, block, blocks)
+    return Outranked(wrong=at_least - gold_at_least, gold=gold_above)
+
+
+def _lay_out(candidates: Vectors, block_starts: NDArray[np.int64]) -> _Columns:
+    sizes = np.diff(block_starts)
+    padded = -(-sizes // _LANES) * _LANES
+    offsets = np.concatenate([[0], np.cumsum(padded)])
+    position = np.arange(candidates.shape[0]) + np.repeat(offsets[:-1] - block_starts[:-1], sizes)
+    width = int(offsets[-1])
+    padding = np.setdiff1d(np.arange(width), position)
+    runs = [np.arange(a, b, _RUN) // _LANES for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    if isinstance(candidates, np.ndarray):
+        vectors: Vectors = np.zeros((width, candidates.shape[1]), dtype=np.float32)
+        vectors[position] = candidates
+        copies, originals = _copies(candidates)
+    else:
+        lengths = np.zeros(width, dtype=np.int64)
+        lengths[position] = np.diff(candidates.indptr)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        vectors = sparse.csr_array(
+            (candidates.data, candidates.indices, indptr), shape=(width, candidates.shape[1])
+        ).T.tocsr()
+        # A sparse product adds the terms of every column in the query's order: copies are equal by construction.
+        copies = originals = np.empty(0, dtype=np.intp)
+    return _Columns(
+        vectors=vectors,
+        position=position,
+        padding=padding,
+        run_starts=np.concatenate(runs),
+        first_run=np.cumsum([0, *(len(run) for run in runs[:-1])]),
+        copies=position[copies],
+        originals=position[originals],
+        width=width,
+    )
+
+
+def _copies(vectors: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows that repeat an earlier row bit by bit, and the earlier rows."""
+    seen: dict[bytes, int] = {}
+    original = [seen.setdefault(row.tobytes(), i) for i, row in enumerate(vectors)]
+    originals = np.array(original, dtype=np.intp)
+    copies = np.flatnonzero(originals != np.arange(len(originals)))
+    return copies, originals[copies]
+
+
+def _product(
+    queries: Vectors, start: int, stop: int, columns: _Columns, buffer: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    scores = buffer[: stop - start]
+    if isinstance(queries, np.ndarray):
+        np.matmul(queries[start:stop], columns.vectors.T, out=scores)
+    else:
+        (queries[start:stop] @ columns.vectors).toarray(out=scores)
+    if len(columns.copies):
+        scores[:, columns.copies] = scores[:, columns.originals]
+    scores[:, columns.padding] = -np.inf
+    return scores
+
+
+def _tally(
+    scores: NDArray[np.float32], thresholds: NDArray[np.float32], columns: _Columns
+) -> NDArray[np.int32]:
+    """int32 (slots, queries, blocks): candidates of a block that score at least the threshold."""
+    slots = thresholds.shape[1]
+    at_least = np.empty((_QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
+    runs = np.empty((slots, len(scores), len(columns.run_starts)), dtype=np.uint64)
+    for start in range(0, len(scores), _QUERIES_PER_COUNT):
+        rows = slice(start, start + _QUERIES_PER_COUNT)
+        out = at_least[: len(scores[rows])]
+        for slot in range(slots):
+            np.greater_equal(scores[rows], thresholds[rows, slot : slot + 1], out=out)
+            np.add.reduceat(out.view(np.uint64), columns.run_starts, axis=1, out=runs[slot, rows])
+    per_run = runs.view(np.uint8).reshape(*runs.shape, _LANES).sum(axis=3, dtype=np.int32)
+    return np.add.reduceat(per_run, columns.first_run, axis=2)
+
+
+def _among_golds(
+    score: NDArray[np.float32],
+    slot: NDArray[np.intp],
+    golds: NDArray[np.intp],
+    first: NDArray[np.intp],
+    block: NDArray[np.intp],
+    blocks: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Per gold pair and block: golds of the same query that score at least as much, and that outrank it."""
+    query = np.repeat(np.arange(len(golds)), golds)
+    at_least = np.zeros((len(score), blocks), dtype=np.int32)
+    above = np.zeros((len(score), blocks), dtype=np.int32)
+    pair = np.arange(len(score))
+    for other_slot in range(int(golds.max(initial=0))):
+        mine = pair[golds[query] > other_slot]
+        other = first[query[mine]] + other_slot
+        equal = score[other] == score[mine]
+        higher = score[other] > score[mine]
+        at_least[mine, block[other]] += equal | higher
+        above[mine, block[other]] += higher | (equal & (slot[other] < slot[mine]))
+    return at_least, above

@@ -1,0 +1,81 @@
+"""The ranks file: the ranks of all gold pairs in a few hundred kilobytes of Parquet."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clirbench.errors import ClirbenchError
+from clirbench.gold_ranks import GoldRanks
+from clirbench.schema import Document
+
+_COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
+
+
+def encode_ranks(ranks: GoldRanks) -> bytes:
+    """A ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
+    columns: dict[str, Any] = {
+        "topic": pa.DictionaryArray.from_arrays(pa.array(ranks.topic), pa.array(ranks.topics, pa.string())),
+        "query_language": pa.DictionaryArray.from_arrays(
+            pa.array(ranks.query_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
+        ),
+        "gold_language": pa.DictionaryArray.from_arrays(
+            pa.array(ranks.gold_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
+        ),
+        "own_rank": pa.array(ranks.own_rank, pa.int32()),
+        "pool_rank": pa.array(ranks.pool_rank, pa.int32())
+        if ranks.pool_rank is not None
+        else pa.nulls(len(ranks), pa.int32()),
+    }
+    sink = BytesIO()
+    # Splitting the bytes of a rank puts its empty upper bytes together: they compress to nothing.
+    pq.write_table(
+        pa.table(columns),
+        sink,
+        compression="zstd",
+        compression_level=15,
+        use_dictionary=["topic", "query_language", "gold_language"],
+        column_encoding={"own_rank": "BYTE_STREAM_SPLIT", "pool_rank": "BYTE_STREAM_SPLIT"},
+        write_statistics=False,
+        store_schema=False,
+    )
+    return sink.getvalue()
+
+
+def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
+    """Ranks from the bytes of a ranks file.
+
+    Raises:
+        ClirbenchError: Not a ranks file, not sorted, or not the one that the document describes.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+        frame = {name: table.column(name).combine_chunks() for name in _COLUMNS}
+        languages = document.task.languages
+        place = {language: i for i, language in enumerate(languages)}
+        topic_names = frame["topic"].cast(pa.string()).to_pylist()
+        topics = tuple(dict.fromkeys(topic_names))
+        number = {name: i for i, name in enumerate(topics)}
+        pool = frame["pool_rank"]
+        ranks = GoldRanks(
+            topics=topics,
+            languages=tuple(languages),
+            topic=np.array([number[name] for name in topic_names], dtype=np.int32),
+            query_language=_codes(frame["query_language"], place),
+            gold_language=_codes(frame["gold_language"], place),
+            own_rank=np.asarray(frame["own_rank"].to_numpy(zero_copy_only=False), dtype=np.int32),
+            pool_rank=None if pool.null_count else np.asarray(pool.to_numpy(zero_copy_only=False), dtype=np.int32),
+        )
+    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise ClirbenchError(f"{path}: not a ranks file ({str(error).splitlines()[0]}): run the model again") from error
+    order = np.lexsort((ranks.own_rank, ranks.gold_language, ranks.query_language, ranks.topic))
+    if len(ranks) != document.ranks.rows or not np.array_equal(order, np.arange(len(ranks))):
+        raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
+    return ranks
+
+
+def _codes(column: pa.Array, place: dict[str, int]) -> Any:
+    return np.array([place[name] for name in column.cast(pa.string()).to_pylist()], dtype=np.int32)

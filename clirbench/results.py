@@ -1,0 +1,141 @@
+"""Results: one JSON file and one ranks file per model and task; reading and writing them."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clirbench.atomic import write_atomically
+from clirbench.errors import ClirbenchError
+from clirbench.gold_ranks import GoldRanks
+from clirbench.ranks_file import decode_ranks, encode_ranks
+from clirbench.schema import Document, EstimatePart, TaskPart
+from clirbench.scores import Scores
+from clirbench.tasks import SETTINGS
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one model on one task, with the ranks they come from.
+
+    Attributes:
+        document: What the JSON file holds.
+        ranks: What the ranks file holds.
+    """
+
+    document: Document
+    ranks: GoldRanks
+
+    def score(self, setting: str, metric: str) -> float | None:
+        """A headline number, such as ``score("multilingual", "mAP")`` or ``score("bias", "rank_distance")``.
+
+        Raises:
+            KeyError: The setting or the metric was not run.
+        """
+        return self.document.headline[setting][metric].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain values, ready for JSON."""
+        return self.document.model_dump(mode="json")
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file, both atomically, the JSON last.
+
+        Returns:
+            Path of the JSON file.
+
+        Raises:
+            ClirbenchError: The folder cannot be written.
+        """
+        path = Path(folder) / result_path(self.document)
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        try:
+            write_atomically(path.with_name(self.document.ranks.file), encode_ranks(self.ranks))
+            write_atomically(path, (text + "\n").encode())
+        except OSError as error:
+            reason = f"cannot write {path} ({error.strerror})"
+            raise ClirbenchError(f"{reason}: choose another folder with --output") from error
+        return path
+
+
+def model_folder(name: str) -> str:
+    """Folder name of a model: ``org__model``, in letters that every file system takes."""
+    return "__".join(re.sub(r"[^\w.-]", "-", part) for part in name.strip("/").split("/"))
+
+
+def result_stem(task: TaskPart | Any, task_settings: tuple[str, ...] = SETTINGS) -> str:
+    """File name of a result without its ending: the task, and for a restricted run what it was restricted to."""
+    if task.complete:
+        return str(task.id)
+    settings = [] if set(task.settings) == set(task_settings) else ["-".join(task.settings)]
+    return "+".join([task.id, "-".join(task.languages), *settings])
+
+
+def result_path(document: Document) -> Path:
+    """Path of a result below the results folder."""
+    return Path(model_folder(document.model.name)) / f"{result_stem(document.task)}.json"
+
+
+def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
+    """The headline of computed scores, as a document holds it."""
+    return {
+        setting: {name: EstimatePart(value=e.value, low=e.low, high=e.high) for name, e in numbers.items()}
+        for setting, numbers in scores.headline.items()
+    }
+
+
+def read_result(path: str | Path) -> Result:
+    """Read a result and its ranks file.
+
+    Raises:
+        ClirbenchError: A file is missing, is not a result of this format, or the two do not belong together.
+    """
+    path = Path(path)
+    document = read_document(path)
+    ranks_path = path.with_name(document.ranks.file)
+    if ranks_path.parent != path.parent or ranks_path.name != document.ranks.file:
+        raise ClirbenchError(f"{path}: 'ranks.file' must be a plain file name beside it, not '{document.ranks.file}'")
+    try:
+        content = ranks_path.read_bytes()
+    except OSError as error:
+        raise ClirbenchError(f"{ranks_path}: cannot be read ({error.strerror}): put the ranks file back") from error
+    if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
+        raise ClirbenchError(f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed")
+    return Result(document, decode_ranks(content, document, ranks_path))
+
+
+def read_document(path: Path) -> Document:
+    """Read a result's JSON file, strictly.
+
+    Raises:
+        ClirbenchError: It cannot be read, is not JSON, repeats a key, or does not follow the schema.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ClirbenchError(f"{path}: cannot be read ({reason}): give the path of a result JSON") from error
+    try:
+        json.loads(text, object_pairs_hook=_no_repeats)
+        return Document.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ClirbenchError(
+            f"{path}: '{where}' is wrong ({first['msg']}): compare with `clirbench schema`, or run the model again"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "nested too deeply"
+        raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
+
+
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
+        raise ValueError(f"key '{repeated}' stands twice")
+    return found

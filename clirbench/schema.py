@@ -1,0 +1,132 @@
+"""The schema of a result file: what strangers send is read through it, strictly."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Number = Finite | None
+Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TaskPart(_Strict):
+    """Which task was run, and how much of it. ``complete`` is true only for all languages and all settings."""
+
+    id: str
+    hash: str
+    complete: bool
+    languages: list[str]
+    settings: list[Setting]
+    metrics: list[str]
+    bias: list[str]
+    sources: dict[str, str] = Field(description="SHA-256 of each source file, by language")
+
+
+class ModelPart(_Strict):
+    """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
+
+    name: str
+    kind: Literal["bundled", "sentence-transformers", "mteb", "own"]
+    revision: str | None
+    revision_kind: str
+    parameters: int | None
+    dimensions: int
+
+
+class EncoderPart(_Strict):
+    """The settings that change the vectors."""
+
+    similarity: Literal["cosine", "dot", "euclidean"]
+    dtype: str
+    max_length: int | None
+    query_prompt: str
+    candidate_prompt: str
+
+
+class EnvironmentPart(_Strict):
+    """Where and with what it was run."""
+
+    clirbench: str
+    python: str
+    platform: str
+    device: str
+    cpus: int | None
+    batch_size: int | None
+    trust_remote_code: bool
+    packages: dict[str, str]
+
+
+class CostPart(_Strict):
+    """What it took. Memory is the peak of the whole process, in bytes."""
+
+    seconds: dict[Literal["load", "encode", "rank", "score"], Finite]
+    texts: int = Field(description="distinct texts, counted once per role")
+    texts_encoded: int = Field(description="how many of them this run encoded; the others came from the cache")
+    texts_per_second: Number
+    peak_memory: int | None
+    zero_vectors: int
+
+
+class CountsPart(_Strict):
+    """Size of what was ranked. ``candidates`` is the size of each language's pool."""
+
+    topics: int
+    queries: int
+    gold_pairs: int
+    candidates: dict[str, int]
+
+
+class EstimatePart(_Strict):
+    """A headline number with its 95 % bootstrap interval; null where it is undefined."""
+
+    value: Number
+    low: Number
+    high: Number
+
+
+class RanksPart(_Strict):
+    """The ranks file beside the result."""
+
+    file: str
+    sha256: str
+    rows: int
+
+
+class BootstrapPart(_Strict):
+    """How the intervals were drawn: percentile intervals over topics resampled with replacement."""
+
+    replicates: int
+    seed: int
+    confidence: Finite
+
+
+class Document(_Strict):
+    """A result file, format 1: scores of one model on one task, with provenance. Shares are in 0 to 1."""
+
+    format: Literal[1]
+    origin: Literal["measured"]
+    task: TaskPart
+    model: ModelPart
+    encoder: EncoderPart
+    environment: EnvironmentPart
+    cost: CostPart
+    counts: CountsPart
+    headline: dict[str, dict[str, EstimatePart]]
+    micro: dict[str, dict[str, Number]]
+    per_language: dict[str, dict[str, dict[str, Number | int]]]
+    per_pair: dict[str, dict[str, dict[str, Number | int]]]
+    queue_jump: dict[str, dict[str, dict[str, int]]]
+    bootstrap: BootstrapPart
+    ranks: RanksPart
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same: task, its restriction, model revision and encoder settings."""
+        task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
+        model = self.model.model_dump(include={"name", "kind", "revision"})
+        return {**task, **model, **self.encoder.model_dump()}

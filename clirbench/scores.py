@@ -1,0 +1,305 @@
+"""From gold ranks to every number of a result: per language, per pair, macro, micro, with intervals."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump, wrong_shares
+from clirbench.collections import Collection
+from clirbench.errors import ClirbenchError
+from clirbench.gold_ranks import GoldRanks
+from clirbench.metrics import METRICS, RankedLists, Values
+from clirbench.ranks import Outranked
+from clirbench.statistics import Bootstrap, Table, interval, mean_of_present
+from clirbench.tasks import Task
+
+Number = float | None
+Numbers = dict[str, Number]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A headline number with its 95 % bootstrap interval; None where it is undefined."""
+
+    value: Number
+    low: Number = None
+    high: Number = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every number of a result. Shares are in 0 to 1, ranks count from 1, None means undefined.
+
+    Attributes:
+        headline: By setting, and "bias": macro averages over languages (over pairs for the cross-lingual setting).
+        micro: By setting: averages over queries.
+        per_language: By query language, then setting or "bias"; the cross-lingual numbers are means over its pairs.
+        per_pair: Cross-lingual numbers by query language and candidate language, with the number of queries.
+        queue_jump: By query language, gold language and candidate language, wrong candidates of the last that
+            outrank a gold of the second; empty without the multilingual setting.
+    """
+
+    headline: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    micro: dict[str, Numbers] = field(default_factory=dict)
+    per_language: dict[str, dict[str, Numbers]] = field(default_factory=dict)
+    per_pair: dict[str, dict[str, Numbers]] = field(default_factory=dict)
+    queue_jump: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """What the ranks cannot give back: the queue-jump totals, and their parts by topic for the interval.
+
+    Attributes:
+        queue_jump: Totals and shares.
+        own: float64 (topics, languages), wrong candidates in the query's language that outrank its golds; None when re-scoring.
+        all: float64 (topics, languages), wrong candidates of any language that do; None when re-scoring.
+    """
+
+    queue_jump: QueueJump
+    own: Values | None = None
+    all: Values | None = None
+
+
+def check_names(task: Task) -> None:
+    """Fail early on a metric that clirbench does not know.
+
+    Raises:
+        ClirbenchError: ``metrics`` or ``bias`` of the task names something unknown.
+    """
+    for key, names, known in (("metrics", task.metrics, METRICS), ("bias", task.bias, BIAS | OVERALL_BIAS)):
+        for name in names:
+            if name not in known:
+                raise ClirbenchError(f"{task.file}: '{key}' has '{name}': use {', '.join(known)}")
+
+
+def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> Jumps:
+    """Sum the wrong candidates that outrank golds, per language and per topic."""
+    from clirbench.bias import wrong_candidates  # noqa: PLC0415
+
+    n = len(collection.languages)
+    query_language = collection.query_language[collection.gold_query].astype(np.intp)
+    gold_language = collection.candidate_language[collection.gold_candidate].astype(np.intp)
+    topic = collection.query_topic[collection.gold_query].astype(np.intp)
+    counts = wrong_candidates(outranked, query_language * n + gold_language, n * n).reshape(n, n, n)
+    by_topic = wrong_candidates(outranked, topic * n + query_language, len(collection.topics) * n)
+    cells = by_topic.reshape(len(collection.topics), n, n).astype(np.float64)
+    return Jumps(
+        queue_jump=QueueJump(counts, wrong_shares(ranks, np.diff(collection.candidate_starts))),
+        own=np.ascontiguousarray(np.diagonal(cells, axis1=1, axis2=2)),
+        all=cells.sum(axis=2),
+    )
+
+
+def compute_scores(
+    ranks: GoldRanks,
+    pool_sizes: Mapping[str, int],
+    settings: Sequence[str],
+    metrics: Sequence[str],
+    bias: Sequence[str],
+    jumps: Jumps | None = None,
+) -> Scores:
+    """Compute every number of a result.
+
+    Args:
+        ranks: Gold ranks.
+        pool_sizes: Number of candidates by language.
+        settings: Which settings to score.
+        metrics: Names from ``METRICS``.
+        bias: Names from ``BIAS`` and ``OVERALL_BIAS``; they need the multilingual setting (the transfer ratio: the other two).
+        jumps: Queue-jump counts; None where the multilingual setting was left out.
+
+    Returns:
+        The scores.
+    """
+    scorer = _Scorer(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps)
+    return scorer.scores()
+
+
+class _Scorer:
+    def __init__(
+        self,
+        ranks: GoldRanks,
+        pool: int,
+        settings: Sequence[str],
+        metrics: Sequence[str],
+        bias: Sequence[str],
+        jumps: Jumps | None,
+    ) -> None:
+        self.ranks, self.pool, self.metrics, self.bias, self.jumps = ranks, pool, metrics, bias, jumps
+        self.settings = [setting for setting in ("monolingual", "cross-lingual", "multilingual") if setting in settings]
+        self.languages = ranks.languages
+        self.n = len(ranks.languages)
+        self.diagonal = np.arange(self.n) * (self.n + 1)
+        self.tables: dict[tuple[str, str], Table] = {}
+        if {"monolingual", "cross-lingual"} & set(settings):
+            self._own_block_tables()
+        if "multilingual" in settings and ranks.pool_rank is not None:
+            self._pool_tables(ranks.pool_rank)
+
+    def _own_block_tables(self) -> None:
+        ranks = self.ranks
+        pair = ranks.query_language.astype(np.intp) * self.n + ranks.gold_language
+        new = np.concatenate([[True], (np.diff(ranks.topic) != 0) | (np.diff(pair) != 0)])
+        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank)
+        self._add("own", METRICS, self.metrics, lists, ranks.topic[new], pair[new], self.n * self.n)
+
+    def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
+        ranks = self.ranks
+        query = ranks.query
+        order = np.lexsort((pool_rank, query))
+        lists = RankedLists.of(query[order], pool_rank[order])
+        new = np.concatenate([[True], np.diff(query) != 0])
+        topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
+        self._add("pool", METRICS, self.metrics, lists, topic, language, self.n)
+        own = (ranks.query_language == ranks.gold_language)[order]
+        per_query = [name for name in self.bias if name in BIAS]
+        self._add("bias", BIAS, per_query, PoolLists(lists, own, self.pool), topic, language, self.n)
+
+    def _add(  # type: ignore[no-untyped-def]
+        self, kind, registry, names, lists, topic: NDArray[np.int32], group: NDArray[np.intp], groups: int
+    ) -> None:
+        shape = (len(self.ranks.topics), groups)
+        first: Table | None = None
+        for name in names:
+            table = Table.of(topic, group, registry[name].compute(lists), shape)
+            if first is None:
+                first = table
+            elif np.array_equal(first.counts, table.counts):
+                table = Table(table.sums, first.counts)
+            self.tables[kind, name] = table
+
+    def scores(self) -> Scores:
+        keys = list(self.tables)
+        samples: dict[tuple[str, str], Values] = {}
+        if keys:
+            bootstrap = Bootstrap(len(self.ranks.topics))
+            drawn = bootstrap.means([self.tables[key] for key in keys])
+            samples = dict(zip(keys, drawn, strict=True))
+        scores = Scores()
+        for setting in self.settings:
+            self._setting(setting, samples, scores)
+        overall = self._overall(samples)
+        if "multilingual" in self.settings or overall:
+            self._bias(samples, overall, scores)
+        if self.jumps is not None:
+            scores.queue_jump.update(self._queue_jump(self.jumps.queue_jump))
+        return scores
+
+    def _columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:
+        """Kind of table and the columns of a setting: the diagonal, the rest, or every language."""
+        if setting == "multilingual":
+            return "pool", np.arange(self.n)
+        off_diagonal = np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
+        return "own", self.diagonal if setting == "monolingual" else off_diagonal
+
+    def _setting(self, setting: str, samples: dict[tuple[str, str], Values], scores: Scores) -> None:
+        kind, columns = self._columns(setting)
+        scores.headline[setting] = {}
+        scores.micro[setting] = {}
+        for name in self.metrics:
+            table = self.tables[kind, name]
+            part = Table(table.sums[:, columns], table.counts[:, columns])
+            means = table.means
+            scores.headline[setting][name] = _estimate(part.macro, mean_of_present(samples[kind, name][:, columns]))
+            scores.micro[setting][name] = _number(part.micro)
+            for i, language in enumerate(self.languages):
+                entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
+                if setting == "cross-lingual":
+                    entry[name] = _number(float(mean_of_present(self._pairs_of(means, i)[None])[0]))
+                    self._pairs(name, table, i, scores)
+                else:
+                    column = columns[i]
+                    entry.setdefault("queries", int(table.counts[:, column].sum()))
+                    entry[name] = _number(means[column])
+
+    def _pairs_of(self, means: Values, language: int) -> Values:
+        row = means[language * self.n : (language + 1) * self.n]
+        return np.delete(row, language)
+
+    def _pairs(self, name: str, table: Table, language: int, scores: Scores) -> None:
+        row = scores.per_pair.setdefault(self.languages[language], {})
+        means, counts = table.means, table.counts.sum(axis=0)
+        for other, candidate_language in enumerate(self.languages):
+            if other != language:
+                column = language * self.n + other
+                entry = row.setdefault(candidate_language, {"queries": int(counts[column])})
+                entry[name] = _number(means[column])
+
+    def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Estimate, Values]]:
+        """The measures that are no mean over queries: headline, and float64 (languages,)."""
+        found: dict[str, tuple[Estimate, Values]] = {}
+        both = {"monolingual", "cross-lingual"} <= set(self.settings) and self.n > 1
+        if "transfer_ratio" in self.bias and both and ("own", "mAP") in self.tables:
+            ratio, by_language = self._transfer(self.tables["own", "mAP"].means[None])
+            sampled, _ = self._transfer(samples["own", "mAP"])
+            found["transfer_ratio"] = _estimate(float(ratio[0]), sampled), by_language[0]
+        if "own_language_preference" in self.bias and self.jumps is not None:
+            found["own_language_preference"] = self._preference(self.jumps)
+        return found
+
+    def _transfer(self, means: Values) -> tuple[Values, Values]:
+        """Transfer ratio overall, float64 (rows,), and by query language, float64 (rows, languages)."""
+        grid = means.reshape(-1, self.n, self.n)
+        own = means[:, self.diagonal]
+        across = np.stack(
+            [mean_of_present(np.delete(grid[:, i], i, axis=1)) for i in range(self.n)], axis=1
+        )
+        pairs = np.delete(means, self.diagonal, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            overall = mean_of_present(pairs) / mean_of_present(own)
+            by_language = across / own
+        return overall, by_language
+
+    def _preference(self, jumps: Jumps) -> tuple[Estimate, Values]:
+        by_language = jumps.queue_jump.own_language_preference
+        value = float(mean_of_present(by_language[None])[0])
+        if jumps.own is None or jumps.all is None:
+            return Estimate(_number(value)), by_language
+        weights = Bootstrap(len(self.ranks.topics)).weights
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = (weights @ jumps.own) / (weights @ jumps.all) / np.diagonal(jumps.queue_jump.shares)
+        return _estimate(value, mean_of_present(shares)), by_language
+
+    def _bias(
+        self,
+        samples: dict[tuple[str, str], Values],
+        overall: dict[str, tuple[Estimate, Values]],
+        scores: Scores,
+    ) -> None:
+        headline = scores.headline.setdefault("bias", {})
+        for name in self.bias:
+            if name in overall:
+                estimate, by_language = overall[name]
+            elif ("bias", name) in self.tables:
+                table = self.tables["bias", name]
+                by_language = table.means
+                estimate = _estimate(table.macro, mean_of_present(samples["bias", name]))
+            else:
+                continue
+            headline[name] = estimate
+            for language, value in zip(self.languages, by_language, strict=True):
+                scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = _number(value)
+
+    def _queue_jump(self, queue_jump: QueueJump) -> dict[str, dict[str, dict[str, int]]]:
+        counts = queue_jump.counts.tolist()
+        return {
+            query: {
+                gold: dict(zip(self.languages, counts[q][g], strict=True)) for g, gold in enumerate(self.languages)
+            }
+            for q, query in enumerate(self.languages)
+        }
+
+
+def _number(value: float) -> Number:
+    return float(value) if math.isfinite(value) else None
+
+
+def _estimate(value: float, samples: Values) -> Estimate:
+    if not math.isfinite(value):
+        return Estimate(None)
+    bounds = interval(samples)
+    return Estimate(float(value), *bounds) if bounds else Estimate(float(value))
