@@ -56,7 +56,7 @@ def max_rank(pool: PoolLists) -> Values:
 
 def expected_rank_distance(golds: Values, pool: int) -> Values:
     """Mean rank distance of a random ranking, (N + 1)(n - 1) / (n + 1) for n golds among N candidates."""
-    return (pool + 1) * (golds - 1) / (golds + 1)
+    return np.asarray((pool + 1) * (golds - 1) / (golds + 1))
 
 
 def _rank_distance_normalised(pool: PoolLists) -> Values:
@@ -65,10 +65,9 @@ def _rank_distance_normalised(pool: PoolLists) -> Values:
 
 
 def _max_rank_normalised(pool: PoolLists) -> Values:
-    span = np.log2(pool.pool) - np.log2(pool.lists.golds)
-    return np.divide(
-        np.log2(pool.pool) - np.log2(max_rank(pool)), span, where=span > 0, out=np.full_like(span, np.nan)
-    )
+    span: Values = np.log2(pool.pool) - np.log2(pool.lists.golds)
+    gained: Values = np.log2(pool.pool) - np.log2(max_rank(pool))
+    return np.divide(gained, span, where=span > 0, out=np.full_like(span, np.nan))
 
 
 def complete(pool: PoolLists, cutoff: int) -> Values:
@@ -86,9 +85,7 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     """
     lists = pool.lists
     kept = lists.position / lists.rank
-    moved = np.divide(
-        lists.position - 1, lists.rank - 1, where=lists.position > 1, out=np.zeros_like(lists.rank)
-    )
+    moved = np.divide(lists.position - 1, lists.rank - 1, where=lists.position > 1, out=np.zeros_like(lists.rank))
     first = np.concatenate([[0], np.cumsum(lists.golds)[:-1]]).astype(np.intp)[lists.ranking]
     kept_before = _running(kept, first) - kept
     moved_behind = lists.sum(moved)[lists.ranking] - _running(moved, first)
@@ -140,9 +137,7 @@ BIAS: dict[str, BiasMetric] = {
             "clirbench; normaliser of arXiv 2408.10536's measure",
             _rank_distance_normalised,
         ),
-        BiasMetric(
-            "Max@R", "rank at which the last gold candidate is found", False, "ranks", _MAX_R, max_rank
-        ),
+        BiasMetric("Max@R", "rank at which the last gold candidate is found", False, "ranks", _MAX_R, max_rank),
         BiasMetric(
             "Max@R_normalised",
             "(log2 N - log2 Max@R) / (log2 N - log2 n): 1 when the golds fill the first n ranks, 0 when one is last",
@@ -220,7 +215,7 @@ class QueueJump:
         """float64 (query languages, candidate languages): observed share over share of the pool; NaN where nothing jumps."""
         jumps = self.counts.sum(axis=1)
         with np.errstate(invalid="ignore"):
-            return jumps / jumps.sum(axis=1, keepdims=True) / self.shares
+            return np.asarray(jumps / jumps.sum(axis=1, keepdims=True) / self.shares)
 
     @property
     def own_language_preference(self) -> Values:

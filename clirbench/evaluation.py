@@ -34,14 +34,23 @@ from clirbench.schema import (
     RanksPart,
     TaskPart,
 )
-from clirbench.scores import Jumps, Scores, check_names, compute_scores, count_jumps
+from clirbench.scores import Scores, check_names, compute_scores, count_jumps
 from clirbench.sources import Advance
 from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
 from clirbench.tasks import Task, load_task
 from clirbench.vectors import Encoded, encode_collection
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
-_PACKAGES = ("torch", "sentence-transformers", "transformers", "mteb", "numpy", "scipy", "scikit-learn", "anyascii")
+_PACKAGES = (
+    "torch",
+    "sentence-transformers",
+    "transformers",
+    "mteb",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "anyascii",
+)
 
 
 def evaluate(
@@ -86,7 +95,7 @@ def evaluate(
     loaded = as_loaded(model, options)
     seconds = {"load": time.perf_counter() - began}
     reporter.start(ENCODE, len(set(collection.queries)) + len(set(collection.candidates)))
-    reporter.start(RANK, len(collection.queries))
+    reporter.start(RANK, len(collection.queries), brief=True)
     return evaluate_loaded(
         loaded, collection, chosen, seconds, Path(cache) if cache else None, allow_zero_vectors, reporter
     )
@@ -107,15 +116,16 @@ def evaluate_loaded(
         loaded, collection, cache, allow_zero_vectors, lambda done: reporter.advance(ENCODE, done)
     )
     seconds["encode"] = time.perf_counter() - begin
-    ranks, jumps, scores, after = rank_and_score(
-        encoded, collection, settings, lambda done: reporter.advance(RANK, done)
-    )
+    ranks, scores, after = rank_and_score(encoded, collection, settings, lambda done: reporter.advance(RANK, done))
     return _result(loaded, collection, settings, encoded, ranks, scores, {**seconds, **after})
 
 
 def rank_and_score(
-    encoded: Encoded, collection: Collection, settings: Sequence[str], advance: Callable[[int], None] | None = None
-) -> tuple[GoldRanks, Jumps | None, Scores, dict[str, float]]:
+    encoded: Encoded,
+    collection: Collection,
+    settings: Sequence[str],
+    advance: Callable[[int], None] | None = None,
+) -> tuple[GoldRanks, Scores, dict[str, float]]:
     """Everything after encoding: counts, ranks, scores and intervals, with the seconds of "rank" and "score"."""
     begin = time.perf_counter()
     outranked = _count(encoded, collection, settings, advance)
@@ -125,7 +135,7 @@ def rank_and_score(
     scores = compute_scores(
         ranks, collection.pool_sizes, settings, collection.task.metrics, collection.task.bias, jumps
     )
-    return ranks, jumps, scores, {"rank": middle - begin, "score": time.perf_counter() - middle}
+    return ranks, scores, {"rank": middle - begin, "score": time.perf_counter() - middle}
 
 
 def choose_settings(task: Task, settings: Sequence[str] | None) -> tuple[str, ...]:
@@ -243,8 +253,8 @@ def _result(
         ),
         headline=headline_of(scores),
         micro=scores.micro,
-        per_language=scores.per_language,  # type: ignore[arg-type]
-        per_pair=scores.per_pair,  # type: ignore[arg-type]
+        per_language=scores.per_language,
+        per_pair=scores.per_pair,
         queue_jump=scores.queue_jump,
         bootstrap=BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
         ranks=RanksPart(

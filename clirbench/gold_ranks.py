@@ -39,7 +39,7 @@ class GoldRanks:
 
     @property
     def query(self) -> NDArray[np.intp]:
-        """intp (gold pairs,), number of the row's query; queries are numbered by topic, then language."""
+        """Intp (gold pairs,), number of the row's query; queries are numbered by topic, then language."""
         key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
         return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
 

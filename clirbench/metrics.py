@@ -40,7 +40,7 @@ class RankedLists:
 
     def sum(self, values: NDArray[np.float64] | NDArray[np.bool_]) -> Values:
         """float64 (rankings,): sum over the golds of each ranking."""
-        return np.bincount(self.ranking, weights=values, minlength=len(self.golds))
+        return np.bincount(self.ranking, weights=values, minlength=len(self.golds)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Metric:
 
 
 def average_precision(lists: RankedLists, cutoff: float = np.inf) -> Values:
-    """AP: mean over the golds of precision at their ranks; a gold beyond the cutoff adds 0 and the divisor is min(golds, cutoff)."""
+    """AP: mean over the golds of precision at their ranks; with a cutoff, over min(golds, cutoff), beyond it 0."""
     precision = np.where(lists.rank <= cutoff, lists.position / lists.rank, 0.0)
     return lists.sum(precision) / np.minimum(lists.golds, cutoff)
 
@@ -99,9 +99,27 @@ METRICS: dict[str, Metric] = {
             "XTREME-R, Ruder et al. 2021, arXiv 2104.07412",
             lambda lists: average_precision(lists, 20),
         ),
-        Metric("R@1", "recall: share of the gold candidates at rank 1", True, _TREC, lambda lists: recall(lists, 1)),
-        Metric("R@10", "share of the gold candidates in the first 10", True, _TREC, lambda lists: recall(lists, 10)),
-        Metric("R@100", "share of the gold candidates in the first 100", True, _TREC, lambda lists: recall(lists, 100)),
+        Metric(
+            "R@1",
+            "recall: share of the gold candidates at rank 1",
+            True,
+            _TREC,
+            lambda lists: recall(lists, 1),
+        ),
+        Metric(
+            "R@10",
+            "share of the gold candidates in the first 10",
+            True,
+            _TREC,
+            lambda lists: recall(lists, 10),
+        ),
+        Metric(
+            "R@100",
+            "share of the gold candidates in the first 100",
+            True,
+            _TREC,
+            lambda lists: recall(lists, 100),
+        ),
         Metric(
             "MRR@10",
             "reciprocal rank of the first gold candidate, 0 beyond rank 10",

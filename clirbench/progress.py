@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
@@ -24,8 +25,8 @@ _PLAIN_INTERVAL = 10.0
 class Reporter(Protocol):
     """What the work says of its progress. A phase is known by its label; its total may grow."""
 
-    def start(self, phase: str, total: int) -> None:
-        """Announce a phase of ``total`` units (texts, queries or bytes)."""
+    def start(self, phase: str, total: int, brief: bool = False) -> None:
+        """Announce a phase of ``total`` units (texts, queries or bytes); a brief one takes seconds, between waits for another."""
 
     def advance(self, phase: str, done: int) -> None:
         """Say that ``done`` more units of the phase are there."""
@@ -37,7 +38,7 @@ class Reporter(Protocol):
 class Silent:
     """Says nothing: for use as a library."""
 
-    def start(self, phase: str, total: int) -> None:
+    def start(self, phase: str, total: int, brief: bool = False) -> None:
         """Ignored."""
 
     def advance(self, phase: str, done: int) -> None:
@@ -47,30 +48,38 @@ class Silent:
         """Ignored."""
 
 
+@dataclass
+class _Phase:
+    total: int
+    brief: bool
+    began: float
+    spoke: float
+    done: int = 0
+
+
 class PlainReporter:
     """Lines on standard error: at the start and end of a phase, and every ten seconds in between."""
 
     def __init__(self) -> None:
-        self._phases: dict[str, list[float]] = {}
+        self._phases: dict[str, _Phase] = {}
 
-    def start(self, phase: str, total: int) -> None:
+    def start(self, phase: str, total: int, brief: bool = False) -> None:
         """One line per phase."""
         now = time.monotonic()
-        self._phases[phase] = [float(total), 0.0, now, now]
+        self._phases[phase] = _Phase(total, brief, began=now, spoke=now)
         self.note(f"{phase}: {total:,}")
 
     def advance(self, phase: str, done: int) -> None:
         """One line every ten seconds, and one at the end."""
         state = self._phases[phase]
-        state[1] += done
-        total, sofar, began, spoke = state
         now = time.monotonic()
-        if sofar >= total:
-            self.note(f"{phase}: {int(sofar):,} of {int(total):,} in {now - began:.1f} s")
-        elif now - spoke >= _PLAIN_INTERVAL:
-            state[3] = now
-            left = (now - began) / sofar * (total - sofar)
-            self.note(f"{phase}: {int(sofar):,} of {int(total):,}, about {left:.0f} s left")
+        state.done += done
+        if state.done >= state.total:
+            self.note(f"{phase}: {state.done:,} of {state.total:,}")
+        elif now - state.spoke >= _PLAIN_INTERVAL and not state.brief:
+            state.spoke = now
+            left = (now - state.began) / state.done * (state.total - state.done)
+            self.note(f"{phase}: {state.done:,} of {state.total:,}, about {left:.0f} s left")
 
     def note(self, line: str) -> None:
         """Written at once, so that a pipe sees it."""
@@ -85,7 +94,7 @@ class RichReporter:
         self._progress = progress
         self._phases: dict[str, TaskID] = {}
 
-    def start(self, phase: str, total: int) -> None:
+    def start(self, phase: str, total: int, brief: bool = False) -> None:
         """A new bar, or a longer one."""
         if phase in self._phases:
             self._progress.update(self._phases[phase], total=total)

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from clirbench.errors import ClirbenchError
 
-Vectors = NDArray[np.float32] | sparse.csr_array
+# Dense, or a SciPy CSR array, which has no types of its own.
+Vectors: TypeAlias = NDArray[np.float32] | Any
 
 # Fixed, never derived from the machine: the same run must see the same products everywhere.
 _QUERIES_PER_PRODUCT = 256
@@ -92,10 +95,13 @@ def count_outranked(
     Raises:
         ClirbenchError: A product overflows float32.
     """
+    # By Cauchy-Schwarz no sum on the way to a product can exceed this, so no score is infinite or NaN.
+    if _longest(queries) * _longest(candidates) > float(np.finfo(np.float32).max):
+        raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
     blocks = len(block_starts) - 1
     columns = _lay_out(candidates, block_starts)
     golds = np.bincount(gold_query, minlength=queries.shape[0])
-    first = np.concatenate([[0], np.cumsum(golds)])
+    first: NDArray[np.intp] = np.concatenate([[0], np.cumsum(golds)])
     slot = np.arange(len(gold_query)) - first[gold_query]
     slots = int(golds.max(initial=0))
     at_least = np.zeros((len(gold_query), blocks), dtype=np.int32)
@@ -113,7 +119,7 @@ def count_outranked(
         thresholds = np.full((stop - start, slots), np.inf, dtype=np.float32)
         thresholds[row, column] = score[pairs]
         at_least[pairs] = _tally(scores, thresholds, columns)[column, row]
-        return stop - start
+        return len(scores)
 
     # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
     # it, and the sums do not depend on the number of cores.
@@ -121,11 +127,18 @@ def count_outranked(
         for done in pool.map(count, range(0, queries.shape[0], _QUERIES_PER_PRODUCT)):
             if advance:
                 advance(done)
-    if not np.isfinite(score).all():
-        raise ClirbenchError("scores overflow float32: use --similarity cosine, or scale the vectors down")
     block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
     gold_at_least, gold_above = _among_golds(score, slot, golds, first, block, blocks)
     return Outranked(wrong=at_least - gold_at_least, gold=gold_above)
+
+
+def _longest(vectors: Vectors) -> float:
+    """Norm of the longest vector."""
+    if isinstance(vectors, np.ndarray):
+        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    else:
+        squares = vectors.astype(np.float64).power(2).sum(axis=1)
+    return float(np.sqrt(squares.max(initial=0)))
 
 
 def _lay_out(candidates: Vectors, block_starts: NDArray[np.int64]) -> _Columns:
@@ -135,7 +148,7 @@ def _lay_out(candidates: Vectors, block_starts: NDArray[np.int64]) -> _Columns:
     position = np.arange(candidates.shape[0]) + np.repeat(offsets[:-1] - block_starts[:-1], sizes)
     width = int(offsets[-1])
     padding = np.setdiff1d(np.arange(width), position)
-    runs = [np.arange(a, b, _RUN) // _LANES for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    runs = [np.arange(a, b, _RUN) // _LANES for a, b in pairwise(offsets)]
     if isinstance(candidates, np.ndarray):
         vectors: Vectors = np.zeros((width, candidates.shape[1]), dtype=np.float32)
         vectors[position] = candidates
@@ -184,9 +197,7 @@ def _product(
     return scores
 
 
-def _tally(
-    scores: NDArray[np.float32], thresholds: NDArray[np.float32], columns: _Columns
-) -> NDArray[np.int32]:
+def _tally(scores: NDArray[np.float32], thresholds: NDArray[np.float32], columns: _Columns) -> NDArray[np.int32]:
     """int32 (slots, queries, blocks): candidates of a block that score at least the threshold."""
     slots = thresholds.shape[1]
     at_least = np.empty((_QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)

@@ -96,15 +96,17 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     document = read_document(path)
-    ranks_path = path.with_name(document.ranks.file)
-    if ranks_path.parent != path.parent or ranks_path.name != document.ranks.file:
+    if Path(document.ranks.file).name != document.ranks.file or document.ranks.file in ("", ".", ".."):
         raise ClirbenchError(f"{path}: 'ranks.file' must be a plain file name beside it, not '{document.ranks.file}'")
+    ranks_path = path.with_name(document.ranks.file)
     try:
         content = ranks_path.read_bytes()
     except OSError as error:
         raise ClirbenchError(f"{ranks_path}: cannot be read ({error.strerror}): put the ranks file back") from error
     if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
-        raise ClirbenchError(f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed")
+        raise ClirbenchError(
+            f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"
+        )
     return Result(document, decode_ranks(content, document, ranks_path))
 
 

@@ -245,9 +245,7 @@ class _Scorer:
         """Transfer ratio overall, float64 (rows,), and by query language, float64 (rows, languages)."""
         grid = means.reshape(-1, self.n, self.n)
         own = means[:, self.diagonal]
-        across = np.stack(
-            [mean_of_present(np.delete(grid[:, i], i, axis=1)) for i in range(self.n)], axis=1
-        )
+        across = np.stack([mean_of_present(np.delete(grid[:, i], i, axis=1)) for i in range(self.n)], axis=1)
         pairs = np.delete(means, self.diagonal, axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             overall = mean_of_present(pairs) / mean_of_present(own)
@@ -287,9 +285,7 @@ class _Scorer:
     def _queue_jump(self, queue_jump: QueueJump) -> dict[str, dict[str, dict[str, int]]]:
         counts = queue_jump.counts.tolist()
         return {
-            query: {
-                gold: dict(zip(self.languages, counts[q][g], strict=True)) for g, gold in enumerate(self.languages)
-            }
+            query: {gold: dict(zip(self.languages, counts[q][g], strict=True)) for g, gold in enumerate(self.languages)}
             for q, query in enumerate(self.languages)
         }
 

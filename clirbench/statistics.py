@@ -31,7 +31,7 @@ class Table:
         key = topic[present].astype(np.intp) * shape[1] + group[present]
         sums = np.bincount(key, weights=values[present], minlength=shape[0] * shape[1])
         counts = np.bincount(key, minlength=shape[0] * shape[1])
-        return cls(sums.reshape(shape), counts.reshape(shape).astype(np.float64))
+        return cls(sums.reshape(shape).astype(np.float64), counts.reshape(shape).astype(np.float64))
 
     @property
     def means(self) -> Values:
@@ -95,4 +95,5 @@ def mean_of_present(values: Values) -> Values:
 
 
 def _divide(numerator: Values, denominator: Values) -> Values:
-    return np.divide(numerator, denominator, where=denominator > 0, out=np.full(np.shape(numerator), np.nan))
+    quotient: Values = np.full(np.shape(numerator), np.nan)
+    return np.divide(numerator, denominator, where=denominator > 0, out=quotient)

@@ -32,6 +32,7 @@ _KEYS: dict[str, type] = {
     "counts": dict,
 }
 _LISTS = ("languages", "settings", "metrics", "bias")
+_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text")
 _COUNTS = ("topics", "gold_pairs", "queries", "candidates")
 
 
@@ -133,15 +134,9 @@ def _parse(raw: dict[str, Any], path: Path) -> Task:
     if raw["candidate_text"] != "sentence":
         raise ClirbenchError(f"{path}: 'candidate_text' is '{raw['candidate_text']}': use 'sentence'")
     _check_counts(raw["counts"], languages, path)
-    listed = {key: tuple(raw[key]) for key in _LISTS}
-    text = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text")
-    return Task(
-        **{key: raw[key] for key in text},
-        **listed,
-        sources=_sources(raw["source"], languages, path),
-        counts=raw["counts"],
-        file=path,
-    )
+    text = {key: str(raw[key]) for key in _TEXT}
+    lists = {key: tuple(raw[key]) for key in _LISTS}
+    return Task(**text, **lists, sources=_sources(raw["source"], languages, path), counts=raw["counts"], file=path)  # type: ignore[arg-type]
 
 
 def _check_counts(counts: dict[str, Any], languages: list[str], path: Path) -> None:

@@ -81,8 +81,10 @@ def encode_collection(
     if prepare or loaded.info.revision is None:
         cache = None
     clock = _Clock()
-    roles = (("query", encoder.encode_queries, collection.queries),)
-    roles += (("candidate", encoder.encode_candidates, collection.candidates),)
+    roles = (
+        ("query", encoder.encode_queries, collection.queries),
+        ("candidate", encoder.encode_candidates, collection.candidates),
+    )
     found: list[Vectors] = []
     indices = []
     zero = 0
@@ -94,7 +96,9 @@ def encode_collection(
         expected = found[0].shape[1] if found else None
         check = _Check(loaded.info.name, role, expected, loaded.settings.similarity == "cosine" and not allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, advance))
-        found.append(np.concatenate(shards) if isinstance(shards[0], np.ndarray) else sparse.vstack(shards, format="csr"))
+        found.append(
+            np.concatenate(shards) if isinstance(shards[0], np.ndarray) else sparse.vstack(shards, format="csr")
+        )
         zero += check.zero
     queries, candidates = _scaled(found[0], found[1], loaded.settings.similarity)
     return Encoded(
@@ -166,7 +170,7 @@ def _as_float32(raw: Any) -> Vectors | None:
 
 def _row(vectors: Vectors, row: int) -> NDArray[np.float32]:
     if isinstance(vectors, np.ndarray):
-        return vectors[row]
+        return np.asarray(vectors[row])
     return np.asarray(vectors.data[vectors.indptr[row] : vectors.indptr[row + 1]], dtype=np.float32)
 
 
@@ -178,8 +182,8 @@ def _first_row(bad: NDArray[np.bool_], vectors: Vectors) -> int:
 
 def _is_zero(vectors: Vectors) -> NDArray[np.bool_]:
     if isinstance(vectors, np.ndarray):
-        return ~vectors.any(axis=1)
-    return np.asarray(abs(vectors).sum(axis=1)).ravel() == 0
+        return np.asarray(~vectors.any(axis=1))
+    return np.asarray(np.asarray(abs(vectors).sum(axis=1)).ravel() == 0)
 
 
 def _scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vectors, Vectors]:
@@ -201,7 +205,7 @@ def _with_column(vectors: Vectors, column: NDArray[np.float32]) -> Vectors:
 
 def _square_norms(vectors: Vectors) -> NDArray[np.float64]:
     if isinstance(vectors, np.ndarray):
-        return np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+        return np.asarray(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     return np.asarray(vectors.multiply(vectors).sum(axis=1), dtype=np.float64).ravel()
 
 

@@ -108,7 +108,11 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
         if hasattr(encoder, "encode"):
             return as_loaded(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
-    refuse(options, ("device", "dtype", "max_length", "revision", "trust_remote_code"), f"your own encoder {name}")
+    refuse(
+        options,
+        ("device", "dtype", "max_length", "revision", "trust_remote_code"),
+        f"your own encoder {name}",
+    )
     loaded = _wrap_own(encoder, options, "own", getattr(encoder, "revision", None))
     if options.name or hasattr(encoder, "name"):
         return loaded
@@ -117,7 +121,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
 
 def _wrap_own(encoder: Encoder, options: EncoderOptions, kind: str, revision: str | None) -> LoadedEncoder:
     info = ModelInfo(
-        name=options.name or getattr(encoder, "name", f"own/{type(encoder).__name__}"),
+        name=options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}")),
         kind=kind,
         revision=str(revision) if revision is not None else None,
         revision_kind="declared" if revision is not None else "unknown",

@@ -84,7 +84,16 @@ def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     """
     if name not in BUNDLED:
         raise ClirbenchError(f"no bundled model '{name}': the bundled ones are {', '.join(BUNDLED)}")
-    others = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "name", "device")
+    others = (
+        "dtype",
+        "max_length",
+        "query_prompt",
+        "candidate_prompt",
+        "similarity",
+        "revision",
+        "name",
+        "device",
+    )
     base.refuse(options, others, f"the bundled model {name}")
     model = BUNDLED[name]
     return base.LoadedEncoder(

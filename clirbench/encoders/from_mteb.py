@@ -27,7 +27,7 @@ class MtebEncoder:
         from torch.utils.data import DataLoader  # noqa: PLC0415
 
         return self._model.encode(
-            DataLoader(Dataset.from_dict({"text": texts}), batch_size=self._batch_size),  # type: ignore[arg-type]
+            DataLoader(Dataset.from_dict({"text": texts}), batch_size=self._batch_size),
             task_metadata=self._task,
             hf_split="test",
             hf_subset="default",
@@ -58,7 +58,9 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
         model = meta.load_model(device=options.device)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ClirbenchError(f"cannot load mteb:{name} ({line}): install what it needs, or check the network") from error
+        raise ClirbenchError(
+            f"cannot load mteb:{name} ({line}): install what it needs, or check the network"
+        ) from error
     return wrap_mteb(model, options)
 
 
@@ -74,7 +76,9 @@ def wrap_mteb(model: Any, options: base.EncoderOptions) -> base.LoadedEncoder:
     declared = getattr(meta.similarity_fn_name, "value", None) or "cosine"
     similarity = options.similarity or declared
     if similarity not in base.SIMILARITIES:
-        raise ClirbenchError(f"mteb:{meta.name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
+        raise ClirbenchError(
+            f"mteb:{meta.name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean"
+        )
     prompts = getattr(model, "model_prompts", None) or {}
     length = int(meta.max_tokens) if meta.max_tokens and meta.max_tokens != float("inf") else None
     revision = str(meta.revision) if meta.revision else None

@@ -18,11 +18,11 @@ class SentenceTransformerEncoder:
         self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
 
     def encode_queries(self, texts: list[str]) -> Any:
-        """float tensor (texts, dimensions)."""
+        """Float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_query, texts, self._query_prompt)
 
     def encode_candidates(self, texts: list[str]) -> Any:
-        """float tensor (texts, dimensions)."""
+        """Float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_document, texts, self._candidate_prompt)
 
     def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
@@ -75,9 +75,7 @@ def wrap_sentence_transformer(
         candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
     )
     return base.LoadedEncoder(
-        encoder=SentenceTransformerEncoder(
-            model, options.batch_size, options.query_prompt, options.candidate_prompt
-        ),
+        encoder=SentenceTransformerEncoder(model, options.batch_size, options.query_prompt, options.candidate_prompt),
         info=base.ModelInfo(
             name=name or "memory/sentence-transformer",
             kind="sentence-transformers",
@@ -139,7 +137,9 @@ def _commit(name: str, revision: str | None) -> str:
         try:
             return str(HfApi().model_info(name, revision=revision).sha)
         except GatedRepoError as error:
-            raise ClirbenchError(f"model '{name}' is gated: accept its terms on the hub and run hf auth login") from error
+            raise ClirbenchError(
+                f"model '{name}' is gated: accept its terms on the hub and run hf auth login"
+            ) from error
         except RevisionNotFoundError as error:
             raise ClirbenchError(f"model '{name}' has no revision '{revision}': correct --revision") from error
         except RepositoryNotFoundError as error:

@@ -1,0 +1,5 @@
+"""`python -m clirbench` is `clirbench`."""
+
+from clirbench.cli import main
+
+main()

@@ -1,0 +1,207 @@
+"""Recompute every number of a result from its ranks, and say where they differ."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.bias import QueueJump, wrong_shares
+from clirbench.gold_ranks import GoldRanks
+from clirbench.results import Result, headline_of
+from clirbench.scores import Jumps, Scores, compute_scores
+from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
+
+TOLERANCE = 1e-9
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number of the JSON that its ranks do not give.
+
+    Attributes:
+        key: Dotted path of the number.
+        stated: What the JSON says.
+        found: What the ranks give; text where it is a rule rather than a number.
+    """
+
+    key: str
+    stated: object
+    found: object
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """Outcome of re-scoring.
+
+    Attributes:
+        compared: How many numbers were recomputed from the ranks.
+        checked: How many were only checked against sums or bounds: the queue-jump totals, and the interval of what
+            follows from them.
+        differences: All that disagree by more than 1e-9.
+    """
+
+    compared: int
+    checked: int
+    differences: list[Difference]
+
+
+def rescore(result: Result) -> Rescore:
+    """Recompute a result.
+
+    Headline, micro, per-language and per-pair numbers come from the ranks alone. The queue-jump totals cannot:
+    their sum over candidate languages must equal what the pool ranks say, and their gold-language part what the own-block ranks
+    say. The own-language preference is recomputed from those totals; its interval (which needs them by topic) must contain it.
+
+    Args:
+        result: A result as read.
+
+    Returns:
+        Counts and differences.
+    """
+    document, ranks = result.document, result.ranks
+    differences: list[Difference] = []
+    checked = 0
+    jumps = None
+    if "multilingual" in document.task.settings:
+        expected = _expected_jumps(ranks)
+        totals = _totals(result)
+        if totals is None or expected is None:
+            differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
+        else:
+            checked = totals.size
+            differences += _compare_jumps(ranks.languages, totals, *expected)
+            sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
+            jumps = Jumps(QueueJump(totals, wrong_shares(ranks, sizes)))
+    scores = compute_scores(
+        ranks,
+        document.counts.candidates,
+        document.task.settings,
+        document.task.metrics,
+        document.task.bias,
+        jumps,
+    )
+    stated = dict(_flat(document.model_dump(include=set(_PARTS))))
+    found = dict(_flat(_as_plain(scores)))
+    kept = ("headline.bias.own_language_preference.low", "headline.bias.own_language_preference.high")
+    bounds = [stated.pop(key, None) for key in kept]
+    for key in kept:
+        found.pop(key, None)
+    differences += [
+        Difference(key, stated.get(key, "missing"), found.get(key, "missing"))
+        for key in sorted(stated.keys() | found.keys())
+        if not _same(stated.get(key, "missing"), found.get(key, "missing"))
+    ]
+    if any(bound is not None for bound in bounds):
+        checked += 2
+        differences += _outside(found.get("headline.bias.own_language_preference.value"), bounds, kept)
+    stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
+    if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
+        differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
+    differences += _counts(result)
+    return Rescore(len(stated), checked, differences)
+
+
+_PARTS = ("headline", "micro", "per_language", "per_pair")
+
+
+def _as_plain(scores: Scores) -> dict[str, object]:
+    headline = {
+        setting: {name: part.model_dump() for name, part in numbers.items()}
+        for setting, numbers in headline_of(scores).items()
+    }
+    rest: dict[str, object] = {name: getattr(scores, name) for name in _PARTS[1:]}
+    return {"headline": headline, **rest}
+
+
+def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _same(stated: object, found: object) -> bool:
+    if isinstance(stated, int | float) and isinstance(found, int | float):
+        return math.isclose(stated, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return stated == found
+
+
+def _outside(value: object, bounds: list[object], keys: tuple[str, str]) -> list[Difference]:
+    found = []
+    for bound, key, sign in zip(bounds, keys, (1, -1), strict=True):
+        if not isinstance(bound, float) or not isinstance(value, float) or sign * (value - bound) < -TOLERANCE:
+            found.append(Difference(key, bound, "a bound that contains the value"))
+    return found
+
+
+def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
+    """Per query and gold language, what the ranks say: wrong candidates above in all blocks, and in the gold's own block."""
+    if ranks.pool_rank is None:
+        return None
+    n = len(ranks.languages)
+    query = ranks.query
+    order = np.lexsort((ranks.pool_rank, query))
+    first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
+    golds = np.diff(np.append(first, len(order)))
+    golds_above = np.empty(len(order), dtype=np.int64)
+    golds_above[order] = np.arange(len(order)) - np.repeat(first, golds)
+    # Rows of one query and gold language are neighbours, sorted by own-block rank.
+    block = query * n + ranks.gold_language
+    start = np.concatenate([[0], np.flatnonzero(np.diff(block)) + 1])
+    own_above = np.arange(len(block)) - np.repeat(start, np.diff(np.append(start, len(block))))
+    pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
+    everywhere = np.bincount(pair, weights=ranks.pool_rank - 1 - golds_above, minlength=n * n)
+    own = np.bincount(pair, weights=ranks.own_rank - 1 - own_above, minlength=n * n)
+    return everywhere.reshape(n, n).astype(np.int64), own.reshape(n, n).astype(np.int64)
+
+
+def _totals(result: Result) -> Counts | None:
+    languages = result.ranks.languages
+    try:
+        cells = [[[result.document.queue_jump[q][g][c] for c in languages] for g in languages] for q in languages]
+        return np.array(cells, dtype=np.int64)
+    except (KeyError, OverflowError):
+        return None
+
+
+def _compare_jumps(
+    languages: tuple[str, ...],
+    totals: Counts,
+    everywhere: Counts,
+    own: Counts,
+) -> list[Difference]:
+    found = []
+    for q, query in enumerate(languages):
+        for g, gold in enumerate(languages):
+            key = f"queue_jump.{query}.{gold}"
+            if totals[q, g].sum() != everywhere[q, g] or (totals[q, g] < 0).any():
+                found.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
+            if totals[q, g, g] != own[q, g]:
+                found.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
+    return found
+
+
+def _counts(result: Result) -> list[Difference]:
+    document, ranks = result.document, result.ranks
+    found = []
+    largest = ranks.pool_rank.max(initial=0) if ranks.pool_rank is not None else 0
+    pool = sum(document.counts.candidates.values())
+    if largest > pool:
+        found.append(Difference("counts.candidates", pool, f"at least {largest}, the largest rank"))
+    sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages])
+    if (ranks.own_rank > sizes[ranks.gold_language]).any() or ranks.own_rank.min(initial=1) < 1:
+        found.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
+    for key, stated, counted in (
+        ("topics", document.counts.topics, len(ranks.topics)),
+        ("queries", document.counts.queries, len(np.unique(ranks.query))),
+        ("gold_pairs", document.counts.gold_pairs, len(ranks)),
+    ):
+        # A cross-lingual run has no row for a query whose only gold is in its own language.
+        exact = key == "gold_pairs" or set(document.task.settings) & {"monolingual", "multilingual"}
+        if counted > stated or (exact and counted != stated):
+            found.append(Difference(f"counts.{key}", stated, counted))
+    return found

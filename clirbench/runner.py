@@ -1,0 +1,168 @@
+"""The driver of `clirbench run`: one model, several tasks, results kept as they come."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clirbench.collections import load_collection
+from clirbench.encoders import load_encoder
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.encoders.char_ngram import DEFAULT
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download, task_part
+from clirbench.paths import cache_dir
+from clirbench.progress import Reporter, reporting
+from clirbench.results import model_folder, read_result, result_stem
+from clirbench.schema import Document
+from clirbench.scores import check_names
+from clirbench.tasks import Task, load_task
+from clirbench.vectors import distinct_texts
+
+STANDARD_SUITE = ("xquad-r", "mlqa-r")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a user asked `clirbench run` for; None means the default."""
+
+    model: str | None
+    tasks: list[str] | None
+    languages: list[str] | None
+    settings: list[str] | None
+    options: EncoderOptions
+    output: Path
+    force: bool
+    use_cache: bool
+    allow_zero_vectors: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results with their paths, and the line that says what to do next."""
+
+    results: list[tuple[Document, Path]]
+    next_step: str
+
+
+def run_tasks(plan: Plan) -> Outcome:
+    """Run what is not there yet and write each result as soon as it is done.
+
+    A result that is there is kept when it is of the same run (task, restriction, model revision, encoder settings). Where
+    it is of another run, nothing is computed and nothing is lost: the error says so.
+
+    Raises:
+        ClirbenchError: Anything that the user can mend.
+    """
+    name = plan.model or DEFAULT
+    tasks = [load_task(task) for task in plan.tasks or (STANDARD_SUITE if plan.model else ("demo",))]
+    restrictions = []
+    for task in tasks:
+        check_names(task)
+        restrictions.append((_languages(task, plan.languages), choose_settings(task, plan.settings)))
+    with reporting() as reporter:
+        begin = time.perf_counter()
+        loaded = load_encoder(name, plan.options)
+        model_seconds = time.perf_counter() - begin
+        paths = [
+            plan.output
+            / model_folder(loaded.info.name)
+            / f"{result_stem(task_part(task, languages, settings), task.settings)}.json"
+            for task, (languages, settings) in zip(tasks, restrictions, strict=True)
+        ]
+        kept = {
+            i: document
+            for i, path in enumerate(paths)
+            if not plan.force and (document := _kept(path, tasks[i], restrictions[i], loaded)) is not None
+        }
+        for i in kept:
+            reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
+        results = _run_missing(plan, tasks, restrictions, loaded, kept, model_seconds, reporter)
+    ordered = [(results.get(i) or kept[i], paths[i]) for i in range(len(tasks))]
+    return Outcome(ordered, _next_step(plan, ordered))
+
+
+def _run_missing(
+    plan: Plan,
+    tasks: Sequence[Task],
+    restrictions: Sequence[tuple[tuple[str, ...], tuple[str, ...]]],
+    loaded: LoadedEncoder,
+    kept: dict[int, Document],
+    model_seconds: float,
+    reporter: Reporter,
+) -> dict[int, Document]:
+    collections = {}
+    load_seconds = {}
+    for i, task in enumerate(tasks):
+        if i not in kept:
+            begin = time.perf_counter()
+            collections[i] = load_collection(task, restrictions[i][0], follow_download(reporter))
+            load_seconds[i] = model_seconds + time.perf_counter() - begin
+    if collections:
+        reporter.start(ENCODE, sum(map(distinct_texts, collections.values())))
+        reporter.start(RANK, sum(len(collection.queries) for collection in collections.values()), brief=True)
+    results = {}
+    for i, collection in collections.items():
+        result = evaluate_loaded(
+            loaded,
+            collection,
+            restrictions[i][1],
+            {"load": load_seconds[i]},
+            cache_dir() / "vectors" if plan.use_cache else None,
+            plan.allow_zero_vectors,
+            reporter,
+        )
+        result.save(plan.output)
+        results[i] = result.document
+        if result.document.cost.zero_vectors:
+            reporter.note(f"{tasks[i].id}: {result.document.cost.zero_vectors} all-zero vectors, scored as lost")
+    return results
+
+
+def _languages(task: Task, languages: list[str] | None) -> tuple[str, ...]:
+    for language in languages or ():
+        if language not in task.languages:
+            raise ClirbenchError(f"{task.id} has no language '{language}': choose from {','.join(task.languages)}")
+    return task.languages if languages is None else tuple(x for x in task.languages if x in languages)
+
+
+def _kept(
+    path: Path, task: Task, restriction: tuple[tuple[str, ...], tuple[str, ...]], loaded: LoadedEncoder
+) -> Document | None:
+    if not path.exists():
+        return None
+    try:
+        document = read_result(path).document
+    except ClirbenchError as error:
+        raise ClirbenchError(f"{error} (--force replaces it, --output writes elsewhere)") from error
+    wanted = {
+        "id": task.id,
+        "hash": task.hash,
+        "languages": list(restriction[0]),
+        "settings": list(restriction[1]),
+        "name": loaded.info.name,
+        "kind": loaded.info.kind,
+        "revision": loaded.info.revision,
+        **asdict(loaded.settings),
+    }
+    for key, value in document.identity.items():
+        if wanted[key] != value:
+            raise ClirbenchError(
+                f"{path} holds another run ({key.replace('_', ' ')}: {value!r} there, {wanted[key]!r} now): "
+                "pass --output for another folder, or --force to replace it"
+            )
+    if loaded.info.revision is None:
+        raise ClirbenchError(
+            f"{path} is there, and nobody can tell whether {loaded.info.name} has changed since: give it a "
+            "'revision' attribute, pass --output for another folder, or --force to replace it"
+        )
+    return document
+
+
+def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
+    if plan.model is None:
+        return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
+    document, path = results[0]
+    if not document.task.complete:
+        return "next: leave out --languages and --settings for a result that can be compared"
+    return f"next: check that the numbers follow from the ranks with  clirbench score {path}"

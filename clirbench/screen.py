@@ -1,0 +1,119 @@
+"""What a person sees at the end of a run: tables, x100 with one decimal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clirbench.schema import Document, EstimatePart
+
+_PIPED_WIDTH = 200
+
+
+def stdout() -> Console:
+    """Console for results: as wide as the terminal, or plain and wide enough not to wrap when piped."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, no_color=True, width=_PIPED_WIDTH)
+
+
+def summary(documents: Sequence[Document], console: Console) -> None:
+    """Print the headline of one model on one or more tasks, then each task by query language."""
+    table = _table(console, f"{documents[0].model.name}: mAP x100 with 95 % intervals; rank distance: lower is better")
+    for heading in ("task", "monolingual", "cross-lingual", "multilingual", "rank distance", "transfer"):
+        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for document in documents:
+        bias = document.headline.get("bias", {})
+        table.add_row(
+            label(document),
+            *(_margin(document.headline.get(s, {}).get("mAP"), 100) for s in _SETTINGS),
+            _margin(bias.get("rank_distance"), 1),
+            _margin(bias.get("transfer_ratio"), 100),
+        )
+    console.print(table)
+    for document in documents:
+        console.print(_by_language(document, console))
+        if not document.task.complete:
+            console.print(
+                f"{document.task.id}: restricted run, not comparable with a full one",
+                style="yellow",
+                soft_wrap=True,
+            )
+
+
+def pairs(document: Document, metric: str, console: Console) -> Table:
+    """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual."""
+    languages = document.task.languages
+    table = _table(console, f"{label(document)}: {metric} x100, query language down, candidate language across")
+    table.add_column("", no_wrap=True)
+    for language in languages:
+        table.add_column(language, justify="right", no_wrap=True)
+    for query in languages:
+        cells = []
+        for candidate in languages:
+            if query == candidate:
+                value = document.per_language.get(query, {}).get("monolingual", {}).get(metric)
+            else:
+                value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
+            cells.append(_heat(value, query == candidate, console))
+        table.add_row(query, *cells)
+    return table
+
+
+def label(document: Document) -> str:
+    """The task's identifier, marked where the run was restricted."""
+    return document.task.id if document.task.complete else f"{document.task.id} (restricted)"
+
+
+_SETTINGS = ("monolingual", "cross-lingual", "multilingual")
+
+
+def _table(console: Console, title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD if console.is_terminal else None,
+        pad_edge=False,
+    )
+
+
+def _by_language(document: Document, console: Console) -> Table:
+    table = _table(console, f"{label(document)} by query language: mAP x100")
+    for heading in ("language", *_SETTINGS, "rank distance", "own-language preference"):
+        table.add_column(heading, justify="left" if heading == "language" else "right")
+    for language, numbers in document.per_language.items():
+        bias = numbers.get("bias", {})
+        preference = bias.get("own_language_preference")
+        table.add_row(
+            language,
+            *(_cell(numbers.get(setting, {}).get("mAP"), 100) for setting in _SETTINGS),
+            _cell(bias.get("rank_distance"), 1),
+            "-" if preference is None else f"x{preference:.2f}",
+        )
+    return table
+
+
+def _margin(estimate: EstimatePart | None, scale: float) -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    if estimate.low is None or estimate.high is None:
+        return _cell(estimate.value, scale)
+    return f"{_cell(estimate.value, scale)} [{estimate.low * scale:,.1f}, {estimate.high * scale:,.1f}]"
+
+
+def _cell(value: float | None, scale: float) -> str:
+    return "-" if value is None else f"{value * scale:,.1f}"
+
+
+def _heat(value: float | None, diagonal: bool, console: Console) -> Text:
+    text = Text(_cell(value, 100))
+    if value is None or not console.is_terminal:
+        return text
+    # One hue, from dark to light: readable on both dark and light terminals because the text colour is set as well.
+    shade = round(30 + 190 * value)
+    text.stylize(f"{'black' if shade > 120 else 'white'} on rgb({shade // 4},{shade},{shade // 2 + 40})")
+    if diagonal:
+        text.stylize("bold underline")
+    return text

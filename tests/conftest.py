@@ -1,0 +1,86 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clirbench.collections import assemble
+from clirbench.collections.parallel import LanguageData
+from clirbench.tasks import load_task
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def real_data():
+    for place in (os.environ.get("CLIRBENCH_MIRROR"), ROOT.parent / "shared" / "data"):
+        if place and (Path(place) / "lareqa" / "xquad-r" / "en.json").is_file():
+            return Path(place)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    if real_data() is None:
+        reason = "REAL DATA NOT FOUND: set CLIRBENCH_MIRROR to a folder with lareqa/xquad-r and lareqa/mlqa-r"
+        for item in items:
+            if "real" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_terminal_summary(terminalreporter):
+    if real_data() is None:
+        terminalreporter.write_line(
+            "!! the real-data tests were SKIPPED: CLIRBENCH_MIRROR does not name the data", red=True
+        )
+
+
+@pytest.fixture(autouse=True)
+def _isolated(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLIRBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CLIRBENCH_MIRROR", raising=False)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    # The width at which tests read help pages and tables, whatever the terminal.
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def mirror(monkeypatch):
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(real_data()))
+    return real_data()
+
+
+class Table:
+    """An encoder that looks its vectors up."""
+
+    def __init__(self, queries, candidates, similarity="dot"):
+        self.queries, self.candidates, self.similarity = queries, candidates, similarity
+
+    def encode_queries(self, texts):
+        return np.array([self.queries[text] for text in texts], dtype=np.float32)
+
+    def encode_candidates(self, texts):
+        return np.array([self.candidates[text] for text in texts], dtype=np.float32)
+
+
+@pytest.fixture
+def table_encoder():
+    return Table
+
+
+def tiny_collection(languages=("en", "de", "zh"), topics=4, distractors=3, missing=()):
+    """A parallel collection with texts that name what they are; ``missing`` holds (topic, language) pairs."""
+    parts = []
+    for language in languages:
+        queries, candidates, golds = [], [], []
+        for topic in range(topics):
+            candidates += [f"{language} wrong {topic} {number}" for number in range(distractors)]
+            if (topic, language) not in missing:
+                golds.append((f"t{topic}", len(candidates)))
+                candidates.append(f"{language} gold {topic}")
+                queries.append((f"t{topic}", f"{language} question {topic}"))
+        parts.append(LanguageData(tuple(queries), tuple(candidates), tuple(golds)))
+    return assemble(load_task("demo"), tuple(languages), parts)
+
+
+@pytest.fixture
+def tiny():
+    return tiny_collection

@@ -1,0 +1,281 @@
+"""Results: schema, round trip, restricted runs, re-scoring, exports."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas
+import pytest
+import pytrec_eval
+
+import clirbench
+from clirbench.collections import load_collection
+from clirbench.encoders import as_loaded, load_encoder
+from clirbench.errors import ClirbenchError
+from clirbench.export import TREC_NAMES, trec_lines
+from clirbench.rescore import rescore
+from clirbench.schema import Document
+from clirbench.vectors import encode_collection
+
+LANGUAGES = ["de", "en", "th"]
+
+
+class Noisy:
+    """Dense vectors without ties: hashed words plus seeded noise."""
+
+    revision = "7"
+    name = "tests/noisy"
+
+    def _encode(self, texts):
+        rows = []
+        for text in texts:
+            seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+            row = np.random.default_rng(seed).standard_normal(64)
+            for word in text.lower().split():
+                row[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % 64] += 2
+            rows.append(row)
+        return np.array(rows)
+
+    encode_queries = encode_candidates = _encode
+
+
+@pytest.fixture(scope="module")
+def result():
+    return clirbench.evaluate(Noisy(), "demo", languages=LANGUAGES)
+
+
+@pytest.fixture
+def saved(result, tmp_path):
+    return result.save(tmp_path)
+
+
+def test_round_trip(result, saved):
+    assert saved.parent.name == "tests__noisy"
+    back = clirbench.read_result(saved)
+    assert back.document == result.document
+    for name in ("topic", "query_language", "gold_language", "own_rank", "pool_rank"):
+        assert (getattr(back.ranks, name) == getattr(result.ranks, name)).all()
+    assert sorted(path.name for path in saved.parent.iterdir()) == [saved.name, result.document.ranks.file]
+
+
+def test_pandas_opens_the_ranks(result, saved):
+    frame = pandas.read_parquet(saved.with_name(result.document.ranks.file))
+    assert list(frame.columns) == ["topic", "query_language", "gold_language", "own_rank", "pool_rank"]
+    assert len(frame) == 48 * 9
+    mean = (1 / frame[frame.query_language == frame.gold_language].own_rank).groupby(frame.query_language).mean()
+    for language in LANGUAGES:
+        stated = result.document.per_language[language]["monolingual"]["mAP"]
+        assert mean[language] == pytest.approx(stated, abs=1e-12)
+
+
+def test_equals_pytrec_eval_on_full_runs(result):
+    """Every setting and query of the demo set, ranked by pytrec_eval from the bare scores."""
+    task = clirbench.load_task("demo")
+    collection = load_collection(task, LANGUAGES)
+    encoded = encode_collection(as_loaded(Noisy()), collection)
+    scores = encoded.queries.astype(np.float64) @ encoded.candidates.astype(np.float64).T
+    assert len(np.unique(scores.astype(np.float32))) > 0.99 * scores.size
+    language = collection.candidate_language
+    names = {"mAP": "map", "R@1": "recall_1", "R@10": "recall_10", "R@100": "recall_100", "nDCG@10": "ndcg_cut_10"}
+    for i, query_language in enumerate(LANGUAGES):
+        for j in (*range(3), None):
+            pool = np.arange(len(language)) if j is None else np.flatnonzero(language == j)
+            qrels, runs = {}, {}
+            for q in np.flatnonzero(collection.query_language == i):
+                golds = set(collection.gold_candidate[collection.gold_query == q]) & set(pool)
+                qrels[str(q)] = {str(g): 1 for g in golds}
+                runs[str(q)] = {str(c): float(scores[q, c]) for c in pool}
+            measures = {"map", "recip_rank", "ndcg_cut.10", "recall.1,10,100"}
+            values = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(runs).values()
+            per_language = result.document.per_language[query_language]
+            if j is None:
+                stated = per_language["multilingual"]
+            elif j == i:
+                stated = per_language["monolingual"]
+            else:
+                stated = result.document.per_pair[query_language][LANGUAGES[j]]
+            for ours, theirs in names.items():
+                assert stated[ours] == pytest.approx(np.mean([v[theirs] for v in values]), abs=1e-9)
+            first = [v["recip_rank"] if v["recip_rank"] >= 0.0999 else 0 for v in values]
+            assert stated["MRR@10"] == pytest.approx(np.mean(first), abs=1e-9)
+
+
+def test_a_restricted_result_says_so(result, saved):
+    assert result.document.task.complete is False
+    assert saved.name == "demo+de-en-th.json"
+    one = clirbench.evaluate(Noisy(), "demo", settings=["monolingual"])
+    assert one.document.task.complete is False
+    assert set(one.document.headline) == {"monolingual"}
+    assert one.ranks.pool_rank is None
+    assert (one.ranks.query_language == one.ranks.gold_language).all()
+
+
+def test_a_full_result_is_complete(tmp_path):
+    full = clirbench.evaluate(Noisy(), "demo")
+    assert full.document.task.complete is True
+    assert full.save(tmp_path).name == "demo.json"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [["monolingual"], ["cross-lingual"], ["multilingual"], ["monolingual", "cross-lingual"]],
+)
+def test_settings_are_masks_not_runs(result, settings, tmp_path):
+    part = clirbench.evaluate(Noisy(), "demo", languages=LANGUAGES, settings=settings)
+    for setting in settings:
+        assert part.document.headline[setting] == result.document.headline[setting]
+        assert part.document.micro[setting] == result.document.micro[setting]
+    assert rescore(clirbench.read_result(part.save(tmp_path))).differences == []
+
+
+def test_rescoring_agrees(saved):
+    outcome = rescore(clirbench.read_result(saved))
+    assert outcome.differences == []
+    # Headline 3 x 7 x 3 + 11 x 3 - 2, micro 21, per language 3 x (3 x 7 + 2 + 11), per pair 6 x 8.
+    assert outcome.compared == 94 + 21 + 102 + 48
+    assert outcome.checked == 27 + 2
+
+
+def tampered(path, change):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return clirbench.read_result(path)
+
+
+def bump(*keys, by=1e-6):
+    def change(document):
+        for key in keys[:-1]:
+            document = document[key]
+        document[keys[-1]] += by
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("headline", "multilingual", "mAP", "value"),
+        ("headline", "monolingual", "nDCG@10", "low"),
+        ("headline", "bias", "rank_distance", "high"),
+        ("headline", "bias", "own_language_preference", "value"),
+        ("micro", "cross-lingual", "R@10"),
+        ("per_language", "th", "bias", "Max@R"),
+        ("per_language", "en", "bias", "transfer_ratio"),
+        ("per_language", "de", "cross-lingual", "mAP"),
+        ("per_pair", "en", "th", "mAP@20"),
+    ],
+)
+def test_rescoring_finds_a_changed_number(saved, keys):
+    found = rescore(tampered(saved, bump(*keys))).differences
+    assert [difference.key for difference in found] == [".".join(keys)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "by"),
+    [
+        (("queue_jump", "en", "th", "de"), 1),
+        (("queue_jump", "en", "th", "th"), 1),
+        (("counts", "topics"), 1),
+        (("counts", "queries"), 1),
+        (("bootstrap", "seed"), 1),
+        (("per_pair", "en", "de", "queries"), 1),
+        (("counts", "candidates", "en"), -100),
+        (("headline", "bias", "own_language_preference", "low"), 5.0),
+    ],
+)
+def test_rescoring_finds_changed_totals(saved, keys, by):
+    assert rescore(tampered(saved, bump(*keys, by=by))).differences
+
+
+def test_jumps_moved_between_languages_are_bound_by_the_sums(saved):
+    # Moving a jump from one third language to another keeps the sums: only the preference derived from it can tell.
+    def move(document):
+        document["queue_jump"]["en"]["th"]["de"] -= 1
+        document["queue_jump"]["en"]["th"]["en"] += 1
+
+    found = [difference.key for difference in rescore(tampered(saved, move)).differences]
+    assert "headline.bias.own_language_preference.value" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(extra=1), "'extra'"),
+        (lambda d: d.pop("model"), "'model'"),
+        (lambda d: d.update(format=2), "'format'"),
+        (lambda d: d["headline"]["multilingual"]["mAP"].update(value="0.9"), "headline.multilingual.mAP.value"),
+        (lambda d: d["ranks"].update(sha256="0" * 64), "one of the two was changed"),
+        (lambda d: d["ranks"].update(file="../x.parquet"), "plain file name"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_key(saved, change, message):
+    with pytest.raises(ClirbenchError, match=message):
+        tampered(saved, change)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "NaN", '{"format": 1, "format": 1}', "[" * 100_000, '{"format": 1, "a": NaN}', "\x00"]
+)
+def test_hostile_json_is_one_line(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ClirbenchError) as error:
+        clirbench.read_result(tmp_path / "x.json")
+    assert "\n" not in str(error.value)
+    assert "x.json" in str(error.value)
+
+
+def test_a_spoilt_ranks_file(saved, result):
+    ranks = saved.with_name(result.document.ranks.file)
+    ranks.write_bytes(b"PAR1")
+    with pytest.raises(ClirbenchError, match="one of the two was changed"):
+        clirbench.read_result(saved)
+    digest = hashlib.sha256(b"PAR1").hexdigest()
+    with pytest.raises(ClirbenchError, match="not a ranks file"):
+        tampered(saved, lambda d: d["ranks"].update(sha256=digest))
+    ranks.unlink()
+    with pytest.raises(ClirbenchError, match="put the ranks file back"):
+        clirbench.read_result(saved)
+
+
+def test_the_schema_takes_what_is_written(result):
+    schema = Document.model_json_schema()
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == set(result.to_dict())
+    Document.model_validate_json(json.dumps(result.to_dict()))
+
+
+def test_trec_export_gives_back_the_averages(result):
+    lines = [line.split("\t") for line in trec_lines(result)]
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        for metric, name in TREC_NAMES.items():
+            values = [float(v) for m, q, v in lines if m == name and q.startswith(setting) and not q.endswith("/all")]
+            assert np.mean(values) == pytest.approx(result.document.micro[setting][metric], abs=1e-6)
+            assert [float(v) for m, q, v in lines if (m, q) == (name, f"{setting}/all")] == [
+                pytest.approx(np.mean(values), abs=2e-6)
+            ]
+    assert len({(m, q) for m, q, _ in lines}) == len(lines)
+    few = list(trec_lines(result, ["multilingual"], ["mAP"]))
+    assert len(few) == 48 * 3 + 1
+    with pytest.raises(ClirbenchError, match="no metric 'map'"):
+        list(trec_lines(result, metrics=["map"]))
+
+
+def test_intervals_contain_the_values(result):
+    for numbers in result.document.headline.values():
+        for name, estimate in numbers.items():
+            if estimate.value is not None:
+                assert estimate.low <= estimate.value <= estimate.high, name
+
+
+def test_the_same_run_gives_the_same_numbers():
+    first = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en", "ar"])
+    second = clirbench.evaluate(load_encoder("clirbench/char-ngram"), "demo", languages=["ar", "en"])
+    for part in ("headline", "micro", "per_language", "per_pair", "queue_jump", "ranks"):
+        assert getattr(first.document, part) == getattr(second.document, part)
+
+
+def test_a_result_that_cannot_be_written(result, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClirbenchError, match="--output"):
+        result.save(tmp_path / "file")

@@ -1,0 +1,65 @@
+"""Intervals against scipy's bootstrap, and the unit that is resampled."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from clirbench.statistics import Bootstrap, Table, interval, mean_of_present
+
+
+def table(values):
+    values = np.asarray(values, dtype=float)
+    topic, group = np.nonzero(~np.isnan(values))
+    return Table.of(topic.astype(np.int32), group, values[topic, group], values.shape)
+
+
+def test_interval_agrees_with_scipy():
+    values = np.random.default_rng(0).beta(1, 3, 200)
+    samples = mean_of_present(Bootstrap(200, 4000).means([table(values[:, None])])[0])
+    truth = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert interval(samples) == pytest.approx((truth.low, truth.high), abs=0.004)
+
+
+def test_parallel_queries_move_together():
+    # Eleven copies of one value per topic are no more evidence than one.
+    values = np.random.default_rng(0).random(100)
+    boot = Bootstrap(100)
+    one = mean_of_present(boot.means([table(values[:, None])])[0])
+    eleven = mean_of_present(boot.means([table(np.tile(values[:, None], 11))])[0])
+    assert interval(eleven) == pytest.approx(interval(one), abs=1e-12)
+
+
+def test_a_sample_equals_the_loop_it_stands_for():
+    rng = np.random.default_rng(4)
+    values = np.where(rng.random((30, 5)) < 0.6, rng.random((30, 5)), np.nan)
+    boot = Bootstrap(30, 50)
+    found = boot.means([table(values)])[0]
+    for sample in range(50):
+        drawn = np.repeat(np.arange(30), boot.weights[sample].astype(int))
+        assert len(drawn) == 30
+        with np.errstate(invalid="ignore"):
+            expected = np.nanmean(values[drawn], axis=0)
+        assert found[sample] == pytest.approx(expected, nan_ok=True)
+
+
+def test_macro_and_micro():
+    t = table([[1, 0], [1, np.nan], [1, np.nan]])
+    assert t.macro == 0.5
+    assert t.micro == 0.75
+
+
+def test_coverage():
+    # 95 % intervals of the mean of 120 topics should hold the true mean about 19 times in 20.
+    rng = np.random.default_rng(9)
+    boot = Bootstrap(120)
+    hits = 0
+    for _ in range(300):
+        low, high = interval(mean_of_present(boot.means([table(rng.random((120, 1)))])[0]))
+        hits += low <= 0.5 <= high
+    assert 0.90 <= hits / 300 <= 0.985
+
+
+def test_undefined_stays_undefined():
+    assert interval(np.array([0.1, np.nan])) is None

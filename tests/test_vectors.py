@@ -1,0 +1,226 @@
+"""Encoding: each text once, every language, bad vectors stopped, and a cache that survives being killed."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import clirbench
+from clirbench import vectors as vectors_module
+from clirbench.encoders import as_loaded
+from clirbench.errors import ClirbenchError
+from clirbench.vectors import encode_collection
+
+
+class Recording:
+    """Deterministic vectors; remembers what it was asked for."""
+
+    revision = "1"
+
+    def __init__(self, dimensions=8):
+        self.dimensions = dimensions
+        self.seen = Counter()
+
+    def _encode(self, role, texts):
+        self.seen.update((role, text) for text in texts)
+        rows = [np.random.default_rng(abs(hash_of(role + text))).standard_normal(self.dimensions) for text in texts]
+        return np.array(rows, dtype=np.float32)
+
+    def encode_queries(self, texts):
+        return self._encode("q", texts)
+
+    def encode_candidates(self, texts):
+        return self._encode("c", texts)
+
+
+def hash_of(text):
+    return int.from_bytes(text.encode()[-8:], "big") + len(text)
+
+
+def test_each_distinct_text_once_per_role_in_every_language():
+    encoder = Recording()
+    task = clirbench.load_task("demo")
+    clirbench.evaluate(encoder, task)
+    assert set(encoder.seen.values()) == {1}
+    collection = clirbench.collections.load_collection(task)
+    expected = {("q", text) for text in collection.queries} | {("c", text) for text in collection.candidates}
+    assert set(encoder.seen) == expected
+    for language in task.languages:
+        lines = (task.file.parent / "demo" / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
+        for line in lines:
+            row = json.loads(line)
+            assert ("q", row["question"]) in encoder.seen
+            assert all(("c", text) in encoder.seen for text in (row["answer"], *row["distractors"]))
+
+
+def test_rows_belong_to_their_texts(tiny):
+    collection = tiny()
+    encoder = Recording()
+    found = encode_collection(as_loaded(encoder), collection)
+    for i, text in enumerate(collection.candidates):
+        raw = encoder._encode("c", [text])[0]
+        assert found.candidates[i] == pytest.approx(raw / np.linalg.norm(raw), abs=1e-6)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+@pytest.mark.parametrize("as_sparse", [False, True])
+def test_inner_products_order_as_the_similarity_does(tiny, similarity, as_sparse):
+    collection = tiny(topics=6)
+    rng = np.random.default_rng(0)
+    raw = {text: rng.standard_normal(5) * rng.uniform(0.5, 3) for text in {*collection.queries, *collection.candidates}}
+
+    class Own(Recording):
+        def _encode(self, role, texts):
+            rows = np.array([raw[text] for text in texts], dtype=np.float32)
+            return sparse.csr_matrix(rows) if as_sparse else rows
+
+    own = Own()
+    own.similarity = similarity
+    found = encode_collection(as_loaded(own), collection)
+    scores = found.queries @ found.candidates.T
+    scores = scores.toarray() if as_sparse else scores
+    for q in range(0, len(collection.queries), 5):
+        query = raw[collection.queries[q]]
+        others = np.array([raw[text] for text in collection.candidates])
+        truth = {
+            "dot": others @ query,
+            "cosine": others @ query / np.linalg.norm(others, axis=1) / np.linalg.norm(query),
+            "euclidean": -np.linalg.norm(others - query, axis=1),
+        }[similarity]
+        assert np.argsort(-scores[q]).tolist() == np.argsort(-truth).tolist()
+
+
+def broken(change):
+    class Broken(Recording):
+        def _encode(self, role, texts):
+            return change(super()._encode(role, texts), texts)
+
+    return Broken()
+
+
+def poison(value):
+    def change(rows, texts):
+        for i, text in enumerate(texts):
+            if text in ("de wrong 2 1", "de question 2"):
+                rows[i] = value
+        return rows
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (poison(np.nan), "gave NaN for the query 'de question 2'"),
+        (poison(np.inf), "gave infinite values for the query 'de question 2'"),
+        (poison(0), r"empty \(all-zero\) vector for the query 'de question 2'"),
+        (lambda rows, texts: rows[:0], "shape 0x8 for 12 texts for the query"),
+        (lambda rows, texts: rows[:, :0], "shape 12x0"),
+        (lambda rows, texts: rows[:-1], "shape 11x8 for 12 texts"),
+        (lambda rows, texts: rows.ravel(), "shape 96 for 12 texts"),
+        (lambda rows, texts: None, "gave vectors of shape"),
+        (lambda rows, texts: [[1.0], [1.0, 2.0]], "shape none"),
+        (lambda rows, texts: rows if "question" in texts[0] else rows[:, :5], "gave 5 dimensions after 8"),
+        (lambda rows, texts: rows.astype(np.float64) * 1e300, "infinite values"),
+    ],
+)
+def test_bad_vectors_stop_with_the_first_offending_text(tiny, change, message):
+    with pytest.raises(ClirbenchError, match=message):
+        encode_collection(as_loaded(broken(change)), tiny())
+
+
+def test_zero_vectors_may_be_scored_as_lost(tiny):
+    found = encode_collection(as_loaded(broken(poison(0))), tiny(), allow_zero=True)
+    assert found.zero == 2
+    assert not found.candidates[tiny().candidates.index("de wrong 2 1")].any()
+
+
+def test_a_long_offending_text_is_cut():
+    task = clirbench.load_task("demo")
+    nan = broken(lambda rows, texts: rows * np.nan)
+    with pytest.raises(ClirbenchError) as error:
+        clirbench.evaluate(nan, task)
+    assert len(str(error.value)) < 250
+    assert "\n" not in str(error.value)
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same(tiny, tmp_path):
+    first = encode_collection(as_loaded(Recording()), tiny(), tmp_path)
+    again = Recording()
+    second = encode_collection(as_loaded(again), tiny(), tmp_path)
+    assert not again.seen
+    assert (first.encoded, second.encoded) == (first.texts, 0)
+    assert first.candidates.tobytes() == second.candidates.tobytes()
+
+
+def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(vectors_module, "SHARD", 10)
+    collection = tiny(topics=10)
+    whole = encode_collection(as_loaded(Recording()), collection, tmp_path / "other")
+
+    class Killed(BaseException):
+        pass
+
+    class Dies(Recording):
+        def encode_candidates(self, texts):
+            if len(self.seen) > 70:
+                raise Killed
+            return super().encode_candidates(texts)
+
+    dying = Dies()
+    with pytest.raises(Killed):
+        encode_collection(as_loaded(dying), collection, tmp_path / "cache")
+    survivor = Recording()
+    resumed = encode_collection(as_loaded(replace_name(survivor, dying)), collection, tmp_path / "cache")
+    assert len(survivor.seen) == whole.texts - len(dying.seen)
+    assert resumed.candidates.tobytes() == whole.candidates.tobytes()
+
+
+def replace_name(encoder, other):
+    encoder.name = f"own/{type(other).__name__}"
+    return encoder
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
+def test_a_damaged_shard_is_encoded_again(tiny, tmp_path, damage):
+    first = encode_collection(as_loaded(Recording()), tiny(), tmp_path)
+    shard = sorted(tmp_path.rglob("000000.npy"))[0]
+    content = shard.read_bytes()
+    # The last one is a changed number in a file of the right form: only the manifest's checksum can tell.
+    shard.write_bytes(content[:-4] + b"\0\0\0\0" if damage is None else damage)
+    again = Recording()
+    second = encode_collection(as_loaded(again), tiny(), tmp_path)
+    assert again.seen
+    assert first.queries.tobytes() == second.queries.tobytes()
+    third = Recording()
+    encode_collection(as_loaded(third), tiny(), tmp_path)
+    assert not third.seen
+
+
+def test_models_revisions_and_settings_never_share_an_entry(tiny, tmp_path):
+    loaded = as_loaded(Recording())
+    encode_collection(loaded, tiny(), tmp_path)
+    for other in (
+        replace(loaded, info=replace(loaded.info, revision="2")),
+        replace(loaded, info=replace(loaded.info, name="own/other")),
+        replace(loaded, settings=replace(loaded.settings, query_prompt="q: ", candidate_prompt="c: ")),
+        replace(loaded, settings=replace(loaded.settings, max_length=12)),
+    ):
+        assert encode_collection(other, tiny(), tmp_path).encoded == 3 * (4 + 16)
+
+
+def test_without_a_revision_nothing_is_cached(tiny, tmp_path):
+    encoder = Recording()
+    encoder.revision = None
+    encode_collection(as_loaded(encoder), tiny(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written(tiny, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ClirbenchError, match=r"cannot write the vector cache .*--no-cache"):
+        encode_collection(as_loaded(Recording()), tiny(), tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
