@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -20,7 +20,8 @@ def stdout() -> Console:
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
-    table = _table(console, f"{documents[0].model.name}: mAP x100 with 95 % intervals; rank distance: lower is better")
+    console.print(_title(f"{documents[0].model.name}: mAP x100 with 95 % intervals; rank distance: lower is better"))
+    table = _table(console)
     for heading in ("task", "monolingual", "cross-lingual", "multilingual", "rank distance", "transfer"):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
@@ -42,10 +43,11 @@ def summary(documents: Sequence[Document], console: Console) -> None:
             )
 
 
-def pairs(document: Document, metric: str, console: Console) -> Table:
+def pairs(document: Document, metric: str, console: Console) -> Group:
     """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual."""
     languages = document.task.languages
-    table = _table(console, f"{label(document)}: {metric} x100, query language down, candidate language across")
+    title = _title(f"{label(document)}: {metric} x100, query language down, candidate language across")
+    table = _table(console)
     table.add_column("", no_wrap=True)
     for language in languages:
         table.add_column(language, justify="right", no_wrap=True)
@@ -58,7 +60,7 @@ def pairs(document: Document, metric: str, console: Console) -> Table:
                 value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
             cells.append(_heat(value, query == candidate, console))
         table.add_row(query, *cells)
-    return table
+    return Group(title, table)
 
 
 def label(document: Document) -> str:
@@ -69,18 +71,17 @@ def label(document: Document) -> str:
 _SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 
 
-def _table(console: Console, title: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-        pad_edge=False,
-    )
+def _title(text: str) -> Text:
+    return Text(text, style="bold", overflow="fold")
 
 
-def _by_language(document: Document, console: Console) -> Table:
-    table = _table(console, f"{label(document)} by query language: mAP x100")
+def _table(console: Console) -> Table:
+    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+
+
+def _by_language(document: Document, console: Console) -> Group:
+    title = _title(f"{label(document)} by query language: mAP x100")
+    table = _table(console)
     for heading in ("language", *_SETTINGS, "rank distance", "own-language preference"):
         table.add_column(heading, justify="left" if heading == "language" else "right")
     for language, numbers in document.per_language.items():
@@ -92,7 +93,7 @@ def _by_language(document: Document, console: Console) -> Table:
             _cell(bias.get("rank_distance"), 1),
             "-" if preference is None else f"x{preference:.2f}",
         )
-    return table
+    return Group(title, table)
 
 
 def _margin(estimate: EstimatePart | None, scale: float) -> str:

@@ -1,0 +1,277 @@
+"""The command line as a person uses it: every command, every mistake, resuming, killing."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import clirbench
+from clirbench.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+SLOW = """
+import hashlib, pathlib, time
+import numpy as np
+class Slow:
+    revision = "1"
+    def encode_queries(self, texts):
+        with pathlib.Path("calls.txt").open("a") as file:
+            file.write(f"{len(texts)}\\n")
+        time.sleep(PAUSE)
+        return np.array([np.random.default_rng(list(hashlib.sha256(t.encode()).digest())).random(32) for t in texts])
+    encode_candidates = encode_queries
+def make(): return Slow()
+def forgetful():
+    Slow.revision = None
+    return Slow()
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def environment(home, **more):
+    kept = {key: value for key, value in os.environ.items() if key not in ("CLIRBENCH_MIRROR", "FORCE_COLOR")}
+    return {**kept, "CLIRBENCH_CACHE": str(home / "cache"), "PYTHONWARNINGS": "default", "COLUMNS": "100", **more}
+
+
+def clir(home, *args, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "clirbench", *args],
+        capture_output=True,
+        text=True,
+        cwd=home,
+        env=environment(home, **more),
+        check=False,
+        timeout=300,
+    )
+
+
+def test_run_alone_is_the_whole_tour(home):
+    ran = clir(home, "run")
+    assert ran.returncode == 0, ran.stderr
+    result = home / "results" / "clirbench__char-ngram" / "demo.json"
+    assert "results/clirbench__char-ngram/demo.json" in ran.stdout
+    assert ran.stdout.strip().splitlines()[-1].startswith("next: ")
+    # Piped: no colour, no box drawing, no control characters.
+    assert "\x1b" not in ran.stdout + ran.stderr
+    assert not re.search("[\u2500-\u257f]", ran.stdout)
+    document = clirbench.read_result(result).document
+    row = next(line for line in ran.stdout.splitlines() if line.startswith("demo "))
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        assert f"{document.headline[setting]['mAP'].value * 100:.1f} [" in row
+    assert f"{document.headline['bias']['rank_distance'].value:,.1f} [" in row
+    again = clir(home, "run")
+    assert "kept" in again.stderr
+    assert again.stdout == ran.stdout
+    assert not list(home.rglob("*.part"))
+
+
+def test_score_export_show(home):
+    clir(home, "run", "--languages", "en,ar")
+    result = "results/clirbench__char-ngram/demo+ar-en.json"
+    scored = clir(home, "score", result)
+    assert (scored.returncode, scored.stdout.strip().endswith("agree")) == (0, True)
+    exported = clir(home, "export", result, "--settings", "multilingual", "--metrics", "mAP", "--output", "out.trec")
+    assert exported.returncode == 0, exported.stderr
+    assert len((home / "out.trec").read_text().splitlines()) == 97
+    assert clir(home, "export", result, "--settings", "multilingual", "--metrics", "mAP").stdout == (
+        (home / "out.trec").read_text()
+    )
+    shown = clir(home, "show", result, "--metric", "nDCG@10")
+    assert "nDCG@10 x100" in shown.stdout
+    assert "restricted run, not comparable" in shown.stdout
+    document = json.loads((home / result).read_text())
+    document["headline"]["multilingual"]["mAP"]["value"] += 1e-6
+    (home / result).write_text(json.dumps(document))
+    scored = clir(home, "score", result)
+    assert scored.returncode == 1
+    assert "headline.multilingual.mAP.value" in scored.stdout
+    assert "DISAGREE" in scored.stdout
+
+
+def test_pairs_prints_every_pair(home):
+    ran = clir(home, "run", "--languages", "de,en,zh", "--pairs")
+    document = clirbench.read_result(home / "results/clirbench__char-ngram/demo+de-en-zh.json").document
+    table = ran.stdout[ran.stdout.index("query language down") :]
+    row = next(line.split() for line in table.splitlines() if line.startswith("en "))
+    expected = [
+        document.per_pair["en"]["de"],
+        document.per_language["en"]["monolingual"],
+        document.per_pair["en"]["zh"],
+    ]
+    assert row[1:] == [f"{numbers['mAP'] * 100:.1f}" for numbers in expected]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "--tasks", "xquad"], "no task 'xquad'"),
+        (["run", "--tasks", "demo,demo"], "distinct names"),
+        (["run", "--languages", "en,fr"], "no language 'fr'"),
+        (["run", "--settings", "bilingual"], "no setting 'bilingual'"),
+        (["run", "--languages", ""], "--languages is ''"),
+        (["run", "--model", "clirbench/none"], "bundled ones are"),
+        (["run", "--dtype", "int4"], "--dtype is 'int4'"),
+        (["run", "--model", "missing_module:f"], "cannot import"),
+        (["score", "nothing.json"], "nothing.json"),
+        (["export", "nothing.json", "--format", "csv"], "--format is 'csv'"),
+        (["show", "."], "cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(home, args, message):
+    ran = clir(home, *args)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in ran.stderr
+    assert not (home / "results").exists()
+
+
+def test_a_defect_shows_its_traceback(home):
+    (home / "faulty.py").write_text(
+        "class F:\n    def encode_queries(self, t): return 1 / 0\n"
+        "    encode_candidates = encode_queries\ndef make(): return F()\n"
+    )
+    ran = clir(home, "run", "--model", "faulty:make", "--tasks", "demo")
+    assert ran.returncode == 1
+    assert "ZeroDivisionError" in ran.stderr
+    assert "Traceback" in ran.stderr
+
+
+def test_another_run_is_not_overwritten(home):
+    (home / "own.py").write_text(SLOW.replace("PAUSE", "0"))
+    first = clir(home, "run", "--model", "own:make", "--tasks", "demo")
+    assert first.returncode == 0, first.stderr
+    path = home / "results" / "own__own.make" / "demo.json"
+    content = path.read_bytes()
+    other = clir(home, "run", "--model", "own:make", "--tasks", "demo", "--query-prompt", "q: ")
+    assert other.returncode == 2
+    assert "holds another run (query prompt: '' there, 'q: ' now)" in other.stderr
+    assert path.read_bytes() == content
+    unknown = clir(home, "run", "--model", "own:forgetful", "--tasks", "demo", "--name", "own/own.make")
+    assert unknown.returncode == 2
+    forced = clir(home, "run", "--model", "own:make", "--tasks", "demo", "--query-prompt", "q: ", "--force")
+    assert forced.returncode == 0
+    assert path.read_bytes() != content
+
+
+def test_a_model_without_revision_is_never_taken_for_the_same(home):
+    (home / "own.py").write_text(SLOW.replace("PAUSE", "0"))
+    assert clir(home, "run", "--model", "own:forgetful", "--tasks", "demo").returncode == 0
+    again = clir(home, "run", "--model", "own:forgetful", "--tasks", "demo")
+    assert again.returncode == 2
+    assert "nobody can tell whether" in again.stderr
+
+
+def test_killed_with_signal_9_it_loses_one_shard_and_ends_the_same(home):
+    (home / "own.py").write_text(SLOW.replace("PAUSE", "0.4"))
+    command = [sys.executable, "-m", "clirbench", "run", "--model", "own:make", "--tasks", "demo"]
+    whole = home / "whole"
+    whole.mkdir()
+    (whole / "own.py").write_text(SLOW.replace("PAUSE", "0"))
+    assert clir(whole, *command[3:]).returncode == 0
+    with subprocess.Popen(
+        command, cwd=home, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and len(list((home / "cache").rglob("*.npy"))) < 3:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+    before = len((home / "calls.txt").read_text().splitlines())
+    kept = len(list((home / "cache").rglob("*.npy")))
+    assert kept >= 3
+    assert before - kept <= 1
+    assert not (home / "results").exists()
+    resumed = clir(home, *command[3:])
+    assert resumed.returncode == 0, resumed.stderr
+    calls = len((home / "calls.txt").read_text().splitlines())
+    total = len((whole / "calls.txt").read_text().splitlines())
+    assert calls - before == total - kept
+    documents = [json.loads((p / "results/own__own.make/demo.json").read_text()) for p in (home, whole)]
+    for part in ("task", "headline", "micro", "per_language", "per_pair", "queue_jump", "ranks", "counts"):
+        assert json.dumps(documents[0][part]) == json.dumps(documents[1][part])
+    ranks = [(p / "results/own__own.make/demo.ranks.parquet").read_bytes() for p in (home, whole)]
+    assert ranks[0] == ranks[1]
+
+
+def test_help_needs_neither_torch_nor_mteb(home):
+    code = (
+        "import sys, clirbench, clirbench.cli\n"
+        "try: clirbench.cli.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'mteb', 'transformers', 'sentence_transformers', 'datasets', 'pandas', 'pyarrow', 'numpy', 'scipy'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=home, check=True)
+    assert "HEAVY []" in ran.stdout
+    assert "Evaluate an encoder" in ran.stdout
+
+
+def test_the_bundled_run_needs_neither_torch_nor_mteb(home):
+    code = (
+        "import sys; sys.argv = ['clirbench', 'run', '--languages', 'en']\n"
+        "from clirbench.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('HEAVY', sorted({'torch', 'mteb', 'transformers'} & set(sys.modules)))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=home, check=True, env=environment(home)
+    )
+    assert "HEAVY []" in ran.stdout
+
+
+def test_lists(home):
+    tasks = clir(home, "tasks").stdout
+    for name in clirbench.list_tasks():
+        task = clirbench.load_task(name)
+        row = next(line for line in tasks.splitlines() if line.startswith(name))
+        assert task.licence in row
+        assert f"{sum(task.counts['candidates'].values()):,}" in row
+    assert "clirbench/char-ngram-romanised" in clir(home, "models").stdout
+    assert "rank_distance" in clir(home, "metrics").stdout
+    assert json.loads(clir(home, "schema").stdout)["title"] == "Document"
+    assert clir(home, "--version").stdout.strip() == f"clirbench {clirbench.__version__}"
+
+
+def test_readme_documents_every_command_option_task_model_and_metric():
+    import typer.main
+
+    from clirbench.bias import BIAS, OVERALL_BIAS
+    from clirbench.encoders.char_ngram import BUNDLED
+    from clirbench.metrics import METRICS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        assert f"clirbench {name}" in readme, name
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert f"`{option}" in readme, f"{name} {option}"
+    for name in (*METRICS, *BIAS, *OVERALL_BIAS, *BUNDLED, *clirbench.list_tasks()):
+        assert f"`{name}`" in readme, name
+
+
+def test_the_first_two_commands_of_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^pip install .*$", readme, re.M)[:2]
+    assert commands == [
+        "pip install -c constraints.txt -e . && clirbench run",
+        'pip install -c constraints.txt -e ".[dev]" && pytest',
+    ]
+
+
+def test_no_file_passes_300_lines_by_much():
+    for path in (ROOT / "clirbench").rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 320, path
