@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,11 @@ class PoolLists:
     lists: RankedLists
     own: NDArray[np.bool_]
     pool: int
+
+    @cached_property
+    def removal(self) -> tuple[Values, Values]:
+        """Fall of AP without the own-language gold, and without another, as :func:`gold_removal` gives it."""
+        return gold_removal(self)
 
 
 @dataclass(frozen=True)
@@ -110,8 +116,7 @@ def _running(values: Values, first: NDArray[np.intp]) -> Values:
 
 
 def _removal_difference(pool: PoolLists) -> Values:
-    own, other = gold_removal(pool)
-    return own - other
+    return pool.removal[0] - pool.removal[1]
 
 
 _HYBRID = "arXiv 2408.10536, section 5"
@@ -168,7 +173,7 @@ BIAS: dict[str, BiasMetric] = {
             False,
             "share",
             _LAREQA,
-            lambda pool: gold_removal(pool)[0],
+            lambda pool: pool.removal[0],
         ),
         BiasMetric(
             "other_gold_removal",
@@ -176,7 +181,7 @@ BIAS: dict[str, BiasMetric] = {
             False,
             "share",
             _LAREQA,
-            lambda pool: gold_removal(pool)[1],
+            lambda pool: pool.removal[1],
         ),
         BiasMetric(
             "gold_removal_difference",

@@ -61,7 +61,10 @@ def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[
     own_rank = 1 + counts[np.arange(len(counts)), gold_language]
     pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
     topic = collection.query_topic[collection.gold_query]
-    order = np.lexsort((own_rank, gold_language, query_language, topic))
+    # One integer per row sorts several times faster than four keys.
+    languages = len(collection.languages)
+    pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
+    order = np.argsort(pair * (len(collection.candidates) + 1) + own_rank)
     if "multilingual" not in settings:
         monolingual = query_language[order] == gold_language[order]
         wanted = [] if "monolingual" not in settings else [monolingual]

@@ -32,7 +32,7 @@ class RankedLists:
         """Sort gold pairs by ranking and rank; ``ranking`` numbers every ranking from 0, without gaps."""
         golds = np.bincount(ranking)
         if not (np.diff(ranking) > 0).all():
-            order = np.argsort(ranking.astype(np.int64) << 32 | rank.astype(np.int64), kind="stable")
+            order = np.argsort(ranking.astype(np.int64) << 32 | rank.astype(np.int64))
             ranking, rank = ranking[order], rank[order]
         first = np.cumsum(golds) - golds
         position = np.arange(len(ranking)) - first[ranking] + 1

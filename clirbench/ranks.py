@@ -28,7 +28,7 @@ Vectors: TypeAlias = NDArray[np.float32] | Any
 # Fixed, never derived from the machine: the same run must see the same products everywhere.
 _QUERIES_PER_PRODUCT = 256
 # Small enough that the scores being counted stay in a core's second-level cache.
-_QUERIES_PER_COUNT = 16
+_QUERIES_PER_COUNT = 8
 # Eight comparisons are counted per 64-bit addition, one per byte; 255 additions cannot overflow a byte.
 _LANES = 8
 _RUN = 255 * _LANES
@@ -104,8 +104,9 @@ def count_outranked(
     first: NDArray[np.intp] = np.concatenate([[0], np.cumsum(golds)])
     slot = np.arange(len(gold_query)) - first[gold_query]
     slots = int(golds.max(initial=0))
-    at_least = np.zeros((len(gold_query), blocks), dtype=np.int32)
-    score = np.empty(len(gold_query), dtype=np.float32)
+    block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
+    wrong = np.empty((len(gold_query), blocks), dtype=np.int32)
+    gold = np.empty_like(wrong)
     own = threading.local()
 
     def count(start: int) -> int:
@@ -115,10 +116,13 @@ def count_outranked(
         scores = _product(queries, start, stop, columns, own.buffer)
         pairs = slice(first[start], first[stop])
         row, column = gold_query[pairs] - start, slot[pairs]
-        score[pairs] = scores[row, columns.position[gold_candidate[pairs]]]
         thresholds = np.full((stop - start, slots), np.inf, dtype=np.float32)
-        thresholds[row, column] = score[pairs]
-        at_least[pairs] = _tally(scores, thresholds, columns)[column, row]
+        thresholds[row, column] = scores[row, columns.position[gold_candidate[pairs]]]
+        in_block = np.zeros((stop - start, slots, blocks), dtype=np.float32)
+        in_block[row, column, block[pairs]] = 1
+        gold_at_least, gold_above = _among_golds(thresholds, in_block)
+        wrong[pairs] = (_tally(scores, thresholds, columns) - gold_at_least)[row, column]
+        gold[pairs] = gold_above[row, column]
         return len(scores)
 
     # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
@@ -127,9 +131,7 @@ def count_outranked(
         for done in pool.map(count, range(0, queries.shape[0], _QUERIES_PER_PRODUCT)):
             if advance:
                 advance(done)
-    block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
-    gold_at_least, gold_above = _among_golds(score, slot, golds, first, block, blocks)
-    return Outranked(wrong=at_least - gold_at_least, gold=gold_above)
+    return Outranked(wrong, gold)
 
 
 def _longest(vectors: Vectors) -> float:
@@ -176,11 +178,14 @@ def _lay_out(candidates: Vectors, block_starts: NDArray[np.int64]) -> _Columns:
 
 def _copies(vectors: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows that repeat an earlier row bit by bit, and the earlier rows."""
+    # Equal rows have equal sums of bits; only rows that share one need to be compared.
+    bits = np.bitwise_xor.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1)
+    _, number, occurrences = np.unique(bits, return_inverse=True, return_counts=True)
     seen: dict[bytes, int] = {}
-    original = [seen.setdefault(row.tobytes(), i) for i, row in enumerate(vectors)]
-    originals = np.array(original, dtype=np.intp)
-    copies = np.flatnonzero(originals != np.arange(len(originals)))
-    return copies, originals[copies]
+    suspects = np.flatnonzero(occurrences[number] > 1)
+    originals = np.array([seen.setdefault(vectors[i].tobytes(), int(i)) for i in suspects], dtype=np.intp)
+    repeated = originals != suspects
+    return suspects[repeated], originals[repeated]
 
 
 def _product(
@@ -198,38 +203,30 @@ def _product(
 
 
 def _tally(scores: NDArray[np.float32], thresholds: NDArray[np.float32], columns: _Columns) -> NDArray[np.int32]:
-    """int32 (slots, queries, blocks): candidates of a block that score at least the threshold."""
+    """int32 (queries, slots, blocks): candidates of a block that score at least the threshold."""
     slots = thresholds.shape[1]
-    at_least = np.empty((_QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
+    at_least = np.empty((slots, _QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
     runs = np.empty((slots, len(scores), len(columns.run_starts)), dtype=np.uint64)
     for start in range(0, len(scores), _QUERIES_PER_COUNT):
         rows = slice(start, start + _QUERIES_PER_COUNT)
-        out = at_least[: len(scores[rows])]
-        for slot in range(slots):
-            np.greater_equal(scores[rows], thresholds[rows, slot : slot + 1], out=out)
-            np.add.reduceat(out.view(np.uint64), columns.run_starts, axis=1, out=runs[slot, rows])
+        out = at_least[:, : len(scores[rows])]
+        np.greater_equal(scores[rows], thresholds[rows].T[:, :, None], out=out)
+        np.add.reduceat(out.view(np.uint64), columns.run_starts, axis=2, out=runs[:, rows])
     per_run = runs.view(np.uint8).reshape(*runs.shape, _LANES).sum(axis=3, dtype=np.int32)
-    return np.add.reduceat(per_run, columns.first_run, axis=2)
+    return np.add.reduceat(per_run, columns.first_run, axis=2).transpose(1, 0, 2)
 
 
 def _among_golds(
-    score: NDArray[np.float32],
-    slot: NDArray[np.intp],
-    golds: NDArray[np.intp],
-    first: NDArray[np.intp],
-    block: NDArray[np.intp],
-    blocks: int,
+    thresholds: NDArray[np.float32], in_block: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Per gold pair and block: golds of the same query that score at least as much, and that outrank it."""
-    query = np.repeat(np.arange(len(golds)), golds)
-    at_least = np.zeros((len(score), blocks), dtype=np.int32)
-    above = np.zeros((len(score), blocks), dtype=np.int32)
-    pair = np.arange(len(score))
-    for other_slot in range(int(golds.max(initial=0))):
-        mine = pair[golds[query] > other_slot]
-        other = first[query[mine]] + other_slot
-        equal = score[other] == score[mine]
-        higher = score[other] > score[mine]
-        at_least[mine, block[other]] += equal | higher
-        above[mine, block[other]] += higher | (equal & (slot[other] < slot[mine]))
-    return at_least, above
+    """Per query, slot and block: golds of the same query that score at least as much, and that outrank it.
+
+    ``in_block`` is 1 where the gold of a slot lies in the block, and 0 everywhere for a slot without a gold.
+    """
+    mine, other = thresholds[:, :, None], thresholds[:, None, :]
+    earlier = np.tri(thresholds.shape[1], k=-1, dtype=np.bool_)
+    at_least = other >= mine
+    above = (other > mine) | (at_least & earlier)
+    # Sums of ones in float32 are exact far beyond any number of golds.
+    counts = [(flags.astype(np.float32) @ in_block).astype(np.int32) for flags in (at_least, above)]
+    return counts[0], counts[1]

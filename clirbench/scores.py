@@ -133,6 +133,7 @@ class _Scorer:
         self.settings = [setting for setting in ("monolingual", "cross-lingual", "multilingual") if setting in settings]
         self.languages = ranks.languages
         self.n = len(ranks.languages)
+        self.bootstrap = Bootstrap(len(ranks.topics))
         self.diagonal = np.arange(self.n) * (self.n + 1)
         self.tables: dict[tuple[str, str], Table] = {}
         if {"monolingual", "cross-lingual"} & set(settings):
@@ -150,7 +151,7 @@ class _Scorer:
     def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
         ranks = self.ranks
         query = ranks.query
-        order = np.lexsort((pool_rank, query))
+        order = np.argsort(query.astype(np.int64) << 32 | pool_rank)
         lists = RankedLists.of(query[order], pool_rank[order])
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
@@ -176,8 +177,7 @@ class _Scorer:
         keys = list(self.tables)
         samples: dict[tuple[str, str], Values] = {}
         if keys:
-            bootstrap = Bootstrap(len(self.ranks.topics))
-            drawn = bootstrap.means([self.tables[key] for key in keys])
+            drawn = self.bootstrap.means([self.tables[key] for key in keys])
             samples = dict(zip(keys, drawn, strict=True))
         scores = Scores()
         for setting in self.settings:
@@ -213,7 +213,7 @@ class _Scorer:
                     self._pairs(name, table, i, scores)
                 else:
                     column = columns[i]
-                    entry.setdefault("queries", int(table.counts[:, column].sum()))
+                    entry.setdefault("queries", int(table.queries[column]))
                     entry[name] = _number(means[column])
 
     def _pairs_of(self, means: Values, language: int) -> Values:
@@ -222,7 +222,7 @@ class _Scorer:
 
     def _pairs(self, name: str, table: Table, language: int, scores: Scores) -> None:
         row = scores.per_pair.setdefault(self.languages[language], {})
-        means, counts = table.means, table.counts.sum(axis=0)
+        means, counts = table.means, table.queries
         for other, candidate_language in enumerate(self.languages):
             if other != language:
                 column = language * self.n + other
@@ -257,7 +257,7 @@ class _Scorer:
         value = float(mean_of_present(by_language[None])[0])
         if jumps.own is None or jumps.all is None:
             return Estimate(_number(value)), by_language
-        weights = Bootstrap(len(self.ranks.topics)).weights
+        weights = self.bootstrap.weights
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = (weights @ jumps.own) / (weights @ jumps.all) / np.diagonal(jumps.queue_jump.shares)
         return _estimate(value, mean_of_present(shares)), by_language

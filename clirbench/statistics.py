@@ -1,6 +1,7 @@
 """Bootstrap intervals: topics are resampled, so that the parallel queries of one topic move together."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +34,15 @@ class Table:
         counts = np.bincount(key, minlength=shape[0] * shape[1])
         return cls(sums.reshape(shape).astype(np.float64), counts.reshape(shape).astype(np.float64))
 
-    @property
+    @cached_property
+    def queries(self) -> Values:
+        """float64 (groups,): number of queries of each group."""
+        return np.asarray(self.counts.sum(axis=0))
+
+    @cached_property
     def means(self) -> Values:
         """float64 (groups,): mean over the group's queries, NaN for an empty group."""
-        return _divide(self.sums.sum(axis=0), self.counts.sum(axis=0))
+        return _divide(self.sums.sum(axis=0), self.queries)
 
     @property
     def macro(self) -> float:

@@ -27,7 +27,9 @@ def test_the_counts_of_xquad_r(mirror):
         texts = collection.candidates[a:b]
         repeated = {text for text in texts if texts.count(text) > 1}
         duplicates += len(texts) - len(set(texts))
-        copied += [collection.candidates[c] for c in sorted(golds & set(range(a, b))) if collection.candidates[c] in repeated]
+        copied += [
+            collection.candidates[c] for c in sorted(golds & set(range(a, b))) if collection.candidates[c] in repeated
+        ]
     assert duplicates == 9
     # One gold is a copy of a wrong candidate, in Turkish: the tie rule puts it second.
     assert copied == ["I."]
