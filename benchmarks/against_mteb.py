@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -80,7 +79,7 @@ def run_mteb(folder, languages):
             type="Retrieval",
             category="t2t",
             eval_splits=["test"],
-            eval_langs={subset: ["eng-Latn"] for subset in subsets},  # noqa: C420 - mteb wants a list each
+            eval_langs={subset: ["eng-Latn"] for subset in subsets},
             main_score="ndcg_at_10",
             bibtex_citation="",
         )
@@ -129,8 +128,10 @@ def _index(languages, name):
 
 
 def child(contender, folder, languages):
+    from clirbench.evaluation import peak_memory
+
     seconds, texts, scores = {"clirbench": run_clirbench, "mteb": run_mteb}[contender](folder, languages)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_memory() / 2**20
     print("RESULT " + json.dumps({"seconds": seconds, "texts": texts, "peak_mib": peak, "scores": scores}))
 
 

@@ -1,31 +1,51 @@
-"""Run the benchmarks and print their tables, or write them into README.md."""
+"""Run the benchmarks and the examples, and print them, or write them into README.md."""
 
 import argparse
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import against_floor
 import against_mteb
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n).*?(```)", re.DOTALL)
+BENCHMARKS = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+
+
+def example(match):
+    """The output of a command of clirbench, run in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "clirbench", *match[2].split()]
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
+    return match[1] + "".join(f"{line.rstrip()}\n" for line in ran.stdout.splitlines()) + match[3]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="all eleven languages against mteb (about twelve minutes)")
-    parser.add_argument("--write", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--examples", action="store_true", help="only the examples, not the benchmarks")
+    parser.add_argument("--write", action="store_true", help="write them into README.md")
     arguments = parser.parse_args()
-    tables = "\n\n".join(
-        [against_mteb.table(against_mteb.compare(arguments.full)), against_floor.table(against_floor.compare())]
-    )
-    print(tables)
-    if arguments.write:
-        text = README.read_text(encoding="utf-8")
-        pattern = r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)"
-        new, count = re.subn(pattern, lambda m: f"{m[1]}{tables}\n{m[2]}", text, flags=re.DOTALL)
+    tables = ""
+    if not arguments.examples:
+        parts = [against_mteb.table(against_mteb.compare(arguments.full)), against_floor.table(against_floor.compare())]
+        tables = "\n\n".join(parts)
+        print(tables)
+    # Read only now: the benchmarks take long enough for somebody to have edited it.
+    text = EXAMPLE.sub(example, README.read_text(encoding="utf-8"))
+    if tables:
+        text, count = BENCHMARKS.subn(lambda match: f"{match[1]}{tables}\n{match[2]}", text)
         if count != 1:
             raise SystemExit("README.md has no benchmarks markers")
-        README.write_text(new, encoding="utf-8")
+    if arguments.write:
+        README.write_text(text, encoding="utf-8")
+    elif arguments.examples:
+        print("\n".join(match[0] for match in EXAMPLE.finditer(text)))
 
 
 if __name__ == "__main__":

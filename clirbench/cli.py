@@ -264,6 +264,9 @@ def _listed(value: str | None, option: str) -> list[str] | None:
     return names
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     try:
@@ -271,10 +274,8 @@ def main() -> None:
     except ClirbenchError as error:
         sys.stderr.write(f"clirbench: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("clirbench: stopped; run the same command again to continue\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of a pipe (head, say) has had enough.
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit as end:
+        # Typer turns Ctrl-C into this code without a word.
+        if end.code == _INTERRUPTED:
+            sys.stderr.write("clirbench: stopped; run the same command again to continue\n")
+        raise

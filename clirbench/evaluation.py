@@ -242,7 +242,7 @@ def _result(
             texts=encoded.texts,
             texts_encoded=encoded.encoded,
             texts_per_second=encoded.encoded / encoded.seconds if encoded.encoded and encoded.seconds else None,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             zero_vectors=encoded.zero,
         ),
         counts=CountsPart(
@@ -290,7 +290,14 @@ def _environment(loaded: LoadedEncoder) -> EnvironmentPart:
     )
 
 
-def _peak_memory() -> int | None:
+def peak_memory() -> int | None:
+    """Peak resident memory of this process in bytes; None where the system does not tell."""
+    try:
+        # Not getrusage here: on Linux its peak includes the process that started this one.
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration, ValueError):
+        pass
     try:
         import resource  # noqa: PLC0415
     except ImportError:

@@ -204,6 +204,19 @@ def test_killed_with_signal_9_it_loses_one_shard_and_ends_the_same(home):
     assert ranks[0] == ranks[1]
 
 
+def test_ctrl_c_says_how_to_continue(home):
+    (home / "own.py").write_text(SLOW.replace("PAUSE", "0.4"))
+    command = [sys.executable, "-m", "clirbench", "run", "--model", "own:make", "--tasks", "demo"]
+    with subprocess.Popen(command, cwd=home, env=environment(home), stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (home / "calls.txt").exists():
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        stderr = running.communicate(timeout=60)[1]
+    assert running.returncode == 130
+    assert stderr.strip().splitlines()[-1] == "clirbench: stopped; run the same command again to continue"
+
+
 def test_help_needs_neither_torch_nor_mteb(home):
     code = (
         "import sys, clirbench, clirbench.cli\n"
@@ -261,6 +274,15 @@ def test_readme_documents_every_command_option_task_model_and_metric():
                     assert f"`{option}" in readme, f"{name} {option}"
     for name in (*METRICS, *BIAS, *OVERALL_BIAS, *BUNDLED, *clirbench.list_tasks()):
         assert f"`{name}`" in readme, name
+
+
+def test_readme_states_the_counts_of_the_task_files():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in clirbench.list_tasks():
+        task = clirbench.load_task(name)
+        row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
+        assert f"{task.counts['topics']:,} questions in" in row
+        assert f"{len(task.languages)} languages, {sum(task.counts['candidates'].values()):,} candidate" in row
 
 
 def test_the_first_two_commands_of_readme():
