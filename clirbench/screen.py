@@ -20,9 +20,9 @@ def stdout() -> Console:
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
-    console.print(_title(f"{documents[0].model.name}: mAP x100 with 95 % intervals; rank distance: lower is better"))
+    console.print(_title(f"{documents[0].model.name}: mAP x100 ± 95 % margin"))
     table = _table(console)
-    for heading in ("task", "monolingual", "cross-lingual", "multilingual", "rank distance", "transfer"):
+    for heading in ("task", *_SETTINGS, "rank distance", "transfer"):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
         bias = document.headline.get("bias", {})
@@ -37,7 +37,8 @@ def summary(documents: Sequence[Document], console: Console) -> None:
         console.print(_by_language(document, console))
         if not document.task.complete:
             console.print(
-                f"{document.task.id}: restricted run, not comparable with a full one",
+                f"* restricted to {','.join(document.task.languages)} ({', '.join(document.task.settings)}): "
+                "not comparable with a full run",
                 style="yellow",
                 soft_wrap=True,
             )
@@ -64,8 +65,8 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
 
 
 def label(document: Document) -> str:
-    """The task's identifier, marked where the run was restricted."""
-    return document.task.id if document.task.complete else f"{document.task.id} (restricted)"
+    """The task's identifier, with a star where the run was restricted."""
+    return document.task.id if document.task.complete else f"{document.task.id}*"
 
 
 _SETTINGS = ("monolingual", "cross-lingual", "multilingual")
@@ -76,14 +77,15 @@ def _title(text: str) -> Text:
 
 
 def _table(console: Console) -> Table:
-    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    # Narrow gaps: eleven languages fit in 80 columns.
+    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, 1, 0, 0))
 
 
 def _by_language(document: Document, console: Console) -> Group:
     title = _title(f"{label(document)} by query language: mAP x100")
     table = _table(console)
-    for heading in ("language", *_SETTINGS, "rank distance", "own-language preference"):
-        table.add_column(heading, justify="left" if heading == "language" else "right")
+    for heading in ("language", *_SETTINGS, "rank distance", "own-lang.\npreference"):
+        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
     for language, numbers in document.per_language.items():
         bias = numbers.get("bias", {})
         preference = bias.get("own_language_preference")
@@ -101,7 +103,8 @@ def _margin(estimate: EstimatePart | None, scale: float) -> str:
         return "-"
     if estimate.low is None or estimate.high is None:
         return _cell(estimate.value, scale)
-    return f"{_cell(estimate.value, scale)} [{estimate.low * scale:,.1f}, {estimate.high * scale:,.1f}]"
+    margin = max(estimate.high - estimate.value, estimate.value - estimate.low)
+    return f"{_cell(estimate.value, scale)} ±{_cell(margin, scale)}"
 
 
 def _cell(value: float | None, scale: float) -> str:

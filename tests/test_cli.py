@@ -68,8 +68,8 @@ def test_run_alone_is_the_whole_tour(home):
     document = clirbench.read_result(result).document
     row = next(line for line in ran.stdout.splitlines() if line.startswith("demo "))
     for setting in ("monolingual", "cross-lingual", "multilingual"):
-        assert f"{document.headline[setting]['mAP'].value * 100:.1f} [" in row
-    assert f"{document.headline['bias']['rank_distance'].value:,.1f} [" in row
+        assert f"{document.headline[setting]['mAP'].value * 100:.1f} ±" in row
+    assert f"{document.headline['bias']['rank_distance'].value:,.1f} ±" in row
     again = clir(home, "run")
     assert "kept" in again.stderr
     assert again.stdout == ran.stdout
@@ -89,7 +89,7 @@ def test_score_export_show(home):
     )
     shown = clir(home, "show", result, "--metric", "nDCG@10")
     assert "nDCG@10 x100" in shown.stdout
-    assert "restricted run, not comparable" in shown.stdout
+    assert "* restricted to ar,en (monolingual, cross-lingual, multilingual): not comparable" in shown.stdout
     document = json.loads((home / result).read_text())
     document["headline"]["multilingual"]["mAP"]["value"] += 1e-6
     (home / result).write_text(json.dumps(document))
