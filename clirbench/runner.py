@@ -54,8 +54,8 @@ def run_tasks(plan: Plan) -> Outcome:
     Raises:
         ClirbenchError: Anything that the user can mend.
     """
-    name = plan.model or DEFAULT
-    tasks = [load_task(task) for task in plan.tasks or (STANDARD_SUITE if plan.model else ("demo",))]
+    name = DEFAULT if plan.model is None else plan.model
+    tasks = [load_task(task) for task in plan.tasks or (("demo",) if plan.model is None else STANDARD_SUITE)]
     restrictions = []
     for task in tasks:
         check_names(task)

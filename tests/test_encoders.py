@@ -224,6 +224,9 @@ def test_your_own_factory(tmp_path, monkeypatch):
         ("clirbench/char-ngram", {"dtype": "int8"}, "use float32, float16, bfloat16"),
         ("clirbench/char-ngram", {"similarity": "maxsim"}, "use cosine, dot, euclidean"),
         ("clirbench/char-ngram", {"batch_size": 0}, "use 1 or more"),
+        ("clirbench/char-ngram", {"name": "../up"}, "cannot name a folder"),
+        ("clirbench/char-ngram", {"name": ""}, "cannot name a folder"),
+        ("", {}, "--model is empty"),
         ("clirbench/char-ngram", {"max_length": 5}, "does not apply"),
     ],
 )

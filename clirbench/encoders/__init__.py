@@ -14,6 +14,7 @@ from clirbench.encoders.base import (
     EncoderSettings,
     LoadedEncoder,
     ModelInfo,
+    check_name,
     check_options,
     refuse,
 )
@@ -36,6 +37,10 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
     """
     options = options or EncoderOptions()
     check_options(options)
+    if not name.strip():
+        raise ClirbenchError(
+            "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
+        )
     if name.startswith("clirbench/"):
         from clirbench.encoders.char_ngram import load_bundled  # noqa: PLC0415
 
@@ -120,19 +125,22 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
 
 
 def _wrap_own(encoder: Encoder, options: EncoderOptions, kind: str, revision: str | None) -> LoadedEncoder:
+    parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
+    name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
+    check_name(name)
     info = ModelInfo(
-        name=options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}")),
+        name=name,
         kind=kind,
         revision=str(revision) if revision is not None else None,
         revision_kind="declared" if revision is not None else "unknown",
-        parameters=getattr(encoder, "parameters", None),
+        parameters=parameters if isinstance(parameters, int) else None,
     )
     similarity = options.similarity or getattr(encoder, "similarity", "cosine")
     if similarity not in SIMILARITIES:
         raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")
     settings = EncoderSettings(
         similarity=similarity,
-        max_length=getattr(encoder, "max_length", None),
+        max_length=max_length if isinstance(max_length, int) else None,
         query_prompt=options.query_prompt or "",
         candidate_prompt=options.candidate_prompt or "",
     )

@@ -1,6 +1,7 @@
 """What an encoder is, and how one is identified."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,18 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
             raise ClirbenchError(f"--{name.replace('_', '-')} does not apply to {kind}: leave it out")
 
 
+def check_name(name: str) -> None:
+    """Fail on a name that cannot become a folder of results.
+
+    Raises:
+        ClirbenchError: It is not one or more parts of letters, digits, dots, hyphens and underscores, joined by slashes.
+    """
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name) or len(name) > 200:
+        raise ClirbenchError(
+            f"model name {name[:80]!r} cannot name a folder: use ORG/NAME in letters, digits, '.', '-' and '_'"
+        )
+
+
 def check_options(options: EncoderOptions) -> None:
     """Fail on an option out of its range.
 
@@ -105,6 +118,8 @@ def check_options(options: EncoderOptions) -> None:
         raise ClirbenchError(f"--similarity is '{options.similarity}': use {', '.join(SIMILARITIES)}")
     if options.dtype is not None and options.dtype not in DTYPES:
         raise ClirbenchError(f"--dtype is '{options.dtype}': use {', '.join(DTYPES)}")
+    if options.name is not None:
+        check_name(options.name)
     for name in ("batch_size", "max_length"):
         value = getattr(options, name)
         if value is not None and value < 1:
