@@ -11,15 +11,19 @@ from clirbench.tasks import load_task
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def real_data():
+def _find_real_data():
     for place in (os.environ.get("CLIRBENCH_MIRROR"), ROOT.parent / "shared" / "data"):
         if place and (Path(place) / "lareqa" / "xquad-r" / "en.json").is_file():
             return Path(place)
     return None
 
 
+# Found before the tests take the variable away.
+REAL_DATA = _find_real_data()
+
+
 def pytest_collection_modifyitems(items):
-    if real_data() is None:
+    if REAL_DATA is None:
         reason = "REAL DATA NOT FOUND: set CLIRBENCH_MIRROR to a folder with lareqa/xquad-r and lareqa/mlqa-r"
         for item in items:
             if "real" in item.keywords:
@@ -27,7 +31,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    if real_data() is None:
+    if REAL_DATA is None:
         terminalreporter.write_line(
             "!! the real-data tests were SKIPPED: CLIRBENCH_MIRROR does not name the data", red=True
         )
@@ -44,8 +48,8 @@ def _isolated(monkeypatch, tmp_path):
 
 @pytest.fixture
 def mirror(monkeypatch):
-    monkeypatch.setenv("CLIRBENCH_MIRROR", str(real_data()))
-    return real_data()
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(REAL_DATA))
+    return REAL_DATA
 
 
 class Table:
