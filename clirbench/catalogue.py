@@ -41,15 +41,21 @@ def metric_table(console: Console) -> Table:
     table = _table(console, ("metric", "better", "what it says", "source"))
     known: list[Metric | BiasMetric] = [*METRICS.values(), *BIAS.values()]
     for metric in known:
-        table.add_row(metric.name, "higher" if metric.higher_is_better else "lower", metric.description, metric.source)
-    better = {"own_language_preference": "near 1", "transfer_ratio": "higher"}
+        better = (
+            "near 0" if metric.name == "gold_removal_difference" else "higher" if metric.higher_is_better else "lower"
+        )
+        table.add_row(metric.name, better, metric.description, metric.source)
+    overall = {"own_language_preference": "near 1", "transfer_ratio": "higher"}
     for name, description in OVERALL_BIAS.items():
-        table.add_row(name, better[name], description, "clirbench")
+        table.add_row(name, overall[name], description, "clirbench")
     return table
 
 
 def _table(console: Console, headings: tuple[str, ...]) -> Table:
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, justify="right" if heading in ("topics", "queries", "candidates") else "left")
+        right = heading in ("topics", "queries", "candidates")
+        # Only prose may wrap: a name that is cut cannot be typed.
+        prose = heading in ("what it is", "what it says", "source", "languages")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=not prose)
     return table

@@ -1,6 +1,7 @@
 """The command line: each command calls one function."""
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -124,22 +125,23 @@ def run(  # noqa: PLR0917
 
 @app.command()
 def score(
-    result: ResultArgument,
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Result files of `clirbench run`.")],
 ) -> None:
-    """Recompute every number of a result from its ranks file, and say whether they agree (exit code 1 if not)."""
+    """Recompute every number of results from their ranks files, and say whether they agree (exit code 1 if not)."""
     from clirbench.rescore import rescore  # noqa: PLC0415
     from clirbench.results import read_result  # noqa: PLC0415
 
-    outcome = rescore(read_result(result))
-    for difference in outcome.differences[:20]:
-        typer.echo(f"{difference.key}: the file says {difference.stated}, the ranks say {difference.found}")
-    if len(outcome.differences) > 20:
-        typer.echo(f"... and {len(outcome.differences) - 20} more")
-    verdict = "DISAGREE" if outcome.differences else "agree"
-    typer.echo(
-        f"{result}: {outcome.compared:,} numbers recomputed, {outcome.checked:,} totals checked against sums: {verdict}"
-    )
-    raise typer.Exit(1 if outcome.differences else 0)
+    disagree = False
+    for path in results:
+        outcome = rescore(read_result(path))
+        for difference in outcome.differences[:20]:
+            typer.echo(f"{difference.key}: the file says {difference.stated}, but it should be {difference.found}")
+        if len(outcome.differences) > 20:
+            typer.echo(f"... and {len(outcome.differences) - 20} more")
+        counted = f"{outcome.compared:,} numbers recomputed, {outcome.checked:,} totals checked against sums"
+        typer.echo(f"{path}: {counted}: {'DISAGREE' if outcome.differences else 'agree'}")
+        disagree = disagree or bool(outcome.differences)
+    raise typer.Exit(1 if disagree else 0)
 
 
 @app.command()
@@ -172,6 +174,8 @@ def export(
         return
     from clirbench.atomic import write_atomically  # noqa: PLC0415
 
+    if not output.name or output.is_dir():
+        raise ClirbenchError(f"--output is '{output}', a folder: name a file")
     content = "".join(f"{line}\n" for line in lines).encode()
     try:
         write_atomically(output, content)
@@ -186,15 +190,16 @@ def show(
     result: ResultArgument,
     metric: Annotated[str, typer.Option(help="Metric of the table of language pairs.")] = "mAP",
 ) -> None:
-    """Print a result again: headline, languages and language pairs."""
+    """Print a result again: every headline number, languages and language pairs."""
     from clirbench.results import read_result  # noqa: PLC0415
-    from clirbench.screen import pairs, stdout, summary  # noqa: PLC0415
+    from clirbench.screen import headline, pairs, stdout, summary  # noqa: PLC0415
 
     document = read_result(result).document
     if metric not in document.task.metrics:
         raise ClirbenchError(f"{result} holds no metric '{metric}': choose from {', '.join(document.task.metrics)}")
     console = stdout()
     summary([document], console)
+    console.print(headline(document, console))
     console.print(pairs(document, metric, console))
 
 
@@ -269,6 +274,10 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal or pipe that cannot show a character must not cost the run.
+            stream.reconfigure(errors="replace")
     try:
         app()
     except ClirbenchError as error:

@@ -22,7 +22,7 @@ from clirbench.gold_ranks import GoldRanks, gold_ranks
 from clirbench.progress import Reporter, Silent
 from clirbench.ranks import Outranked, count_outranked
 from clirbench.ranks_file import encode_ranks
-from clirbench.results import Result, headline_of, result_stem
+from clirbench.results import RANKS_ENDING, Result, headline_of, result_stem
 from clirbench.schema import (
     BootstrapPart,
     CostPart,
@@ -88,9 +88,13 @@ def evaluate(
     """
     reporter = reporter or Silent()
     began = time.perf_counter()
+    if not isinstance(task, str | Task):
+        raise ClirbenchError(f"task is a {type(task).__name__}: give one identifier or Task, and call once per task")
     task = load_task(task) if isinstance(task, str) else task
     check_names(task)
-    chosen = choose_settings(task, settings)
+    if isinstance(languages, str) or isinstance(settings, str):
+        raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
+    chosen = choose_settings(task, settings, languages)
     collection = load_collection(task, languages, follow_download(reporter))
     loaded = as_loaded(model, options)
     seconds = {"load": time.perf_counter() - began}
@@ -138,12 +142,16 @@ def rank_and_score(
     return ranks, scores, {"rank": middle - begin, "score": time.perf_counter() - middle}
 
 
-def choose_settings(task: Task, settings: Sequence[str] | None) -> tuple[str, ...]:
+def choose_settings(
+    task: Task, settings: Sequence[str] | None, languages: Sequence[str] | None = None
+) -> tuple[str, ...]:
     """The settings to run, in the task's order.
 
     Raises:
-        ClirbenchError: The task has no such setting, or none is left.
+        ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
     """
+    if settings is not None and "cross-lingual" in settings and languages is not None and len(set(languages)) == 1:
+        raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
     for setting in settings or ():
         if setting not in task.settings:
             raise ClirbenchError(f"{task.id} has no setting '{setting}': choose from {','.join(task.settings)}")
@@ -256,9 +264,10 @@ def _result(
         per_language=scores.per_language,
         per_pair=scores.per_pair,
         queue_jump=scores.queue_jump,
+        queue_jump_ratio=scores.queue_jump_ratio,
         bootstrap=BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
         ranks=RanksPart(
-            file=f"{result_stem(part, collection.task.settings)}.ranks.parquet",
+            file=result_stem(part, collection.task.settings) + RANKS_ENDING,
             sha256=hashlib.sha256(file).hexdigest(),
             rows=len(ranks),
         ),

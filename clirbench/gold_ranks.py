@@ -70,10 +70,12 @@ def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[
         wanted = [] if "monolingual" not in settings else [monolingual]
         wanted += [] if "cross-lingual" not in settings else [~monolingual]
         order = order[np.logical_or.reduce(wanted)]
+    # A topic may have no row left, cross-lingually: it must not be resampled, nor would a ranks file hold it.
+    kept, topic_number = np.unique(topic[order], return_inverse=True)
     return GoldRanks(
-        topics=collection.topics,
+        topics=tuple(collection.topics[number] for number in kept),
         languages=collection.languages,
-        topic=topic[order],
+        topic=topic_number.astype(np.int32),
         query_language=query_language[order],
         gold_language=gold_language[order],
         own_rank=own_rank[order].astype(np.int32),

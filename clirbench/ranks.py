@@ -9,8 +9,9 @@ Tie rule: among equal scores, non-gold candidates come first, then gold candidat
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeAlias
@@ -96,7 +97,7 @@ def count_outranked(
         ClirbenchError: A product overflows float32.
     """
     # By Cauchy-Schwarz no sum on the way to a product can exceed this, so no score is infinite or NaN.
-    if _longest(queries) * _longest(candidates) > float(np.finfo(np.float32).max):
+    if not _longest(queries) * _longest(candidates) <= float(np.finfo(np.float32).max):
         raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
     blocks = len(block_starts) - 1
     columns = _lay_out(candidates, block_starts)
@@ -127,11 +128,39 @@ def count_outranked(
 
     # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
     # it, and the sums do not depend on the number of cores.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with _one_blas_thread(), ThreadPoolExecutor(_workers()) as pool:
         for done in pool.map(count, range(0, queries.shape[0], _QUERIES_PER_PRODUCT)):
             if advance:
                 advance(done)
     return Outranked(wrong, gold)
+
+
+def _workers() -> int:
+    """Cores that this process may use, at most eight: each worker holds a buffer, and memory bandwidth ends there."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+_limits: list[threadpool_limits] = []
+_running = 0
+_guard = threading.Lock()
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Limit BLAS while any evaluation of this process counts; the last one to end restores what the first one found."""
+    global _running  # noqa: PLW0603 - BLAS's own setting is global
+    with _guard:
+        if _running == 0:
+            _limits.append(threadpool_limits(1, user_api="blas"))
+        _running += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _running -= 1
+            if _running == 0:
+                _limits.pop().restore_original_limits()
 
 
 def _longest(vectors: Vectors) -> float:

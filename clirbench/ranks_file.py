@@ -71,6 +71,10 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         )
     except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise ClirbenchError(f"{path}: not a ranks file ({str(error).splitlines()[0]}): run the model again") from error
+    if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
+        raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
+    if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
+        raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
     order = np.lexsort((ranks.own_rank, ranks.gold_language, ranks.query_language, ranks.topic))
     if len(ranks) != document.ranks.rows or not np.array_equal(order, np.arange(len(ranks))):
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")

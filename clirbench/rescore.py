@@ -12,6 +12,7 @@ from clirbench.gold_ranks import GoldRanks
 from clirbench.results import Result, headline_of
 from clirbench.scores import Jumps, Scores, compute_scores
 from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
+from clirbench.tasks import list_tasks, load_task
 
 TOLERANCE = 1e-9
 Counts = NDArray[np.int64]
@@ -101,10 +102,11 @@ def rescore(result: Result) -> Rescore:
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
     differences += _counts(result)
+    differences += _against_task(result)
     return Rescore(len(stated), checked, differences)
 
 
-_PARTS = ("headline", "micro", "per_language", "per_pair")
+_PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 
 
 def _as_plain(scores: Scores) -> dict[str, object]:
@@ -183,6 +185,27 @@ def _compare_jumps(
             if totals[q, g, g] != own[q, g]:
                 found.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
     return found
+
+
+def _against_task(result: Result) -> list[Difference]:
+    """What a result says of its task against the task that is shipped, so that a restricted run cannot pass for a full one."""
+    stated, candidates = result.document.task, result.document.counts.candidates
+    if stated.id not in list_tasks():
+        return []
+    task = load_task(stated.id)
+    languages = [language for language in task.languages if language in stated.languages]
+    complete = stated.languages == list(task.languages) and stated.settings == list(task.settings)
+    expected: dict[str, tuple[object, object]] = {
+        "task.hash": (stated.hash, task.hash),
+        "task.languages": (stated.languages, languages),
+        "task.complete": (stated.complete, complete),
+        "task.sources": (stated.sources, {language: task.sources[language].sha256 for language in languages}),
+        "counts.candidates": (candidates, {language: task.counts["candidates"][language] for language in languages}),
+    }
+    if complete:
+        expected["counts.topics"] = (result.document.counts.topics, task.counts["topics"])
+        expected["counts.gold_pairs"] = (result.document.counts.gold_pairs, task.counts["gold_pairs"])
+    return [Difference(key, said, known) for key, (said, known) in expected.items() if said != known]
 
 
 def _counts(result: Result) -> list[Difference]:

@@ -10,12 +10,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
+from clirbench.bias import BIAS, OVERALL_BIAS
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
+from clirbench.metrics import METRICS
 from clirbench.ranks_file import decode_ranks, encode_ranks
 from clirbench.schema import Document, EstimatePart, TaskPart
 from clirbench.scores import Scores
-from clirbench.tasks import SETTINGS
+
+RANKS_ENDING = ".ranks.parquet"
 
 
 @dataclass(frozen=True)
@@ -34,32 +37,60 @@ class Result:
         """A headline number, such as ``score("multilingual", "mAP")`` or ``score("bias", "rank_distance")``.
 
         Raises:
-            KeyError: The setting or the metric was not run.
+            ClirbenchError: The setting or the metric was not run.
         """
-        return self.document.headline[setting][metric].value
+        headline = self.document.headline
+        if setting not in headline or metric not in headline[setting]:
+            choices = ", ".join(headline.get(setting, headline))
+            raise ClirbenchError(f"the result holds no {setting} {metric}: choose from {choices}")
+        return headline[setting][metric].value
 
     def to_dict(self) -> dict[str, Any]:
         """The document as plain values, ready for JSON."""
         return self.document.model_dump(mode="json")
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file, both atomically, the JSON last.
+
+        Args:
+            folder: Folder for results.
+            force: Replace a result of another run, or of a model without a revision.
 
         Returns:
             Path of the JSON file.
 
         Raises:
-            ClirbenchError: The folder cannot be written.
+            ClirbenchError: The folder cannot be written, or another run's result is there.
         """
         path = Path(folder) / result_path(self.document)
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        if path.exists() and not force:
+            there = read_document(path)
+            if there.identity != self.document.identity or self.document.model.revision is None:
+                raise ClirbenchError(
+                    f"{path} holds another run: pass force=True to replace it, or give the model a name"
+                )
+        content = encode_ranks(self.ranks)
+        part = self.document.ranks.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+        document = self.document.model_copy(update={"ranks": part}).model_dump(mode="json")
+        text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
         try:
-            write_atomically(path.with_name(self.document.ranks.file), encode_ranks(self.ranks))
+            # Never an old JSON beside new ranks: whoever is killed in between leaves no result, and runs again.
+            path.unlink(missing_ok=True)
+            write_atomically(path.with_name(part.file), content)
             write_atomically(path, (text + "\n").encode())
         except OSError as error:
             reason = f"cannot write {path} ({error.strerror})"
             raise ClirbenchError(f"{reason}: choose another folder with --output") from error
         return path
+
+    def __repr__(self) -> str:
+        values = {
+            f"{setting} {name}": round(estimate.value, 4)
+            for setting, numbers in self.document.headline.items()
+            for name, estimate in numbers.items()
+            if name in ("mAP", "rank_distance") and estimate.value is not None
+        }
+        return f"Result({self.document.model.name!r}, {self.document.task.id!r}, {values})"
 
 
 def model_folder(name: str) -> str:
@@ -67,7 +98,7 @@ def model_folder(name: str) -> str:
     return "__".join(re.sub(r"[^\w.-]", "-", part) for part in name.strip("/").split("/"))
 
 
-def result_stem(task: TaskPart | Any, task_settings: tuple[str, ...] = SETTINGS) -> str:
+def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
     """File name of a result without its ending: the task, and for a restricted run what it was restricted to."""
     if task.complete:
         return str(task.id)
@@ -77,7 +108,7 @@ def result_stem(task: TaskPart | Any, task_settings: tuple[str, ...] = SETTINGS)
 
 def result_path(document: Document) -> Path:
     """Path of a result below the results folder."""
-    return Path(model_folder(document.model.name)) / f"{result_stem(document.task)}.json"
+    return Path(model_folder(document.model.name)) / f"{document.ranks.file.removesuffix(RANKS_ENDING)}.json"
 
 
 def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
@@ -101,8 +132,9 @@ def read_result(path: str | Path) -> Result:
     ranks_path = path.with_name(document.ranks.file)
     try:
         content = ranks_path.read_bytes()
-    except OSError as error:
-        raise ClirbenchError(f"{ranks_path}: cannot be read ({error.strerror}): put the ranks file back") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClirbenchError(f"{ranks_path}: cannot be read ({reason}): put the ranks file back") from error
     if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
         raise ClirbenchError(
             f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"
@@ -123,7 +155,7 @@ def read_document(path: Path) -> Document:
         raise ClirbenchError(f"{path}: cannot be read ({reason}): give the path of a result JSON") from error
     try:
         json.loads(text, object_pairs_hook=_no_repeats)
-        return Document.model_validate_json(text)
+        document = Document.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -133,6 +165,16 @@ def read_document(path: Path) -> Document:
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "nested too deeply"
         raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
+    for key, names, known in (
+        ("metrics", document.task.metrics, METRICS),
+        ("bias", document.task.bias, BIAS | OVERALL_BIAS),
+    ):
+        for name in names:
+            if name not in known:
+                raise ClirbenchError(
+                    f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again"
+                )
+    return document
 
 
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

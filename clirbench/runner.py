@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clirbench.atomic import write_atomically
 from clirbench.collections import load_collection
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
@@ -59,7 +60,7 @@ def run_tasks(plan: Plan) -> Outcome:
     restrictions = []
     for task in tasks:
         check_names(task)
-        restrictions.append((_languages(task, plan.languages), choose_settings(task, plan.settings)))
+        restrictions.append((_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages)))
     with reporting() as reporter:
         begin = time.perf_counter()
         loaded = load_encoder(name, plan.options)
@@ -77,6 +78,8 @@ def run_tasks(plan: Plan) -> Outcome:
         }
         for i in kept:
             reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
+        for i in set(range(len(tasks))) - set(kept):
+            _check_writable(paths[i])
         results = _run_missing(plan, tasks, restrictions, loaded, kept, model_seconds, reporter)
     ordered = [(results.get(i) or kept[i], paths[i]) for i in range(len(tasks))]
     return Outcome(ordered, _next_step(plan, ordered))
@@ -112,17 +115,28 @@ def _run_missing(
             plan.allow_zero_vectors,
             reporter,
         )
-        result.save(plan.output)
+        result.save(plan.output, force=plan.force)
         results[i] = result.document
         if result.document.cost.zero_vectors:
             reporter.note(f"{tasks[i].id}: {result.document.cost.zero_vectors} all-zero vectors, scored as lost")
     return results
 
 
+def _check_writable(path: Path) -> None:
+    """Fail before hours of work, not after."""
+    probe = path.with_name(f".{path.name}.probe")
+    try:
+        write_atomically(probe, b"")
+        probe.unlink()
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another folder with --output") from error
+
+
 def _languages(task: Task, languages: list[str] | None) -> tuple[str, ...]:
     for language in languages or ():
         if language not in task.languages:
-            raise ClirbenchError(f"{task.id} has no language '{language}': choose from {','.join(task.languages)}")
+            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out with --tasks"
+            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
     return task.languages if languages is None else tuple(x for x in task.languages if x in languages)
 
 

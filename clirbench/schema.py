@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 FORMAT = 1
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Number = Finite | None
+Count = Annotated[int, Field(ge=0, le=10**12)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
 
 
@@ -75,10 +76,10 @@ class CostPart(_Strict):
 class CountsPart(_Strict):
     """Size of what was ranked. ``candidates`` is the size of each language's pool."""
 
-    topics: int
-    queries: int
-    gold_pairs: int
-    candidates: dict[str, int]
+    topics: Count
+    queries: Count
+    gold_pairs: Count
+    candidates: dict[str, Count]
 
 
 class EstimatePart(_Strict):
@@ -94,7 +95,7 @@ class RanksPart(_Strict):
 
     file: str
     sha256: str
-    rows: int
+    rows: Count
 
 
 class BootstrapPart(_Strict):
@@ -118,9 +119,14 @@ class Document(_Strict):
     counts: CountsPart
     headline: dict[str, dict[str, EstimatePart]]
     micro: dict[str, dict[str, Number]]
-    per_language: dict[str, dict[str, dict[str, Number | int]]]
-    per_pair: dict[str, dict[str, dict[str, Number | int]]]
-    queue_jump: dict[str, dict[str, dict[str, int]]]
+    per_language: dict[str, dict[str, dict[str, Number | Count]]]
+    per_pair: dict[str, dict[str, dict[str, Number | Count]]]
+    queue_jump: dict[str, dict[str, dict[str, Count]]] = Field(
+        description="by query, gold and candidate language: wrong candidates of the last that outrank a gold of the second"
+    )
+    queue_jump_ratio: dict[str, dict[str, Number]] = Field(
+        description="by query and candidate language: share of those wrong candidates over the language's share of the pool"
+    )
     bootstrap: BootstrapPart
     ranks: RanksPart
 

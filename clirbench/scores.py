@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump, wrong_shares
+from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump, wrong_candidates, wrong_shares
 from clirbench.collections import Collection
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
@@ -40,6 +40,8 @@ class Scores:
         per_pair: Cross-lingual numbers by query language and candidate language, with the number of queries.
         queue_jump: By query language, gold language and candidate language, wrong candidates of the last that
             outrank a gold of the second; empty without the multilingual setting.
+        queue_jump_ratio: By query language and candidate language, the latter's share of those wrong candidates over its share of
+            the pool: 1 is chance.
     """
 
     headline: dict[str, dict[str, Estimate]] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Scores:
     per_language: dict[str, dict[str, Numbers]] = field(default_factory=dict)
     per_pair: dict[str, dict[str, Numbers]] = field(default_factory=dict)
     queue_jump: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    queue_jump_ratio: dict[str, Numbers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,6 @@ def check_names(task: Task) -> None:
 
 def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> Jumps:
     """Sum the wrong candidates that outrank golds, per language and per topic."""
-    from clirbench.bias import wrong_candidates  # noqa: PLC0415
-
     n = len(collection.languages)
     query_language = collection.query_language[collection.gold_query].astype(np.intp)
     gold_language = collection.candidate_language[collection.gold_candidate].astype(np.intp)
@@ -187,6 +188,9 @@ class _Scorer:
             self._bias(samples, overall, scores)
         if self.jumps is not None:
             scores.queue_jump.update(self._queue_jump(self.jumps.queue_jump))
+            for query, row in zip(self.languages, self.jumps.queue_jump.matrix, strict=True):
+                ratios = [_number(value) for value in row]
+                scores.queue_jump_ratio[query] = dict(zip(self.languages, ratios, strict=True))
         return scores
 
     def _columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:

@@ -7,6 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from clirbench.bias import BIAS
 from clirbench.schema import Document, EstimatePart
 
 _PIPED_WIDTH = 200
@@ -14,15 +15,19 @@ _PIPED_WIDTH = 200
 
 def stdout() -> Console:
     """Console for results: as wide as the terminal, or plain and wide enough not to wrap when piped."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, no_color=True, width=_PIPED_WIDTH)
+    console = Console(highlight=False, markup=False, emoji=False)
+    return (
+        console
+        if console.is_terminal
+        else Console(highlight=False, markup=False, emoji=False, no_color=True, width=_PIPED_WIDTH)
+    )
 
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
     console.print(_title(f"{documents[0].model.name}: mAP x100 ± 95 % margin"))
     table = _table(console)
-    for heading in ("task", *_SETTINGS, "rank distance", "transfer"):
+    for heading in ("task", *_SETTINGS, "rank distance", "Max@R norm."):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
         bias = document.headline.get("bias", {})
@@ -30,7 +35,7 @@ def summary(documents: Sequence[Document], console: Console) -> None:
             label(document),
             *(_margin(document.headline.get(s, {}).get("mAP"), 100) for s in _SETTINGS),
             _margin(bias.get("rank_distance"), 1),
-            _margin(bias.get("transfer_ratio"), 100),
+            _margin(bias.get("Max@R_normalised"), 100),
         )
     console.print(table)
     for document in documents:
@@ -64,6 +69,24 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
     return Group(title, table)
 
 
+def headline(document: Document, console: Console) -> Group:
+    """Every headline number of a result: metrics by setting, then the measures of bias."""
+    metrics = _table(console)
+    for heading in ("metric x100", *_SETTINGS):
+        metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
+    for name in document.task.metrics:
+        metrics.add_row(name, *(_margin(document.headline.get(s, {}).get(name), 100) for s in _SETTINGS))
+    bias = _table(console)
+    for heading in ("bias", "value", "unit"):
+        bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+    for name, estimate in document.headline.get("bias", {}).items():
+        ranks = name in BIAS and BIAS[name].unit == "ranks"
+        ratio = name == "own_language_preference"
+        unit = "ranks" if ranks else "times its share" if ratio else "x100"
+        bias.add_row(name, _margin(estimate, 1 if ranks or ratio else 100, 2 if ratio else 1), unit)
+    return Group(_title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
+
+
 def label(document: Document) -> str:
     """The task's identifier, with a star where the run was restricted."""
     return document.task.id if document.task.complete else f"{document.task.id}*"
@@ -77,8 +100,9 @@ def _title(text: str) -> Text:
 
 
 def _table(console: Console) -> Table:
-    # Narrow gaps: eleven languages fit in 80 columns.
-    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, 1, 0, 0))
+    # The narrow gap on a terminal lets eleven languages fit in 80 columns.
+    gap = 1 if console.is_terminal else 2
+    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, gap, 0, 0))
 
 
 def _by_language(document: Document, console: Console) -> Group:
@@ -98,17 +122,17 @@ def _by_language(document: Document, console: Console) -> Group:
     return Group(title, table)
 
 
-def _margin(estimate: EstimatePart | None, scale: float) -> str:
+def _margin(estimate: EstimatePart | None, scale: float, digits: int = 1) -> str:
     if estimate is None or estimate.value is None:
         return "-"
     if estimate.low is None or estimate.high is None:
-        return _cell(estimate.value, scale)
+        return _cell(estimate.value, scale, digits)
     margin = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    return f"{_cell(estimate.value, scale)} ±{_cell(margin, scale)}"
+    return f"{_cell(estimate.value, scale, digits)} ±{_cell(margin, scale, digits)}"
 
 
-def _cell(value: float | None, scale: float) -> str:
-    return "-" if value is None else f"{value * scale:,.1f}"
+def _cell(value: float | None, scale: float, digits: int = 1) -> str:
+    return "-" if value is None else f"{value * scale:,.{digits}f}"
 
 
 def _heat(value: float | None, diagonal: bool, console: Console) -> Text:
@@ -116,7 +140,7 @@ def _heat(value: float | None, diagonal: bool, console: Console) -> Text:
     if value is None or not console.is_terminal:
         return text
     # One hue, from dark to light: readable on both dark and light terminals because the text colour is set as well.
-    shade = round(30 + 190 * value)
+    shade = round(30 + 190 * min(max(value, 0), 1))
     text.stylize(f"{'black' if shade > 120 else 'white'} on rgb({shade // 4},{shade},{shade // 2 + 40})")
     if diagonal:
         text.stylize("bold underline")

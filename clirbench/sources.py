@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clirbench.errors import ClirbenchError
@@ -43,7 +44,10 @@ def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
         )
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        _download(source, cached, advance)
+        with _locked(cached.with_name(cached.name + ".lock")):
+            # Another process may have brought it while this one waited.
+            if not cached.is_file():
+                _download(source, cached, advance)
     except OSError as error:
         raise ClirbenchError(
             f"cannot write the cache at {cached.parent} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder"
@@ -69,6 +73,19 @@ def _verified(path: Path, source: SourceFile, remedy: str) -> Path:
     return path
 
 
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time, where the system has such locks; the lock ends with its holder, however that ends."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _download(source: SourceFile, target: Path, advance: Advance | None) -> None:
     import httpx  # noqa: PLC0415
 
@@ -78,7 +95,7 @@ def _download(source: SourceFile, target: Path, advance: Advance | None) -> None
         with httpx.stream(
             "GET",
             str(source.url),
-            headers={"Range": f"bytes={have}-"} if have else {},
+            headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {}),
             follow_redirects=True,
             timeout=30,
         ) as response:
@@ -102,7 +119,7 @@ def _download(source: SourceFile, target: Path, advance: Advance | None) -> None
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
         raise ClirbenchError(f"{source.url} answered {status}: try again later, or set CLIRBENCH_MIRROR") from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
         raise ClirbenchError(
             f"cannot download {source.url} ({type(error).__name__}): check the network and run again "
             "(it resumes), or set CLIRBENCH_MIRROR to a folder that holds the files"

@@ -106,8 +106,12 @@ def load_task(name: str) -> Task:
         ClirbenchError: There is no such task, or its file has an unknown, missing or wrong key.
     """
     path = Path(name) if name.endswith(".toml") else data_dir("tasks") / f"{name}.toml"
-    if not path.is_file():
-        raise ClirbenchError(f"no task '{name}': the tasks are {', '.join(list_tasks())}")
+    try:
+        known = path.is_file()
+    except OSError:
+        known = False
+    if not known:
+        raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -156,11 +160,16 @@ def _sources(source: dict[str, Any], languages: list[str], path: Path) -> dict[s
         raise ClirbenchError(f"{path}: 'source.sha256' must be a table of checksums, one per language")
     _keys(source["sha256"], languages, path, "source.sha256.")
     files = {}
+    for key in ("path", "url", "mirror"):
+        if not isinstance(source.get(key, ""), str):
+            raise ClirbenchError(f"{path}: 'source.{key}' must be text")
     for language in languages:
+        if not isinstance(source["sha256"][language], str):
+            raise ClirbenchError(f"{path}: 'source.sha256.{language}' must be text")
         if "path" in source:
-            place: dict[str, Any] = {"path": path.parent / source["path"].format(language=language)}
+            place: dict[str, Any] = {"path": path.parent / source["path"].replace("{language}", language)}
         else:
-            place = {key: source[key].format(language=language) for key in ("url", "mirror")}
+            place = {key: source[key].replace("{language}", language) for key in ("url", "mirror")}
         files[language] = SourceFile(sha256=source["sha256"][language], **place)
     return files
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,13 @@ from clirbench.encoders.base import LoadedEncoder
 from clirbench.errors import ClirbenchError
 
 _FORMAT = 1
+
+
+def _versions(loaded: LoadedEncoder) -> dict[str, str]:
+    """Versions of what computes the vectors, so that an upgrade never mixes old shards with new ones."""
+    if loaded.info.kind not in ("sentence-transformers", "mteb"):
+        return {}
+    return {name: metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "mteb")}
 
 
 class CacheEntry:
@@ -42,6 +50,7 @@ class CacheEntry:
             "kind": loaded.info.kind,
             "revision": loaded.info.revision,
             "settings": asdict(loaded.settings),
+            "packages": _versions(loaded),
             "role": role,
             "texts": digest.hexdigest(),
         }

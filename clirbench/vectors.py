@@ -94,12 +94,16 @@ def encode_collection(
         indices.append(np.array([place[text] for text in texts]))
         entry = CacheEntry(cache, loaded, role, distinct, SHARD) if cache else None
         expected = found[0].shape[1] if found else None
-        check = _Check(loaded.info.name, role, expected, loaded.settings.similarity == "cosine" and not allow_zero)
+        check = _Check(loaded.info.name, role, expected, not allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, advance))
         found.append(
             np.concatenate(shards) if isinstance(shards[0], np.ndarray) else sparse.vstack(shards, format="csr")
         )
         zero += check.zero
+    if isinstance(found[0], np.ndarray) != isinstance(found[1], np.ndarray):
+        raise ClirbenchError(
+            f"{loaded.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"
+        )
     queries, candidates = _scaled(found[0], found[1], loaded.settings.similarity)
     return Encoded(
         queries=queries[indices[0]],
@@ -130,9 +134,14 @@ class _Check:
 
     def __call__(self, raw: Any, texts: list[str]) -> Vectors:
         vectors = _as_float32(raw)
-        if vectors is None or vectors.ndim != 2 or vectors.shape[0] != len(texts) or vectors.shape[1] == 0:
-            shape = "none" if vectors is None else "x".join(map(str, vectors.shape))
-            rows = vectors.shape[0] if vectors is not None and vectors.ndim == 2 and vectors.shape[1] else 0
+        if vectors is None:
+            raise ClirbenchError(
+                f"{self.model} gave a {type(raw).__name__} for the {self.role} {texts[0][:60]!r}, not numbers in one shape: "
+                "return an array (texts, dimensions)"
+            )
+        if vectors.ndim != 2 or vectors.shape[0] != len(texts) or vectors.shape[1] == 0:
+            shape = "x".join(map(str, vectors.shape))
+            rows = vectors.shape[0] if vectors.ndim == 2 and vectors.shape[1] else 0
             text = texts[min(rows, len(texts) - 1)]
             raise self._error(f"gave vectors of shape {shape} for {len(texts)} texts", text, "return one row per text")
         if self.dimensions not in (None, vectors.shape[1]):
@@ -160,10 +169,13 @@ def _as_float32(raw: Any) -> Vectors | None:
     if sparse.issparse(raw):
         return sparse.csr_array(raw, dtype=np.float32)
     if hasattr(raw, "detach"):
-        raw = raw.detach().float().cpu().numpy()
+        raw = (raw.to_dense() if raw.is_sparse else raw).detach().float().cpu().numpy()
     try:
+        array = np.asarray(raw)
+        if array.dtype.kind not in "fiub":
+            return None
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(raw, dtype=np.float32)
+            return np.ascontiguousarray(array, dtype=np.float32)
     except (TypeError, ValueError):
         return None
 
@@ -190,6 +202,10 @@ def _scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vec
     if similarity == "cosine":
         return _normalised(queries), _normalised(candidates)
     if similarity == "euclidean":
+        if isinstance(queries, np.ndarray):
+            # Distances do not change with the origin, and near the origin the products lose no digits to an offset.
+            centre = candidates.mean(axis=0, dtype=np.float64).astype(np.float32)
+            queries, candidates = queries - centre, candidates - centre
         # -|q - c|^2 orders candidates as q.c - |c|^2 / 2 does: one more dimension makes it an inner product.
         half = 0.5 * _square_norms(candidates)
         ones = np.ones((queries.shape[0], 1), dtype=np.float32)
@@ -211,13 +227,24 @@ def _square_norms(vectors: Vectors) -> NDArray[np.float64]:
 
 def _normalised(vectors: Vectors) -> Vectors:
     norms = np.sqrt(_square_norms(vectors))
-    scale = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms)).astype(np.float32)
+    scale = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
     if isinstance(vectors, np.ndarray):
-        # Adding zero turns -0.0 into 0.0, so that equal vectors are equal bit by bit.
-        return vectors * scale[:, None] + np.float32(0)
+        # In float64, where no norm of float32 values can vanish. Adding zero turns -0.0 into 0.0: equal vectors, equal bits.
+        return np.asarray(vectors * scale[:, None] + 0.0, dtype=np.float32)
     scaled = vectors.copy()
-    scaled.data *= np.repeat(scale, np.diff(scaled.indptr))
+    scaled.data = (scaled.data * np.repeat(scale, np.diff(scaled.indptr))).astype(np.float32)
     return scaled
+
+
+def _encode(encode: Callable[[list[str]], Any], texts: list[str]) -> Any:
+    try:
+        return encode(texts)
+    except RuntimeError as error:
+        # torch.OutOfMemoryError, by its name: torch may not be there.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        line = str(error).splitlines()[0]
+        raise ClirbenchError(f"the device is out of memory ({line}): lower --batch-size or --max-length") from error
 
 
 def _shards(
@@ -233,7 +260,7 @@ def _shards(
         cached = entry.get(number, len(part)) if entry else None
         if cached is None:
             begin = time.perf_counter()
-            raw = encode(part)
+            raw = _encode(encode, part)
             clock.seconds += time.perf_counter() - begin
             clock.texts += len(part)
             vectors = check(raw, part)

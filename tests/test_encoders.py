@@ -166,6 +166,8 @@ def test_an_mteb_encoder_in_memory():
 
     result = clirbench.evaluate(mteb.get_model("mteb/baseline-random-encoder"), "demo", languages=["en"])
     assert result.document.model.name == "mteb/baseline-random-encoder"
+    # It may have been trained on since it was loaded.
+    assert result.document.model.revision is None
 
 
 # mteb calls deprecated names of its own and of sentence-transformers when it wraps a model.
@@ -180,12 +182,54 @@ def test_mteb_models_are_asked_with_their_prompts(st_model):
     wrapper.mteb_model_meta = mteb.get_model_meta("intfloat/multilingual-e5-small")
     loaded = as_loaded(wrapper)
     assert (loaded.settings.query_prompt, loaded.settings.candidate_prompt) == ("query: ", "passage: ")
-    assert loaded.info.revision == mteb.get_model_meta("intfloat/multilingual-e5-small").revision
+    assert loaded.info.revision is None
     found = np.asarray(loaded.encoder.encode_queries(TEXTS))
     plain = model.encode(["query: " + text for text in TEXTS])
     plain /= np.linalg.norm(plain, axis=1, keepdims=True)
     found /= np.linalg.norm(found, axis=1, keepdims=True)
     assert found == pytest.approx(plain, abs=1e-4)
+
+
+# mteb's own deprecations, as above.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_mteb_instruction_models_are_asked_as_mteb_asks(st_model):
+    from mteb.models.instruct_wrapper import InstructSentenceTransformerModel
+
+    _, folder = st_model
+    wrapper = InstructSentenceTransformerModel(
+        str(folder),
+        revision=None,
+        instruction_template="Instruct: {instruction}\nQuery: ",
+        apply_instruction_to_passages=False,
+    )
+    loaded = as_loaded(wrapper, EncoderOptions(name="tests/instruct"))
+    assert loaded.settings.query_prompt == "Instruct: Retrieve text based on user query.\nQuery: "
+    assert loaded.settings.candidate_prompt == ""
+
+
+def test_training_goes_on_as_it_was(st_model):
+    model, _ = st_model
+    model.train()
+    clirbench.evaluate(model, "demo", languages=["en"], allow_zero_vectors=True)
+    assert model.training is True
+    model.eval()
+
+
+def test_weights_behind_a_linked_folder_count(tmp_path):
+    for name in "ab":
+        (tmp_path / f"real_{name}").mkdir()
+        (tmp_path / f"real_{name}" / "model.safetensors").write_text(name)
+        (tmp_path / f"link_{name}").mkdir()
+        (tmp_path / f"link_{name}" / "0_Module").symlink_to(tmp_path / f"real_{name}")
+        (tmp_path / f"link_{name}" / "loop").symlink_to(tmp_path / f"link_{name}")
+    assert folder_revision(tmp_path / "link_a") != folder_revision(tmp_path / "link_b")
+
+
+def test_options_that_the_model_cannot_take(st_model):
+    _, folder = st_model
+    for options in (EncoderOptions(max_length=128), EncoderOptions(device="cuda:99"), EncoderOptions(device="nothing")):
+        with pytest.raises(ClirbenchError, match="cannot load model"):
+            load_encoder(str(folder), options)
 
 
 def test_your_own_factory(tmp_path, monkeypatch):
@@ -197,6 +241,7 @@ def test_your_own_factory(tmp_path, monkeypatch):
         "    encode_candidates = encode_queries\n"
         "def make(): return Mine()\n"
         "def wrong(): return object()\n"
+        "def unbuilt(): return Mine\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -206,6 +251,8 @@ def test_your_own_factory(tmp_path, monkeypatch):
     assert prompted.encoder.encode_queries(["a"])[0, 0] == 6
     with pytest.raises(ClirbenchError, match="has no function 'other'"):
         load_encoder("my_encoder_module:other")
+    with pytest.raises(ClirbenchError, match="gave the class Mine"):
+        load_encoder("my_encoder_module:unbuilt")
     with pytest.raises(ClirbenchError, match="without encode_queries"):
         load_encoder("my_encoder_module:wrong")
     with pytest.raises(ClirbenchError, match="does not apply"):
@@ -220,7 +267,7 @@ def test_your_own_factory(tmp_path, monkeypatch):
         ("mteb:mteb/baseline-random-encoder", {"query_prompt": "q"}, "does not apply"),
         ("no_such_module_here:make", {}, "cannot import 'no_such_module_here'"),
         ("a/b/c", {}, "no model 'a/b/c'"),
-        ("https://example.org/x y", {}, "cannot import|no model"),
+        ("https://example.org/x y", {}, "cannot be a hub name|no model"),
         ("clirbench/char-ngram", {"dtype": "int8"}, "use float32, float16, bfloat16"),
         ("clirbench/char-ngram", {"similarity": "maxsim"}, "use cosine, dot, euclidean"),
         ("clirbench/char-ngram", {"batch_size": 0}, "use 1 or more"),

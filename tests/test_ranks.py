@@ -1,12 +1,14 @@
 """The kernel against a double loop, hand-worked tables and properties."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from threadpoolctl import threadpool_info
 
 from clirbench.errors import ClirbenchError
 from clirbench.ranks import count_outranked
@@ -154,6 +156,23 @@ def test_progress_adds_up_to_the_queries():
     told = []
     count_outranked(*case, told.append)
     assert sum(told) == len(case[0])
+
+
+def test_overlapping_counts_leave_the_blas_as_it_was():
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    case = random_case(3)
+    first, second = threading.Event(), threading.Event()
+    runs = [threading.Thread(target=count_outranked, args=(*case, lambda _, e=e: e.wait())) for e in (first, second)]
+    for run in runs:
+        run.start()
+    first.set()
+    runs[0].join()
+    second.set()
+    runs[1].join()
+    assert threads() == before
 
 
 def test_overflow_is_named():

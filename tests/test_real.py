@@ -66,6 +66,13 @@ def test_char_ngram_in_full(mirror, tmp_path, task):
     assert result.score("cross-lingual", "mAP") < 0.2
 
 
+def test_a_cross_lingual_run_where_topics_are_missing_rescores(mirror, tmp_path):
+    # 161 of 856 topics are in both languages: the others must not be resampled.
+    result = clirbench.evaluate("clirbench/char-ngram", "mlqa-r", languages=["ar", "es"], settings=["cross-lingual"])
+    assert len(result.ranks.topics) == 161
+    assert rescore(clirbench.read_result(result.save(tmp_path))).differences == []
+
+
 def test_the_ranks_file_of_a_random_encoder_is_small_enough(mirror, tmp_path):
     class Random:
         def encode_queries(self, texts):

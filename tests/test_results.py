@@ -131,8 +131,8 @@ def test_settings_are_masks_not_runs(result, settings, tmp_path):
 def test_rescoring_agrees(saved):
     outcome = rescore(clirbench.read_result(saved))
     assert outcome.differences == []
-    # Headline 3 x 7 x 3 + 11 x 3 - 2, micro 21, per language 3 x (3 x 7 + 2 + 11), per pair 6 x 8.
-    assert outcome.compared == 94 + 21 + 102 + 48
+    # Headline 3 x 7 x 3 + 11 x 3 - 2, micro 21, per language 3 x (3 x 7 + 2 + 11), per pair 6 x 8, queue-jump ratios 9.
+    assert outcome.compared == 94 + 21 + 102 + 48 + 9
     assert outcome.checked == 27 + 2
 
 
@@ -273,6 +273,76 @@ def test_the_same_run_gives_the_same_numbers():
     second = clirbench.evaluate(load_encoder("clirbench/char-ngram"), "demo", languages=["ar", "en"])
     for part in ("headline", "micro", "per_language", "per_pair", "queue_jump", "ranks"):
         assert getattr(first.document, part) == getattr(second.document, part)
+
+
+def test_another_run_is_not_overwritten_unasked(result, tmp_path):
+    path = result.save(tmp_path)
+    content = path.read_bytes()
+    result.save(tmp_path)
+    assert path.read_bytes() == content
+
+    class Unknown(Noisy):
+        revision = None
+
+    other = clirbench.evaluate(Unknown(), "demo", languages=LANGUAGES)
+    with pytest.raises(ClirbenchError, match="pass force=True"):
+        other.save(tmp_path)
+    assert path.read_bytes() == content
+    other.save(tmp_path, force=True)
+    assert clirbench.read_result(path).document.model.revision is None
+
+
+def test_a_task_with_other_settings_finds_its_files_again(tmp_path):
+    text = clirbench.load_task("demo").file.read_text(encoding="utf-8")
+    (tmp_path / "demo.toml").write_text(text.replace('"monolingual", "cross-lingual", ', '"monolingual", ', 1))
+    (tmp_path / "demo").symlink_to(clirbench.load_task("demo").file.parent / "demo")
+    part = clirbench.evaluate(Noisy(), str(tmp_path / "demo.toml"), languages=["en", "de"])
+    path = part.save(tmp_path)
+    assert (path.name, part.document.ranks.file) == ("demo+de-en.json", "demo+de-en.ranks.parquet")
+
+
+def test_saving_what_was_read_gives_it_back(saved, tmp_path):
+    read = clirbench.read_result(saved)
+    assert clirbench.read_result(read.save(tmp_path / "again")).document == read.document
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["counts"]["candidates"].update(en=10**30),
+        lambda d: d["per_pair"]["en"]["de"].update(queries=10**400),
+        lambda d: d["task"].update(metrics=["foo"]),
+        lambda d: d["ranks"].update(file="a\0b"),
+        lambda d: d["ranks"].update(file=""),
+        lambda d: d["task"].update(settings=["monolingual"]),
+    ],
+)
+def test_hostile_values_are_one_line(saved, change):
+    with pytest.raises(ClirbenchError) as error:
+        tampered(saved, change)
+    assert "\n" not in str(error.value)
+
+
+def test_names_with_markup_are_shown_as_they_are(result, capsys):
+    from clirbench.screen import headline, pairs, stdout, summary
+
+    task = result.document.task.model_copy(update={"id": "[/x]"})
+    document = result.document.model_copy(update={"task": task})
+    console = stdout()
+    summary([document], console)
+    console.print(headline(document, console))
+    console.print(pairs(document, "mAP", console))
+    assert "[/x]*" in capsys.readouterr().out
+
+
+def test_asking_for_what_is_not_there(result):
+    with pytest.raises(ClirbenchError, match="holds no multi mAP: choose from monolingual"):
+        result.score("multi", "mAP")
+    with pytest.raises(ClirbenchError, match="give one identifier or Task"):
+        clirbench.evaluate(Noisy(), ["demo"])
+    with pytest.raises(ClirbenchError, match="are lists"):
+        clirbench.evaluate(Noisy(), "demo", languages="en,de")
+    assert len(repr(result)) < 300
 
 
 def test_a_result_that_cannot_be_written(result, tmp_path):

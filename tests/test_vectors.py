@@ -121,8 +121,10 @@ def poison(value):
         (lambda rows, texts: rows[:, :0], "shape 12x0"),
         (lambda rows, texts: rows[:-1], "shape 11x8 for 12 texts"),
         (lambda rows, texts: rows.ravel(), "shape 96 for 12 texts"),
-        (lambda rows, texts: None, "gave vectors of shape"),
-        (lambda rows, texts: [[1.0], [1.0, 2.0]], "shape none"),
+        (lambda rows, texts: None, "gave a NoneType for the query"),
+        (lambda rows, texts: [[1.0], [1.0, 2.0]], "gave a list for the query .*not numbers in one shape"),
+        (lambda rows, texts: rows * 1j, "not numbers in one shape"),
+        (lambda rows, texts: rows if "question" in texts[0] else sparse.csr_array(rows), "dense vectors for one role"),
         (lambda rows, texts: rows if "question" in texts[0] else rows[:, :5], "gave 5 dimensions after 8"),
         (lambda rows, texts: rows.astype(np.float64) * 1e300, "infinite values"),
     ],
@@ -130,6 +132,54 @@ def poison(value):
 def test_bad_vectors_stop_with_the_first_offending_text(tiny, change, message):
     with pytest.raises(ClirbenchError, match=message):
         encode_collection(as_loaded(broken(change)), tiny())
+
+
+def test_out_of_memory_says_what_to_do(tiny):
+    import torch
+
+    def full(rows, texts):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nMore lines")
+
+    with pytest.raises(ClirbenchError, match=r"out of memory .*lower --batch-size"):
+        encode_collection(as_loaded(broken(full)), tiny())
+
+
+def test_torch_tensors_dense_or_sparse(tiny):
+    import torch
+
+    plain = encode_collection(as_loaded(Recording()), tiny())
+    for convert in (
+        torch.tensor,
+        lambda rows: torch.tensor(rows).to_sparse(),
+        lambda rows: torch.tensor(rows).double(),
+    ):
+        found = encode_collection(as_loaded(broken(lambda rows, texts, c=convert: c(rows))), tiny())
+        assert found.candidates == pytest.approx(plain.candidates, abs=1e-6)
+
+
+def test_tiny_vectors_keep_their_direction(tiny):
+    plain = encode_collection(as_loaded(Recording()), tiny())
+    small = encode_collection(as_loaded(broken(lambda rows, texts: (rows * 1e-38).astype(np.float32))), tiny())
+    assert np.isfinite(small.queries).all()
+    assert small.candidates == pytest.approx(plain.candidates, abs=1e-3)
+
+
+def test_distances_do_not_depend_on_the_origin(tiny):
+    collection = tiny(topics=8)
+    found = {}
+    for offset in (0.0, 64.0):
+
+        class Far(Recording):
+            similarity = "euclidean"
+
+            def _encode(self, role, texts, offset=offset):
+                # Multiples of 1/64 stay exact beside the offset.
+                return np.round(super()._encode(role, texts) * 64) / 64 + offset
+
+        encoded = encode_collection(as_loaded(Far()), collection)
+        scores = encoded.queries.astype(np.float64) @ encoded.candidates.astype(np.float64).T
+        found[offset] = scores - scores.mean(axis=1, keepdims=True)
+    assert found[64.0] == pytest.approx(found[0.0], abs=1e-4)
 
 
 def test_zero_vectors_may_be_scored_as_lost(tiny):

@@ -1,6 +1,7 @@
 """Encoders: two small methods, and one function that finds an encoder by its name."""
 
 import importlib
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +20,8 @@ from clirbench.encoders.base import (
     refuse,
 )
 from clirbench.errors import ClirbenchError
+
+_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEncoder:
@@ -49,7 +52,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
         from clirbench.encoders.from_mteb import load_mteb  # noqa: PLC0415
 
         return load_mteb(name.removeprefix("mteb:"), options)
-    if ":" in name and not Path(name).exists():
+    if _FACTORY.fullmatch(name):
         return _load_factory(name, options)
     from clirbench.encoders.from_sentence_transformers import load_sentence_transformer  # noqa: PLC0415
 
@@ -103,12 +106,15 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ClirbenchError(
-            f"cannot import '{module_name}' of --model {name} ({error}): run where the module lies, or install it"
+            f"cannot import '{module_name}' of --model {name} ({error}): run where the module lies, or install it; "
+            "write module:factory, without .py"
         ) from error
     factory: Callable[[], Any] | None = getattr(module, factory_name, None)
     if not callable(factory):
         raise ClirbenchError(f"module '{module_name}' has no function '{factory_name}': correct --model {name}")
     encoder = factory()
+    if isinstance(encoder, type):
+        raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
     if not isinstance(encoder, Encoder):
         if hasattr(encoder, "encode"):
             return as_loaded(encoder, options)

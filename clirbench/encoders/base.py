@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -92,7 +92,7 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
         ClirbenchError: One of ``names`` is set.
     """
     for name in names:
-        if getattr(options, name):
+        if getattr(options, name) not in (None, False):
             raise ClirbenchError(f"--{name.replace('_', '-')} does not apply to {kind}: leave it out")
 
 
@@ -102,7 +102,7 @@ def check_name(name: str) -> None:
     Raises:
         ClirbenchError: It is not one or more parts of letters, digits, dots, hyphens and underscores, joined by slashes.
     """
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name) or len(name) > 200:
+    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name) or len(name.encode()) > 200:
         raise ClirbenchError(
             f"model name {name[:80]!r} cannot name a folder: use ORG/NAME in letters, digits, '.', '-' and '_'"
         )
@@ -132,11 +132,23 @@ def folder_revision(folder: Path) -> str:
     Two folders share it only if weights, tokenizer and configuration are the same, byte for byte.
     """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_files(folder, set())):
         relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-        if path.is_file() and not hidden and path.suffix.lower() != ".md":
+        if path.suffix.lower() != ".md":
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             digest.update(f"{relative.as_posix()}\0{content}\n".encode())
     return digest.hexdigest()
+
+
+def _files(folder: Path, visited: set[Path]) -> Iterator[Path]:
+    """Files below a folder, hidden ones apart; linked folders are followed, each once on the way down."""
+    visited = visited | {folder.resolve()}
+    for path in folder.iterdir():
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            if path.resolve() not in visited:
+                yield from _files(path, visited)
+        elif path.is_file():
+            yield path

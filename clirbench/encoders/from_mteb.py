@@ -21,6 +21,20 @@ class MtebEncoder:
         """Array or tensor (texts, dimensions)."""
         return self._encode(texts, "document")
 
+    def prompt(self, prompt_type: str) -> str:
+        """What mteb puts before a text of this type, as far as the model tells: its prompt, or its instruction."""
+        from mteb.types import PromptType  # noqa: PLC0415
+
+        model, kind = self._model, PromptType(prompt_type)
+        if getattr(model, "instruction_template", None) and hasattr(model, "get_task_instruction"):
+            if kind == PromptType.document and not getattr(model, "apply_instruction_to_passages", True):
+                return ""
+            return str(model.get_task_instruction(self._task, kind))
+        if not hasattr(model, "get_prompt_name"):
+            return ""
+        name = model.get_prompt_name(self._task, kind)
+        return str((getattr(model, "model_prompts", None) or {}).get(name, "") or "")
+
     def _encode(self, texts: list[str], prompt_type: str) -> Any:
         from datasets import Dataset  # noqa: PLC0415
         from mteb.types import PromptType  # noqa: PLC0415
@@ -56,46 +70,46 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
         raise ClirbenchError(f"mteb:{name} brings code of its own: read it, then pass --trust-remote-code")
     try:
         model = meta.load_model(device=options.device)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, AssertionError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
             f"cannot load mteb:{name} ({line}): install what it needs, or check the network"
         ) from error
-    return wrap_mteb(model, options)
+    revision = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
+    return wrap_mteb(model, options, revision)
 
 
-def wrap_mteb(model: Any, options: base.EncoderOptions) -> base.LoadedEncoder:
-    """Give a loaded mteb encoder its identity.
+def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = None) -> base.LoadedEncoder:
+    """Give a loaded mteb encoder its identity; one that came from memory has no revision, since it may have been trained on.
 
     Raises:
         ClirbenchError: It is no encoder of single vectors, or its similarity cannot be expressed as an inner product.
     """
     meta = model.mteb_model_meta
+    name = options.name or (str(meta.name) if meta else "memory/mteb-encoder")
+    base.check_name(name)
     if not hasattr(model, "encode"):
-        raise ClirbenchError(f"mteb:{meta.name} does not encode texts into vectors: choose an encoder")
-    declared = getattr(meta.similarity_fn_name, "value", None) or "cosine"
-    similarity = options.similarity or declared
+        raise ClirbenchError(f"mteb:{name} does not encode texts into vectors: choose an encoder")
+    declared = getattr(meta.similarity_fn_name, "value", None) if meta else None
+    similarity = options.similarity or declared or "cosine"
     if similarity not in base.SIMILARITIES:
-        raise ClirbenchError(
-            f"mteb:{meta.name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean"
-        )
-    prompts = getattr(model, "model_prompts", None) or {}
-    length = int(meta.max_tokens) if meta.max_tokens and meta.max_tokens != float("inf") else None
-    revision = str(meta.revision) if meta.revision else None
+        raise ClirbenchError(f"mteb:{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
+    encoder = MtebEncoder(model, options.batch_size)
+    length = int(meta.max_tokens) if meta and meta.max_tokens and meta.max_tokens != float("inf") else None
     return base.LoadedEncoder(
-        encoder=MtebEncoder(model, options.batch_size),
+        encoder=encoder,
         info=base.ModelInfo(
-            name=options.name or str(meta.name),
+            name=name,
             kind="mteb",
             revision=revision,
             revision_kind="mteb" if revision else "unknown",
-            parameters=meta.n_parameters,
+            parameters=meta.n_parameters if meta else None,
         ),
         settings=base.EncoderSettings(
             similarity=similarity,
             max_length=length,
-            query_prompt=str(prompts.get("query", "")),
-            candidate_prompt=str(prompts.get("document", prompts.get("passage", ""))),
+            query_prompt=encoder.prompt("query"),
+            candidate_prompt=encoder.prompt("document"),
         ),
         batch_size=options.batch_size,
         device=str(getattr(model, "device", None) or options.device or "cpu"),
@@ -105,10 +119,13 @@ def wrap_mteb(model: Any, options: base.EncoderOptions) -> base.LoadedEncoder:
 
 def _task_metadata() -> Any:
     """What mteb encoders are told of the task: a retrieval task, so that they choose their retrieval prompts."""
+    from mteb.abstasks.retrieval import AbsTaskRetrieval  # noqa: PLC0415
     from mteb.abstasks.task_metadata import TaskMetadata  # noqa: PLC0415
 
     return TaskMetadata(
         name="CLIRBench",
+        # What mteb gives an instruction model for a retrieval task without an instruction of its own.
+        prompt=AbsTaskRetrieval.abstask_prompt,
         description="Question to answer sentence retrieval in one language, across languages and in a multilingual pool.",
         reference=None,
         dataset={"path": "clirbench/clirbench", "revision": "1"},

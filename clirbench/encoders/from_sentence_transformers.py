@@ -26,9 +26,14 @@ class SentenceTransformerEncoder:
         return self._encode(self._model.encode_document, texts, self._candidate_prompt)
 
     def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
-        return encode(
-            texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
-        )
+        training = self._model.training
+        try:
+            return encode(
+                texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
+            )
+        finally:
+            # sentence-transformers switches to evaluation mode: a training loop wants its dropout back.
+            self._model.train(training)
 
 
 def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
@@ -37,8 +42,12 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
     Raises:
         ClirbenchError: It is neither, or cannot be loaded.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        is_folder = folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ClirbenchError(f"no model '{name[:80]}' ({error}): correct --model") from error
+    if is_folder:
         if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
             raise ClirbenchError(f"{folder} is not a model folder (no modules.json, no config.json): correct --model")
         base.refuse(options, ("revision",), "a local folder")
@@ -110,14 +119,16 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
         )
         if options.dtype:
             model = model.to(getattr(torch, options.dtype))
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        if options.max_length:
+            model.max_seq_length = options.max_length
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AssertionError, AttributeError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        remedy = "check the name and the folder's files"
+        remedy = "check the name, the folder's files and the options"
+        if options.device:
+            remedy = "correct --device, or leave it out"
         if "trust_remote_code" in str(error):
             line, remedy = "it brings code of its own", "read that code, then pass --trust-remote-code"
         raise ClirbenchError(f"cannot load model '{name}' ({line}): {remedy}") from error
-    if options.max_length:
-        model.max_seq_length = options.max_length
     return model
 
 
@@ -126,8 +137,7 @@ def _commit(name: str, revision: str | None) -> str:
     from huggingface_hub import HfApi, constants, try_to_load_from_cache  # noqa: PLC0415
     from huggingface_hub.errors import (  # noqa: PLC0415
         GatedRepoError,
-        HfHubHTTPError,
-        OfflineModeIsEnabled,
+        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -144,13 +154,18 @@ def _commit(name: str, revision: str | None) -> str:
             raise ClirbenchError(f"model '{name}' has no revision '{revision}': correct --revision") from error
         except RepositoryNotFoundError as error:
             raise ClirbenchError(f"no model '{name}' on the hub, and no such folder: correct --model") from error
-        except (HfHubHTTPError, OfflineModeIsEnabled, OSError) as error:
+        except HFValidationError as error:
+            raise ClirbenchError(f"'{name}' is no folder and cannot be a hub name: correct --model") from error
+        except Exception as error:
             reason = type(error).__name__
     for file in ("modules.json", "config.json"):
-        cached = try_to_load_from_cache(name, file, revision=revision)
+        try:
+            cached = try_to_load_from_cache(name, file, revision=revision)
+        except HFValidationError as error:
+            raise ClirbenchError(f"'{name}' is no folder and cannot be a hub name: correct --model") from error
         if isinstance(cached, str):
             parts = Path(cached).parts
-            return parts[parts.index("snapshots") + 1]
+            return parts[len(parts) - parts[::-1].index("snapshots")]
     if offline:
         raise ClirbenchError(f"model '{name}' is not in the hub cache and HF_HUB_OFFLINE is set: fetch it while online")
     raise ClirbenchError(
