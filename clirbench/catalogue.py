@@ -1,7 +1,5 @@
-"""Tables of what there is: tasks, bundled models, metrics."""
+"""Lists of what there is: tasks, bundled models, metrics."""
 
-from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from clirbench.bias import BIAS, OVERALL_BIAS, BiasMetric
@@ -10,52 +8,45 @@ from clirbench.metrics import METRICS, Metric
 from clirbench.tasks import list_tasks, load_task
 
 
-def task_table(console: Console) -> Table:
-    """One row per shipped task."""
-    table = _table(console, ("task", "languages", "topics", "queries", "candidates", "licence", "what it is"))
+def task_list() -> Table:
+    """The shipped tasks: sizes, licence, and what each is."""
+    found = _list()
     for name in list_tasks():
         task = load_task(name)
-        table.add_row(
-            task.id,
-            f"{len(task.languages)}: {' '.join(task.languages)}",
-            f"{task.counts['topics']:,}",
-            f"{sum(task.counts['queries'].values()):,}",
-            f"{sum(task.counts['candidates'].values()):,}",
-            task.licence,
-            task.description,
-        )
-    return table
+        queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
+        size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
+        languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
+        found.add_row(task.id, f"{size}; {task.licence}\n{languages}\n{task.description}\n")
+    return found
 
 
-def model_table(console: Console) -> Table:
-    """One row per bundled model."""
-    table = _table(console, ("model", "revision", "what it is"))
+def model_list() -> Table:
+    """The bundled models."""
+    found = _list()
     for model in BUNDLED.values():
         mark = " (the default)" if model.name == DEFAULT else ""
-        table.add_row(model.name, model.revision, model.description + mark)
-    return table
+        found.add_row(model.name, f"revision {model.revision}{mark}\n{model.description}\n")
+    return found
 
 
-def metric_table(console: Console) -> Table:
-    """One row per metric and measure of bias."""
-    table = _table(console, ("metric", "better", "what it says", "source"))
+def metric_list() -> Table:
+    """The metrics and measures of bias: which way is up, what each says, and its source."""
+    found = _list()
     known: list[Metric | BiasMetric] = [*METRICS.values(), *BIAS.values()]
     for metric in known:
-        better = (
-            "near 0" if metric.name == "gold_removal_difference" else "higher" if metric.higher_is_better else "lower"
-        )
-        table.add_row(metric.name, better, metric.description, metric.source)
-    overall = {"own_language_preference": "near 1", "transfer_ratio": "higher"}
+        better = "higher is better" if metric.higher_is_better else "lower is better"
+        if metric.name == "gold_removal_difference":
+            better = "near 0 is better"
+        found.add_row(metric.name, f"{better}: {metric.description}\n{metric.source}\n")
+    overall = {"own_language_preference": "near 1 is better", "transfer_ratio": "higher is better"}
     for name, description in OVERALL_BIAS.items():
-        table.add_row(name, overall[name], description, "clirbench")
-    return table
+        found.add_row(name, f"{overall[name]}: {description}\nclirbench\n")
+    return found
 
 
-def _table(console: Console, headings: tuple[str, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    for heading in headings:
-        right = heading in ("topics", "queries", "candidates")
-        # Only prose may wrap: a name that is cut cannot be typed.
-        prose = heading in ("what it is", "what it says", "source", "languages")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=not prose)
-    return table
+def _list() -> Table:
+    found = Table.grid(padding=(0, 2, 0, 0))
+    # A name that is cut cannot be typed.
+    found.add_column(no_wrap=True, style="bold")
+    found.add_column()
+    return found

@@ -206,31 +206,28 @@ def show(
 @app.command()
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
-    from clirbench.catalogue import task_table  # noqa: PLC0415
+    from clirbench.catalogue import task_list  # noqa: PLC0415
     from clirbench.screen import stdout  # noqa: PLC0415
 
-    console = stdout()
-    console.print(task_table(console))
+    stdout().print(task_list())
 
 
 @app.command()
 def models() -> None:
     """List the bundled models."""
-    from clirbench.catalogue import model_table  # noqa: PLC0415
+    from clirbench.catalogue import model_list  # noqa: PLC0415
     from clirbench.screen import stdout  # noqa: PLC0415
 
-    console = stdout()
-    console.print(model_table(console))
+    stdout().print(model_list())
 
 
 @app.command()
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
-    from clirbench.catalogue import metric_table  # noqa: PLC0415
+    from clirbench.catalogue import metric_list  # noqa: PLC0415
     from clirbench.screen import stdout  # noqa: PLC0415
 
-    console = stdout()
-    console.print(metric_table(console))
+    stdout().print(metric_list())
 
 
 @app.command()

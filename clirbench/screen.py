@@ -27,7 +27,7 @@ def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
     console.print(_title(f"{documents[0].model.name}: mAP x100 ± 95 % margin"))
     table = _table(console)
-    for heading in ("task", *_SETTINGS, "rank distance", "Max@R norm."):
+    for heading in ("task", *_SETTINGS, "rank distance", "Max@R\nnorm."):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
         bias = document.headline.get("bias", {})
