@@ -38,7 +38,7 @@ from clirbench.scores import Scores, check_names, compute_scores, count_jumps
 from clirbench.sources import Advance
 from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
 from clirbench.tasks import Task, load_task
-from clirbench.vectors import Encoded, encode_collection
+from clirbench.vectors import Encoded, distinct_texts, encode_collection
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
 _PACKAGES = (
@@ -98,7 +98,7 @@ def evaluate(
     collection = load_collection(task, languages, follow_download(reporter))
     loaded = as_loaded(model, options)
     seconds = {"load": time.perf_counter() - began}
-    reporter.start(ENCODE, len(set(collection.queries)) + len(set(collection.candidates)))
+    reporter.start(ENCODE, distinct_texts(collection))
     reporter.start(RANK, len(collection.queries), brief=True)
     return evaluate_loaded(
         loaded, collection, chosen, seconds, Path(cache) if cache else None, allow_zero_vectors, reporter

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clirbench.atomic import write_atomically
-from clirbench.collections import load_collection
+from clirbench.collections import choose_languages, load_collection
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.char_ngram import DEFAULT
@@ -60,7 +60,9 @@ def run_tasks(plan: Plan) -> Outcome:
     restrictions = []
     for task in tasks:
         check_names(task)
-        restrictions.append((_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages)))
+        restrictions.append(
+            (choose_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages))
+        )
     with reporting() as reporter:
         begin = time.perf_counter()
         loaded = load_encoder(name, plan.options)
@@ -130,14 +132,6 @@ def _check_writable(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another folder with --output") from error
-
-
-def _languages(task: Task, languages: list[str] | None) -> tuple[str, ...]:
-    for language in languages or ():
-        if language not in task.languages:
-            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out with --tasks"
-            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
-    return task.languages if languages is None else tuple(x for x in task.languages if x in languages)
 
 
 def _kept(

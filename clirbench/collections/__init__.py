@@ -63,6 +63,22 @@ class Collection:
         return dict(zip(self.languages, np.diff(self.candidate_starts).tolist(), strict=True))
 
 
+def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages to run, in the task's order; None means all.
+
+    Raises:
+        ClirbenchError: The task has no such language, or none is left.
+    """
+    for language in languages or ():
+        if language not in task.languages:
+            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out of the tasks"
+            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
+    chosen = tuple(x for x in task.languages if languages is None or x in languages)
+    if not chosen:
+        raise ClirbenchError(f"no language chosen for {task.id}: choose from {','.join(task.languages)}")
+    return chosen
+
+
 def load_collection(
     task: Task, languages: Sequence[str] | None = None, advance: Callable[[str], Advance] | None = None
 ) -> Collection:
@@ -81,12 +97,7 @@ def load_collection(
     """
     if task.reader not in READERS:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
-    chosen = task.languages if languages is None else tuple(x for x in task.languages if x in set(languages))
-    for language in languages or ():
-        if language not in task.languages:
-            raise ClirbenchError(f"{task.id} has no language '{language}': choose from {','.join(task.languages)}")
-    if not chosen:
-        raise ClirbenchError(f"no language chosen for {task.id}: choose from {','.join(task.languages)}")
+    chosen = choose_languages(task, languages)
     parts = []
     for language in chosen:
         source = task.sources[language]
