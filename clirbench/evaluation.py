@@ -272,7 +272,7 @@ def _result(
             rows=len(ranks),
         ),
     )
-    return Result(document, ranks)
+    return Result(document, ranks, file)
 
 
 def _environment(loaded: LoadedEncoder) -> EnvironmentPart:

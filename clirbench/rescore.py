@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.bias import QueueJump, wrong_shares
 from clirbench.gold_ranks import GoldRanks
-from clirbench.results import Result, headline_of
-from clirbench.scores import Jumps, Scores, compute_scores
+from clirbench.results import Result
+from clirbench.scores import Jumps, compute_scores
 from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
 from clirbench.tasks import list_tasks, load_task
 
@@ -85,7 +85,8 @@ def rescore(result: Result) -> Rescore:
         jumps,
     )
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
-    found = dict(_flat(_as_plain(scores)))
+    plain = asdict(scores)
+    found = dict(_flat({part: plain[part] for part in _PARTS}))
     kept = ("headline.bias.own_language_preference.low", "headline.bias.own_language_preference.high")
     bounds = [stated.pop(key, None) for key in kept]
     for key in kept:
@@ -107,15 +108,6 @@ def rescore(result: Result) -> Rescore:
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
-
-
-def _as_plain(scores: Scores) -> dict[str, object]:
-    headline = {
-        setting: {name: part.model_dump() for name, part in numbers.items()}
-        for setting, numbers in headline_of(scores).items()
-    }
-    rest: dict[str, object] = {name: getattr(scores, name) for name in _PARTS[1:]}
-    return {"headline": headline, **rest}
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

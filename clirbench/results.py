@@ -10,13 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
-from clirbench.bias import BIAS, OVERALL_BIAS
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
-from clirbench.metrics import METRICS
-from clirbench.ranks_file import decode_ranks, encode_ranks
+from clirbench.ranks_file import decode_ranks
 from clirbench.schema import Document, EstimatePart, TaskPart
-from clirbench.scores import Scores
+from clirbench.scores import Scores, unknown_names
 
 RANKS_ENDING = ".ranks.parquet"
 
@@ -28,10 +26,12 @@ class Result:
     Attributes:
         document: What the JSON file holds.
         ranks: What the ranks file holds.
+        ranks_file: Its bytes, whose checksum the document states.
     """
 
     document: Document
     ranks: GoldRanks
+    ranks_file: bytes
 
     def score(self, setting: str, metric: str) -> float | None:
         """A headline number, such as ``score("multilingual", "mAP")`` or ``score("bias", "rank_distance")``.
@@ -69,14 +69,11 @@ class Result:
                 raise ClirbenchError(
                     f"{path} holds another run: pass force=True to replace it, or give the model a name"
                 )
-        content = encode_ranks(self.ranks)
-        part = self.document.ranks.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
-        document = self.document.model_copy(update={"ranks": part}).model_dump(mode="json")
-        text = json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False)
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
         try:
             # Never an old JSON beside new ranks: whoever is killed in between leaves no result, and runs again.
             path.unlink(missing_ok=True)
-            write_atomically(path.with_name(part.file), content)
+            write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
             write_atomically(path, (text + "\n").encode())
         except OSError as error:
             reason = f"cannot write {path} ({error.strerror})"
@@ -139,7 +136,7 @@ def read_result(path: str | Path) -> Result:
         raise ClirbenchError(
             f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"
         )
-    return Result(document, decode_ranks(content, document, ranks_path))
+    return Result(document, decode_ranks(content, document, ranks_path), content)
 
 
 def read_document(path: Path) -> Document:
@@ -165,15 +162,8 @@ def read_document(path: Path) -> Document:
     except (ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0] if str(error) else "nested too deeply"
         raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
-    for key, names, known in (
-        ("metrics", document.task.metrics, METRICS),
-        ("bias", document.task.bias, BIAS | OVERALL_BIAS),
-    ):
-        for name in names:
-            if name not in known:
-                raise ClirbenchError(
-                    f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again"
-                )
+    for key, name in unknown_names(document.task.metrics, document.task.bias):
+        raise ClirbenchError(f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again")
     return document
 
 

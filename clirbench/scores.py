@@ -14,10 +14,11 @@ from clirbench.gold_ranks import GoldRanks
 from clirbench.metrics import METRICS, RankedLists, Values
 from clirbench.ranks import Outranked
 from clirbench.statistics import Bootstrap, Table, interval, mean_of_present
-from clirbench.tasks import Task
+from clirbench.tasks import SETTINGS, Task
 
 Number = float | None
 Numbers = dict[str, Number]
+_KNOWN: dict[str, list[str]] = {"metrics": list(METRICS), "bias": [*BIAS, *OVERALL_BIAS]}
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,18 @@ def check_names(task: Task) -> None:
     Raises:
         ClirbenchError: ``metrics`` or ``bias`` of the task names something unknown.
     """
-    for key, names, known in (("metrics", task.metrics, METRICS), ("bias", task.bias, BIAS | OVERALL_BIAS)):
-        for name in names:
-            if name not in known:
-                raise ClirbenchError(f"{task.file}: '{key}' has '{name}': use {', '.join(known)}")
+    for key, name in unknown_names(task.metrics, task.bias):
+        raise ClirbenchError(f"{task.file}: '{key}' has '{name}': use {', '.join(_KNOWN[key])}")
+
+
+def unknown_names(metrics: Sequence[str], bias: Sequence[str]) -> list[tuple[str, str]]:
+    """Names that clirbench does not know, each with "metrics" or "bias"."""
+    return [
+        (key, name)
+        for key, names in (("metrics", metrics), ("bias", bias))
+        for name in names
+        if name not in _KNOWN[key]
+    ]
 
 
 def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> Jumps:
@@ -131,7 +140,7 @@ class _Scorer:
         jumps: Jumps | None,
     ) -> None:
         self.ranks, self.pool, self.metrics, self.bias, self.jumps = ranks, pool, metrics, bias, jumps
-        self.settings = [setting for setting in ("monolingual", "cross-lingual", "multilingual") if setting in settings]
+        self.settings = [setting for setting in SETTINGS if setting in settings]
         self.languages = ranks.languages
         self.n = len(ranks.languages)
         self.bootstrap = Bootstrap(len(ranks.topics))

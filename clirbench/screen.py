@@ -9,6 +9,7 @@ from rich.text import Text
 
 from clirbench.bias import BIAS
 from clirbench.schema import Document, EstimatePart
+from clirbench.tasks import SETTINGS
 
 _PIPED_WIDTH = 200
 
@@ -27,13 +28,13 @@ def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
     console.print(_title(f"{documents[0].model.name}: mAP x100 ± 95 % margin"))
     table = _table(console)
-    for heading in ("task", *_SETTINGS, "rank distance", "Max@R\nnorm."):
+    for heading in ("task", *SETTINGS, "rank distance", "Max@R\nnorm."):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
         bias = document.headline.get("bias", {})
         table.add_row(
             label(document),
-            *(_margin(document.headline.get(s, {}).get("mAP"), 100) for s in _SETTINGS),
+            *(_margin(document.headline.get(s, {}).get("mAP"), 100) for s in SETTINGS),
             _margin(bias.get("rank_distance"), 1),
             _margin(bias.get("Max@R_normalised"), 100),
         )
@@ -72,10 +73,10 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
 def headline(document: Document, console: Console) -> Group:
     """Every headline number of a result: metrics by setting, then the measures of bias."""
     metrics = _table(console)
-    for heading in ("metric x100", *_SETTINGS):
+    for heading in ("metric x100", *SETTINGS):
         metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
     for name in document.task.metrics:
-        metrics.add_row(name, *(_margin(document.headline.get(s, {}).get(name), 100) for s in _SETTINGS))
+        metrics.add_row(name, *(_margin(document.headline.get(s, {}).get(name), 100) for s in SETTINGS))
     bias = _table(console)
     for heading in ("bias", "value", "unit"):
         bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
@@ -92,9 +93,6 @@ def label(document: Document) -> str:
     return document.task.id if document.task.complete else f"{document.task.id}*"
 
 
-_SETTINGS = ("monolingual", "cross-lingual", "multilingual")
-
-
 def _title(text: str) -> Text:
     return Text(text, style="bold", overflow="fold")
 
@@ -108,14 +106,14 @@ def _table(console: Console) -> Table:
 def _by_language(document: Document, console: Console) -> Group:
     title = _title(f"{label(document)} by query language: mAP x100")
     table = _table(console)
-    for heading in ("language", *_SETTINGS, "rank distance", "own-lang.\npreference"):
+    for heading in ("language", *SETTINGS, "rank distance", "own-lang.\npreference"):
         table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
     for language, numbers in document.per_language.items():
         bias = numbers.get("bias", {})
         preference = bias.get("own_language_preference")
         table.add_row(
             language,
-            *(_cell(numbers.get(setting, {}).get("mAP"), 100) for setting in _SETTINGS),
+            *(_cell(numbers.get(setting, {}).get("mAP"), 100) for setting in SETTINGS),
             _cell(bias.get("rank_distance"), 1),
             "-" if preference is None else f"x{preference:.2f}",
         )

@@ -24,6 +24,10 @@ from clirbench.errors import ClirbenchError
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
+# Options that only apply while clirbench itself loads the model.
+_OF_LOADING = ("device", "dtype", "max_length", "revision", "trust_remote_code")
+
+
 def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEncoder:
     """Find an encoder by its name.
 
@@ -79,11 +83,11 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncode
         return load_encoder(str(model), options)
     options = options or EncoderOptions()
     check_options(options)
-    for option in ("device", "dtype", "max_length", "revision", "trust_remote_code"):
+    for option in _OF_LOADING:
         if getattr(options, option):
             raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
     if isinstance(model, Encoder):
-        return _wrap_own(model, options, "own", getattr(model, "revision", None))
+        return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
         from clirbench.encoders.from_mteb import wrap_mteb  # noqa: PLC0415
 
@@ -119,24 +123,21 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
         if hasattr(encoder, "encode"):
             return as_loaded(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
-    refuse(
-        options,
-        ("device", "dtype", "max_length", "revision", "trust_remote_code"),
-        f"your own encoder {name}",
-    )
-    loaded = _wrap_own(encoder, options, "own", getattr(encoder, "revision", None))
+    refuse(options, _OF_LOADING, f"your own encoder {name}")
+    loaded = _wrap_own(encoder, options)
     if options.name or hasattr(encoder, "name"):
         return loaded
     return replace(loaded, info=replace(loaded.info, name=f"own/{module_name}.{factory_name}"))
 
 
-def _wrap_own(encoder: Encoder, options: EncoderOptions, kind: str, revision: str | None) -> LoadedEncoder:
+def _wrap_own(encoder: Encoder, options: EncoderOptions) -> LoadedEncoder:
+    revision = getattr(encoder, "revision", None)
     parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
     name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
     check_name(name)
     info = ModelInfo(
         name=name,
-        kind=kind,
+        kind="own",
         revision=str(revision) if revision is not None else None,
         revision_kind="declared" if revision is not None else "unknown",
         parameters=parameters if isinstance(parameters, int) else None,
