@@ -1,0 +1,111 @@
+"""`clirbench run`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clirbench.cli.app import app, listed
+
+
+@app.command()
+def run(  # noqa: PLR0917
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, or MODULE:FACTORY.",
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            "-t",
+            help="Tasks, comma-separated. [default: demo; with --model: xquad-r,mlqa-r]",
+            show_default=False,
+        ),
+    ] = None,
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these languages, comma-separated; the result is marked as restricted.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these settings: monolingual, cross-lingual, multilingual; marked as restricted.",
+            show_default=False,
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", show_default=False)] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.", show_default=False)] = None,
+    max_length: Annotated[int | None, typer.Option(help="Longest input, in tokens.", show_default=False)] = None,
+    query_prompt: Annotated[
+        str | None,
+        typer.Option(help='Put before each query, e.g. "query: ". [default: the model\'s]', show_default=False),
+    ] = None,
+    candidate_prompt: Annotated[
+        str | None, typer.Option(help="Put before each candidate. [default: the model's]", show_default=False)
+    ] = None,
+    similarity: Annotated[
+        str | None, typer.Option(help="cosine, dot or euclidean. [default: the model's]", show_default=False)
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.", show_default=False)] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")
+    ] = False,
+    allow_zero_vectors: Annotated[
+        bool, typer.Option("--allow-zero-vectors", help="Score all-zero vectors as lost instead of stopping.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name in results, as ORG/NAME, for a local model.", show_default=False)
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")] = Path("results"),
+    force: Annotated[bool, typer.Option("--force", help="Run again and replace results that are there.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False,
+) -> None:
+    """Evaluate an encoder; without --model, the bundled one on the embedded demo task."""
+    from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
+    from clirbench.runner import Plan, run_tasks  # noqa: PLC0415
+
+    options = EncoderOptions(
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        max_length=max_length,
+        query_prompt=query_prompt,
+        candidate_prompt=candidate_prompt,
+        similarity=similarity,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        name=name,
+    )
+    plan = Plan(
+        model=model,
+        tasks=listed(tasks, "--tasks"),
+        languages=listed(languages, "--languages"),
+        settings=listed(settings, "--settings"),
+        options=options,
+        output=output,
+        force=force,
+        use_cache=not no_cache,
+        allow_zero_vectors=allow_zero_vectors,
+    )
+    from clirbench.screen import pairs as pair_table  # noqa: PLC0415
+    from clirbench.screen import stdout, summary  # noqa: PLC0415
+
+    outcome = run_tasks(plan)
+    console = stdout()
+    summary([document for document, _ in outcome.results], console)
+    for document, path in outcome.results:
+        if pairs:
+            console.print(pair_table(document, "mAP", console))
+        console.print(f"{document.task.id}: {path}", markup=False, soft_wrap=True)
+    console.print(outcome.next_step, markup=False, soft_wrap=True)
