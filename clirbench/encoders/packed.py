@@ -1,0 +1,140 @@
+"""Static models packed for shipping: a few bits a weight, read without torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.errors import ClirbenchError
+
+FORMAT = 1
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+# Scales tried for each row, as shares of the one that its largest weight asks for: a clipped outlier may cost less than
+# coarse steps.
+_TRIED = np.linspace(0.5, 1.0, 11, dtype=np.float32)
+
+
+def quantise(weights: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """Round each row to signed integers times one scale, the scale with the smallest squared error.
+
+    Args:
+        weights: float32 (rows, columns); an even number of columns for 4 bits.
+        bits: 4 or 8.
+
+    Returns:
+        uint8 (rows, columns * bits / 8), two's complement, the earlier of two columns in the low half; float16 (rows,).
+    """
+    top = 2 ** (bits - 1) - 1
+    largest = np.abs(weights).max(axis=1)
+    best, error = np.zeros(len(weights), dtype=np.float16), np.full(len(weights), np.inf, dtype=np.float32)
+    for share in _TRIED if bits == 4 else _TRIED[-1:]:
+        scale = (largest * share / top).astype(np.float16)
+        found = ((_rounded(weights, scale, top) * scale[:, None].astype(np.float32) - weights) ** 2).sum(axis=1)
+        better = found < error
+        best[better], error[better] = scale[better], found[better]
+    integers = _rounded(weights, best, top).astype(np.int8).view(np.uint8)
+    if bits == 8:
+        return integers, best
+    return np.asarray((integers[:, ::2] & 0x0F) | (integers[:, 1::2] << 4), dtype=np.uint8), best
+
+
+def dequantise(packed: NDArray[np.uint8], scales: NDArray[np.float16], bits: int) -> NDArray[np.float32]:
+    """The weights that :func:`quantise` stands for, float32 (rows, columns)."""
+    if bits == 8:
+        integers = packed.view(np.int8)
+    else:
+        integers = np.empty((len(packed), packed.shape[1] * 2), dtype=np.int8)
+        integers[:, ::2] = (packed << 4).view(np.int8) >> 4
+        integers[:, 1::2] = packed.view(np.int8) >> 4
+    return np.asarray(integers * scales[:, None].astype(np.float32), dtype=np.float32)
+
+
+def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, folder: Path) -> None:
+    """Write a packed model: weights as safetensors, the tokenizer, and what both are.
+
+    Args:
+        weights: float32 (vocabulary, dimensions).
+        tokenizer_json: The tokenizer as ``tokenizers`` writes it.
+        bits: 4 or 8.
+        folder: Where to; made if it is not there.
+    """
+    from safetensors.numpy import save_file  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    packed, scales = quantise(weights, bits)
+    save_file({"weights": packed, "scales": scales}, folder / WEIGHTS)
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    config = {"format": FORMAT, "bits": bits, "vocabulary": len(weights), "dimensions": weights.shape[1]}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+class PackedEncoder:
+    """A packed static model: a text's vector is the mean of its tokens' vectors.
+
+    A text without any token (punctuation only) gets the vector of the unknown token, so that no vector is zero.
+
+    Args:
+        folder: What :func:`write_packed` wrote.
+
+    Raises:
+        ClirbenchError: The folder is not that.
+    """
+
+    similarity = "cosine"
+
+    def __init__(self, folder: Path) -> None:
+        from safetensors.numpy import load_file  # noqa: PLC0415
+        from tokenizers import Tokenizer  # noqa: PLC0415
+
+        try:
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            tensors = load_file(folder / WEIGHTS)
+            self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            if config["format"] != FORMAT:
+                raise ClirbenchError(f"{folder}: packed format {config['format']} is not {FORMAT}: upgrade clirbench")
+            self.weights = dequantise(tensors["weights"], tensors["scales"], config["bits"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ClirbenchError(f"{folder}: not a packed model ({error}): reinstall or rebuild it") from error
+        self.parameters = int(self.weights.size)
+
+    def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
+        """float32 (texts, dimensions), not normalised."""
+        return self._encode(texts)
+
+    def encode_candidates(self, texts: list[str]) -> NDArray[np.float32]:
+        """float32 (texts, dimensions), not normalised."""
+        return self._encode(texts)
+
+    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
+        from scipy.sparse import csr_matrix  # noqa: PLC0415
+
+        # Token 0 is the unknown one.
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ids = [encoding.ids or [0] for encoding in encodings]
+        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+        shares = np.repeat(1 / lengths, lengths).astype(np.float32)
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        bags = csr_matrix((shares, np.concatenate(ids), starts), shape=(len(texts), len(self.weights)))
+        return np.asarray(bags @ self.weights, dtype=np.float32)
+
+
+def to_sentence_transformer(folder: Path) -> Any:
+    """A packed model as a plain sentence-transformers model with a StaticEmbedding, to fine-tune or to save.
+
+    Raises:
+        ClirbenchError: The folder is not a packed model.
+    """
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding  # noqa: PLC0415
+
+    encoder = PackedEncoder(folder)
+    return SentenceTransformer(
+        modules=[StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.weights)], device="cpu"
+    )
+
+
+def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int) -> NDArray[np.float32]:
+    safe = np.where(scales > 0, scales, 1).astype(np.float32)
+    return np.asarray(np.clip(np.rint(weights / safe[:, None]), -top, top), dtype=np.float32)

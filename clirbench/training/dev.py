@@ -1,0 +1,154 @@
+"""The dev task: topics held out of the training data, scored like any task while a model trains."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+
+from clirbench.collections import Collection, assemble
+from clirbench.collections.parallel import LanguageData
+from clirbench.encoders import as_loaded
+from clirbench.encoders.base import EncoderOptions
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import rank_and_score
+from clirbench.tasks import SETTINGS, Task
+from clirbench.training.overlap import Protected
+from clirbench.training.recipe import DevPart, Recipe
+from clirbench.training.rows import Row, read_rows, resolve
+from clirbench.vectors import encode_collection
+
+METRICS = ("mAP", "R@1", "R@10", "nDCG@10")
+PARALLEL, NATIVE = "parallel", "native"
+
+
+def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collection]:
+    """Build the dev task of a recipe.
+
+    Args:
+        recipe: Its ``[dev]`` says how many topics of which files; its seed draws them.
+        folders: Where the files may lie.
+
+    Returns:
+        ``parallel``: topics of sources that ask for two languages or more, all settings. ``native``: the other topics,
+        of which only the
+        monolingual setting makes sense. Either may be absent; empty where the recipe has no dev task.
+
+    Raises:
+        ClirbenchError: A file is missing or wrong, or has too few such rows.
+    """
+    if recipe.dev is None:
+        return {}
+    chosen: dict[str, list[Row]] = {PARALLEL: [], NATIVE: []}
+    for number, source in enumerate(recipe.dev.source):
+        rows = []
+        seen: set[str] = set()
+        for row in read_rows(resolve(source.file, folders), source.view):
+            languages = [x for x in recipe.languages if x in row.queries and x in row.candidates]
+            answers = {row.candidates[x] for x in languages}
+            # Two topics with one answer would each count the other's gold as wrong.
+            if len(languages) >= source.languages and not answers & seen:
+                seen |= answers
+                rows.append(row)
+        if len(rows) < source.topics:
+            raise ClirbenchError(
+                f"dev source '{source.file}' has {len(rows)} rows in {source.languages} languages or more, "
+                f"but 'topics' is {source.topics}: lower it"
+            )
+        picked = np.random.default_rng([recipe.seed, number]).permutation(len(rows))[: source.topics]
+        chosen[PARALLEL if source.languages > 1 else NATIVE] += [rows[i] for i in sorted(picked.tolist())]
+    return {kind: _collection(kind, rows, recipe) for kind, rows in chosen.items() if rows}
+
+
+def protect(collections: Sequence[Collection]) -> Protected:
+    """The texts of collections, as those that training must not hold."""
+    protected = Protected()
+    for collection in collections:
+        for i, language in enumerate(collection.languages):
+            protected.add(language, collection.queries[collection.query_starts[i] : collection.query_starts[i + 1]])
+            protected.add(
+                language, collection.candidates[collection.candidate_starts[i] : collection.candidate_starts[i + 1]]
+            )
+    return protected
+
+
+def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float]:
+    """Scores of a model on the dev task, by ``setting.metric``, ``bias.rank_distance`` and ``native.metric``."""
+    loaded = as_loaded(model, EncoderOptions(batch_size=256))
+    found = {}
+    for kind, collection in collections.items():
+        settings = SETTINGS if kind == PARALLEL else ("monolingual",)
+        encoded = encode_collection(loaded, collection, None, True)
+        _, scores, _ = rank_and_score(encoded, collection, settings)
+        for setting, numbers in scores.headline.items():
+            for metric, estimate in numbers.items():
+                if estimate.value is not None:
+                    found[f"{NATIVE if kind == NATIVE else setting}.{metric}"] = estimate.value
+    return found
+
+
+class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
+    """Scores the dev task during training: mAP per setting and rank distance go to the trainer's log.
+
+    Args:
+        collections: What :func:`dev_collections` gave.
+        part: Its ``metric`` is the one that decides early stopping.
+
+    Raises:
+        ClirbenchError: There is no such metric on this dev task.
+    """
+
+    def __init__(self, collections: dict[str, Collection], part: DevPart) -> None:
+        super().__init__()
+        self._collections = collections
+        self.primary_metric = part.metric
+        self.greater_is_better = not part.metric.startswith("bias.")
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: int = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Scores by name."""
+        scores = score_dev(self._collections, model)
+        if self.primary_metric not in scores:
+            raise ClirbenchError(f"'dev.metric' is '{self.primary_metric}': choose from {', '.join(scores)}")
+        return scores
+
+
+def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
+    parts = []
+    languages = []
+    for language in recipe.languages:
+        present = [
+            (str(number), row.queries[language], row.candidates[language])
+            for number, row in enumerate(rows)
+            if language in row.queries and language in row.candidates
+        ]
+        if present:
+            languages.append(language)
+            parts.append(
+                LanguageData(
+                    queries=tuple((topic, query) for topic, query, _ in present),
+                    candidates=tuple(candidate for _, _, candidate in present),
+                    golds=tuple((topic, i) for i, (topic, _, _) in enumerate(present)),
+                )
+            )
+    bias = ("rank_distance", "rank_distance_normalised") if kind == PARALLEL else ()
+    task = Task(
+        id=f"dev-{kind}",
+        name=f"dev task of {recipe.name}",
+        description="topics held out of the training data",
+        licence="as the training data",
+        homepage="",
+        citation="",
+        reader="dev",
+        candidate_text="sentence",
+        languages=tuple(languages),
+        settings=SETTINGS,
+        metrics=METRICS,
+        bias=bias,
+        sources={},
+        counts={},
+        file=Path("dev"),
+    )
+    return assemble(task, tuple(languages), parts)

@@ -1,0 +1,263 @@
+"""`clirbench train`: a recipe to a model folder, its card and its log."""
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from clirbench import __version__
+from clirbench.atomic import write_atomically
+from clirbench.encoders.packed import write_packed
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import peak_memory
+from clirbench.paths import mirror_dir
+from clirbench.progress import Reporter
+from clirbench.training.card import card
+from clirbench.training.dev import DevEvaluator, score_dev
+from clirbench.training.fit import fit
+from clirbench.training.material import (
+    Material,
+    StaticMaterial,
+    first_vectors,
+    prepare,
+    prepare_static,
+    training_data,
+)
+from clirbench.training.recipe import ModelPart, Recipe
+from clirbench.training.static import damp_spectrum, sample_vectors, save_static
+
+RECORD = "training.json"
+_SHOWN = 20
+_PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the model's folder and what is known of it."""
+
+    model: Path
+    record: dict[str, Any]
+
+
+def train(
+    recipe: Recipe,
+    recipe_file: Path,
+    output: Path,
+    data: Path | None,
+    reporter: Reporter,
+    *,
+    allow_overlap: bool = False,
+    force: bool = False,
+) -> Trained:
+    """Train what a recipe says, or continue where a training of the same recipe and data was stopped.
+
+    Args:
+        recipe: The recipe, with all changes made to it.
+        recipe_file: Its file; data are looked for beside it last.
+        output: Folder for everything: ``model`` (a sentence-transformers folder with its card), ``packed`` (static models only),
+            ``checkpoints`` with ``log.csv``, ``training.json``.
+        data: Folder of the training data; else ``train`` in ``CLIRBENCH_MIRROR``, or the recipe's own folder.
+        reporter: Told of progress.
+        allow_overlap: Train on rows that share text with evaluation collections; the card then says so.
+        force: Begin anew where ``output`` holds another training.
+
+    Returns:
+        Where the model is, and the record.
+
+    Raises:
+        ClirbenchError: Anything that the user can mend.
+    """
+    _need_accelerate()
+    began = time.perf_counter()
+    folders = _folders(data, recipe_file)
+    if output.is_dir() and any(output.iterdir()) and not (output / RECORD).is_file():
+        raise ClirbenchError(f"{output} is not empty and holds no training: pass another --output")
+    if force:
+        for name in ("checkpoints", "model", "packed", RECORD, "tokenizer.json"):
+            _remove(output / name)
+    material = prepare(recipe, folders, reporter)
+    if material.overlaps and not allow_overlap:
+        raise ClirbenchError(_overlap_message(material))
+    identity = _identity(material, allow_overlap)
+    record = _claim(output, identity)
+    if record.get("finished"):
+        reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
+        return Trained(output / "model", record)
+    train_kind = _train_static if recipe.static else _train_transformer
+    scores = train_kind(material, output, reporter)
+    record |= {
+        "finished": True,
+        "dev": scores,
+        "seconds": round(time.perf_counter() - began, 1),
+        "peak_memory": peak_memory(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
+    }
+    write_atomically(output / "model" / "README.md", card(recipe, record).encode())
+    if recipe.static:
+        write_atomically(output / "packed" / "README.md", card(recipe, record).encode())
+    write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    return Trained(output / "model", record)
+
+
+def base_model(part: ModelPart) -> Any:
+    """The transformer to start from, with pooling, length and prompts.
+
+    Raises:
+        ClirbenchError: It cannot be loaded.
+    """
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: PLC0415
+
+    try:
+        if part.pooling == "model":
+            model = SentenceTransformer(part.base, revision=part.revision)
+            model.max_seq_length = part.max_length
+        else:
+            body = Transformer(
+                part.base,
+                max_seq_length=part.max_length,
+                model_kwargs={"revision": part.revision},
+                processor_kwargs={"revision": part.revision},
+                config_kwargs={"revision": part.revision},
+            )
+            model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(
+            f"cannot load base model '{part.base}' ({line}): correct 'model.base' or --base"
+        ) from error
+    model.prompts = {"query": part.query_prompt, "document": part.candidate_prompt}
+    return model
+
+
+def _train_transformer(material: Material, output: Path, reporter: Reporter) -> dict[str, dict[str, float]]:
+    recipe = material.recipe
+    if recipe.model is None:
+        raise ClirbenchError("the recipe has no [model]")
+    _seed_everything(recipe.seed)
+    model = base_model(recipe.model)
+    _fit(model, material, None, output, reporter)
+    model.save(str(output / "model"), create_model_card=False)
+    return {"trained": score_dev(material.dev, model)} if material.dev else {}
+
+
+def _train_static(material: Material, output: Path, reporter: Reporter) -> dict[str, dict[str, float]]:
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+
+    from clirbench.encoders.packed import PackedEncoder  # noqa: PLC0415
+    from clirbench.training.bag import TrainingBag  # noqa: PLC0415
+
+    recipe = material.recipe
+    static = prepare_static(material, output, reporter)
+    start = first_vectors(material, static, recipe.seed, reporter)
+    model = SentenceTransformer(modules=[TrainingBag(static.tokenizer, embedding_weights=start)], device="cpu")
+    _fit(model, material, static, output, reporter)
+    trained = model[0].embedding.weight.detach().numpy()
+    part = static.part
+    sample = sample_vectors(trained, material.entries, static.store, part.damping_texts, recipe.seed)
+    damped = damp_spectrum(trained, sample, part.damping)
+    final = save_static(static.tokenizer, damped, output / "model")
+    write_packed(damped, static.tokenizer.to_str(), part.bits, output / "packed")
+    if not material.dev:
+        return {}
+    return {
+        "trained": score_dev(material.dev, model),
+        "damped": score_dev(material.dev, final),
+        "packed": score_dev(material.dev, PackedEncoder(output / "packed")),
+    }
+
+
+def _fit(model: Any, material: Material, static: StaticMaterial | None, output: Path, reporter: Reporter) -> None:
+    recipe = material.recipe
+    evaluator = DevEvaluator(material.dev, recipe.dev) if recipe.dev else None
+    data = training_data(material, static, recipe.batches.alpha)
+    fit(model, recipe, data, output / "checkpoints", evaluator, recipe.seed, reporter)
+
+
+def _identity(material: Material, allow_overlap: bool) -> dict[str, Any]:
+    """What decides the outcome; two trainings that share it are one."""
+    recipe = material.recipe.model_dump(mode="json")
+    text = json.dumps([recipe, material.checksums], sort_keys=True)
+    corpus = material.entries
+    return {
+        "format": 1,
+        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
+        "recipe": recipe,
+        "checksums": material.checksums,
+        "rows": corpus.rows,
+        "texts_by_language": corpus.covered(),
+        "left_out_for_dev": corpus.dropped,
+        "left_out_languages": corpus.other_languages,
+        "dev_topics": {kind: len(collection.topics) for kind, collection in material.dev.items()},
+        "checked_against": list(material.checked),
+        "not_checked_against": material.unchecked,
+        "overlaps": len(material.overlaps),
+        "overlaps_allowed": allow_overlap and bool(material.overlaps),
+    }
+
+
+def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    """The record of this training in ``output``, new or from before."""
+    path = output / RECORD
+    if path.is_file():
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+            same = there["fingerprint"] == identity["fingerprint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClirbenchError(f"{path}: not a record of clirbench train: pass another --output") from error
+        if not same:
+            raise ClirbenchError(
+                f"{output} holds a training of another recipe or other data: pass another --output, or --force to replace it"
+            )
+        return dict(there)
+    try:
+        write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another --output") from error
+    return dict(identity)
+
+
+def _overlap_message(material: Material) -> str:
+    shown = [f"  {o.where} ({o.language}): {o.shared[:100]}" for o in material.overlaps[:_SHOWN]]
+    more = len(material.overlaps) - len(shown)
+    lines = [
+        f"{len(material.overlaps)} training rows hold text of {', '.join(material.checked)}: "
+        "remove them, or pass --allow-overlap",
+        *shown,
+        *([f"  ... and {more:,} more"] if more else []),
+    ]
+    return "\n".join(lines)
+
+
+def _folders(data: Path | None, recipe_file: Path) -> list[Path]:
+    if data is not None:
+        if not data.is_dir():
+            raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
+        return [data]
+    mirror = mirror_dir()
+    return [*([mirror / "train"] if mirror else []), recipe_file.parent]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _seed_everything(seed: int) -> None:
+    # New layers (a pooler, a fresh head) are drawn before the trainer sets its own seed.
+    from transformers import set_seed  # noqa: PLC0415
+
+    set_seed(seed)
+
+
+def _need_accelerate() -> None:
+    try:
+        import accelerate  # type: ignore[import-untyped]  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ClirbenchError("clirbench train needs accelerate: pip install 'clirbench[train]'") from error

@@ -1,0 +1,211 @@
+"""One training on sentence-transformers' trainer: arguments, checkpoints, progress, log."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.losses import (
+    CachedMultipleNegativesRankingLoss,
+    MultipleNegativesRankingLoss,
+)
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from clirbench.atomic import write_atomically
+from clirbench.progress import Reporter
+from clirbench.training.batches import HybridBatchSampler, Weights
+from clirbench.training.dev import DevEvaluator
+from clirbench.training.recipe import LossPart, Recipe
+
+STEPS = "train (steps)"
+_LOG_EVERY = 50
+_DIRECTIONS = {
+    "forward": ("query_to_doc",),
+    "symmetric": ("query_to_doc", "doc_to_query"),
+    "all": ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"),
+}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a training reads: the pairs, what makes batches of them (None: the model's own tokenizer), weights by source."""
+
+    pairs: Dataset
+    collator: Any
+    weights: Weights
+
+
+def fit(
+    model: Any,
+    recipe: Recipe,
+    data: Data,
+    output: Path,
+    evaluator: DevEvaluator | None,
+    seed: int,
+    reporter: Reporter,
+) -> list[dict[str, Any]]:
+    """Train a model where it stands, continuing from the last checkpoint in ``output`` if there is one.
+
+    Args:
+        model: A SentenceTransformer.
+        recipe: Batches, loss, optimiser and steps.
+        data: What to train on.
+        output: Folder for checkpoints and ``log.csv``.
+        evaluator: The dev task, or None.
+        seed: Of batches and dropout.
+        reporter: Told of steps.
+
+    Returns:
+        The log: losses and dev scores by step.
+    """
+    arguments = _arguments(recipe, output, evaluator, seed, data.weights)
+    lazy = recipe.optimizer.name == "sparse-adam"
+    optimizers = (
+        torch.optim.SparseAdam(list(model.parameters()), arguments.learning_rate, recipe.optimizer.betas),
+        None,
+    )
+    callbacks: list[TrainerCallback] = [_Progress(reporter, output)]
+    if recipe.dev and evaluator and recipe.dev.patience:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.dev.patience))
+    trainer = _Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=data.pairs,
+        loss=make_loss(model, recipe.loss),
+        evaluator=evaluator,
+        data_collator=data.collator,
+        optimizers=optimizers if lazy else (None, None),
+        callbacks=callbacks,
+    )
+    trainer.remove_callback(PrinterCallback)
+    last = get_last_checkpoint(str(output)) if output.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    _write_log(trainer.state.log_history, output)
+    return list(trainer.state.log_history)
+
+
+def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
+    """The in-batch contrastive loss, arXiv 2408.10536, equation 1, with a scale; cached where the recipe asks for it."""
+    mode = "joint" if part.directions == "all" else "per_direction"
+    options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
+    loss: torch.nn.Module = (
+        CachedMultipleNegativesRankingLoss(model, mini_batch_size=part.cached_mini_batch, **options)
+        if part.cached_mini_batch
+        else MultipleNegativesRankingLoss(model, **options)
+    )
+    return loss
+
+
+def _arguments(
+    recipe: Recipe, output: Path, evaluator: DevEvaluator | None, seed: int, weights: Weights
+) -> SentenceTransformerTrainingArguments:
+    optimizer, batches = recipe.optimizer, recipe.batches
+    on_gpu = torch.cuda.is_available()
+    sampler = partial(
+        HybridBatchSampler,
+        alpha=batches.alpha,
+        language_sampling=batches.language_sampling,
+        exponent=batches.exponent,
+        language_pairs=batches.language_pairs,
+        source_weights=weights,
+        batches=optimizer.steps,
+    )
+    every = recipe.dev.every if recipe.dev else max(1, optimizer.steps // 10)
+    best: dict[str, Any] = {}
+    if recipe.dev and evaluator:
+        best = {"eval_strategy": "steps", "eval_steps": every}
+        if recipe.dev.patience:
+            best |= {
+                "load_best_model_at_end": True,
+                "metric_for_best_model": f"eval_{evaluator.primary_metric}",
+                "greater_is_better": evaluator.greater_is_better,
+            }
+    prompts = {"query": recipe.model.query_prompt, "candidate": recipe.model.candidate_prompt} if recipe.model else None
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(output),
+        max_steps=optimizer.steps,
+        per_device_train_batch_size=batches.size,
+        learning_rate=optimizer.learning_rate,
+        weight_decay=optimizer.weight_decay,
+        adam_beta1=optimizer.betas[0],
+        adam_beta2=optimizer.betas[1],
+        lr_scheduler_type=optimizer.schedule,
+        warmup_steps=round(optimizer.warmup * optimizer.steps),
+        max_grad_norm=0.0 if optimizer.name == "sparse-adam" else 1.0,
+        seed=seed,
+        bf16=on_gpu and optimizer.precision == "auto" and torch.cuda.is_bf16_supported(),
+        use_cpu=optimizer.name == "sparse-adam",
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        logging_steps=_LOG_EVERY,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=on_gpu,
+        batch_sampler=sampler,
+        prompts=prompts,
+        **best,
+    )
+
+
+class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
+    """The library's trainer, without a card that quotes training texts, and without a norm that sparse gradients lack."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        pass
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        if self.args.max_grad_norm == 0:
+            return None
+        return super()._get_grad_norm(model, grad_norm=grad_norm)
+
+
+class _Progress(TrainerCallback):  # type: ignore[misc]
+    """Steps to the reporter, scores of the dev task as they come, the whole log to one CSV."""
+
+    def __init__(self, reporter: Reporter, output: Path) -> None:
+        self._reporter, self._output = reporter, output
+        self._told = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._told = state.global_step
+        if self._told:
+            self._reporter.note(f"continuing after step {self._told:,}")
+        self._reporter.start(STEPS, state.max_steps - self._told)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._reporter.advance(STEPS, state.global_step - self._told)
+        self._told = state.global_step
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        _write_log(state.log_history, self._output)
+        if logs and "eval_runtime" in logs:
+            shown = [
+                f"{name.removeprefix('eval_')} {value:.4g}"
+                for name, value in logs.items()
+                if name.endswith((".mAP", "rank_distance"))
+            ]
+            self._reporter.note(f"step {state.global_step:,}: dev {', '.join(shown)}")
+
+
+def _write_log(history: list[dict[str, Any]], output: Path) -> None:
+    """All that was logged, one line per step."""
+    by_step: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        row = by_step.setdefault(entry["step"], {})
+        row.update({key.removeprefix("eval_"): value for key, value in entry.items()})
+    columns = list(dict.fromkeys(["step", *(key for row in by_step.values() for key in row)]))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for _, row in sorted(by_step.items()))
+    write_atomically(output / "log.csv", text.getvalue().encode())

@@ -1,0 +1,90 @@
+"""Lexicon entries: how common each is, and lists of them that stand in for sentences."""
+
+import re
+from collections import Counter
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.training.corpus import Corpus, SourceTexts
+
+_WORD = re.compile(r"\w+")
+_PIVOT = "en"
+
+
+def with_lists(corpus: Corpus, exponent: float, seed: int) -> Corpus:
+    """Replace the entries of every ``entries`` source by lists of them, in two languages each.
+
+    A list holds 1 to ``longest`` entries of one language pair, drawn by their commonness to the ``exponent``, joined by
+    spaces and in
+    the same order in both languages; a pair has at most ``lists`` of them, and at most twice as many as it has entries.
+
+    Args:
+        corpus: What was read.
+        exponent: 0 draws all entries alike.
+        seed: Fixes the lists.
+
+    Returns:
+        A corpus whose ``entries`` sources hold lists; the texts grow, their old indices stay.
+    """
+    if not any(source.part.view == "entries" for source in corpus.sources):
+        return corpus
+    index = {text: i for i, text in enumerate(corpus.texts)}
+    counts = english_counts(corpus)
+    sources = tuple(
+        _listed(source, corpus, index, commonness(source, corpus, counts) ** exponent, seed)
+        if source.part.view == "entries"
+        else source
+        for source in corpus.sources
+    )
+    return replace(corpus, texts=list(index), sources=sources)
+
+
+def english_counts(corpus: Corpus) -> Counter[str]:
+    """How often each English word, in lower case, stands in the distinct English texts of all sources but the lexica."""
+    counts: Counter[str] = Counter()
+    if _PIVOT not in corpus.languages:
+        return counts
+    column = corpus.languages.index(_PIVOT)
+    running = [source.candidates[:, column] for source in corpus.sources if source.part.view != "entries"]
+    for text in np.unique(np.concatenate(running)) if running else ():
+        if text >= 0:
+            counts.update(_WORD.findall(corpus.texts[text].lower()))
+    return counts
+
+
+def commonness(source: SourceTexts, corpus: Corpus, counts: Counter[str]) -> NDArray[np.float64]:
+    """One plus the count of the rarest English word of each row; 1 where a row has no English. float64 (rows,)."""
+    out = np.ones(len(source.queries))
+    if _PIVOT in corpus.languages:
+        for row, text in enumerate(source.queries[:, corpus.languages.index(_PIVOT)].tolist()):
+            words = _WORD.findall(corpus.texts[text].lower()) if text >= 0 else ()
+            if words:
+                out[row] += min(counts[word] for word in words)
+    return out
+
+
+def _listed(
+    source: SourceTexts, corpus: Corpus, index: dict[str, int], weights: NDArray[np.float64], seed: int
+) -> SourceTexts:
+    made = []
+    for a, b in combinations(range(len(corpus.languages)), 2):
+        rows = np.flatnonzero((source.queries[:, a] >= 0) & (source.queries[:, b] >= 0))
+        if len(rows) < 2:
+            continue
+        rng = np.random.default_rng([seed, a, b])
+        number = min(source.part.lists, 2 * len(rows))
+        lengths = rng.integers(1, source.part.longest + 1, number)
+        drawn = rng.choice(rows, lengths.sum(), p=weights[rows] / weights[rows].sum())
+        table = np.full((number, len(corpus.languages)), -1, dtype=np.int32)
+        for i, entries in enumerate(np.split(drawn, np.cumsum(lengths)[:-1])):
+            for language in (a, b):
+                text = " ".join(corpus.texts[source.queries[row, language]] for row in entries)
+                table[i, language] = index.setdefault(text, len(index))
+        made.append(table)
+    if not made:
+        return source
+    table = np.concatenate(made)
+    return replace(source, queries=table, candidates=table)

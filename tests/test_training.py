@@ -1,0 +1,433 @@
+"""Training end to end on small made-up data: recipes, rows, overlap, the static and the transformer path."""
+
+import csv
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import toy_training as toy
+
+from clirbench.encoders import load_encoder
+from clirbench.encoders.base import EncoderOptions
+from clirbench.errors import ClirbenchError
+from clirbench.progress import Silent
+from clirbench.training import run_recipe
+from clirbench.training.recipe import load_recipe, shipped_recipes
+from clirbench.training.rows import read_rows, resolve
+
+CLIRBENCH = Path(sys.executable).with_name("clirbench")
+
+
+class Notes(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return toy.write_toy(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def recipe(data):
+    path = data / "toy.toml"
+    path.write_text(toy.RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def static(data, tmp_path_factory):
+    """One whole static training, looked at by several tests."""
+    path = data / "whole.toml"
+    path.write_text(toy.RECIPE, encoding="utf-8")
+    output = tmp_path_factory.mktemp("static")
+    notes = Notes()
+    return run_recipe(path, {}, output, data, notes), output, notes
+
+
+def test_the_shipped_recipes_are_valid():
+    assert shipped_recipes() == ["minilm.toml", "paper-labse.toml", "paper-xlmr.toml", "static.toml"]
+    for name in shipped_recipes():
+        recipe, path = load_recipe(name)
+        assert path.name == name
+        used = {file for source in recipe.source for file in source.files}
+        assert used <= set(recipe.licences), f"{name}: licences missing for {used - set(recipe.licences)}"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("size = 16", "size = 0"), "'batches.size'"),
+        (("size = 16", 'size = "16"'), "'batches.size'"),
+        (("[loss]", "[loss]\nsmooth = 1"), "'loss.smooth'"),
+        (("scale = 16.0", ""), "'loss.scale': Field required"),
+        (("sparse-adam", "adamw"), "optimizer.name is sparse-adam with"),
+        (('name = "answers"', 'name = "prose"'), "two sources have one name"),
+        (("monolingual = 1.0", "monolingual = 0.0"), "alpha is above 0"),
+        (("format = 1", "format = 2"), "'format'"),
+        (("[batches]", "[batches"), "not valid TOML"),
+    ],
+)
+def test_bad_recipes_name_file_and_key(tmp_path, change, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(toy.RECIPE.replace(*change), encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"bad\.toml") as error:
+        load_recipe(path)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_recipe_and_changes():
+    with pytest.raises(ClirbenchError, match=r"no recipe 'nothing\.toml': .*static\.toml"):
+        load_recipe("nothing.toml")
+    assert load_recipe("static.toml", {"batches.alpha": 0.0})[0].batches.alpha == 0.0
+    with pytest.raises(ClirbenchError, match=r"'batches\.alpha'"):
+        load_recipe("static.toml", {"batches.alpha": 2.0})
+
+
+def lines(path, *rows):
+    path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "view", "message"),
+    [
+        ('{"text": {"en": "a"}', "text", "rows.jsonl:2: not JSON"),
+        ('["a"]', "text", "rows.jsonl:2: a row must be an object"),
+        ('{"texts": {}}', "text", "rows.jsonl:2: no column 'text'"),
+        ('{"text": "a"}', "text", "rows.jsonl:2: 'text' must be an object"),
+        ('{"text": {"en": 3}}', "text", "rows.jsonl:2: 'text.en' must be text"),
+        ('{"question": {"en": "a"}}', "answer", "rows.jsonl:2: no column 'answer'"),
+    ],
+)
+def test_bad_rows_name_file_and_line(tmp_path, row, view, message):
+    good = '{"text": {"en": "a"}, "question": {"en": "q"}, "answer": {"en": "a"}}'
+    with pytest.raises(ClirbenchError) as error:
+        list(read_rows(lines(tmp_path / "rows.jsonl", good, row), view))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_rows_from_every_kind_of_place(tmp_path):
+    from datasets import Dataset
+
+    rows = [{"id": "1", "text": {"en": "one", "de": "eins"}}, {"id": "2", "text": {"en": "two", "de": None}}]
+    expected = [("1", {"en": "one", "de": "eins"}), ("2", {"en": "two"})]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    lines(folder / "a.jsonl", json.dumps(rows[0]))
+    with gzip.open(folder / "b.jsonl.gz", "wt") as file:
+        file.write(json.dumps(rows[1]) + "\n\n")
+    Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
+    Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
+    for place in (folder, tmp_path / "saved", tmp_path / "rows.parquet"):
+        assert [(row.id, row.queries) for row in read_rows(place, "text")] == expected, place
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cut.jsonl.gz").write_bytes((folder / "b.jsonl.gz").read_bytes()[:-12])
+    with pytest.raises(ClirbenchError, match=r"empty: no \.jsonl"):
+        list(read_rows(tmp_path / "empty", "text"))
+    with pytest.raises(ClirbenchError, match=r"cut\.jsonl\.gz: cannot be read"):
+        list(read_rows(tmp_path / "cut.jsonl.gz", "text"))
+
+
+def test_a_data_set_on_the_hub(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load(name, config, split):
+        asked.append((name, config, split))
+        return [{"text": {"en": "one"}}]
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert [row.queries for row in read_rows("hf:org/set:fr", "text")] == [{"en": "one"}]
+    assert asked == [("org/set", "fr", "train")]
+    monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: 1 / 0)
+    with pytest.raises(ClirbenchError, match="hf:org/set: cannot be loaded"):
+        list(read_rows("hf:org/set", "text"))
+    assert resolve("hf:org/set", []) == "hf:org/set"
+
+
+def test_columns_that_may_be_absent_and_alternatives(tmp_path):
+    path = lines(
+        tmp_path / "x.jsonl",
+        '{"text": {"en": "a"}, "alternatives": {"de": ["b", "c"], "th": []}}',
+        '{"text": {"en": "d"}, "gloss": {"en": "e"}}',
+    )
+    assert [row.queries for row in read_rows(path, "text")] == [{"en": "a", "de": "b"}, {"en": "d"}]
+    assert [row.candidates for row in read_rows(path, "gloss")] == [{"en": "e"}]
+
+
+def test_static_training_learns_and_ships(static):
+    trained, output, notes = static
+    dev = trained.record["dev"]
+    untrained = 1 / 12
+    assert dev["trained"]["cross-lingual.mAP"] > 3 * untrained
+    # Four bits and damping move little, and cannot be a stub: they do move something.
+    assert abs(dev["packed"]["multilingual.mAP"] - dev["damped"]["multilingual.mAP"]) < 0.1
+    assert dev["packed"] != dev["damped"] != dev["trained"]
+    assert any("left out because the dev task has their text" in line for line in notes.lines)
+    names = {path.name for path in (output / "model").rglob("*") if path.is_file()}
+    assert "model.safetensors" in names
+    assert not any(name.endswith((".bin", ".pkl")) for name in names)
+
+
+def test_the_model_folder_is_a_plain_sentence_transformer(static):
+    from sentence_transformers import SentenceTransformer
+
+    from clirbench.encoders.packed import PackedEncoder, to_sentence_transformer
+
+    trained, output, _ = static
+    texts = [toy.sentence(x, [1, 2, 3]) for x in toy.LANGUAGES]
+    plain = SentenceTransformer(str(trained.model), device="cpu").encode(texts)
+    packed = PackedEncoder(output / "packed")
+    cosine = (plain * packed.encode_queries(texts)).sum(1) / (
+        np.linalg.norm(plain, axis=1) * np.linalg.norm(packed.encode_queries(texts), axis=1)
+    )
+    assert cosine.min() > 0.98
+    # Fast path against slow path: the same weights through torch.
+    slow = to_sentence_transformer(output / "packed").encode(texts)
+    assert np.allclose(slow, packed.encode_candidates(texts), atol=1e-5)
+    assert np.abs(packed.encode_queries(["?!"])).max() > 0
+    assert load_encoder(str(trained.model), EncoderOptions()).info.parameters == packed.parameters
+
+
+def test_the_log_and_the_card(static):
+    trained, output, _ = static
+    with (output / "checkpoints" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [8, 16, 24]
+    assert float(rows[-1]["multilingual.mAP"]) == pytest.approx(trained.record["dev"]["trained"]["multilingual.mAP"])
+    card = (trained.model / "README.md").read_text(encoding="utf-8")
+    for part in (
+        "toy/static",
+        "parallel.jsonl",
+        "Checked against demo",
+        "not stated in the recipe",
+        "multilingual.mAP",
+    ):
+        assert part in card
+    assert "zero-shot" not in card
+    rows = trained.record["rows"]
+    assert rows["parallel.jsonl"] + trained.record["left_out_for_dev"].get("parallel.jsonl", 0) == 120
+
+
+def test_a_second_run_keeps_and_another_recipe_is_refused(static, data):
+    _, output, _ = static
+    notes = Notes()
+    run_recipe(data / "whole.toml", {}, output, data, notes)
+    assert any("kept" in line for line in notes.lines)
+    with pytest.raises(ClirbenchError, match="holds a training of another recipe"):
+        run_recipe(data / "whole.toml", {"seed": 2}, output, data, Silent())
+
+
+def test_a_folder_with_other_things_is_left_alone(recipe, data, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("precious")
+    for force in (False, True):
+        with pytest.raises(ClirbenchError, match="is not empty and holds no training"):
+            run_recipe(recipe, {}, folder, data, Silent(), force=force)
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_evaluation_text_stops_the_training(data, tmp_path):
+    from clirbench.collections import load_collection
+    from clirbench.tasks import load_task
+
+    demo = load_collection(load_task("demo"), ["en", "th"])
+    start = demo.candidate_starts
+    english, thai = demo.candidates[0], demo.candidates[start[1]]
+    rows = [
+        {"id": "whole", "text": {"en": demo.queries[0].upper(), "de": "ja"}},
+        {"id": "inside", "text": {"en": f"As they say: {english}, and so on", "de": "nein"}},
+        {"id": "thai", "text": {"th": f"ว่า{thai}ครับ", "de": "doch"}},
+        {"id": "other language", "text": {"de": english, "en": "fine"}},
+    ]
+    folder = tmp_path / "data"
+    toy.write_toy(folder)
+    with (folder / "parallel.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path = folder / "r.toml"
+    path.write_text(toy.RECIPE, encoding="utf-8")
+    with pytest.raises(ClirbenchError) as error:
+        run_recipe(path, {}, tmp_path / "out", folder, Silent())
+    message = str(error.value)
+    assert message.startswith("3 training rows hold text of demo")
+    for row in ("whole", "inside", "thai"):
+        assert f"parallel.jsonl: {row}" in message
+    assert not (tmp_path / "out").exists()
+    trained = run_recipe(path, {"optimizer.steps": 8}, tmp_path / "out", folder, Silent(), allow_overlap=True)
+    card = (trained.model / "README.md").read_text(encoding="utf-8")
+    assert "not zero-shot" in card
+    assert "3 overlapping rows" in card
+
+
+def environment(folder):
+    kept = {key: value for key, value in os.environ.items() if key != "CLIRBENCH_MIRROR"}
+    return kept | {"CLIRBENCH_CACHE": str(folder / "cache"), "TOKENIZERS_PARALLELISM": "true"}
+
+
+def test_killed_and_resumed_it_ends_the_same(recipe, data, static, tmp_path):
+    """Signal 9 after the second checkpoint; the whole run that it must equal is the module's."""
+    output = tmp_path / "out"
+    slow = (
+        "import sys, time, torch\n"
+        "step = torch.optim.SparseAdam.step\n"
+        "def slowly(*args, **kwargs):\n"
+        "    time.sleep(0.2)\n"
+        "    return step(*args, **kwargs)\n"
+        "torch.optim.SparseAdam.step = slowly\n"
+        "from clirbench.cli import main\n"
+        "main()\n"
+    )
+    command = ["train", str(recipe), "--data", str(data), "--output", str(output)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, *command], env=environment(tmp_path), stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (output / "checkpoints" / "checkpoint-16" / "trainer_state.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    ran = subprocess.run([CLIRBENCH, *command], env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "continuing after step" in ran.stderr
+    assert f"clirbench run --model {output / 'model'}" in ran.stdout
+    record = json.loads((output / "training.json").read_text())
+    for stage, scores in static[0].record["dev"].items():
+        for name, value in scores.items():
+            assert record["dev"][stage][name] == pytest.approx(value, abs=1e-6), (stage, name)
+    log, whole = ((folder / "checkpoints" / "log.csv").read_text() for folder in (output, static[1]))
+    losses = [[row["loss"] for row in csv.DictReader(text.splitlines()) if row.get("loss")] for text in (log, whole)]
+    assert losses[0] == losses[1]
+
+
+def test_alpha_decides_which_pairs_are_read(recipe, data):
+    from clirbench.training.material import prepare, training_data
+
+    read, _ = load_recipe(recipe)
+    material = prepare(read, [data], Silent())
+    for alpha, expected in ((1.0, {True}), (0.0, {False}), (0.5, {True, False})):
+        table = training_data(material, None, alpha).pairs.data.table.to_pandas()
+        assert set((table.query_language == table.candidate_language).tolist()) == expected
+    texts = training_data(material, None, 0.5).pairs[[0, 5]]
+    assert set(texts) == {"query", "candidate"}
+    assert all(isinstance(text, str) for text in texts["query"])
+
+
+@pytest.fixture(scope="module")
+def tiny_xlmr(tmp_path_factory):
+    """A randomly initialised XLM-R of two layers, its tokenizer trained on the toy texts, as a hub folder holds it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel, set_seed
+
+    folder = tmp_path_factory.mktemp("xlmr")
+    texts = [text for row in toy.toy_rows()["parallel"] for text in row["text"].values()]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    set_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=130,
+        pad_token_id=1,
+    )
+    XLMRobertaModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["paper-xlmr.toml", "paper-labse.toml", "minilm.toml"])
+def test_transformer_recipes_run_end_to_end(name, tiny_xlmr, data, tmp_path):
+    """The shipped recipes, with a tiny base, toy data and few steps in place of theirs."""
+    from sentence_transformers import SentenceTransformer
+
+    source = {"name": "all", "view": "text", "files": ["parallel.jsonl"], "monolingual": 1.0, "cross_lingual": 1.0}
+    changes = {
+        "optimizer.steps": 6,
+        "batches.size": 8,
+        "languages": ["en", "de", "th"],
+        "source": [source],
+        "dev": {"every": 3, "patience": 1, "source": [{"file": "qa.jsonl", "topics": 8, "languages": 3}]},
+        "model.pooling": "mean",
+        "model.max_length": 64,
+        "model.base": str(tiny_xlmr),
+    }
+    trained = run_recipe(name, changes, tmp_path / "out", data, Silent())
+    model = SentenceTransformer(str(trained.model), device="cpu")
+    assert model.prompts["query"] == trained.record["recipe"]["model"]["query_prompt"]
+    assert model.max_seq_length == 64
+    start = SentenceTransformer(str(tiny_xlmr), device="cpu")
+    text = toy.sentence("en", [1, 2, 3])
+    assert not np.allclose(model.encode(text), start.encode(text), atol=1e-4)
+    assert "Limits" in (trained.model / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("directions", ["forward", "symmetric", "all"])
+def test_the_cached_loss_gives_the_same_gradient(tiny_xlmr, directions):
+    import torch
+
+    from clirbench.training.driver import base_model
+    from clirbench.training.fit import make_loss
+    from clirbench.training.recipe import LossPart, ModelPart
+
+    texts = [[toy.sentence(x, [i, i + 1, i + 2]) for i in range(6)] for x in ("en", "de")]
+    gradients = []
+    for cached in (0, 2):
+        model = base_model(ModelPart(base=str(tiny_xlmr), max_length=32)).to("cpu")
+        model.eval()
+        loss = make_loss(model, LossPart(scale=20.0, directions=directions, cached_mini_batch=cached))
+        loss([model.preprocess(side) for side in texts], None).backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert torch.allclose(gradients[0], gradients[1], atol=1e-5)
+
+
+def test_a_base_that_is_not_there(data, tmp_path):
+    recipe = tmp_path / "r.toml"
+    model = f'[model]\nbase = "{tmp_path}/nowhere"\n'
+    text = toy.HEAD + model + toy.BATCHES + toy.OPTIMIZER.replace("sparse-adam", "adamw") + toy.SOURCES
+    recipe.write_text(text, encoding="utf-8")
+    with pytest.raises(ClirbenchError, match="cannot load base model"):
+        run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+
+
+def test_mistakes_on_the_command_line(tmp_path, data):
+    for arguments, message in (
+        (["train", "nothing.toml"], "no recipe 'nothing.toml'"),
+        (["train", "static.toml", "--alpha", "2"], "'batches.alpha'"),
+        (["train", "static.toml", "--data", "nowhere"], "--data is 'nowhere'"),
+        (["train", "static.toml", "--data", str(data)], "no training data 'qa.ms_beginners.jsonl.gz'"),
+    ):
+        ran = subprocess.run(
+            [CLIRBENCH, *arguments],
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert ran.returncode == 2, ran.stderr
+        assert message in ran.stderr
+        assert "Traceback" not in ran.stderr
