@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from clirbench.bias import BIAS, OVERALL_BIAS, BiasMetric
-from clirbench.encoders.char_ngram import BUNDLED, DEFAULT
+from clirbench.encoders.bundled import BUNDLED, DEFAULT
 from clirbench.metrics import METRICS, Metric
 from clirbench.tasks import list_tasks, load_task
 
@@ -25,7 +25,7 @@ def model_list() -> Table:
     found = _list()
     for model in BUNDLED.values():
         mark = " (the default)" if model.name == DEFAULT else ""
-        found.add_row(model.name, f"revision {model.revision}{mark}\n{model.description}\n")
+        found.add_row(model.name, f"{model.description}{mark}\n")
     return found
 
 

@@ -9,7 +9,7 @@ from clirbench.atomic import write_atomically
 from clirbench.collections import choose_languages, load_collection
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
-from clirbench.encoders.char_ngram import DEFAULT
+from clirbench.encoders.bundled import DEFAULT
 from clirbench.errors import ClirbenchError
 from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download, task_part
 from clirbench.paths import cache_dir

@@ -125,11 +125,13 @@ def compute_scores(
     Returns:
         The scores.
     """
-    scorer = _Scorer(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps)
+    scorer = Scorer(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps)
     return scorer.scores()
 
 
-class _Scorer:
+class Scorer:
+    """All tables of one model on one task: a value per topic and language, or language pair."""
+
     def __init__(
         self,
         ranks: GoldRanks,
@@ -184,6 +186,7 @@ class _Scorer:
             self.tables[kind, name] = table
 
     def scores(self) -> Scores:
+        """Every number, with its interval."""
         keys = list(self.tables)
         samples: dict[tuple[str, str], Values] = {}
         if keys:
@@ -202,7 +205,7 @@ class _Scorer:
                 scores.queue_jump_ratio[query] = dict(zip(self.languages, ratios, strict=True))
         return scores
 
-    def _columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:
+    def columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:
         """Kind of table and the columns of a setting: the diagonal, the rest, or every language."""
         if setting == "multilingual":
             return "pool", np.arange(self.n)
@@ -210,7 +213,7 @@ class _Scorer:
         return "own", self.diagonal if setting == "monolingual" else off_diagonal
 
     def _setting(self, setting: str, samples: dict[tuple[str, str], Values], scores: Scores) -> None:
-        kind, columns = self._columns(setting)
+        kind, columns = self.columns(setting)
         scores.headline[setting] = {}
         scores.micro[setting] = {}
         for name in self.metrics:

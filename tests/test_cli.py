@@ -59,8 +59,8 @@ def clir(home, *args, **more):
 def test_run_alone_is_the_whole_tour(home):
     ran = clir(home, "run")
     assert ran.returncode == 0, ran.stderr
-    result = home / "results" / "clirbench__char-ngram" / "demo.json"
-    assert "results/clirbench__char-ngram/demo.json" in ran.stdout
+    result = home / "results" / "clirbench__hybrid" / "demo.json"
+    assert "results/clirbench__hybrid/demo.json" in ran.stdout
     assert ran.stdout.strip().splitlines()[-1].startswith("next: ")
     # Piped: no colour, no box drawing, no control characters.
     assert "\x1b" not in ran.stdout + ran.stderr
@@ -78,7 +78,7 @@ def test_run_alone_is_the_whole_tour(home):
 
 def test_score_export_show(home):
     clir(home, "run", "--languages", "en,ar")
-    result = "results/clirbench__char-ngram/demo+ar-en.json"
+    result = "results/clirbench__hybrid/demo+ar-en.json"
     scored = clir(home, "score", result)
     assert (scored.returncode, scored.stdout.strip().endswith("agree")) == (0, True)
     exported = clir(home, "export", result, "--settings", "multilingual", "--metrics", "mAP", "--output", "out.trec")
@@ -101,7 +101,7 @@ def test_score_export_show(home):
 
 def test_pairs_prints_every_pair(home):
     ran = clir(home, "run", "--languages", "de,en,zh", "--pairs")
-    document = clirbench.read_result(home / "results/clirbench__char-ngram/demo+de-en-zh.json").document
+    document = clirbench.read_result(home / "results/clirbench__hybrid/demo+de-en-zh.json").document
     table = ran.stdout[ran.stdout.index("query language down") :]
     row = next(line.split() for line in table.splitlines() if line.startswith("en "))
     expected = [
@@ -226,7 +226,7 @@ def test_a_stream_that_cannot_show_a_character(home):
 def test_score_takes_several_and_a_forged_full_run_is_found(home):
     clir(home, "run", "--languages", "en,ar")
     clir(home, "run", "--languages", "en,de")
-    folder = home / "results" / "clirbench__char-ngram"
+    folder = home / "results" / "clirbench__hybrid"
     paths = sorted(str(path) for path in folder.glob("*.json"))
     scored = clir(home, "score", *paths)
     assert (scored.returncode, scored.stdout.count(": agree")) == (0, 2)
@@ -296,7 +296,7 @@ def test_readme_documents_every_command_option_task_model_and_metric():
     import typer.main
 
     from clirbench.bias import BIAS, OVERALL_BIAS
-    from clirbench.encoders.char_ngram import BUNDLED
+    from clirbench.encoders.bundled import BUNDLED
     from clirbench.metrics import METRICS
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -33,6 +33,12 @@ class Notes(Silent):
         self.lines.append(line)
 
 
+@pytest.fixture(autouse=True)
+def _offline(_isolated, monkeypatch, tmp_path):
+    """An empty mirror: the demo task is at hand, the others can neither be loaded nor downloaded."""
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return toy.write_toy(tmp_path_factory.mktemp("data"))
@@ -52,7 +58,9 @@ def static(data, tmp_path_factory):
     path.write_text(toy.RECIPE, encoding="utf-8")
     output = tmp_path_factory.mktemp("static")
     notes = Notes()
-    return run_recipe(path, {}, output, data, notes), output, notes
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIRBENCH_MIRROR", str(data))
+        return run_recipe(path, {}, output, data, notes), output, notes
 
 
 def test_the_shipped_recipes_are_valid():
@@ -242,7 +250,7 @@ def test_a_folder_with_other_things_is_left_alone(recipe, data, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
-def test_evaluation_text_stops_the_training(data, tmp_path):
+def test_evaluation_text_stops_the_training(monkeypatch, tmp_path):
     from clirbench.collections import load_collection
     from clirbench.tasks import load_task
 
@@ -268,6 +276,14 @@ def test_evaluation_text_stops_the_training(data, tmp_path):
     for row in ("whole", "inside", "thai"):
         assert f"parallel.jsonl: {row}" in message
     assert not (tmp_path / "out").exists()
+    with pytest.raises(ClirbenchError, match="mlqa-r, xquad-r cannot be loaded to look for them"):
+        run_recipe(path, {"overlapping_rows": "drop"}, tmp_path / "out", folder, Silent())
+    monkeypatch.setattr("clirbench.training.material.list_tasks", lambda: ["demo"])
+    dropped = run_recipe(
+        path, {"overlapping_rows": "drop", "optimizer.steps": 8}, tmp_path / "dropped", folder, Silent()
+    )
+    assert "3 overlapping rows, all left out" in (dropped.model / "README.md").read_text(encoding="utf-8")
+    assert dropped.record["rows"]["parallel.jsonl"] == 121
     trained = run_recipe(path, {"optimizer.steps": 8}, tmp_path / "out", folder, Silent(), allow_overlap=True)
     card = (trained.model / "README.md").read_text(encoding="utf-8")
     assert "not zero-shot" in card
@@ -275,8 +291,7 @@ def test_evaluation_text_stops_the_training(data, tmp_path):
 
 
 def environment(folder):
-    kept = {key: value for key, value in os.environ.items() if key != "CLIRBENCH_MIRROR"}
-    return kept | {"CLIRBENCH_CACHE": str(folder / "cache"), "TOKENIZERS_PARALLELISM": "true"}
+    return os.environ | {"CLIRBENCH_CACHE": str(folder / "cache"), "CLIRBENCH_MIRROR": str(folder)}
 
 
 def test_killed_and_resumed_it_ends_the_same(recipe, data, static, tmp_path):
@@ -374,6 +389,7 @@ def test_transformer_recipes_run_end_to_end(name, tiny_xlmr, data, tmp_path):
         "model.pooling": "mean",
         "model.max_length": 64,
         "model.base": str(tiny_xlmr),
+        "overlapping_rows": "stop",
     }
     trained = run_recipe(name, changes, tmp_path / "out", data, Silent())
     model = SentenceTransformer(str(trained.model), device="cpu")

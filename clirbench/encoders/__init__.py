@@ -32,8 +32,8 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
     """Find an encoder by its name.
 
     Args:
-        name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder,
-            or a sentence-transformers name on the hub.
+        name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder
+            (sentence-transformers, or packed by ``clirbench train``), or a sentence-transformers name on the hub.
         options: What to ask of it.
 
     Returns:
@@ -49,7 +49,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
             "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
         )
     if name.startswith("clirbench/"):
-        from clirbench.encoders.char_ngram import load_bundled  # noqa: PLC0415
+        from clirbench.encoders.bundled import load_bundled  # noqa: PLC0415
 
         return load_bundled(name, options)
     if name.startswith("mteb:"):
@@ -58,6 +58,10 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
         return load_mteb(name.removeprefix("mteb:"), options)
     if _FACTORY.fullmatch(name):
         return _load_factory(name, options)
+    from clirbench.encoders.packed import is_packed, load_packed  # noqa: PLC0415
+
+    if is_packed(name):
+        return load_packed(Path(name).expanduser(), options)
     from clirbench.encoders.from_sentence_transformers import load_sentence_transformer  # noqa: PLC0415
 
     return load_sentence_transformer(name, options)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders import base
 from clirbench.errors import ClirbenchError
 
 FORMAT = 1
+REFUSED = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "device")
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 # Scales tried for each row, as shares of the one that its largest weight asks for: a clipped outlier may cost less than
 # coarse steps.
@@ -90,12 +92,14 @@ class PackedEncoder:
 
         try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            tensors = load_file(folder / WEIGHTS)
-            self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
             if config["format"] != FORMAT:
                 raise ClirbenchError(f"{folder}: packed format {config['format']} is not {FORMAT}: upgrade clirbench")
+            tensors = load_file(folder / WEIGHTS)
+            self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
             self.weights = dequantise(tensors["weights"], tensors["scales"], config["bits"])
-        except (OSError, ValueError, KeyError) as error:
+        except ClirbenchError:
+            raise
+        except Exception as error:  # tokenizers raises nothing more precise
             raise ClirbenchError(f"{folder}: not a packed model ({error}): reinstall or rebuild it") from error
         self.parameters = int(self.weights.size)
 
@@ -120,19 +124,43 @@ class PackedEncoder:
         return np.asarray(bags @ self.weights, dtype=np.float32)
 
 
+def is_packed(name: str) -> bool:
+    """Whether a name is a folder that :func:`write_packed` wrote."""
+    try:
+        config = json.loads((Path(name).expanduser() / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return isinstance(config, dict) and {"format", "bits", "dimensions"} <= set(config)
+
+
+def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncoder:
+    """Load a packed folder; its revision is its checksum.
+
+    Raises:
+        ClirbenchError: It cannot be read, or an option does not apply.
+    """
+    base.refuse(options, REFUSED, "a packed model")
+    digest = base.folder_revision(folder)
+    encoder = PackedEncoder(folder)
+    label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
+    base.check_name(label)
+    return base.LoadedEncoder(
+        encoder=encoder,
+        info=base.ModelInfo(label, "packed", f"sha256:{digest}", "folder-sha256", parameters=encoder.parameters),
+        settings=base.EncoderSettings(),
+    )
+
+
 def to_sentence_transformer(folder: Path) -> Any:
     """A packed model as a plain sentence-transformers model with a StaticEmbedding, to fine-tune or to save.
 
     Raises:
         ClirbenchError: The folder is not a packed model.
     """
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding  # noqa: PLC0415
+    from clirbench.training.static import static_model  # noqa: PLC0415
 
     encoder = PackedEncoder(folder)
-    return SentenceTransformer(
-        modules=[StaticEmbedding(encoder.tokenizer, embedding_weights=encoder.weights)], device="cpu"
-    )
+    return static_model(encoder.tokenizer, encoder.weights)
 
 
 def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int) -> NDArray[np.float32]:

@@ -86,7 +86,8 @@ def read_corpus(
         recipe: Which files, which views, which languages.
         folders: Where the files may lie, first match wins.
         dev: Texts of the dev task; a row that holds any of them is left out and counted.
-        evaluation: Texts of the evaluation collections; a row that holds any of them is listed.
+        evaluation: Texts of the evaluation collections; a row that holds any of them is listed, and left out where the recipe
+            says so.
         advance: Told of every file that was read.
 
     Returns:
@@ -105,8 +106,10 @@ def read_corpus(
                 if dev is not None and any(dev.find(language, text) for language, text in _texts(row)):
                     reading.dropped[name] += 1
                     continue
-                if evaluation is not None:
-                    reading.overlaps.extend(_first_overlap(row, name, evaluation))
+                if evaluation is not None and (overlaps := _first_overlap(row, name, evaluation)):
+                    reading.overlaps.extend(overlaps)
+                    if recipe.overlapping_rows == "drop":
+                        continue
                 reading.rows[name] += 1
                 queries.append(reading.side(row.queries))
                 same = row.candidates is row.queries

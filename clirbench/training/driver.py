@@ -28,7 +28,7 @@ from clirbench.training.material import (
     training_data,
 )
 from clirbench.training.recipe import ModelPart, Recipe
-from clirbench.training.static import damp_spectrum, sample_vectors, save_static
+from clirbench.training.static import damp_spectrum, sample_vectors, static_model
 
 RECORD = "training.json"
 _SHOWN = 20
@@ -80,8 +80,8 @@ def train(
         for name in ("checkpoints", "model", "packed", RECORD, "tokenizer.json"):
             _remove(output / name)
     material = prepare(recipe, folders, reporter)
-    if material.overlaps and not allow_overlap:
-        raise ClirbenchError(_overlap_message(material))
+    if not allow_overlap:
+        _refuse_overlap(material)
     identity = _identity(material, allow_overlap)
     record = _claim(output, identity)
     if record.get("finished"):
@@ -160,7 +160,8 @@ def _train_static(material: Material, output: Path, reporter: Reporter) -> dict[
     part = static.part
     sample = sample_vectors(trained, material.entries, static.store, part.damping_texts, recipe.seed)
     damped = damp_spectrum(trained, sample, part.damping)
-    final = save_static(static.tokenizer, damped, output / "model")
+    final = static_model(static.tokenizer, damped)
+    final.save(str(output / "model"), create_model_card=False)
     write_packed(damped, static.tokenizer.to_str(), part.bits, output / "packed")
     if not material.dev:
         return {}
@@ -196,7 +197,7 @@ def _identity(material: Material, allow_overlap: bool) -> dict[str, Any]:
         "checked_against": list(material.checked),
         "not_checked_against": material.unchecked,
         "overlaps": len(material.overlaps),
-        "overlaps_allowed": allow_overlap and bool(material.overlaps),
+        "overlaps_allowed": allow_overlap and bool(material.overlaps) and material.recipe.overlapping_rows == "stop",
     }
 
 
@@ -221,7 +222,16 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
     return dict(identity)
 
 
-def _overlap_message(material: Material) -> str:
+def _refuse_overlap(material: Material) -> None:
+    if material.recipe.overlapping_rows == "drop":
+        if material.unchecked:
+            raise ClirbenchError(
+                f"overlapping_rows is 'drop', but {', '.join(material.unchecked)} cannot be loaded to look for them: "
+                "give access to the data (CLIRBENCH_MIRROR), or pass --allow-overlap"
+            )
+        return
+    if not material.overlaps:
+        return
     shown = [f"  {o.where} ({o.language}): {o.shared[:100]}" for o in material.overlaps[:_SHOWN]]
     more = len(material.overlaps) - len(shown)
     lines = [
@@ -230,7 +240,7 @@ def _overlap_message(material: Material) -> str:
         *shown,
         *([f"  ... and {more:,} more"] if more else []),
     ]
-    return "\n".join(lines)
+    raise ClirbenchError("\n".join(lines))
 
 
 def _folders(data: Path | None, recipe_file: Path) -> list[Path]:

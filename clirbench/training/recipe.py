@@ -141,6 +141,7 @@ class SourcePart(_Part):
 class Recipe(_Part):
     """A recipe as it stands in its file, with everything that decides what comes out.
 
+    ``overlapping_rows``: whether rows that hold evaluation text stop the training, or are left out and counted.
     ``licences`` by file and ``spent`` (public test sets among the data) are for the model card.
     """
 
@@ -149,6 +150,7 @@ class Recipe(_Part):
     description: str
     seed: int = 1
     languages: Annotated[tuple[str, ...], Field(min_length=1)]
+    overlapping_rows: Literal["stop", "drop"] = "stop"
     model: ModelPart | None = None
     static: StaticPart | None = None
     batches: BatchesPart
@@ -210,7 +212,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
             table = table.setdefault(part, {})
         table[last] = value
     try:
-        return Recipe.model_validate(_tuples(raw)), path
+        return Recipe.model_validate(as_tuples(raw)), path
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the recipe"
@@ -218,10 +220,10 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         raise ClirbenchError(f"{path}: '{place}': {message}: correct the file") from error
 
 
-def _tuples(value: Any) -> Any:
+def as_tuples(value: Any) -> Any:
     """TOML arrays as tuples, so that a strict frozen model takes them."""
     if isinstance(value, list):
-        return tuple(_tuples(entry) for entry in value)
+        return tuple(as_tuples(entry) for entry in value)
     if isinstance(value, dict):
-        return {key: _tuples(entry) for key, entry in value.items()}
+        return {key: as_tuples(entry) for key, entry in value.items()}
     return value

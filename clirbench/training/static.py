@@ -1,7 +1,6 @@
 """The static model before and after training: initial vectors from the lexicon graph, spectrum damping, its folder."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,14 +105,12 @@ def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: i
     return _unit(vectors[np.linalg.norm(vectors, axis=1) > 0])
 
 
-def save_static(tokenizer: Tokenizer, weights: Matrix, folder: Path) -> Any:
-    """Write a plain sentence-transformers folder, and return the model."""
+def static_model(tokenizer: Tokenizer, weights: Matrix) -> Any:
+    """A plain sentence-transformers model of one StaticEmbedding, on the CPU."""
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding  # noqa: PLC0415
 
-    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
-    model.save(str(folder), create_model_card=False)
-    return model
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
 
 
 def _bags(store: TokenStore, texts: NDArray[np.int32], vocabulary: int) -> csr_matrix:

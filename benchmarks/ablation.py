@@ -1,0 +1,245 @@
+"""Does mixing monolingual and cross-lingual batches help? The claim of arXiv 2408.10536, tested on the static model.
+
+Five values of alpha x three seeds, each with the same data, the same rows for either kind of batch and the same number of
+updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha = 0 and alpha = 1.
+
+    python benchmarks/ablation.py --data DIR --work DIR            # train what is missing in the work folder, print the table
+    python benchmarks/ablation.py --data DIR --work DIR --write    # also write benchmarks/ablation.md, ablation.svg and README
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm
+
+import clirbench
+from clirbench.paired import headline_samples
+from clirbench.progress import reporting
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+MARKED = re.compile(r"(<!-- ablation -->\n).*?(<!-- /ablation -->)", re.DOTALL)
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SEEDS = (1, 2, 3)
+TASKS = ("xquad-r", "mlqa-r")
+SHOWN = (("monolingual", "mAP"), ("cross-lingual", "mAP"), ("multilingual", "mAP"), ("bias", "rank_distance"))
+# Every source whose rows have several languages, at one weight for either kind of batch: only the composition differs.
+WEIGHTS = {"prose": 0.45, "interface": 0.1, "everyday": 0.1, "questions": 0.1, "words": 0.2, "faq": 0.05}
+STEPS = 600
+
+
+def recipe():
+    """The bundled model's recipe with matched sources and fewer steps."""
+    from clirbench.training.recipe import load_recipe
+
+    whole, path = load_recipe("static.toml")
+    sources = [
+        {**source.model_dump(), "monolingual": WEIGHTS[source.name], "cross_lingual": WEIGHTS[source.name]}
+        for source in whole.source
+        if source.name in WEIGHTS
+    ]
+    return load_recipe("static.toml", {"source": sources, "optimizer.steps": STEPS, "dev.every": STEPS})[0], path
+
+
+def name_of(alpha, seed):
+    return f"ablation/alpha-{alpha:g}-seed-{seed}"
+
+
+def missing(work, alpha, seed):
+    return [t for t in TASKS if not (work / name_of(alpha, seed).replace("/", "__") / f"{t}.json").is_file()]
+
+
+def train_missing(data, work, reporter):
+    """Train and evaluate the runs that the work folder lacks."""
+    wanted = [(seed, alpha) for seed in SEEDS for alpha in ALPHAS if missing(work, alpha, seed)]
+    if not wanted:
+        return
+    from sentence_transformers import SentenceTransformer
+
+    from clirbench.training.bag import TrainingBag
+    from clirbench.training.dev import DevEvaluator
+    from clirbench.training.fit import fit
+    from clirbench.training.material import first_vectors, prepare, prepare_static, training_data
+    from clirbench.training.static import damp_spectrum, sample_vectors, static_model
+
+    plan, _ = recipe()
+    material = prepare(plan, [data], reporter)
+    if material.overlaps:
+        raise SystemExit("the training data hold evaluation text")
+    static = prepare_static(material, work / "tokenizer", reporter)
+    for seed in SEEDS:
+        alphas = [alpha for s, alpha in wanted if s == seed]
+        start = first_vectors(material, static, seed, reporter) if alphas else None
+        for alpha in alphas:
+            reporter.note(f"alpha {alpha:g}, seed {seed}")
+            run = plan.model_copy(update={"batches": plan.batches.model_copy(update={"alpha": alpha})})
+            bag = TrainingBag(static.tokenizer, embedding_weights=start.copy())
+            model = SentenceTransformer(modules=[bag], device="cpu")
+            output = work / "checkpoints" / f"{alpha:g}-{seed}"
+            evaluator = DevEvaluator(material.dev, run.dev)
+            fit(model, run, training_data(material, static, alpha), output, evaluator, seed, reporter)
+            weights = bag.embedding.weight.detach().numpy()
+            sample = sample_vectors(weights, material.entries, static.store, static.part.damping_texts, seed)
+            final = static_model(static.tokenizer, damp_spectrum(weights, sample, static.part.damping))
+            for checkpoint in output.glob("checkpoint-*/*.pt"):
+                checkpoint.unlink()
+            for task in missing(work, alpha, seed):
+                options = clirbench.EncoderOptions(batch_size=1024, name=name_of(alpha, seed))
+                clirbench.evaluate(final, task, options=options).save(work)
+
+
+def numbers(work):
+    """By task, measure and alpha: float64 values (seeds,) and bootstrap samples (seeds, replicates)."""
+    found = {}
+    for task in TASKS:
+        for alpha in ALPHAS:
+            runs = [
+                clirbench.read_result(work / name_of(alpha, seed).replace("/", "__") / f"{task}.json") for seed in SEEDS
+            ]
+            drawn = [
+                headline_samples(run.ranks, run.document.counts.candidates, ["mAP"], ["rank_distance"]) for run in runs
+            ]
+            for key in SHOWN:
+                values = np.array([samples[key][0] for samples in drawn])
+                found[task, key, alpha] = values, np.stack([samples[key][1] for samples in drawn])
+    return found
+
+
+def tests(found):
+    """Two-sided p-values of each alpha against 0 and 1, Holm-corrected over all of them.
+
+    The difference of two alphas is the mean over seeds; its error comes from resampling topics (the same topics for both
+    sides), and from the spread over seeds.
+    """
+    raw = {}
+    for task in TASKS:
+        for key in SHOWN:
+            for other in (0.0, 1.0):
+                for alpha in ALPHAS:
+                    if alpha != other and (alpha, other) != (1.0, 0.0):
+                        (a, sa), (b, sb) = found[task, key, alpha], found[task, key, other]
+                        topics = (sa - sb).mean(axis=0).std(ddof=1)
+                        seeds = np.hypot(a.std(ddof=1), b.std(ddof=1)) / np.sqrt(len(a))
+                        raw[task, key, alpha, other] = 2 * norm.sf(abs(a.mean() - b.mean()) / np.hypot(topics, seeds))
+    corrected, running = {}, 0.0
+    for i, (where, p) in enumerate(sorted(raw.items(), key=lambda entry: entry[1])):
+        running = max(running, min(1.0, p * (len(raw) - i)))
+        corrected[where] = running
+    return corrected
+
+
+def shown(key, value):
+    return f"{value:,.0f}" if key[0] == "bias" else f"{100 * value:.1f}"
+
+
+def table(found, corrected):
+    """Markdown: means over seeds with their spread, and marks where a difference is significant."""
+    lines = [
+        "| task | alpha | monolingual mAP | cross-lingual mAP | multilingual mAP | rank distance |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task in TASKS:
+        for alpha in ALPHAS:
+            cells = []
+            for key in SHOWN:
+                values = found[task, key, alpha][0]
+                marks = []
+                for other in (0.0, 1.0):
+                    p = corrected.get((task, key, alpha, other), corrected.get((task, key, other, alpha)))
+                    if alpha != other and p is not None and p < 0.05:
+                        better = (values.mean() > found[task, key, other][0].mean()) != (key[0] == "bias")
+                        marks.append(f"{'>' if better else '<'}{other:g}")
+                cells.append(
+                    f"{shown(key, values.mean())} ±{shown(key, values.std(ddof=1))}"
+                    + (f" ({' '.join(marks)})" if marks else "")
+                )
+            lines.append(f"| {task} | {alpha:g} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+WIDTH, HEIGHT, LEFT, TOP, GAP = 340, 210, 52, 34, 56
+COLOURS = {"monolingual": "#0072b2", "cross-lingual": "#d55e00", "multilingual": "#009e73", "bias": "#7b4ba0"}
+DASHES = {"monolingual": "", "cross-lingual": "6 3", "multilingual": "2 3", "bias": ""}
+
+
+def panel(x, y, title, series, unit):
+    """One set of axes with its curves: labels, ticks, a line and points per series."""
+    top = max(max(values) for values in series.values()) * 1.08
+    inner_width, inner_height = WIDTH - LEFT - 20, HEIGHT - TOP - 34
+    place = lambda alpha, value: (x + LEFT + alpha * inner_width, y + TOP + (1 - value / top) * inner_height)  # noqa: E731
+    out = [f'<text class="t" x="{x + LEFT}" y="{y + 16}">{title}</text>']
+    for i in range(5):
+        value = top * i / 4
+        _, line = place(0, value)
+        label = f"{value:,.0f}" if unit == "rank" else f"{100 * value:.0f}"
+        out.append(f'<path class="g" d="M{x + LEFT} {line:.1f}h{inner_width}"/>')
+        out.append(f'<text x="{x + LEFT - 6}" y="{line + 4:.1f}" text-anchor="end">{label}</text>')
+    for alpha in ALPHAS:
+        across, bottom = place(alpha, 0)
+        out.append(f'<text x="{across:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{alpha:g}</text>')
+    for name, values in series.items():
+        points = [place(alpha, value) for alpha, value in zip(ALPHAS, values, strict=True)]
+        colour = COLOURS[name]
+        line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+        out.append(
+            f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{DASHES[name]}"/>'
+        )
+        out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points]
+    return out
+
+
+def picture(found):
+    """SVG: alpha against the three mAPs and rank distance, one row per task; legible on light and dark."""
+    out = []
+    for row, task in enumerate(TASKS):
+        y = row * (HEIGHT + 10)
+        means = {key: [found[task, key, alpha][0].mean() for alpha in ALPHAS] for key in SHOWN}
+        maps = {key[0]: means[key] for key in SHOWN if key[0] != "bias"}
+        out += panel(0, y, f"{task}: mAP x100", maps, "mAP")
+        out += panel(WIDTH + GAP - 30, y, f"{task}: rank distance (lower is better)", {"bias": means[SHOWN[3]]}, "rank")
+    total_width, total_height = 2 * WIDTH + GAP - 30, len(TASKS) * (HEIGHT + 10) + 26
+    x = LEFT
+    for name in ("monolingual", "cross-lingual", "multilingual"):
+        y = total_height - 12
+        out.append(
+            f'<path d="M{x} {y - 4}h26" stroke="{COLOURS[name]}" stroke-width="2" stroke-dasharray="{DASHES[name]}"/>'
+            f'<text x="{x + 32}" y="{y}">{name}</text>'
+        )
+        x += 130
+    out.append(f'<text x="{x + 60}" y="{total_height - 12}">across: alpha, the share of monolingual batches</text>')
+    style = (
+        "text{font:12px system-ui,sans-serif;fill:#222}.t{font-weight:600}.g{stroke:#8884;fill:none}"
+        "@media(prefers-color-scheme:dark){text{fill:#ddd}}"
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total_width} {total_height}" role="img" '
+        'aria-labelledby="ablation-title"><title id="ablation-title">Mean average precision in three settings, '
+        "and rank distance, against alpha, on XQuAD-R and MLQA-R</title>"
+        f"<style>{style}</style>\n" + "\n".join(out) + "\n</svg>\n"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument("--work", type=Path, required=True, help="folder for runs; those that are there are kept")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/ablation.md, ablation.svg and README.md")
+    arguments = parser.parse_args()
+    with reporting() as reporter:
+        train_missing(arguments.data, arguments.work, reporter)
+    found = numbers(arguments.work)
+    text = table(found, tests(found))
+    print(text)
+    if arguments.write:
+        (HERE / "ablation.md").write_text(f"{(HERE / 'ablation-head.md').read_text()}\n{text}\n", encoding="utf-8")
+        (HERE / "ablation.svg").write_text(picture(found), encoding="utf-8")
+        readme, count = MARKED.subn(lambda match: f"{match[1]}{text}\n{match[2]}", README.read_text(encoding="utf-8"))
+        if count != 1:
+            raise SystemExit("README.md has no ablation markers")
+        README.write_text(readme, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

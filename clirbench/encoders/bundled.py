@@ -1,0 +1,85 @@
+"""The bundled encoders: the trained baseline, and lexical rows to compare with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clirbench.encoders import base
+from clirbench.encoders.char_ngram import CharNgramEncoder
+from clirbench.encoders.packed import REFUSED, PackedEncoder
+from clirbench.errors import ClirbenchError
+
+_MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A bundled model.
+
+    Attributes:
+        name: As ``--model`` takes it.
+        description: One line.
+        revision: Raised whenever its vectors change; None where the folder's checksum says it.
+        make: Loads it.
+        folder: Its files, for a model that has some.
+    """
+
+    name: str
+    description: str
+    revision: str | None
+    make: Callable[[], base.Encoder]
+    folder: Path | None = None
+
+    def identity(self) -> tuple[str, str]:
+        """The revision and its kind; a folder's is the checksum of its files."""
+        if self.revision is not None or self.folder is None:
+            return str(self.revision), "bundled"
+        return f"sha256:{base.folder_revision(self.folder)}", "folder-sha256"
+
+
+def _packed(name: str, description: str) -> Bundled:
+    folder = _MODELS / name
+    return Bundled(f"clirbench/{name}", description, None, lambda: PackedEncoder(folder), folder)
+
+
+BUNDLED: dict[str, Bundled] = {
+    model.name: model
+    for model in (
+        _packed(
+            "hybrid",
+            "bag of subwords over romanised text, 11 languages, trained on hybrid batches (clirbench train static.toml)",
+        ),
+        Bundled(
+            "clirbench/char-ngram",
+            "hashed character 3- to 5-grams within words, weighted by idf over the candidates; no weights, no training",
+            "1",
+            CharNgramEncoder,
+        ),
+        Bundled(
+            "clirbench/char-ngram-romanised",
+            "the same over text romanised by anyascii, so that names match across scripts",
+            "1",
+            lambda: CharNgramEncoder(romanised=True),
+        ),
+    )
+}
+DEFAULT = "clirbench/hybrid"
+
+
+def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
+    """Load a bundled encoder by its full name.
+
+    Raises:
+        ClirbenchError: There is none of that name, or an option does not apply.
+    """
+    if name not in BUNDLED:
+        raise ClirbenchError(f"no bundled model '{name}': the bundled ones are {', '.join(BUNDLED)}")
+    base.refuse(options, (*REFUSED, "name"), f"the bundled model {name}")
+    model = BUNDLED[name]
+    revision, kind = model.identity()
+    encoder = model.make()
+    return base.LoadedEncoder(
+        encoder=encoder,
+        info=base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0)),
+        settings=base.EncoderSettings(),
+    )

@@ -1,0 +1,53 @@
+"""Put a trained static model where the wheel takes it from: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
+
+The card that goes with it then holds the scores of the results given.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from clirbench.atomic import write_atomically
+from clirbench.encoders.packed import CONFIG, TOKENIZER, WEIGHTS
+from clirbench.errors import ClirbenchError
+from clirbench.training.card import card
+from clirbench.training.driver import RECORD
+from clirbench.training.recipe import Recipe, as_tuples
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS) -> Path:
+    """Copy a packed model and write its card.
+
+    Args:
+        trained: The ``--output`` of ``clirbench train``.
+        results: Result files of the model.
+        models: Folder of bundled models; the model's is named by the last part of its name.
+
+    Returns:
+        The model's folder.
+
+    Raises:
+        ClirbenchError: The training is not finished, is of no static model, or a result is of another model.
+    """
+    path = trained / RECORD
+    if not path.is_file() or not (trained / "packed" / WEIGHTS).is_file():
+        raise ClirbenchError(f"{trained} holds no finished training of a static model: run clirbench train first")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    recipe = Recipe.model_validate(as_tuples(record["recipe"]))
+    folder = models / recipe.name.rsplit("/", 1)[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "README.md", card(recipe, record, results).encode())
+    for name in (CONFIG, WEIGHTS, TOKENIZER):
+        shutil.copyfile(trained / "packed" / name, folder / name)
+    return folder
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("trained", type=Path)
+    parser.add_argument("results", type=Path, nargs="*")
+    given = parser.parse_args()
+    print(bundle(given.trained, tuple(given.results)))  # noqa: T201
