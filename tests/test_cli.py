@@ -332,3 +332,8 @@ def test_the_first_two_commands_of_readme():
 def test_no_file_passes_300_lines_by_much():
     for path in (ROOT / "clirbench").rglob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 320, path
+
+
+def test_help_says_every_default(home):
+    assert "[default: (the model's)]" in clir(home, "run", "--help").stdout
+    assert clir(home, "train", "--help").stdout.count("[default: (the recipe's)]") == 4

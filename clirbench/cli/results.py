@@ -39,7 +39,7 @@ def export(
     ] = "trec",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File. [default: standard output]", show_default=False),
+        typer.Option("--output", "-o", help="File.", show_default="standard output"),
     ] = None,
     settings: Annotated[
         str | None, typer.Option(help="Only these settings, comma-separated.", show_default=False)

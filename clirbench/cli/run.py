@@ -24,8 +24,8 @@ def run(  # noqa: PLR0917
         typer.Option(
             "--tasks",
             "-t",
-            help="Tasks, comma-separated. [default: demo; with --model: xquad-r,mlqa-r]",
-            show_default=False,
+            help="Tasks, comma-separated.",
+            show_default="demo; with --model: xquad-r,mlqa-r",
         ),
     ] = None,
     languages: Annotated[
@@ -48,13 +48,13 @@ def run(  # noqa: PLR0917
     max_length: Annotated[int | None, typer.Option(help="Longest input, in tokens.", show_default=False)] = None,
     query_prompt: Annotated[
         str | None,
-        typer.Option(help='Put before each query, e.g. "query: ". [default: the model\'s]', show_default=False),
+        typer.Option(help='Put before each query, e.g. "query: ".', show_default="the model's"),
     ] = None,
     candidate_prompt: Annotated[
-        str | None, typer.Option(help="Put before each candidate. [default: the model's]", show_default=False)
+        str | None, typer.Option(help="Put before each candidate.", show_default="the model's")
     ] = None,
     similarity: Annotated[
-        str | None, typer.Option(help="cosine, dot or euclidean. [default: the model's]", show_default=False)
+        str | None, typer.Option(help="cosine, dot or euclidean.", show_default="the model's")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.", show_default=False)] = None,
     trust_remote_code: Annotated[

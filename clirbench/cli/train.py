@@ -13,14 +13,12 @@ def train(  # noqa: PLR0917
     recipe: Annotated[str, typer.Argument(metavar="RECIPE.toml", help="A recipe, or the name of a shipped one.")],
     alpha: Annotated[
         float | None,
-        typer.Option(help="Probability of a monolingual batch. [default: the recipe's]", show_default=False),
+        typer.Option(help="Probability of a monolingual batch.", show_default="the recipe's"),
     ] = None,
-    base: Annotated[
-        str | None, typer.Option(help="Model to start from. [default: the recipe's]", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed. [default: the recipe's]", show_default=False)] = None,
+    base: Annotated[str | None, typer.Option(help="Model to start from.", show_default="the recipe's")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the model, as ORG/NAME. [default: the recipe's]", show_default=False)
+        str | None, typer.Option(help="Name of the model, as ORG/NAME.", show_default="the recipe's")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the training data.", show_default=False)] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that comes out.")] = Path(

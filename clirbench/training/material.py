@@ -25,7 +25,7 @@ from clirbench.training.rows import resolve
 from clirbench.training.static import Matrix, initial_vectors
 from clirbench.training.tokenizer import balanced_texts, train_tokenizer
 
-READ, TOKENISE, SMOOTH = "read (sources)", "tokenise (texts)", "smooth (rounds)"
+READ, TOKENISE, SMOOTH = "read (files)", "tokenise (texts)", "smooth (rounds)"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Mate
         except ClirbenchError as error:
             unchecked[name] = str(error)
             reporter.note(f"{name} cannot be loaded, so the training data are not checked against it ({error})")
-    reporter.start(READ, len(recipe.source))
+    reporter.start(READ, sum(len(source.files) for source in recipe.source))
     entries = read_corpus(
         recipe,
         folders,
