@@ -8,11 +8,12 @@ updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha 
 """
 
 import argparse
+import json
 import re
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import t
 
 import clirbench
 from clirbench.paired import headline_samples
@@ -28,6 +29,8 @@ SHOWN = (("monolingual", "mAP"), ("cross-lingual", "mAP"), ("multilingual", "mAP
 # Every source whose rows have several languages, at one weight for either kind of batch: only the composition differs.
 WEIGHTS = {"prose": 0.45, "interface": 0.1, "everyday": 0.1, "questions": 0.1, "words": 0.2, "faq": 0.05}
 STEPS = 600
+# Degrees of freedom of the topics: there are about a thousand.
+MANY = 1000
 
 
 def recipe():
@@ -61,13 +64,19 @@ def train_missing(data, work, reporter):
     from clirbench.training.bag import TrainingBag
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
-    from clirbench.training.material import first_vectors, prepare, prepare_static, training_data
-    from clirbench.training.static import damp_spectrum, sample_vectors, static_model
+    from clirbench.training.material import checksums, first_vectors, prepare, prepare_static, training_data
+    from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors, static_model
 
     plan, _ = recipe()
     material = prepare(plan, [data], reporter)
-    if material.overlaps:
-        raise SystemExit("the training data hold evaluation text")
+    if material.unchecked:
+        raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(material.unchecked)}")
+    identity = json.dumps({"recipe": plan.model_dump(mode="json"), "data": checksums(plan, [data])}, sort_keys=True)
+    record = work / "ablation.json"
+    if record.is_file() and record.read_text() != identity:
+        raise SystemExit(f"{work} holds runs of another recipe or other data: give another --work")
+    work.mkdir(parents=True, exist_ok=True)
+    record.write_text(identity)
     static = prepare_static(material, work / "tokenizer", reporter)
     for seed in SEEDS:
         alphas = [alpha for s, alpha in wanted if s == seed]
@@ -82,7 +91,10 @@ def train_missing(data, work, reporter):
             fit(model, run, training_data(material, static, alpha), output, evaluator, seed, reporter)
             weights = bag.embedding.weight.detach().numpy()
             sample = sample_vectors(weights, material.entries, static.store, static.part.damping_texts, seed)
-            final = static_model(static.tokenizer, damp_spectrum(weights, sample, static.part.damping))
+            final = static_model(
+                static.tokenizer,
+                flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent),
+            )
             for checkpoint in output.glob("checkpoint-*/*.pt"):
                 checkpoint.unlink()
             for task in missing(work, alpha, seed):
@@ -110,8 +122,9 @@ def numbers(work):
 def tests(found):
     """Two-sided p-values of each alpha against 0 and 1, Holm-corrected over all of them.
 
-    The difference of two alphas is the mean over seeds; its error comes from resampling topics (the same topics for both
-    sides), and from the spread over seeds.
+    The difference of two alphas is the mean over seeds, each seed's runs against each other. Its variance is that of resampled
+    topics (the same topics for both sides) plus that over seeds; t with Welch and Satterthwaite's degrees of freedom,
+    because three seeds tell their spread badly.
     """
     raw = {}
     for task in TASKS:
@@ -120,9 +133,10 @@ def tests(found):
                 for alpha in ALPHAS:
                     if alpha != other and (alpha, other) != (1.0, 0.0):
                         (a, sa), (b, sb) = found[task, key, alpha], found[task, key, other]
-                        topics = (sa - sb).mean(axis=0).std(ddof=1)
-                        seeds = np.hypot(a.std(ddof=1), b.std(ddof=1)) / np.sqrt(len(a))
-                        raw[task, key, alpha, other] = 2 * norm.sf(abs(a.mean() - b.mean()) / np.hypot(topics, seeds))
+                        topics = (sa - sb).mean(axis=0).var(ddof=1)
+                        seeds = (a - b).var(ddof=1) / len(a)
+                        freedom = (topics + seeds) ** 2 / (topics**2 / MANY + seeds**2 / (len(a) - 1))
+                        raw[task, key, alpha, other] = 2 * t.sf(abs((a - b).mean()) / np.sqrt(topics + seeds), freedom)
     corrected, running = {}, 0.0
     for i, (where, p) in enumerate(sorted(raw.items(), key=lambda entry: entry[1])):
         running = max(running, min(1.0, p * (len(raw) - i)))

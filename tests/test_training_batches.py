@@ -133,7 +133,7 @@ def test_equal_texts_do_not_meet():
     data = datasets.Dataset.from_list(rows)
     for batch in HybridBatchSampler(data, 20, alpha=0.0, batches=30):
         assert Counter(data[batch]["query"])["same"] <= 1
-        assert len(batch) <= 21
+        assert 10 <= len(batch) <= 20
 
 
 def test_a_small_source_gives_short_batches(data):
@@ -175,6 +175,19 @@ def test_several_processes_share_one_sequence(data, size):
         assert shards[rank] == whole[rank::3]
 
 
+@pytest.mark.parametrize("change", ["shuffle", "filter", "split"])
+def test_a_data_set_in_another_order(data, change):
+    changed = {
+        "shuffle": lambda: data.shuffle(seed=1),
+        "filter": lambda: data.filter(lambda row: row["topic"] != "t3"),
+        "split": lambda: data.train_test_split(0.5, seed=1)["train"],
+    }[change]()
+    for batch in HybridBatchSampler(changed, 16, seed=3, batches=40):
+        rows, pairs = kinds(changed, batch)
+        assert len(set(rows["topic"])) == len(batch) == 16
+        assert len(pairs) == 1 or all(q != c for q, c in pairs)
+
+
 def test_without_a_source_column_and_its_default_length(data):
     plain = data.remove_columns(["source"])
     sampler = HybridBatchSampler(plain, 40)
@@ -186,6 +199,7 @@ def test_without_a_source_column_and_its_default_length(data):
     ("options", "message"),
     [
         ({"alpha": 1.5}, "alpha is 1.5"),
+        ({"batch_size": 1}, "batch_size is 1"),
         ({"language_sampling": "even"}, "language_sampling is 'even'"),
         ({"language_pairs": "all"}, "language_pairs is 'all'"),
         ({"alpha": 0.5, "source_weights": {"a": (0, 1)}}, "alpha is above 0"),
@@ -194,12 +208,16 @@ def test_without_a_source_column_and_its_default_length(data):
 )
 def test_what_cannot_be_sampled(data, options, message):
     with pytest.raises(ClirbenchError, match=message):
-        HybridBatchSampler(data, 8, **options)
+        HybridBatchSampler(data, **{"batch_size": 8, **options})
 
 
 def test_a_missing_column(data):
     with pytest.raises(ClirbenchError, match="no column 'topic'"):
         HybridBatchSampler(data.remove_columns(["topic"]), 8)
+    with pytest.raises(ClirbenchError, match="is empty"):
+        HybridBatchSampler(data.select([]), 8)
+    with pytest.raises(ClirbenchError, match="'topic' of the training data set has missing values"):
+        HybridBatchSampler(data.select(range(4)).map(lambda row: {"topic": None}), 8)
 
 
 def test_it_plugs_into_the_training_arguments(data, tmp_path):

@@ -62,11 +62,12 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
         bits: 4 or 8.
         folder: Where to; made if it is not there.
     """
-    from safetensors.numpy import save_file  # noqa: PLC0415
+    from safetensors.numpy import save  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
     packed, scales = quantise(weights, bits)
-    save_file({"weights": packed, "scales": scales}, folder / WEIGHTS)
+    # Not save_file: it makes files that only their owner may read.
+    (folder / WEIGHTS).write_bytes(save({"weights": packed, "scales": scales}))
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
     config = {"format": FORMAT, "bits": bits, "vocabulary": len(weights), "dimensions": weights.shape[1]}
     (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

@@ -75,7 +75,7 @@ class TrainingBag(StaticEmbedding):  # type: ignore[misc]
     """A StaticEmbedding that drops tokens in training and has sparse gradients; saved, it is a plain StaticEmbedding."""
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add ``sentence_embedding``, float32 (texts, dimensions): the mean over the tokens that stay."""
+        """Add ``sentence_embedding``, float32 (texts, dimensions): the sum over the tokens left, alike in cosine to the mean."""
         ids, offsets = features["input_ids"], features["offsets"]
         if not self.training or "dropout" not in features:
             return super().forward(features)  # type: ignore[no-any-return]

@@ -11,6 +11,8 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 from clirbench.errors import ClirbenchError
 
 Weights = Mapping[Any, tuple[float, float]]
+_NEEDED = ("query_language", "candidate_language", "topic")
+_HEEDED = ("source", "query", "candidate")
 
 
 class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
@@ -41,7 +43,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
             ``candidate``, they are heeded. Give the trainer a data set whose format shows the two texts only:
             ``dataset.with_format(None, columns=["query", "candidate"])``.
         batch_size: Rows in a full batch.
-        drop_last: Leave out batches that are not full.
+        drop_last: Leave out batches that are not full; ``len`` still counts them.
         valid_label_columns: Not used; trainers pass it.
         generator: Not used; trainers pass it.
         seed: Fixes everything.
@@ -75,6 +77,8 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         source_weights: Weights | None = None,
         batches: int | None = None,
     ) -> None:
+        if batch_size < 2:
+            raise ClirbenchError(f"batch_size is {batch_size}: a contrastive batch needs 2 rows or more")
         if not 0 <= alpha <= 1:
             raise ClirbenchError(f"alpha is {alpha}: use a probability, 0 to 1")
         if language_sampling not in ("uniform", "proportional"):
@@ -86,7 +90,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         self.drop_last, self.seed, self.epoch = drop_last, seed, 0
         self._size, self._alpha, self._by_row = batch_size, alpha, language_pairs == "row"
         self._exponent = exponent if language_sampling == "proportional" else 0.0
-        self._read(dataset.data.table)
+        self._read(_columns(dataset))
         self._weigh(source_weights)
         self._batches = batches or max(1, len(np.unique(self._topic)) // batch_size)
 
@@ -138,9 +142,6 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         return taken[: self._size].tolist()  # type: ignore[no-any-return]
 
     def _read(self, table: pa.Table) -> None:
-        for column in ("query_language", "candidate_language", "topic"):
-            if column not in table.column_names:
-                raise ClirbenchError(f"the training data set has no column '{column}': HybridBatchSampler needs it")
         codes = {}
         self._names: dict[str, list[Any]] = {}
         both = pa.chunked_array([*table.column("query_language").chunks, *table.column("candidate_language").chunks])
@@ -171,11 +172,12 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         rows = np.zeros((sources, 2))
         for (source, q, c), group in self._group_of.items():
             size = float(self._starts[group + 1] - self._starts[group])
-            # One row alone has no negative.
-            if size > 1 and q == c:
-                mono[source, q] = size
-                rows[source, 0] += size
-            elif q != c:
+            # One row alone has no negative in a batch of its language.
+            if q == c:
+                if size > 1:
+                    mono[source, q] = size
+                    rows[source, 0] += size
+            elif size > 1 or self._by_row:
                 cross[source].append((group, size))
                 rows[source, 1] += size
         given = rows if weights is None else np.array([weights.get(name, (0, 0)) for name in self._names["source"]])
@@ -197,6 +199,23 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
             raise ClirbenchError("alpha is above 0 but no row has query and candidate in one language: pass alpha=0")
         if self._alpha < 1 and not self._cross_source.any():
             raise ClirbenchError("alpha is below 1 but no row has query and candidate in two languages: pass alpha=1")
+
+
+def _columns(dataset: Any) -> pa.Table:
+    """The columns that batches are made by, in the data set's own row order (which shuffling or filtering may have changed)."""
+    for column in _NEEDED:
+        if column not in dataset.column_names:
+            raise ClirbenchError(f"the training data set has no column '{column}': HybridBatchSampler needs it")
+    wanted = [column for column in (*_NEEDED, *_HEEDED) if column in dataset.column_names]
+    table = dataset.with_format("arrow", columns=wanted)[:]
+    if not len(table):
+        raise ClirbenchError("the training data set is empty: HybridBatchSampler needs rows")
+    for column in wanted:
+        if table.column(column).null_count:
+            raise ClirbenchError(
+                f"column '{column}' of the training data set has missing values: fill them or drop the rows"
+            )
+    return table
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:

@@ -101,6 +101,12 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
 
     def __init__(self, collections: dict[str, Collection], part: DevPart) -> None:
         super().__init__()
+        known = [f"{NATIVE}.{metric}" for metric in METRICS] if NATIVE in collections else []
+        if PARALLEL in collections:
+            known += [f"{setting}.{metric}" for setting in SETTINGS for metric in METRICS]
+            known += [f"bias.{name}" for name in collections[PARALLEL].task.bias]
+        if part.metric not in known:
+            raise ClirbenchError(f"'dev.metric' is '{part.metric}': choose from {', '.join(known)}")
         self._collections = collections
         self.primary_metric = part.metric
         self.greater_is_better = not part.metric.startswith("bias.")
@@ -109,10 +115,7 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
         self, model: Any, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
         """Scores by name."""
-        scores = score_dev(self._collections, model)
-        if self.primary_metric not in scores:
-            raise ClirbenchError(f"'dev.metric' is '{self.primary_metric}': choose from {', '.join(scores)}")
-        return scores
+        return score_dev(self._collections, model)
 
 
 def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,17 +24,22 @@ from clirbench.training.fit import fit
 from clirbench.training.material import (
     Material,
     StaticMaterial,
+    checksums,
     first_vectors,
     prepare,
     prepare_static,
     training_data,
 )
 from clirbench.training.recipe import ModelPart, Recipe
-from clirbench.training.static import damp_spectrum, sample_vectors, static_model
+from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors, static_model
 
 RECORD = "training.json"
+_OWN = ("checkpoints", "model", "packed", RECORD, "tokenizer.json")
 _SHOWN = 20
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
+
+
+Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -73,26 +80,37 @@ def train(
     """
     _need_accelerate()
     began = time.perf_counter()
+    output = output.resolve()
+    if allow_overlap:
+        # Otherwise a recipe that drops such rows would still do so.
+        recipe = recipe.model_copy(update={"overlapping_rows": "stop"})
     folders = _folders(data, recipe_file)
-    if output.is_dir() and any(output.iterdir()) and not (output / RECORD).is_file():
-        raise ClirbenchError(f"{output} is not empty and holds no training: pass another --output")
-    if force:
-        for name in ("checkpoints", "model", "packed", RECORD, "tokenizer.json"):
-            _remove(output / name)
+    if _is_first_process():
+        _check_free(output)
     material = prepare(recipe, folders, reporter)
     if not allow_overlap:
         _refuse_overlap(material)
-    identity = _identity(material, allow_overlap)
-    record = _claim(output, identity)
+    evaluator = DevEvaluator(material.dev, recipe.dev) if recipe.dev else None
+    _seed_everything(recipe.seed)
+    start = base_model(recipe.model) if recipe.model else None
+    if force and _is_first_process():
+        for name in _OWN:
+            _remove(output / name)
+    record = _claim(output, _identity(material, folders, allow_overlap))
     if record.get("finished"):
         reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
         return Trained(output / "model", record)
-    train_kind = _train_static if recipe.static else _train_transformer
-    scores = train_kind(material, output, reporter)
+    resumed = (output / "checkpoints").is_dir()
+    if start is None:
+        scores = _train_static(material, evaluator, output, reporter)
+    else:
+        scores = _train_transformer(start, material, evaluator, output, reporter)
+    if not _is_first_process():
+        return Trained(output / "model", record)
     record |= {
         "finished": True,
         "dev": scores,
-        "seconds": round(time.perf_counter() - began, 1),
+        "seconds": None if resumed else round(time.perf_counter() - began, 1),
         "peak_memory": peak_memory(),
         "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
     }
@@ -134,32 +152,33 @@ def base_model(part: ModelPart) -> Any:
     return model
 
 
-def _train_transformer(material: Material, output: Path, reporter: Reporter) -> dict[str, dict[str, float]]:
-    recipe = material.recipe
-    if recipe.model is None:
-        raise ClirbenchError("the recipe has no [model]")
-    _seed_everything(recipe.seed)
-    model = base_model(recipe.model)
-    _fit(model, material, None, output, reporter)
+def _train_transformer(
+    model: Any, material: Material, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
+) -> Scores:
+    _fit(model, material, None, evaluator, output, reporter)
+    if not _is_first_process():
+        return {}
     model.save(str(output / "model"), create_model_card=False)
     return {"trained": score_dev(material.dev, model)} if material.dev else {}
 
 
-def _train_static(material: Material, output: Path, reporter: Reporter) -> dict[str, dict[str, float]]:
+def _train_static(material: Material, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> Scores:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
     from clirbench.encoders.packed import PackedEncoder  # noqa: PLC0415
     from clirbench.training.bag import TrainingBag  # noqa: PLC0415
 
     recipe = material.recipe
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ClirbenchError("a static model trains in one process: start clirbench train without torchrun")
     static = prepare_static(material, output, reporter)
     start = first_vectors(material, static, recipe.seed, reporter)
     model = SentenceTransformer(modules=[TrainingBag(static.tokenizer, embedding_weights=start)], device="cpu")
-    _fit(model, material, static, output, reporter)
+    _fit(model, material, static, evaluator, output, reporter)
     trained = model[0].embedding.weight.detach().numpy()
     part = static.part
     sample = sample_vectors(trained, material.entries, static.store, part.damping_texts, recipe.seed)
-    damped = damp_spectrum(trained, sample, part.damping)
+    damped = flatten_norms(damp_spectrum(trained, sample, part.damping), part.norm_exponent)
     final = static_model(static.tokenizer, damped)
     final.save(str(output / "model"), create_model_card=False)
     write_packed(damped, static.tokenizer.to_str(), part.bits, output / "packed")
@@ -172,33 +191,36 @@ def _train_static(material: Material, output: Path, reporter: Reporter) -> dict[
     }
 
 
-def _fit(model: Any, material: Material, static: StaticMaterial | None, output: Path, reporter: Reporter) -> None:
-    recipe = material.recipe
-    evaluator = DevEvaluator(material.dev, recipe.dev) if recipe.dev else None
-    data = training_data(material, static, recipe.batches.alpha)
-    fit(model, recipe, data, output / "checkpoints", evaluator, recipe.seed, reporter)
+def _fit(
+    model: Any,
+    material: Material,
+    static: StaticMaterial | None,
+    evaluator: DevEvaluator | None,
+    output: Path,
+    reporter: Reporter,
+) -> None:
+    data = training_data(material, static, material.recipe.batches.alpha)
+    fit(model, material.recipe, data, output / "checkpoints", evaluator, material.recipe.seed, reporter)
 
 
-def _identity(material: Material, allow_overlap: bool) -> dict[str, Any]:
-    """What decides the outcome; two trainings that share it are one."""
-    recipe = material.recipe.model_dump(mode="json")
-    text = json.dumps([recipe, material.checksums], sort_keys=True)
+def _identity(material: Material, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:
+    """What decides the outcome; two trainings that share its fingerprint are one."""
     corpus = material.entries
-    return {
+    decisive = {
         "format": 1,
-        "fingerprint": hashlib.sha256(text.encode()).hexdigest(),
-        "recipe": recipe,
-        "checksums": material.checksums,
+        "recipe": material.recipe.model_dump(mode="json"),
+        "checksums": checksums(material.recipe, folders),
         "rows": corpus.rows,
         "texts_by_language": corpus.covered(),
         "left_out_for_dev": corpus.dropped,
         "left_out_languages": corpus.other_languages,
         "dev_topics": {kind: len(collection.topics) for kind, collection in material.dev.items()},
         "checked_against": list(material.checked),
-        "not_checked_against": material.unchecked,
         "overlaps": len(material.overlaps),
-        "overlaps_allowed": allow_overlap and bool(material.overlaps) and material.recipe.overlapping_rows == "stop",
+        "overlaps_allowed": allow_overlap and bool(material.overlaps),
     }
+    fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return decisive | {"fingerprint": fingerprint, "not_checked_against": material.unchecked}
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -215,11 +237,21 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 f"{output} holds a training of another recipe or other data: pass another --output, or --force to replace it"
             )
         return dict(there)
+    if not _is_first_process():
+        return dict(identity)
     try:
         write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
     except OSError as error:
         raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another --output") from error
     return dict(identity)
+
+
+def _check_free(output: Path) -> None:
+    """Fail early where the output cannot take a training."""
+    if output.is_file():
+        raise ClirbenchError(f"{output} is a file: pass a folder as --output")
+    if output.is_dir() and any(output.iterdir()) and not (output / RECORD).is_file():
+        raise ClirbenchError(f"{output} is not empty and holds no training: pass another --output")
 
 
 def _refuse_overlap(material: Material) -> None:
@@ -257,6 +289,11 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _is_first_process() -> bool:
+    # torchrun's variable; alone, there is only the first.
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _seed_everything(seed: int) -> None:

@@ -2,6 +2,9 @@
 
 import csv
 import io
+import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +19,6 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from clirbench.atomic import write_atomically
 from clirbench.progress import Reporter
@@ -25,7 +27,6 @@ from clirbench.training.dev import DevEvaluator
 from clirbench.training.recipe import LossPart, Recipe
 
 STEPS = "train (steps)"
-_LOG_EVERY = 50
 _DIRECTIONS = {
     "forward": ("query_to_doc",),
     "symmetric": ("query_to_doc", "doc_to_query"),
@@ -72,8 +73,17 @@ def fit(
         None,
     )
     callbacks: list[TrainerCallback] = [_Progress(reporter, output)]
+    last = last_checkpoint(output)
     if recipe.dev and evaluator and recipe.dev.patience:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.dev.patience))
+        stopping = EarlyStoppingCallback(early_stopping_patience=recipe.dev.patience)
+        callbacks.append(stopping)
+        if last is not None:
+            state, since_best = _since_best(last, evaluator)
+            stopping.early_stopping_patience_counter = since_best
+            if since_best >= recipe.dev.patience:
+                # Killed between its early stop and its last line: nothing is left to train.
+                _take_weights(model, Path(state["best_model_checkpoint"]))
+                return list(state["log_history"])
     trainer = _Trainer(
         model=model,
         args=arguments,
@@ -85,10 +95,48 @@ def fit(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(output)) if output.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
-    _write_log(trainer.state.log_history, output)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if trainer.is_world_process_zero():
+        _write_log(trainer.state.log_history, output)
     return list(trainer.state.log_history)
+
+
+def last_checkpoint(output: Path) -> Path | None:
+    """The newest whole checkpoint below ``output``; the trainer writes its state last, so one without it was cut off.
+
+    Checkpoints that were cut off are removed, and paths inside follow a folder that was moved.
+    """
+    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    for path in found:
+        state_file = path / "trainer_state.json"
+        try:
+            state = json.loads(state_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        best = state.get("best_model_checkpoint")
+        if best and Path(best).parent != output:
+            state["best_model_checkpoint"] = str(output / Path(best).name)
+            write_atomically(state_file, json.dumps(state, indent=2).encode())
+        return path
+    return None
+
+
+def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, Any], int]:
+    """The state of a checkpoint, and how many evaluations it is past the best one."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    key = f"eval_{evaluator.primary_metric}"
+    values = [entry[key] for entry in state["log_history"] if key in entry]
+    if not values:
+        return state, 0
+    best = max(values) if evaluator.greater_is_better else min(values)
+    return state, len(values) - 1 - values.index(best)
+
+
+def _take_weights(model: Any, checkpoint: Path) -> None:
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+
+    model.load_state_dict(SentenceTransformer(str(checkpoint), device="cpu").state_dict())
 
 
 def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
@@ -115,7 +163,8 @@ def _arguments(
         exponent=batches.exponent,
         language_pairs=batches.language_pairs,
         source_weights=weights,
-        batches=optimizer.steps,
+        # One epoch for all processes together, each of which takes its share of every round.
+        batches=optimizer.steps * int(os.environ.get("WORLD_SIZE", "1")),
     )
     every = recipe.dev.every if recipe.dev else max(1, optimizer.steps // 10)
     best: dict[str, Any] = {}
@@ -136,16 +185,16 @@ def _arguments(
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.betas[0],
         adam_beta2=optimizer.betas[1],
-        lr_scheduler_type=optimizer.schedule,
+        lr_scheduler_type="constant_with_warmup" if optimizer.schedule == "constant" else optimizer.schedule,
         warmup_steps=round(optimizer.warmup * optimizer.steps),
         max_grad_norm=0.0 if optimizer.name == "sparse-adam" else 1.0,
         seed=seed,
         bf16=on_gpu and optimizer.precision == "auto" and torch.cuda.is_bf16_supported(),
-        use_cpu=optimizer.name == "sparse-adam",
+        use_cpu=optimizer.name == "sparse-adam" or not on_gpu,
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
-        logging_steps=_LOG_EVERY,
+        logging_steps=max(1, min(50, every // 4)),
         disable_tqdm=True,
         report_to="none",
         dataloader_pin_memory=on_gpu,
@@ -187,6 +236,8 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **kwargs: Any
     ) -> None:
+        if not state.is_world_process_zero:
+            return
         _write_log(state.log_history, self._output)
         if logs and "eval_runtime" in logs:
             shown = [

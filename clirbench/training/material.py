@@ -9,7 +9,9 @@ from typing import Any
 from datasets import Dataset
 from tokenizers import Tokenizer
 
+from clirbench.atomic import write_atomically
 from clirbench.collections import Collection, load_collection
+from clirbench.encoders.base import folder_revision
 from clirbench.errors import ClirbenchError
 from clirbench.progress import Reporter
 from clirbench.tasks import list_tasks, load_task
@@ -39,7 +41,6 @@ class Material:
         dev: The dev task.
         checked: Evaluation tasks that the data were checked against.
         unchecked: Tasks that could not be loaded for that, with the reason.
-        checksums: SHA-256 by file of the recipe; folders and hub names have none.
     """
 
     recipe: Recipe
@@ -48,7 +49,6 @@ class Material:
     dev: dict[str, Collection]
     checked: tuple[str, ...]
     unchecked: dict[str, str]
-    checksums: dict[str, str]
 
     @property
     def overlaps(self) -> list[Overlap]:
@@ -99,7 +99,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Mate
     _say_what_is_missing(recipe, entries, reporter)
     exponent = recipe.static.graph_exponent if recipe.static else 0.0
     corpus = with_lists(entries, exponent, recipe.seed)
-    return Material(recipe, entries, corpus, dev, tuple(checked), unchecked, _checksums(recipe, folders))
+    return Material(recipe, entries, corpus, dev, tuple(checked), unchecked)
 
 
 def prepare_static(material: Material, folder: Path, reporter: Reporter) -> StaticMaterial:
@@ -114,8 +114,7 @@ def prepare_static(material: Material, folder: Path, reporter: Reporter) -> Stat
         reporter.note(f"training a tokenizer of {part.vocabulary:,} pieces")
         texts = balanced_texts(material.entries, part.corpus_bytes, material.recipe.seed)
         tokenizer = train_tokenizer(texts, part.vocabulary, part.longest_piece)
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(str(path))
+        write_atomically(path, tokenizer.to_str().encode())
     reporter.start(TOKENISE, len(material.corpus.texts))
     store = TokenStore.encode(
         tokenizer, material.corpus.texts, part.max_length, lambda done: reporter.advance(TOKENISE, done)
@@ -161,17 +160,35 @@ def _say_what_is_missing(recipe: Recipe, corpus: Corpus, reporter: Reporter) -> 
         absent = [x for i, x in enumerate(recipe.languages) if not (source.candidates[:, i] >= 0).any()]
         if absent:
             reporter.note(f"source '{recipe.source[number].name}' has nothing in {', '.join(absent)}")
+    for part, source in zip(recipe.source, corpus.sources, strict=True):
+        both = (source.queries >= 0).any(axis=1) & (source.candidates >= 0).any(axis=1)
+        if (
+            part.cross_lingual
+            and not ((source.queries >= 0).sum(axis=1) * (source.candidates >= 0).sum(axis=1) > 1).any()
+        ):
+            reporter.note(
+                f"source '{part.name}' has a weight 'cross_lingual' but no row in two languages: it is not used there"
+            )
+        if both.sum() < recipe.batches.size:
+            reporter.note(
+                f"source '{part.name}' has {both.sum():,} rows: its batches are shorter than {recipe.batches.size:,}"
+            )
     if corpus.dropped:
         reporter.note(f"{sum(corpus.dropped.values()):,} rows are left out because the dev task has their text")
 
 
-def _checksums(recipe: Recipe, folders: Sequence[Path]) -> dict[str, str]:
+def checksums(recipe: Recipe, folders: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of every file that a recipe names, of all files together for a folder; hub names have none."""
     names = [name for source in recipe.source for name in source.files]
     names += [source.file for source in recipe.dev.source] if recipe.dev else []
     found = {}
     for name in dict.fromkeys(names):
         place = resolve(name, folders)
-        if isinstance(place, Path) and place.is_file():
-            with place.open("rb") as file:
-                found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        if isinstance(place, Path):
+            found[name] = folder_revision(place) if place.is_dir() else _file_checksum(place)
     return found
+
+
+def _file_checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

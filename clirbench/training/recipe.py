@@ -1,5 +1,6 @@
 """Recipes: one TOML file says how a model is trained, and nothing else does."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,19 +8,22 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from clirbench.encoders.base import check_name
 from clirbench.errors import ClirbenchError
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "recipes"
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelPart(_Part):
@@ -45,7 +49,8 @@ class StaticPart(_Part):
     the two sides where a batch pairs each text with itself. ``graph_rounds`` of smoothing over the lexicon keep
     ``graph_own`` of a token's own random vector, rows weighted by (1 + English count) to the ``graph_exponent``.
     ``damping`` flattens the spectrum of
-    ``damping_texts`` training texts after training; ``bits`` is the width of a shipped weight.
+    ``damping_texts`` training texts after training, ``norm_exponent`` the lengths of the vectors; ``bits`` is the width of a
+    shipped weight.
     """
 
     vocabulary: Count
@@ -59,6 +64,7 @@ class StaticPart(_Part):
     graph_own: Share = 0.3
     graph_exponent: Weight = 0.4
     damping: Weight = 0.25
+    norm_exponent: Annotated[float, Field(gt=0, le=1)] = 1.0
     damping_texts: Count = 22_000
     bits: Literal[4, 8] = 4
 
@@ -93,7 +99,7 @@ class OptimizerPart(_Part):
     steps: Count
     learning_rate: Positive
     weight_decay: Weight = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: Share = 0.0
     precision: Literal["auto", "float32"] = "auto"
@@ -114,7 +120,7 @@ class DevPart(_Part):
     every: Count
     metric: str = "multilingual.mAP"
     patience: Annotated[int, Field(ge=0)] = 0
-    source: tuple[DevSource, ...]
+    source: Annotated[tuple[DevSource, ...], Field(min_length=1)]
 
 
 class SourcePart(_Part):
@@ -146,10 +152,10 @@ class Recipe(_Part):
     """
 
     format: Literal[1]
-    name: str
-    description: str
-    seed: int = 1
-    languages: Annotated[tuple[str, ...], Field(min_length=1)]
+    name: Text
+    description: Text
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    languages: Annotated[tuple[Text, ...], Field(min_length=1)]
     overlapping_rows: Literal["stop", "drop"] = "stop"
     model: ModelPart | None = None
     static: StaticPart | None = None
@@ -167,6 +173,11 @@ class Recipe(_Part):
             raise ValueError("give either [model] or [static]")
         if (self.static is None) != (self.optimizer.name == "adamw"):
             raise ValueError("optimizer.name is sparse-adam with [static], adamw with [model]")
+        if len(set(self.languages)) != len(self.languages):
+            raise ValueError("'languages' names one twice")
+        if self.static:
+            self._check_static(self.static)
+        check_name(self.name)
         names = [source.name for source in self.source]
         if len(set(names)) != len(names):
             raise ValueError("two sources have one name")
@@ -176,6 +187,16 @@ class Recipe(_Part):
         if alpha < 1 and not any(source.cross_lingual for source in self.source):
             raise ValueError("alpha is below 1 but no source has a weight 'cross_lingual'")
         return self
+
+    def _check_static(self, part: StaticPart) -> None:
+        if part.bits == 4 and part.dimensions % 2:
+            raise ValueError("'static.dimensions' is odd: 4 bits need an even number")
+        if part.damping and part.damping_texts < part.dimensions:
+            raise ValueError("'static.damping_texts' is below 'static.dimensions': take more texts, or damping = 0")
+        if self.optimizer.weight_decay or self.loss.cached_mini_batch:
+            raise ValueError(
+                "'optimizer.weight_decay' and 'loss.cached_mini_batch' do not apply to [static]: leave them out"
+            )
 
 
 def shipped_recipes() -> list[str]:
@@ -202,7 +223,10 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         if not path.is_file():
             raise ClirbenchError(f"no recipe '{name}': give a TOML file, or one of {', '.join(shipped_recipes())}")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
     for key, value in (changes or {}).items():
@@ -210,14 +234,38 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         table = raw
         for part in tables:
             table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise ClirbenchError(f"{path}: '{part}' must be a table: write [{part}]")
         table[last] = value
     try:
         return Recipe.model_validate(as_tuples(raw)), path
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the recipe"
+        key = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
-        raise ClirbenchError(f"{path}: '{place}': {message}: correct the file") from error
+        if key in (changes or {}):
+            raise ClirbenchError(f"'{key}' was given as {first['input']!r}: {message}: correct the option") from error
+        line = _line_of(text, first["loc"])
+        raise ClirbenchError(f"{path}:{line}: '{key or 'recipe'}': {message}: correct the file") from error
+    except ClirbenchError as error:
+        raise ClirbenchError(f"{path}: 'name': {error}") from error
+
+
+def _line_of(text: str, place: tuple[int | str, ...]) -> int:
+    """The line where a key stands, or else the table that should hold it; 1 for the recipe as a whole."""
+    table = ".".join(part for part in place[:-1] if isinstance(part, str))
+    number = next((part for part in place if isinstance(part, int)), 0)
+    current, seen, found = "", -1, 1
+    for i, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*(\[\[?)\s*([\w.]+)", line):
+            current = header[2]
+            seen += current == table
+        inside = current == table and (not table or seen == number)
+        if inside and header:
+            found = i
+        if inside and place and re.match(rf"\s*{re.escape(str(place[-1]))}\s*=", line):
+            return i
+    return found
 
 
 def as_tuples(value: Any) -> Any:

@@ -85,20 +85,36 @@ def _texts(raw: dict[str, Any], column: str, where: str) -> dict[str, str]:
         if column in ("gloss", "passage"):
             return {}
         raise ClirbenchError(f"{where}: no column '{column}': correct the row, or the source's 'view' in the recipe")
-    found = {}
-    value = raw[column] or {}
-    if not isinstance(value, dict):
-        raise ClirbenchError(f"{where}: '{column}' must be an object of texts by language")
-    for language, text in value.items():
+    found: dict[str, str] = {}
+    for language, text in _by_language(raw, column, where).items():
         if text is not None and not isinstance(text, str):
             raise ClirbenchError(f"{where}: '{column}.{language}' must be text")
-        if text and text.strip():
-            found[language] = text
+        _keep(found, language, text, f"{where}: '{column}.{language}'")
     if column == "text":
-        for language, texts in (raw.get("alternatives") or {}).items():
-            if language not in found and texts and isinstance(texts[0], str) and texts[0].strip():
-                found[language] = texts[0]
+        for language, texts in _by_language(raw, "alternatives", where).items():
+            if texts is not None and not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
+                raise ClirbenchError(f"{where}: 'alternatives.{language}' must be a list of texts")
+            if language not in found:
+                _keep(found, language, next(iter(texts or ()), None), f"{where}: 'alternatives.{language}'")
     return found
+
+
+def _by_language(raw: dict[str, Any], column: str, where: str) -> dict[str, Any]:
+    value = raw.get(column)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ClirbenchError(f"{where}: '{column}' must be an object with texts by language")
+    return value
+
+
+def _keep(found: dict[str, str], language: str, text: str | None, what: str) -> None:
+    if text and text.strip():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ClirbenchError(f"{what} holds half a character ({error.reason}): correct the text") from error
+        found[language] = text
 
 
 def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
@@ -134,8 +150,9 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                 if line.strip():
                     try:
                         yield where, json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise ClirbenchError(f"{where}: not JSON ({error.msg}): correct or remove the line") from error
+                    except (ValueError, RecursionError) as error:
+                        reason = getattr(error, "msg", type(error).__name__)
+                        raise ClirbenchError(f"{where}: not JSON ({reason}): correct or remove the line") from error
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: cannot be read as UTF-8 JSON Lines ({error}): replace the file") from error
 

@@ -92,6 +92,21 @@ def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
     return np.ascontiguousarray((weights.astype(np.float64) @ basis.T * scale).astype(np.float32))
 
 
+def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
+    """Raise each vector's length to a power below 1, so that rare pieces, which training touches least, weigh less apart.
+
+    Args:
+        weights: float32 (vocabulary, dimensions).
+        exponent: 1 leaves everything as it is.
+
+    Returns:
+        float32 (vocabulary, dimensions), the mean length of 1.
+    """
+    lengths = np.linalg.norm(weights, axis=1, keepdims=True)
+    flat = weights * np.maximum(lengths, 1e-12) ** (exponent - 1)
+    return np.asarray(flat / np.linalg.norm(flat, axis=1).mean(), dtype=np.float32)
+
+
 def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: int, seed: int) -> Matrix:
     """Unit vectors of training texts, as many from each language; lexicon entries are left out. float32 (texts, dimensions)."""
     chosen = []
