@@ -10,6 +10,7 @@ updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha 
 import argparse
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,11 +96,10 @@ def train_missing(data, work, reporter):
                 static.tokenizer,
                 flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent),
             )
-            for checkpoint in output.glob("checkpoint-*/*.pt"):
-                checkpoint.unlink()
             for task in missing(work, alpha, seed):
                 options = clirbench.EncoderOptions(batch_size=1024, name=name_of(alpha, seed))
                 clirbench.evaluate(final, task, options=options).save(work)
+            shutil.rmtree(output)
 
 
 def numbers(work):

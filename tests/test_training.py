@@ -493,7 +493,7 @@ def test_two_processes_train_one_model(tiny_xlmr, data, tmp_path):
         toy.HEAD + model + toy.BATCHES + optimizer + toy.DEV.replace("every = 8", "every = 2") + toy.SOURCES,
         encoding="utf-8",
     )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     output = tmp_path / "out"
     command = ["-m", "clirbench", "train", str(recipe), "--data", str(data), "--output", str(output)]
     ran = subprocess.run(

@@ -72,8 +72,8 @@ def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> N
         weighted += share * np.log((len(texts) + 1) / (frequency + 1))
         used += share
     # A token that no running text has is as rare as the rarest.
-    rarest = float(np.max(weighted[used > 0] / used[used > 0], initial=1.0))
-    return np.where(used > 0, weighted / np.where(used > 0, used, 1), rarest).astype(np.float32)
+    found = np.divide(weighted, used, out=np.zeros(vocabulary), where=used > 0)
+    return np.where(used > 0, found, found.max() or 1.0).astype(np.float32)
 
 
 def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
