@@ -164,7 +164,7 @@ def table(found, corrected):
                     p = corrected.get((task, key, alpha, other), corrected.get((task, key, other, alpha)))
                     if alpha != other and p is not None and p < 0.05:
                         better = (values.mean() > found[task, key, other][0].mean()) != (key[0] == "bias")
-                        marks.append(f"{'>' if better else '<'}{other:g}")
+                        marks.append(f"{'▲' if better else '▼'}{other:g}")
                 cells.append(
                     f"{shown(key, values.mean())} ±{shown(key, values.std(ddof=1))}"
                     + (f" ({' '.join(marks)})" if marks else "")
@@ -180,12 +180,15 @@ DASHES = {"monolingual": "", "cross-lingual": "6 3", "multilingual": "2 3", "bia
 
 def panel(x, y, title, series, unit):
     """One set of axes with its curves: labels, ticks, a line and points per series."""
-    top = max(max(values) for values in series.values()) * 1.08
+    largest = max(max(values) for values in series.values())
+    power = 10 ** np.floor(np.log10(largest))
+    step = next(power * share for share in (0.1, 0.2, 0.25, 0.5, 1, 2) if largest / (power * share) <= 5)
+    ticks = np.arange(0, largest + step, step)
+    top = ticks[-1]
     inner_width, inner_height = WIDTH - LEFT - 20, HEIGHT - TOP - 34
     place = lambda alpha, value: (x + LEFT + alpha * inner_width, y + TOP + (1 - value / top) * inner_height)  # noqa: E731
     out = [f'<text class="t" x="{x + LEFT}" y="{y + 16}">{title}</text>']
-    for i in range(5):
-        value = top * i / 4
+    for value in ticks:
         _, line = place(0, value)
         label = f"{value:,.0f}" if unit == "rank" else f"{100 * value:.0f}"
         out.append(f'<path class="g" d="M{x + LEFT} {line:.1f}h{inner_width}"/>')
@@ -214,6 +217,7 @@ def picture(found):
         out += panel(0, y, f"{task}: mAP x100", maps, "mAP")
         out += panel(WIDTH + GAP - 30, y, f"{task}: rank distance (lower is better)", {"bias": means[SHOWN[3]]}, "rank")
     total_width, total_height = 2 * WIDTH + GAP - 30, len(TASKS) * (HEIGHT + 10) + 26
+    across = total_width - 20
     x = LEFT
     for name in ("monolingual", "cross-lingual", "multilingual"):
         y = total_height - 12
@@ -221,8 +225,10 @@ def picture(found):
             f'<path d="M{x} {y - 4}h26" stroke="{COLOURS[name]}" stroke-width="2" stroke-dasharray="{DASHES[name]}"/>'
             f'<text x="{x + 32}" y="{y}">{name}</text>'
         )
-        x += 130
-    out.append(f'<text x="{x + 60}" y="{total_height - 12}">across: alpha, the share of monolingual batches</text>')
+        x += 118
+    out.append(
+        f'<text x="{across}" y="{total_height - 12}" text-anchor="end">across: alpha, share of monolingual batches</text>'
+    )
     style = (
         "text{font:12px system-ui,sans-serif;fill:#222}.t{font-weight:600}.g{stroke:#8884;fill:none}"
         "@media(prefers-color-scheme:dark){text{fill:#ddd}}"
