@@ -32,7 +32,7 @@ class ModelPart(_Strict):
     """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
 
     name: str
-    kind: Literal["bundled", "sentence-transformers", "mteb", "own"]
+    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own"]
     revision: str | None
     revision_kind: str
     parameters: int | None

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+import clirbench
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.bundled import BUNDLED, DEFAULT
 from clirbench.encoders.packed import PackedEncoder, dequantise, quantise, write_packed
 from clirbench.errors import ClirbenchError
+from clirbench.rescore import rescore
 
 FOLDER = BUNDLED[DEFAULT].folder
 
@@ -77,6 +79,12 @@ def test_a_packed_folder_is_a_model(folder):
     assert load_encoder(str(folder)).info == before
     with pytest.raises(ClirbenchError, match="--dtype does not apply to a packed model"):
         load_encoder(str(folder), EncoderOptions(dtype="float16"))
+
+
+def test_a_packed_folder_is_evaluated(folder, tmp_path):
+    result = clirbench.evaluate(str(folder), "demo", languages=["en", "de"])
+    assert result.document.model.kind == "packed"
+    assert rescore(clirbench.read_result(result.save(tmp_path))).differences == []
 
 
 @pytest.mark.parametrize(
