@@ -51,6 +51,12 @@ class Corpus:
     overlaps: list[Overlap]
     other_languages: dict[str, int]
 
+    def running_texts(self, language: int) -> NDArray[np.int32]:
+        """Distinct candidate texts of all sources but the lexica, in the language of that column; int32, ascending."""
+        columns = [source.candidates[:, language] for source in self.sources if source.part.view != "entries"]
+        texts = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
+        return texts[texts >= 0]
+
     def covered(self) -> dict[str, int]:
         """Number of rows with a text, by language."""
         present = sum((source.candidates >= 0).sum(axis=0) for source in self.sources)

@@ -114,9 +114,9 @@ def train(
         "peak_memory": peak_memory(),
         "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
     }
-    write_atomically(output / "model" / "README.md", card(recipe, record).encode())
-    if recipe.static:
-        write_atomically(output / "packed" / "README.md", card(recipe, record).encode())
+    content = card(recipe, record).encode()
+    for folder in ("model", "packed") if recipe.static else ("model",):
+        write_atomically(output / folder / "README.md", content)
     write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
     return Trained(output / "model", record)
 

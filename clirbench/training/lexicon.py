@@ -47,11 +47,8 @@ def english_counts(corpus: Corpus) -> Counter[str]:
     counts: Counter[str] = Counter()
     if _PIVOT not in corpus.languages:
         return counts
-    column = corpus.languages.index(_PIVOT)
-    running = [source.candidates[:, column] for source in corpus.sources if source.part.view != "entries"]
-    for text in np.unique(np.concatenate(running)) if running else ():
-        if text >= 0:
-            counts.update(_WORD.findall(corpus.texts[text].lower()))
+    for text in corpus.running_texts(corpus.languages.index(_PIVOT)):
+        counts.update(_WORD.findall(corpus.texts[text].lower()))
     return counts
 
 

@@ -1,6 +1,5 @@
 """What a training needs before its first step: data checked against the tasks, the dev task, tokenizer and first vectors."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from clirbench.collections import Collection, load_collection
 from clirbench.encoders.base import folder_revision
 from clirbench.errors import ClirbenchError
 from clirbench.progress import Reporter
+from clirbench.sources import sha256_of
 from clirbench.tasks import list_tasks, load_task
 from clirbench.training.bag import BagCollator, TokenStore
 from clirbench.training.corpus import Corpus, read_corpus
@@ -185,10 +185,5 @@ def checksums(recipe: Recipe, folders: Sequence[Path]) -> dict[str, str]:
     for name in dict.fromkeys(names):
         place = resolve(name, folders)
         if isinstance(place, Path):
-            found[name] = folder_revision(place) if place.is_dir() else _file_checksum(place)
+            found[name] = folder_revision(place) if place.is_dir() else sha256_of(place)
     return found
-
-
-def _file_checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -62,9 +62,7 @@ def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> N
     """Inverse document frequency of each token, in the languages that use it, weighted by how much they use it. float32."""
     weighted, used = np.zeros(vocabulary), np.zeros(vocabulary)
     for number in range(len(corpus.languages)):
-        columns = [source.candidates[:, number] for source in corpus.sources if source.part.view != "entries"]
-        texts = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
-        texts = texts[texts >= 0]
+        texts = corpus.running_texts(number)
         if not len(texts):
             continue
         frequency = np.asarray(_bags(store, texts, vocabulary).sign().sum(axis=0)).ravel()
@@ -111,9 +109,7 @@ def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: i
     """Unit vectors of training texts, as many from each language; lexicon entries are left out. float32 (texts, dimensions)."""
     chosen = []
     for language in range(len(corpus.languages)):
-        columns = [source.candidates[:, language] for source in corpus.sources if source.part.view != "entries"]
-        texts = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
-        texts = texts[texts >= 0]
+        texts = corpus.running_texts(language)
         np.random.default_rng([seed, language]).shuffle(texts)
         chosen.append(texts[: number // len(corpus.languages)])
     vectors = _bags(store, np.concatenate(chosen), len(weights)) @ weights
