@@ -62,11 +62,12 @@ def train_missing(data, work, reporter):
         return
     from sentence_transformers import SentenceTransformer
 
+    from clirbench.encoders.packed import PackedEncoder, write_packed
     from clirbench.training.bag import TrainingBag
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
     from clirbench.training.material import checksums, first_vectors, prepare, prepare_static, training_data
-    from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors, static_model
+    from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors
 
     plan, _ = recipe()
     material = prepare(plan, [data], reporter)
@@ -92,13 +93,12 @@ def train_missing(data, work, reporter):
             fit(model, run, training_data(material, static, alpha), output, evaluator, seed, reporter)
             weights = bag.embedding.weight.detach().numpy()
             sample = sample_vectors(weights, material.entries, static.store, static.part.damping_texts, seed)
-            final = static_model(
-                static.tokenizer,
-                flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent),
-            )
+            final = flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent)
+            # As it would be shipped: a text without any token gets the unknown one's vector.
+            write_packed(final, static.tokenizer.to_str(), static.part.bits, output / "packed")
             for task in missing(work, alpha, seed):
-                options = clirbench.EncoderOptions(batch_size=1024, name=name_of(alpha, seed))
-                clirbench.evaluate(final, task, options=options).save(work)
+                options = clirbench.EncoderOptions(name=name_of(alpha, seed))
+                clirbench.evaluate(PackedEncoder(output / "packed"), task, options=options).save(work)
             shutil.rmtree(output)
 
 

@@ -267,6 +267,17 @@ def test_a_folder_with_other_things_is_left_alone(recipe, data, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
+@pytest.mark.parametrize(("name", "kind"), [("checkpoints", "a folder"), ("model", "a folder"), ("training.json", "a file")])
+def test_something_else_in_the_place_of_an_output(recipe, data, tmp_path, name, kind):
+    if kind == "a file":
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text("precious")
+    with pytest.raises(ClirbenchError, match=f"{name} is not {kind}: move it away"):
+        run_recipe(recipe, {}, tmp_path, data, Silent())
+    assert (tmp_path / name).exists()
+
+
 def test_evaluation_text_stops_the_training(monkeypatch, tmp_path):
     from clirbench.collections import load_collection
     from clirbench.tasks import load_task
@@ -540,6 +551,18 @@ def test_a_base_that_is_not_there(data, tmp_path):
     text = toy.HEAD + model + toy.BATCHES + toy.OPTIMIZER.replace("sparse-adam", "adamw") + toy.SOURCES
     recipe.write_text(text, encoding="utf-8")
     with pytest.raises(ClirbenchError, match="cannot load base model"):
+        run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+
+
+def test_a_base_with_broken_weights(tiny_xlmr, data, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_xlmr, base)
+    (base / "model.safetensors").write_bytes(b"no weights at all")
+    recipe = tmp_path / "r.toml"
+    model = f'[model]\nbase = "{base}"\n'
+    text = toy.HEAD + model + toy.BATCHES + toy.OPTIMIZER.replace("sparse-adam", "adamw") + toy.SOURCES
+    recipe.write_text(text, encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"cannot load base model .*correct 'model.base'"):
         run_recipe(recipe, {}, tmp_path / "out", data, Silent())
 
 

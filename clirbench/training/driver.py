@@ -143,7 +143,8 @@ def base_model(part: ModelPart) -> Any:
                 config_kwargs={"revision": part.revision},
             )
             model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    # A folder or a repository of anybody's can fail in any way (safetensors, a missing attribute of a module): all are the user's to mend.
+    except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
             f"cannot load base model '{part.base}' ({line}): correct 'model.base' or --base"
@@ -250,6 +251,10 @@ def _check_free(output: Path) -> None:
     """Fail early where the output cannot take a training."""
     if output.is_file():
         raise ClirbenchError(f"{output} is a file: pass a folder as --output")
+    for name in _OWN:
+        if name.endswith(".json") is (output / name).is_dir() and (output / name).exists():
+            kind = "a file" if name.endswith(".json") else "a folder"
+            raise ClirbenchError(f"{output / name} is not {kind}: move it away, or pass another --output")
     if output.is_dir() and any(output.iterdir()) and not (output / RECORD).is_file():
         raise ClirbenchError(f"{output} is not empty and holds no training: pass another --output")
 
