@@ -1,5 +1,7 @@
 """The ranks of the gold candidates: all that a metric may read, and what a ranks file holds."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,3 +83,18 @@ def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[
         own_rank=own_rank[order].astype(np.int32),
         pool_rank=pool_rank[order] if "multilingual" in settings else None,
     )
+
+
+def gold_digest(ranks: GoldRanks) -> str:
+    """SHA-256 over which gold pairs there are: topics, and how many pairs each has by query and gold language.
+
+    It does not depend on the ranks, nor on the order of topics, so that a task file can pin it.
+    """
+    n = len(ranks.languages)
+    place = np.argsort(np.array(ranks.topics, dtype=object))
+    number = np.empty(len(place), dtype=np.int64)
+    number[place] = np.arange(len(place))
+    key = (number[ranks.topic] * n + ranks.query_language) * n + ranks.gold_language
+    counts = np.bincount(key, minlength=len(place) * n * n).astype("<i4")
+    names = json.dumps([list(ranks.languages), sorted(ranks.topics)])
+    return hashlib.sha256(names.encode() + counts.tobytes()).hexdigest()

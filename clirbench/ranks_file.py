@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
@@ -56,14 +57,12 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         frame = {name: table.column(name).combine_chunks() for name in _COLUMNS}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
-        topic_names = frame["topic"].cast(pa.string()).to_pylist()
-        topics = tuple(dict.fromkeys(topic_names))
-        number = {name: i for i, name in enumerate(topics)}
+        topics, topic = _numbered(frame["topic"])
         pool = frame["pool_rank"]
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),
-            topic=np.array([number[name] for name in topic_names], dtype=np.int32),
+            topic=topic,
             query_language=_codes(frame["query_language"], place),
             gold_language=_codes(frame["gold_language"], place),
             own_rank=np.asarray(frame["own_rank"].to_numpy(zero_copy_only=False), dtype=np.int32),
@@ -81,5 +80,14 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     return ranks
 
 
-def _codes(column: pa.Array, place: dict[str, int]) -> Any:
-    return np.array([place[name] for name in column.cast(pa.string()).to_pylist()], dtype=np.int32)
+def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The distinct texts of a column in order of first appearance, and int32 (rows,) which one each row has."""
+    encoded = column.cast(pa.string()).dictionary_encode()
+    if column.null_count:
+        raise ValueError("a name is missing")
+    return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices.to_numpy(), dtype=np.int32)
+
+
+def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:
+    names, codes = _numbered(column)
+    return np.array([place[name] for name in names], dtype=np.int32)[codes]

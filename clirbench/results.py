@@ -95,6 +95,11 @@ def model_folder(name: str) -> str:
     return "__".join(re.sub(r"[^\w.-]", "-", part) for part in name.strip("/").split("/"))
 
 
+def run_folder(name: str, transform: str | None) -> str:
+    """Folder name of a model's results: with a transform, the model's and what was done to its vectors."""
+    return model_folder(name) + (f"+{transform.replace(':', '-')}" if transform else "")
+
+
 def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
     """File name of a result without its ending: the task, and for a restricted run what it was restricted to."""
     if task.complete:
@@ -105,7 +110,8 @@ def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
 
 def result_path(document: Document) -> Path:
     """Path of a result below the results folder."""
-    return Path(model_folder(document.model.name)) / f"{document.ranks.file.removesuffix(RANKS_ENDING)}.json"
+    folder = run_folder(document.model.name, document.encoder.transform)
+    return Path(folder) / f"{document.ranks.file.removesuffix(RANKS_ENDING)}.json"
 
 
 def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:

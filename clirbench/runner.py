@@ -14,7 +14,7 @@ from clirbench.errors import ClirbenchError
 from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download, task_part
 from clirbench.paths import cache_dir
 from clirbench.progress import Reporter, reporting
-from clirbench.results import model_folder, read_result, result_stem
+from clirbench.results import read_result, result_stem, run_folder
 from clirbench.schema import Document
 from clirbench.scores import check_names
 from clirbench.tasks import Task, load_task
@@ -69,7 +69,7 @@ def run_tasks(plan: Plan) -> Outcome:
         model_seconds = time.perf_counter() - begin
         paths = [
             plan.output
-            / model_folder(loaded.info.name)
+            / run_folder(loaded.info.name, loaded.settings.transform)
             / f"{result_stem(task_part(task, languages, settings), task.settings)}.json"
             for task, (languages, settings) in zip(tasks, restrictions, strict=True)
         ]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 FORMAT = 1
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -40,13 +40,19 @@ class ModelPart(_Strict):
 
 
 class EncoderPart(_Strict):
-    """The settings that change the vectors."""
+    """The settings that change the vectors.
+
+    ``transform`` is a removal of language bias such as "lir:2"; ``transform_sample`` says on which texts it was fitted:
+    "pool" (the candidates), or "sha256:..." of a file.
+    """
 
     similarity: Literal["cosine", "dot", "euclidean"]
     dtype: str
     max_length: int | None
     query_prompt: str
     candidate_prompt: str
+    transform: str | None = None
+    transform_sample: str | None = None
 
 
 class EnvironmentPart(_Strict):
@@ -106,6 +112,46 @@ class BootstrapPart(_Strict):
     confidence: Finite
 
 
+class SourcePart(_Strict):
+    """Where reported figures were read, and what a reader must know before comparing them."""
+
+    publication: str
+    url: str
+    place: str = Field(description="table, file or section")
+    caveats: list[str]
+
+
+class ReportedTaskPart(_Strict):
+    """Which task a publication reports on, and how much of it."""
+
+    id: str
+    languages: list[str]
+
+
+class ReportedModelPart(_Strict):
+    """Which model a publication reports on, as far as it says."""
+
+    name: str
+    parameters: int | None
+    dimensions: int | None
+
+
+class Reported(_Strict):
+    """Figures from a publication, format 1: no ranks stand behind them. Shares are in 0 to 1.
+
+    ``headline`` holds means over the languages of ``per_language`` where the publication gives those; what it does not report
+    is not there.
+    """
+
+    format: Literal[1]
+    origin: Literal["reported"]
+    task: ReportedTaskPart
+    model: ReportedModelPart
+    headline: dict[str, dict[str, EstimatePart]]
+    per_language: dict[str, dict[str, dict[str, Number]]]
+    source: SourcePart
+
+
 class Document(_Strict):
     """A result file, format 1: scores of one model on one task, with provenance. Shares are in 0 to 1."""
 
@@ -136,3 +182,6 @@ class Document(_Strict):
         task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
         model = self.model.model_dump(include={"name", "kind", "revision"})
         return {**task, **model, **self.encoder.model_dump()}
+
+
+Submitted = TypeAdapter[Document | Reported](Annotated[Document | Reported, Field(discriminator="origin")])

@@ -53,21 +53,6 @@ class Scores:
     queue_jump_ratio: dict[str, Numbers] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Jumps:
-    """What the ranks cannot give back: the queue-jump totals, and their parts by topic for the interval.
-
-    Attributes:
-        queue_jump: Totals and shares.
-        own: float64 (topics, languages), wrong candidates in the query's language that outrank its golds; None when re-scoring.
-        all: float64 (topics, languages), wrong candidates of any language that do; None when re-scoring.
-    """
-
-    queue_jump: QueueJump
-    own: Values | None = None
-    all: Values | None = None
-
-
 def check_names(task: Task) -> None:
     """Fail early on a metric that clirbench does not know.
 
@@ -88,20 +73,13 @@ def unknown_names(metrics: Sequence[str], bias: Sequence[str]) -> list[tuple[str
     ]
 
 
-def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> Jumps:
-    """Sum the wrong candidates that outrank golds, per language and per topic."""
+def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
+    """Sum the wrong candidates that outrank golds, by language."""
     n = len(collection.languages)
     query_language = collection.query_language[collection.gold_query].astype(np.intp)
     gold_language = collection.candidate_language[collection.gold_candidate].astype(np.intp)
-    topic = collection.query_topic[collection.gold_query].astype(np.intp)
     counts = wrong_candidates(outranked, query_language * n + gold_language, n * n).reshape(n, n, n)
-    by_topic = wrong_candidates(outranked, topic * n + query_language, len(collection.topics) * n)
-    cells = by_topic.reshape(len(collection.topics), n, n).astype(np.float64)
-    return Jumps(
-        queue_jump=QueueJump(counts, wrong_shares(ranks, np.diff(collection.candidate_starts))),
-        own=np.ascontiguousarray(np.diagonal(cells, axis1=1, axis2=2)),
-        all=cells.sum(axis=2),
-    )
+    return QueueJump(counts, wrong_shares(ranks, np.diff(collection.candidate_starts)))
 
 
 def compute_scores(
@@ -110,7 +88,7 @@ def compute_scores(
     settings: Sequence[str],
     metrics: Sequence[str],
     bias: Sequence[str],
-    jumps: Jumps | None = None,
+    jumps: QueueJump | None = None,
 ) -> Scores:
     """Compute every number of a result.
 
@@ -139,7 +117,7 @@ class Scorer:
         settings: Sequence[str],
         metrics: Sequence[str],
         bias: Sequence[str],
-        jumps: Jumps | None,
+        jumps: QueueJump | None,
     ) -> None:
         self.ranks, self.pool, self.metrics, self.bias, self.jumps = ranks, pool, metrics, bias, jumps
         self.settings = [setting for setting in SETTINGS if setting in settings]
@@ -199,8 +177,8 @@ class Scorer:
         if "multilingual" in self.settings or overall:
             self._bias(samples, overall, scores)
         if self.jumps is not None:
-            scores.queue_jump.update(self._queue_jump(self.jumps.queue_jump))
-            for query, row in zip(self.languages, self.jumps.queue_jump.matrix, strict=True):
+            scores.queue_jump.update(self._queue_jump(self.jumps))
+            for query, row in zip(self.languages, self.jumps.matrix, strict=True):
                 ratios = [_number(value) for value in row]
                 scores.queue_jump_ratio[query] = dict(zip(self.languages, ratios, strict=True))
         return scores
@@ -268,15 +246,10 @@ class Scorer:
             by_language = across / own
         return overall, by_language
 
-    def _preference(self, jumps: Jumps) -> tuple[Estimate, Values]:
-        by_language = jumps.queue_jump.own_language_preference
-        value = float(mean_of_present(by_language[None])[0])
-        if jumps.own is None or jumps.all is None:
-            return Estimate(_number(value)), by_language
-        weights = self.bootstrap.weights
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares = (weights @ jumps.own) / (weights @ jumps.all) / np.diagonal(jumps.queue_jump.shares)
-        return _estimate(value, mean_of_present(shares)), by_language
+    def _preference(self, jumps: QueueJump) -> tuple[Estimate, Values]:
+        # Without an interval: it would need the totals by topic, and nobody could recompute it from the ranks.
+        by_language = jumps.own_language_preference
+        return Estimate(_number(float(mean_of_present(by_language[None])[0]))), by_language
 
     def _bias(
         self,

@@ -26,7 +26,7 @@ def stdout() -> Console:
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
-    console.print(_title(f"{documents[0].model.name}: mAP x100 ± 95 % margin"))
+    console.print(_title(f"{model_label(documents[0])}: mAP x100 ± 95 % margin"))
     table = _table(console)
     for heading in ("task", *SETTINGS, "rank distance", "Max@R\nnorm."):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
@@ -91,6 +91,13 @@ def headline(document: Document, console: Console) -> Group:
 def label(document: Document) -> str:
     """The task's identifier, with a star where the run was restricted."""
     return document.task.id if document.task.complete else f"{document.task.id}*"
+
+
+def model_label(document: Document) -> str:
+    """The model's name, with what was done to its vectors."""
+    return (
+        f"{document.model.name} + {document.encoder.transform}" if document.encoder.transform else document.model.name
+    )
 
 
 def _title(text: str) -> Text:

@@ -1,7 +1,7 @@
 """Bootstrap intervals: topics are resampled, so that the parallel queries of one topic move together."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,11 +65,7 @@ class Bootstrap:
     """
 
     def __init__(self, topics: int, replicates: int = REPLICATES, seed: int = SEED) -> None:
-        drawn = np.random.default_rng(seed).integers(0, topics, size=(replicates, topics))
-        cells = (np.arange(replicates)[:, None] * topics + drawn).ravel()
-        self.weights: Values = (
-            np.bincount(cells, minlength=replicates * topics).reshape(replicates, topics).astype(np.float64)
-        )
+        self.weights: Values = _drawn(topics, replicates, seed)
 
     def means(self, tables: list[Table]) -> list[Values]:
         """Means of the groups in every sample, one array per table.
@@ -83,6 +79,16 @@ class Bootstrap:
         products = np.split(self.weights @ np.hstack(blocks), np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
         counts = dict(zip(distinct, products[len(tables) :], strict=True))
         return [_divide(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
+
+
+# A check or a board asks for the same samples again and again.
+@lru_cache(maxsize=4)
+def _drawn(topics: int, replicates: int, seed: int) -> Values:
+    drawn = np.random.default_rng(seed).integers(0, topics, size=(replicates, topics))
+    cells = (np.arange(replicates)[:, None] * topics + drawn).ravel()
+    weights = np.bincount(cells, minlength=replicates * topics).reshape(replicates, topics).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def interval(samples: Values) -> tuple[float, float] | None:

@@ -24,6 +24,7 @@ _KEYS: dict[str, type] = {
     "citation": str,
     "reader": str,
     "candidate_text": str,
+    "gold_sha256": str,
     "languages": list,
     "settings": list,
     "metrics": list,
@@ -32,7 +33,7 @@ _KEYS: dict[str, type] = {
     "counts": dict,
 }
 _LISTS = ("languages", "settings", "metrics", "bias")
-_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text")
+_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text", "gold_sha256")
 _COUNTS = ("topics", "gold_pairs", "queries", "candidates")
 
 
@@ -58,6 +59,7 @@ class SourceFile:
 class Task:
     """A data set with its protocol, as declared in one TOML file.
 
+    ``gold_sha256`` pins the gold pairs of the whole task (:func:`clirbench.gold_ranks.gold_digest`).
     ``counts`` holds ``topics`` and ``gold_pairs`` (of the whole task) and, by language, ``queries`` and
     ``candidates``. ``sources`` maps a language to its file.
     """
@@ -70,6 +72,7 @@ class Task:
     citation: str
     reader: str
     candidate_text: str
+    gold_sha256: str
     languages: tuple[str, ...]
     settings: tuple[str, ...]
     metrics: tuple[str, ...]

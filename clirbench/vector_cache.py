@@ -49,7 +49,8 @@ class CacheEntry:
             "model": loaded.info.name,
             "kind": loaded.info.kind,
             "revision": loaded.info.revision,
-            "settings": asdict(loaded.settings),
+            # A transform works on finished vectors: one encoding serves them all.
+            "settings": {k: v for k, v in asdict(loaded.settings).items() if not k.startswith("transform")},
             "packages": _versions(loaded),
             "role": role,
             "texts": digest.hexdigest(),

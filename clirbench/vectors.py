@@ -14,6 +14,7 @@ from clirbench.collections import Collection
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.errors import ClirbenchError
 from clirbench.ranks import Vectors
+from clirbench.transforms import Transform, fit_transform
 from clirbench.vector_cache import CacheEntry
 
 SHARD = 512
@@ -105,15 +106,49 @@ def encode_collection(
             f"{loaded.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"
         )
     queries, candidates = _scaled(found[0], found[1], loaded.settings.similarity)
+    queries, candidates = queries[indices[0]], candidates[indices[1]]
+    if loaded.transform is not None:
+        queries, candidates = _transformed(loaded, loaded.transform, collection, queries, candidates)
     return Encoded(
-        queries=queries[indices[0]],
-        candidates=candidates[indices[1]],
+        queries=queries,
+        candidates=candidates,
         texts=found[0].shape[0] + found[1].shape[0],
         encoded=clock.texts,
         seconds=clock.seconds,
         dimensions=found[0].shape[1],
         zero=zero,
     )
+
+
+def _transformed(
+    loaded: LoadedEncoder, transform: Transform, collection: Collection, queries: Vectors, candidates: Vectors
+) -> tuple[Vectors, Vectors]:
+    if not isinstance(queries, np.ndarray) or not isinstance(candidates, np.ndarray):
+        raise ClirbenchError(f"{loaded.info.name} gives sparse vectors, which --transform cannot take: leave it out")
+    blocks = [
+        (array, [slice(*starts[i : i + 2]) for i in range(len(collection.languages))])
+        for array, starts in ((queries, collection.query_starts), (candidates, collection.candidate_starts))
+    ]
+    if transform.texts:
+        samples = [_sample(loaded, transform, language) for language in collection.languages]
+    else:
+        samples = [candidates[part] for part in blocks[1][1]]
+    removal = fit_transform(transform, samples)
+    moved = [
+        np.concatenate([_normalised(removal(array[part], i)) for i, part in enumerate(parts)])
+        for array, parts in blocks
+    ]
+    return moved[0], moved[1]
+
+
+def _sample(loaded: LoadedEncoder, transform: Transform, language: str) -> NDArray[np.float32]:
+    texts = list(transform.texts.get(language, ()))
+    if not texts:
+        raise ClirbenchError(f"--transform-sample has no text in {language}: add some, or fit on the candidates")
+    check = _Check(loaded.info.name, "sample text", None, refuse_zero=False)
+    parts = [texts[start : start + SHARD] for start in range(0, len(texts), SHARD)]
+    vectors = [check(_encode(loaded.encoder.encode_candidates, part), part) for part in parts]
+    return np.asarray(_normalised(np.concatenate(vectors)), dtype=np.float32)
 
 
 @dataclass

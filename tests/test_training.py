@@ -267,7 +267,9 @@ def test_a_folder_with_other_things_is_left_alone(recipe, data, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("checkpoints", "a folder"), ("model", "a folder"), ("training.json", "a file")])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("checkpoints", "a folder"), ("model", "a folder"), ("training.json", "a file")]
+)
 def test_something_else_in_the_place_of_an_output(recipe, data, tmp_path, name, kind):
     if kind == "a file":
         (tmp_path / name).mkdir()

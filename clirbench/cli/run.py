@@ -66,6 +66,14 @@ def run(  # noqa: PLR0917
     name: Annotated[
         str | None, typer.Option(help="Name in results, as ORG/NAME, for a local model.", show_default=False)
     ] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(help="Remove language bias from the vectors: center, lir:K or lsar:K.", show_default=False),
+    ] = None,
+    transform_sample: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines of texts to fit the transform on.", show_default="the candidates"),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")] = Path("results"),
     force: Annotated[bool, typer.Option("--force", help="Run again and replace results that are there.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False,
@@ -86,6 +94,8 @@ def run(  # noqa: PLR0917
         revision=revision,
         trust_remote_code=trust_remote_code,
         name=name,
+        transform=transform,
+        transform_sample=None if transform_sample is None else str(transform_sample),
     )
     plan = Plan(
         model=model,

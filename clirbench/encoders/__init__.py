@@ -18,6 +18,7 @@ from clirbench.encoders.base import (
     check_name,
     check_options,
     refuse,
+    with_transform,
 )
 from clirbench.errors import ClirbenchError
 
@@ -44,6 +45,10 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
     """
     options = options or EncoderOptions()
     check_options(options)
+    return with_transform(_find(name, options), options)
+
+
+def _find(name: str, options: EncoderOptions) -> LoadedEncoder:
     if not name.strip():
         raise ClirbenchError(
             "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
@@ -90,6 +95,10 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncode
     for option in _OF_LOADING:
         if getattr(options, option):
             raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
+    return with_transform(_wrap_memory(model, options), options)
+
+
+def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
     if isinstance(model, Encoder):
         return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
@@ -125,7 +134,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
         raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
     if not isinstance(encoder, Encoder):
         if hasattr(encoder, "encode"):
-            return as_loaded(encoder, options)
+            return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
     refuse(options, _OF_LOADING, f"your own encoder {name}")
     loaded = _wrap_own(encoder, options)

@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from clirbench.errors import ClirbenchError
+from clirbench.transforms import Transform, parse_transform
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -37,6 +38,8 @@ class EncoderOptions:
     """What a user may ask of an encoder; None means the model's own choice.
 
     ``max_length`` counts tokens. Prompts are put before the text. ``revision`` is a hub branch, tag or commit.
+    ``transform`` removes language bias from finished vectors ("center", "lir:K", "lsar:K"), fitted on the candidates, or on
+    the texts of the JSON Lines file ``transform_sample``.
     """
 
     batch_size: int = 32
@@ -49,6 +52,8 @@ class EncoderOptions:
     revision: str | None = None
     trust_remote_code: bool = False
     name: str | None = None
+    transform: str | None = None
+    transform_sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,16 @@ class EncoderSettings:
     max_length: int | None = None
     query_prompt: str = ""
     candidate_prompt: str = ""
+    transform: str | None = None
+    transform_sample: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadedEncoder:
-    """An encoder with its identity. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded, not part of it."""
+    """An encoder with its identity. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded, not part of it.
+
+    ``transform`` is what ``settings.transform`` names, with its texts.
+    """
 
     encoder: Encoder
     info: ModelInfo
@@ -83,6 +93,24 @@ class LoadedEncoder:
     batch_size: int | None = None
     device: str = "cpu"
     trust_remote_code: bool = False
+    transform: Transform | None = None
+
+
+def with_transform(loaded: LoadedEncoder, options: EncoderOptions) -> LoadedEncoder:
+    """The encoder with the transform that the options ask for.
+
+    Raises:
+        ClirbenchError: The transform is unknown, its sample cannot be read, or the encoder's similarity is not cosine.
+    """
+    if options.transform is None:
+        if options.transform_sample is not None:
+            raise ClirbenchError("--transform-sample does nothing without --transform: add it")
+        return loaded
+    transform = parse_transform(options.transform, options.transform_sample)
+    if loaded.settings.similarity != "cosine":
+        raise ClirbenchError(f"--transform needs cosine similarity, not {loaded.settings.similarity}: leave it out")
+    settings = replace(loaded.settings, transform=str(transform), transform_sample=transform.sample)
+    return replace(loaded, settings=settings, transform=transform)
 
 
 def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:

@@ -143,7 +143,7 @@ def base_model(part: ModelPart) -> Any:
                 config_kwargs={"revision": part.revision},
             )
             model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
-    # A folder or a repository of anybody's can fail in any way (safetensors, a missing attribute of a module): all are the user's to mend.
+    # A stranger's folder can fail in any way (broken safetensors, a module without a length): all are the user's to mend.
     except Exception as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
