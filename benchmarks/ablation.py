@@ -19,6 +19,7 @@ from scipy.stats import t
 import clirbench
 from clirbench.paired import headline_samples
 from clirbench.progress import reporting
+from clirbench.statistics import holm
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -137,11 +138,7 @@ def tests(found):
                         seeds = (a - b).var(ddof=1) / len(a)
                         freedom = (topics + seeds) ** 2 / (topics**2 / MANY + seeds**2 / (len(a) - 1))
                         raw[task, key, alpha, other] = 2 * t.sf(abs((a - b).mean()) / np.sqrt(topics + seeds), freedom)
-    corrected, running = {}, 0.0
-    for i, (where, p) in enumerate(sorted(raw.items(), key=lambda entry: entry[1])):
-        running = max(running, min(1.0, p * (len(raw) - i)))
-        corrected[where] = running
-    return corrected
+    return dict(zip(raw, holm(np.array(list(raw.values()))), strict=True))
 
 
 def shown(key, value):

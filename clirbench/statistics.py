@@ -1,5 +1,6 @@
-"""Bootstrap intervals: topics are resampled, so that the parallel queries of one topic move together."""
+"""Intervals and paired tests: topics are the unit, so that the parallel queries of one topic move together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -11,6 +12,11 @@ from clirbench.metrics import Values
 REPLICATES = 1000
 SEED = 20240810
 CONFIDENCE = 0.95
+PERMUTATIONS = 9999
+# Sign vectors at a time: bounds the memory of a test, not its outcome.
+_SIGNS = 1000
+# Sums of the same numbers in another order must count as equal.
+_SLACK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -109,3 +115,106 @@ def mean_of_present(values: Values) -> Values:
 def _divide(numerator: Values, denominator: Values) -> Values:
     quotient: Values = np.full(np.shape(numerator), np.nan)
     return np.divide(numerator, denominator, where=denominator > 0, out=quotient)
+
+
+def shares_of_macro(difference: Table, columns: NDArray[np.intp] | slice) -> Values:
+    """float64 (topics,): what each topic adds to the mean over some groups of a table of differences; they sum to it."""
+    sums, counts = difference.sums[:, columns], difference.queries[columns]
+    present = counts > 0
+    return np.asarray((sums[:, present] / counts[present]).sum(axis=1) / max(present.sum(), 1))
+
+
+def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
+    """Sums under random signs: what a difference would be if each topic had been either model's by chance.
+
+    Args:
+        values: float64 (topics, columns), per-topic shares; all columns see the same signs.
+        permutations: How many.
+        seed: Seed of the PCG64 generator.
+
+    Yields:
+        float64 (up to 1,000, columns).
+    """
+    generator = np.random.default_rng(seed)
+    for start in range(0, permutations, _SIGNS):
+        signs = generator.integers(0, 2, size=(min(_SIGNS, permutations - start), len(values)), dtype=np.int8)
+        yield (2.0 * signs - 1.0) @ values
+
+
+def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
+    """Two-sided p-values of the paired randomisation test (Fisher): each topic's difference may change its sign.
+
+    Args:
+        differences: float64 (topics, columns), shares whose sums are tested against 0.
+        permutations: Number of sign vectors; the smallest possible p is 1 over that plus 1.
+        seed: Seed of the signs.
+
+    Returns:
+        float64 (columns,).
+    """
+    least = np.abs(differences.sum(axis=0)) * (1 - _SLACK)
+    hits = np.zeros(differences.shape[1])
+    for sums in sign_flips(differences, permutations, seed):
+        hits += (np.abs(sums) >= least).sum(axis=0)
+    return np.asarray((1 + hits) / (1 + permutations))
+
+
+def holm(p: Values) -> Values:
+    """P-values of one family, float64 (tests,), corrected by Holm's step-down method (Holm 1979)."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
+    """P-values of all pairs of models, corrected over all of them by step-down maxT (Westfall and Young 1993).
+
+    Args:
+        shares: float64 (topics, models), what each topic adds to a model's score.
+        permutations: Number of sign vectors.
+        seed: Seed of the signs.
+
+    Returns:
+        float64 (models, models), symmetric, 1 on the diagonal.
+    """
+    models = shares.shape[1]
+    found = np.ones((models, models))
+    if models < 2:
+        return found
+    first, second = np.triu_indices(models, 1)
+    scale = np.sqrt(np.stack([((shares[:, [i]] - shares) ** 2).sum(axis=0) for i in range(models)]))[first, second]
+    safe = np.where(scale > 0, scale, np.inf)
+    totals = shares.sum(axis=0)
+    observed = np.abs(totals[first] - totals[second]) / safe
+    order = np.argsort(-observed, kind="stable")
+    least = observed[order] * (1 - _SLACK)
+    hits = np.zeros(len(order))
+    for sums in sign_flips(shares, permutations, seed):
+        statistics = np.abs(sums[:, first] - sums[:, second])[:, order] / safe[order]
+        largest = np.maximum.accumulate(statistics[:, ::-1], axis=1)[:, ::-1]
+        hits += (largest >= least).sum(axis=0)
+    corrected = np.empty(len(order))
+    corrected[order] = np.maximum.accumulate((1 + hits) / (1 + permutations))
+    found[first, second] = found[second, first] = corrected
+    return found
+
+
+def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CONFIDENCE) -> NDArray[np.int64]:
+    """The ranks that pairwise tests cannot exclude for each model.
+
+    Args:
+        shares: float64 (topics, models), what each topic adds to a model's score.
+        higher_is_better: Which way is up.
+        level: Error rate over all pairs together.
+
+    Returns:
+        int64 (models, 2): one plus the number of models shown to be better, and the number of all models less that of those
+        shown to be worse.
+    """
+    totals = shares.sum(axis=0) * (1 if higher_is_better else -1)
+    shown = pairwise_p(shares) < level
+    better = (totals[:, None] < totals[None, :]) & shown
+    worse = (totals[:, None] > totals[None, :]) & shown
+    return np.stack([1 + better.sum(axis=1), len(totals) - worse.sum(axis=1)], axis=1)
