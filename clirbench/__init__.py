@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from clirbench.board import leaderboard
     from clirbench.encoders import load_encoder
     from clirbench.encoders.base import Encoder, EncoderOptions
     from clirbench.errors import ClirbenchError
@@ -20,6 +21,7 @@ _HOME = {
     "Result": "clirbench.results",
     "Task": "clirbench.tasks",
     "evaluate": "clirbench.evaluation",
+    "leaderboard": "clirbench.board",
     "list_tasks": "clirbench.tasks",
     "load_encoder": "clirbench.encoders",
     "load_task": "clirbench.tasks",
@@ -33,6 +35,7 @@ __all__ = [
     "Task",
     "__version__",
     "evaluate",
+    "leaderboard",
     "list_tasks",
     "load_encoder",
     "load_task",

@@ -14,6 +14,8 @@ from clirbench.gold_ranks import GoldRanks
 from clirbench.schema import Document
 
 _COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
+# Five columns of four bytes, and the topics' names.
+_ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
 
 
 def encode_ranks(ranks: GoldRanks) -> bytes:
@@ -53,7 +55,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         ClirbenchError: Not a ranks file, not sorted, or not the one that the document describes.
     """
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = _bounded_table(content, document.ranks.rows)
         frame = {name: table.column(name).combine_chunks() for name in _COLUMNS}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
@@ -68,8 +70,9 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
             own_rank=np.asarray(frame["own_rank"].to_numpy(zero_copy_only=False), dtype=np.int32),
             pool_rank=None if pool.null_count else np.asarray(pool.to_numpy(zero_copy_only=False), dtype=np.int32),
         )
-    except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
-        raise ClirbenchError(f"{path}: not a ranks file ({str(error).splitlines()[0]}): run the model again") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ClirbenchError(f"{path}: not a ranks file ({reason}): run the model again") from error
     if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
@@ -78,6 +81,27 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     if len(ranks) != document.ranks.rows or not np.array_equal(order, np.arange(len(ranks))):
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
     return ranks
+
+
+def _bounded_table(content: bytes, rows: int) -> pa.Table:
+    """The table, after what its footer says of its size: a small file can claim, and be made, to hold gigabytes."""
+    file = pq.ParquetFile(
+        pa.BufferReader(content), thrift_string_size_limit=1_000_000, thrift_container_size_limit=10_000
+    )
+    shape = file.metadata
+    if shape.num_rows != rows:
+        raise ValueError(f"{shape.num_rows:,} rows, but 'ranks.rows' is {rows:,}")
+    names = tuple(shape.schema.column(i).path for i in range(min(shape.num_columns, len(_COLUMNS) + 1)))
+    if sorted(names) != sorted(_COLUMNS):
+        raise ValueError(f"columns are not {', '.join(_COLUMNS)}")
+    kinds = {shape.schema.column(i).path: shape.schema.column(i).physical_type for i in range(len(_COLUMNS))}
+    for name in _COLUMNS:
+        if kinds[name] != ("INT32" if name.endswith("_rank") else "BYTE_ARRAY"):
+            raise ValueError(f"column {name} is {kinds[name]}")
+    chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(_COLUMNS))]
+    if sum(chunk.total_uncompressed_size for chunk in chunks) > _ROW_BYTES * rows + _SPARE_BYTES:
+        raise ValueError("its columns expand far beyond what so many rows need")
+    return file.read(use_threads=False)
 
 
 def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:

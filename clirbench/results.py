@@ -13,7 +13,7 @@ from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
 from clirbench.ranks_file import decode_ranks
-from clirbench.schema import Document, EstimatePart, TaskPart
+from clirbench.schema import Document, EstimatePart, Reported, Submitted, TaskPart
 from clirbench.scores import Scores, unknown_names
 
 RANKS_ENDING = ".ranks.parquet"
@@ -152,30 +152,55 @@ def read_document(path: Path) -> Document:
         ClirbenchError: It cannot be read, is not JSON, repeats a key, or does not follow the schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ClirbenchError(f"{path}: cannot be read ({reason}): give the path of a result JSON") from error
-    try:
-        json.loads(text, object_pairs_hook=_no_repeats)
-        document = Document.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ClirbenchError(
-            f"{path}: '{where}' is wrong ({first['msg']}): compare with `clirbench schema`, or run the model again"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "nested too deeply"
-        raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
-    for key, name in unknown_names(document.task.metrics, document.task.bias):
-        raise ClirbenchError(f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): give the path of a result JSON") from error
+    document = parse_submitted(content, path)
+    if not isinstance(document, Document):
+        raise ClirbenchError(f"{path}: holds reported figures, without ranks: give a result of clirbench run")
     return document
 
 
+def parse_submitted(content: bytes, path: Path) -> Document | Reported:
+    """A document from the bytes of a JSON file, strictly; ``path`` is only what messages call it.
+
+    Raises:
+        ClirbenchError: It is not JSON in UTF-8, repeats a key, or does not follow the schema.
+    """
+    try:
+        refuse_repeats(content)
+        document = Submitted.validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        # The first part only says which of the two schemas was meant.
+        place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
+        where = ".".join(str(part)[:40] for part in place) or "the file"
+        raise ClirbenchError(
+            f"{path}: '{where}' is wrong ({first['msg'][:200]}): compare with `clirbench schema`, or run the model again"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else "nested too deeply"
+        raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
+    if isinstance(document, Document):
+        for key, name in unknown_names(document.task.metrics, document.task.bias):
+            raise ClirbenchError(f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again")
+    return document
+
+
+def refuse_repeats(content: bytes) -> None:
+    """Fail where JSON repeats a key: readers would disagree on which value counts.
+
+    Raises:
+        ValueError: It does, or it is not JSON in UTF-8.
+        RecursionError: It is nested too deeply.
+    """
+    json.loads(content.decode("utf-8"), object_pairs_hook=_no_repeats)
+
+
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        repeated = next(key for i, (key, _) in enumerate(pairs) if key in dict(pairs[:i]))
-        raise ValueError(f"key '{repeated}' stands twice")
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key '{key[:80]}' stands twice")
+        found[key] = value
     return found

@@ -184,4 +184,4 @@ class Document(_Strict):
         return {**task, **model, **self.encoder.model_dump()}
 
 
-Submitted = TypeAdapter[Document | Reported](Annotated[Document | Reported, Field(discriminator="origin")])
+Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])

@@ -26,8 +26,8 @@ def stdout() -> Console:
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
-    console.print(_title(f"{model_label(documents[0])}: mAP x100 ± 95 % margin"))
-    table = _table(console)
+    console.print(title(f"{model_label(documents[0])}: mAP x100 ± 95 % margin"))
+    table = plain_table(console)
     for heading in ("task", *SETTINGS, "rank distance", "Max@R\nnorm."):
         table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
     for document in documents:
@@ -53,8 +53,8 @@ def summary(documents: Sequence[Document], console: Console) -> None:
 def pairs(document: Document, metric: str, console: Console) -> Group:
     """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual."""
     languages = document.task.languages
-    title = _title(f"{label(document)}: {metric} x100, query language down, candidate language across")
-    table = _table(console)
+    above = title(f"{label(document)}: {metric} x100, query language down, candidate language across")
+    table = plain_table(console)
     table.add_column("", no_wrap=True)
     for language in languages:
         table.add_column(language, justify="right", no_wrap=True)
@@ -67,17 +67,17 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
                 value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
             cells.append(_heat(value, query == candidate, console))
         table.add_row(query, *cells)
-    return Group(title, table)
+    return Group(above, table)
 
 
 def headline(document: Document, console: Console) -> Group:
     """Every headline number of a result: metrics by setting, then the measures of bias."""
-    metrics = _table(console)
+    metrics = plain_table(console)
     for heading in ("metric x100", *SETTINGS):
         metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
     for name in document.task.metrics:
         metrics.add_row(name, *(_margin(document.headline.get(s, {}).get(name), 100) for s in SETTINGS))
-    bias = _table(console)
+    bias = plain_table(console)
     for heading in ("bias", "value", "unit"):
         bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
     for name, estimate in document.headline.get("bias", {}).items():
@@ -85,7 +85,7 @@ def headline(document: Document, console: Console) -> Group:
         ratio = name == "own_language_preference"
         unit = "ranks" if ranks else "times its share" if ratio else "x100"
         bias.add_row(name, _margin(estimate, 1 if ranks or ratio else 100, 2 if ratio else 1), unit)
-    return Group(_title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
+    return Group(title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
 
 
 def label(document: Document) -> str:
@@ -100,19 +100,21 @@ def model_label(document: Document) -> str:
     )
 
 
-def _title(text: str) -> Text:
+def title(text: str) -> Text:
+    """A heading that folds instead of being cut."""
     return Text(text, style="bold", overflow="fold")
 
 
-def _table(console: Console) -> Table:
+def plain_table(console: Console) -> Table:
+    """An empty table: lines under its head on a terminal, bare columns elsewhere."""
     # The narrow gap on a terminal lets eleven languages fit in 80 columns.
     gap = 1 if console.is_terminal else 2
     return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, gap, 0, 0))
 
 
 def _by_language(document: Document, console: Console) -> Group:
-    title = _title(f"{label(document)} by query language: mAP x100")
-    table = _table(console)
+    above = title(f"{label(document)} by query language: mAP x100")
+    table = plain_table(console)
     for heading in ("language", *SETTINGS, "rank distance", "own-lang.\npreference"):
         table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
     for language, numbers in document.per_language.items():
@@ -120,28 +122,29 @@ def _by_language(document: Document, console: Console) -> Group:
         preference = bias.get("own_language_preference")
         table.add_row(
             language,
-            *(_cell(numbers.get(setting, {}).get("mAP"), 100) for setting in SETTINGS),
-            _cell(bias.get("rank_distance"), 1),
+            *(cell(numbers.get(setting, {}).get("mAP"), 100) for setting in SETTINGS),
+            cell(bias.get("rank_distance"), 1),
             "-" if preference is None else f"x{preference:.2f}",
         )
-    return Group(title, table)
+    return Group(above, table)
 
 
 def _margin(estimate: EstimatePart | None, scale: float, digits: int = 1) -> str:
     if estimate is None or estimate.value is None:
         return "-"
     if estimate.low is None or estimate.high is None:
-        return _cell(estimate.value, scale, digits)
+        return cell(estimate.value, scale, digits)
     margin = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    return f"{_cell(estimate.value, scale, digits)} ±{_cell(margin, scale, digits)}"
+    return f"{cell(estimate.value, scale, digits)} ±{cell(margin, scale, digits)}"
 
 
-def _cell(value: float | None, scale: float, digits: int = 1) -> str:
+def cell(value: float | None, scale: float, digits: int = 1) -> str:
+    """A number as shown, "-" where it is missing."""
     return "-" if value is None else f"{value * scale:,.{digits}f}"
 
 
 def _heat(value: float | None, diagonal: bool, console: Console) -> Text:
-    text = Text(_cell(value, 100))
+    text = Text(cell(value, 100))
     if value is None or not console.is_terminal:
         return text
     # One hue, from dark to light: readable on both dark and light terminals because the text colour is set as well.

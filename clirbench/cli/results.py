@@ -95,6 +95,6 @@ def schema() -> None:
     """Print the JSON Schema of a result file."""
     import json  # noqa: PLC0415
 
-    from clirbench.schema import Document  # noqa: PLC0415
+    from clirbench.schema import Submitted  # noqa: PLC0415
 
-    typer.echo(json.dumps(Document.model_json_schema(), indent=1))
+    typer.echo(json.dumps(Submitted.json_schema(), indent=1))

@@ -146,6 +146,7 @@ def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
         citation="",
         reader="dev",
         candidate_text="sentence",
+        gold_sha256="",
         languages=tuple(languages),
         settings=SETTINGS,
         metrics=METRICS,

@@ -1,0 +1,70 @@
+"""Commands on the board: compare two models, print the table."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clirbench.cli.app import app
+from clirbench.errors import ClirbenchError
+
+SubmissionsOption = Annotated[
+    Path | None, typer.Option(help="Folder of submissions.", show_default="submissions, here or in the checkout")
+]
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A submitted model, a folder of results, or a result JSON.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    task: Annotated[str | None, typer.Option(help="Only this task.", show_default="all that both ran")] = None,
+    metric: Annotated[str, typer.Option(help="Metric; rank distance is compared in any case.")] = "mAP",
+    pairs: Annotated[bool, typer.Option("--pairs", help="Also list every language pair.")] = False,
+    format: Annotated[str, typer.Option(help="table or json.")] = "table",  # noqa: A002
+    submissions: SubmissionsOption = None,
+) -> None:
+    """Compare two models: differences with intervals and paired tests over topics, in every setting and language."""
+    from clirbench.comparison import compare as compare_results  # noqa: PLC0415
+    from clirbench.finding import common_tasks, results_of  # noqa: PLC0415
+    from clirbench.screen import model_label, stdout  # noqa: PLC0415
+    from clirbench.tables import comparison_tables  # noqa: PLC0415
+
+    if format not in ("table", "json"):
+        raise ClirbenchError(f"--format is '{format}': use table or json")
+    results = [results_of(name, submissions) for name in (first, second)]
+    found = []
+    for name in common_tasks(results[0], results[1], task):
+        one, other = results[0][name], results[1][name]
+        labels = model_label(one.document), model_label(other.document)
+        found.append(compare_results(one, other, labels, metric))
+    if format == "json":
+        typer.echo(json.dumps([asdict(comparison) for comparison in found], indent=1))
+        return
+    console = stdout()
+    for comparison in found:
+        console.print(comparison_tables(comparison, console, pairs))
+
+
+@app.command()
+def leaderboard(
+    task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
+    format: Annotated[str, typer.Option(help="table, csv, json, markdown or latex.")] = "table",  # noqa: A002
+    submissions: SubmissionsOption = None,
+) -> None:
+    """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
+    from clirbench.board import leaderboard as board  # noqa: PLC0415
+    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.tables import FORMATS, board_tables, board_text  # noqa: PLC0415
+
+    if format not in FORMATS:
+        raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
+    frame = board(submissions, task)
+    if format == "table":
+        console = stdout()
+        console.print(board_tables(frame, console))
+    else:
+        typer.echo(board_text(frame, format), nl=False)

@@ -1,0 +1,134 @@
+"""Commands on submissions: make one, check them, re-run a sample."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clirbench.cli.app import app
+from clirbench.errors import ClirbenchError
+
+
+@app.command()
+def submit(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS_DIR", help="Folder of one model's results.")],
+    org: Annotated[str, typer.Option(help="Whose submission it is: the first part of the model's name.")],
+    card: Annotated[
+        Path | None, typer.Option(help="Model card to read from.", show_default="the hub's, where it is cached")
+    ] = None,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Value for model.toml; repeat as needed.", show_default=False),
+    ] = None,
+    submissions: Annotated[Path, typer.Option(help="Folder of submissions.")] = Path("submissions"),
+    force: Annotated[bool, typer.Option("--force", help="Replace results of another run that are there.")] = False,
+) -> None:
+    """Assemble a submission from results, ask for what is missing, and print the pull request's commands."""
+    from clirbench.submissions.submit import submit as assemble  # noqa: PLC0415
+
+    given: dict[str, str] = {}
+    for answer in answers or []:
+        key, equals, value = answer.partition("=")
+        if not equals:
+            raise ClirbenchError(f"--set is '{answer[:60]}': write KEY=VALUE")
+        given[key.strip()] = value
+
+    def ask(key: str, suggestion: str) -> str:
+        return str(typer.prompt(f"{key} (empty if not known)", default=suggestion, show_default=bool(suggestion)))
+
+    made = assemble(
+        results,
+        org,
+        submissions,
+        card=card,
+        answers=given,
+        ask=ask if sys.stdin.isatty() else None,
+        force=force,
+    )
+    typer.echo(f"{made.folder}: {', '.join(made.tasks)}, model.toml")
+    if made.missing:
+        typer.echo(f"not known: {', '.join(made.missing)} (edit {made.folder}/model.toml, or pass --set)")
+    typer.echo("next: clirbench check " + str(made.folder))
+    typer.echo("then:")
+    for command in made.commands:
+        typer.echo(f"  {command}")
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH...", help="Submissions, or folders of them.", show_default="submissions"),
+    ] = None,
+    format: Annotated[str, typer.Option(help="text, json, or github (annotations).")] = "text",  # noqa: A002
+    against: Annotated[
+        Path | None, typer.Option(help="Board to compare with.", show_default="submissions, where it is there")
+    ] = None,
+    untrusted: Annotated[
+        bool, typer.Option("--untrusted", help="Refuse what only maintainers may add: verifications, reported figures.")
+    ] = False,
+) -> None:
+    """Check submissions: every file, every number, every rank (exit code 1 if there are errors)."""
+    from clirbench.progress import reporting  # noqa: PLC0415
+    from clirbench.submissions.check import FORMATS, check_submissions, report, submissions_in  # noqa: PLC0415
+
+    if format not in FORMATS:
+        raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
+    board = Path("submissions") if against is None else against
+    if against is not None and not against.is_dir():
+        raise ClirbenchError(f"--against is '{against}', which is not a folder: correct it")
+    folders = submissions_in(paths or [Path("submissions")])
+    others = submissions_in([board]) if board.is_dir() and any(board.iterdir()) else []
+    with reporting() as reporter:
+        reporter.start("check (submissions)", len({*folders, *others}), brief=len(folders) < 20)
+        checked = check_submissions(
+            folders, untrusted, others, lambda done: reporter.advance("check (submissions)", done)
+        )
+    text = report(checked, format)
+    if text:
+        typer.echo(text)
+    failed = sum(any(finding.level == "error" for finding in examined.findings) for examined in checked)
+    if format == "text":
+        typer.echo(f"{len(checked) - failed} of {len(checked)} submissions accepted")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def verify(
+    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Folder of a submission.")],
+    by: Annotated[str, typer.Option(help="Who verifies: signed into verification.json.")],
+    model: Annotated[
+        Path | None, typer.Option(help="A copy of the model in a folder.", show_default="downloaded at its revision")
+    ] = None,
+    task: Annotated[str, typer.Option(help="Which of its results.")] = "xquad-r",
+    languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3,
+    seed: Annotated[int, typer.Option(help="Draws them.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
+    trust_remote_code: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The model's name, to let it run its own code.", show_default=False),
+    ] = None,
+) -> None:
+    """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
+    from clirbench.progress import reporting  # noqa: PLC0415
+    from clirbench.submissions.verify import verify as run_again  # noqa: PLC0415
+
+    with reporting() as reporter:
+        found = run_again(
+            submission,
+            by,
+            model=None if model is None else str(model),
+            task=task,
+            languages=languages,
+            seed=seed,
+            trust_remote_code=trust_remote_code,
+            device=device,
+            reporter=reporter,
+        )
+    typer.echo(
+        f"{submission}: {found.verdict}: {100 * found.equal:.2f} % of {found.pairs:,} ranks equal, "
+        f"{100 * found.close:.2f} % close, largest difference of mAP {found.largest_difference:.4f} "
+        f"({', '.join(found.languages)})"
+    )
+    raise typer.Exit(1 if found.verdict == "differ" else 0)

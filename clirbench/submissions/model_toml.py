@@ -1,0 +1,83 @@
+"""`model.toml`: what a submission says of its model, and what nobody can recompute."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clirbench.errors import ClirbenchError
+from clirbench.tasks import list_tasks
+
+FILE = "model.toml"
+Answer = Literal["yes", "no", "unknown"]
+Line = Annotated[str, Field(max_length=300)]
+Count = Annotated[int, Field(ge=0, le=10**14)]
+# Evaluation sets that a model may have been trained on; the demo set ranks nobody.
+EVALUATION_SETS = (
+    *(name for name in list_tasks() if name != "demo"),
+    *(() if "miracl" in list_tasks() else ("miracl",)),
+)
+_HEAD = """\
+# What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
+# trained_on: "yes" where the training data hold that evaluation set (its texts, not only its domain), "no" where
+# they surely do not, "unknown" otherwise.
+"""
+
+
+class ModelFile(BaseModel):
+    """A model as its submitters describe it. ``max_length`` is in tokens; a text that is not known is empty."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    format: Literal[1]
+    name: Line
+    link: Line
+    revision: Line
+    licence: Line
+    parameters: Count | None = None
+    embedding_size: Count | None = None
+    max_length: Count | None = None
+    query_prefix: Annotated[str, Field(max_length=2000)]
+    candidate_prefix: Annotated[str, Field(max_length=2000)]
+    base_model: Line
+    training_data: Annotated[list[Line], Field(max_length=200)]
+    contact: Line
+    citation: Annotated[str, Field(max_length=5000)]
+    trained_on: dict[str, Answer]
+
+    def zero_shot(self, task: str) -> Answer:
+        """Whether the model never saw the evaluation set: what is not known is "unknown", never "yes"."""
+        answers: dict[Answer, Answer] = {"yes": "no", "no": "yes", "unknown": "unknown"}
+        return answers[self.trained_on.get(task, "unknown")]
+
+
+def parse_model_file(content: bytes, path: Path) -> ModelFile:
+    """Read a ``model.toml``, strictly; ``path`` is only what messages call it.
+
+    Raises:
+        ClirbenchError: It is not TOML, has an unknown, missing or wrong key, or links elsewhere than to the web.
+    """
+    try:
+        model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part)[:40] for part in first["loc"])
+        raise ClirbenchError(f"{path}: '{where}' is wrong ({first['msg'][:200]}): correct it") from error
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else "nested too deeply"
+        raise ClirbenchError(f"{path}: not valid TOML ({reason}): correct it") from error
+    if model.link and not model.link.startswith("https://"):
+        raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
+    if set(model.trained_on) != set(EVALUATION_SETS):
+        raise ClirbenchError(
+            f"{path}: 'trained_on' must answer for {', '.join(EVALUATION_SETS)}, each with yes, no or unknown: correct it"
+        )
+    return model
+
+
+def write_model_file(model: ModelFile) -> bytes:
+    """The bytes of a ``model.toml``."""
+    values: dict[str, Any] = {k: v for k, v in model.model_dump(mode="json").items() if v is not None}
+    return (_HEAD + tomli_w.dumps(values, multiline_strings=True)).encode()

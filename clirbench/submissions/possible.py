@@ -1,0 +1,103 @@
+"""Ranks that no ranking can have produced."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from clirbench.gold_ranks import GoldRanks
+
+
+def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
+    """What is wrong with the ranks of one result, one line per rule that is broken; empty where they can all be true.
+
+    Every pool is one order of its candidates, so a gold's rank lies in its pool, two golds never share one, and its pool rank
+    is a sum over languages: how many of each stand at or above it. For the gold's own language that is its own-block rank; for
+    another one it is at least the own-block rank of its last gold above, and less than that of its first gold below.
+    With one gold per language this tells exactly which ranks can be; with several, some that cannot be pass.
+
+    Args:
+        ranks: Sorted as a ranks file is.
+        sizes: Number of candidates by language.
+    """
+    n = len(ranks.languages)
+    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    own = ranks.own_rank.astype(np.int64)
+    gold, query = ranks.gold_language, np.asarray(ranks.query, dtype=np.int64)
+    found = []
+    if (own < 1).any() or (own > size[gold]).any():
+        found.append(_at(ranks, (own < 1) | (own > size[gold]), "own_rank lies outside its language's pool"))
+    block = query * n + gold
+    repeated = (np.diff(block) == 0) & (np.diff(own) == 0)
+    if repeated.any():
+        found.append(_at(ranks, np.append(repeated, False), "two golds share one own_rank"))
+    if ranks.pool_rank is None or found:
+        return found
+    pool = ranks.pool_rank.astype(np.int64)
+    total = int(size.sum())
+    for wrong, rule in (
+        ((pool < 1) | (pool > total), "pool_rank lies outside the pool"),
+        (pool < own, "pool_rank is smaller than own_rank"),
+        (pool - own > total - size[gold], "pool_rank counts more candidates of other languages than there are"),
+        (
+            # Between two golds of one language stand at least the candidates that their own-block ranks count.
+            np.append((np.diff(block) == 0) & (np.diff(pool) < np.diff(own)), False),
+            "pool_rank contradicts the order of own_rank",
+        ),
+    ):
+        if wrong.any():
+            found.append(_at(ranks, wrong, rule))
+    order = np.lexsort((pool, query))
+    tied = np.append((np.diff(query[order]) == 0) & (np.diff(pool[order]) == 0), False)
+    if tied.any():
+        found.append(_at(ranks, order[tied], "two golds share one pool_rank"))
+    if found:
+        return found
+    return _between_bounds(ranks, order, own, pool, size)
+
+
+def _between_bounds(
+    ranks: GoldRanks,
+    order: np.ndarray[tuple[int], np.dtype[np.intp]],
+    own: np.ndarray[tuple[int], np.dtype[np.int64]],
+    pool: np.ndarray[tuple[int], np.dtype[np.int64]],
+    size: np.ndarray[tuple[int], np.dtype[np.int64]],
+) -> list[str]:
+    query, gold = np.asarray(ranks.query, dtype=np.int64), ranks.gold_language
+    block = query * len(size) + gold
+    # Rows of one block are neighbours in the order of own_rank: the gold before, and the gold after, in the same language.
+    first = np.concatenate([[True], np.diff(block) != 0])
+    last = np.concatenate([np.diff(block) != 0, [True]])
+    before = np.where(first, 0, np.concatenate([[0], own[:-1]]))
+    after = np.where(last, size[gold] + 1, np.concatenate([own[1:], [0]]))
+    starts = np.concatenate([[True], np.diff(query) != 0])
+    queries = int(query[-1]) + 1
+    # Until its first gold, a block has given at most the candidates before that gold; without a gold, all that it has.
+    open_at_first = np.bincount(query[first], weights=(own - 1 - size[gold])[first], minlength=queries) + size.sum()
+    begins = np.flatnonzero(starts)[query[order]]
+    least = _running((own - before)[order], begins)
+    given = _running((after - own)[order], begins)
+    most = open_at_first[query[order]] + given - (after - 1 - own)[order]
+    found = []
+    for wrong, rule in (
+        (pool[order] < least, "pool_rank is smaller than the candidates that other golds' own_rank put above it"),
+        (pool[order] > most, "pool_rank is larger than other golds' own_rank allow"),
+    ):
+        if wrong.any():
+            found.append(_at(ranks, order[wrong], rule))
+    return found
+
+
+def _running(
+    values: np.ndarray[tuple[int], np.dtype[np.int64]], begins: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    total = np.cumsum(values)
+    return np.asarray(total - (total[begins] - values[begins]))
+
+
+def _at(ranks: GoldRanks, rows: np.ndarray[tuple[int], np.dtype[np.generic]], rule: str) -> str:
+    chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+    row = int(chosen[0])
+    topic = ranks.topics[ranks.topic[row]]
+    query, gold = (ranks.languages[codes[row]] for codes in (ranks.query_language, ranks.gold_language))
+    where = f"topic {topic[:40]!a}, query in {query}, gold in {gold}"
+    return f"{rule} ({where}{f', and {len(chosen) - 1:,} more' if len(chosen) > 1 else ''})"

@@ -1,0 +1,213 @@
+"""Published figures as submissions: `python -m clirbench.submissions.reported PUBLISHED_DIR --submissions DIR`.
+
+For maintainers. Values come from the CSV files of the folder; LAReQA's, which stand in no file, from the table below.
+"""
+
+import argparse
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clirbench.atomic import write_atomically
+from clirbench.results import run_folder
+from clirbench.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
+from clirbench.submissions.model_toml import EVALUATION_SETS, FILE, Answer, ModelFile, write_model_file
+from clirbench.submissions.submit import from_registry
+
+Values = dict[str, dict[str, dict[str, float]]]  # language, setting, metric
+_PAPER = "hybrid-batch-2408.10536.csv"
+_MIRACL = "miracl-dev.csv"
+_TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL-dev": "miracl"}
+_METRICS = {"Recall@100": "R@100"}
+_SENTENCES = "whether a candidate carries its paragraph is not said; clirbench ranks the sentence alone"
+_TRANSLATED = "trained on data machine-translated from English"
+_CAVEATS = {
+    "arXiv 2408.10536": [_SENTENCES, "how ties are ranked is not said", _TRANSLATED],
+    "LAReQA": [
+        "candidates are encoded with their paragraph; clirbench ranks the sentence alone",
+        "averages over queries are not told from averages over languages",
+    ],
+    "pyserini": ["nDCG@10 and recall of trec_eval over the first 100 and 1000 passages"],
+    "arXiv 2409.15700": ["cited there from the BGE-M3 paper, and read there"],
+}
+# Roy et al. 2020, arXiv 2004.05484: full-pool mAP of mBERT, XQuAD-R and MLQA-R.
+_LAREQA = {
+    "mbert-en-en": (0.29, 0.36),
+    "mbert-x-x": (0.23, 0.26),
+    "mbert-x-x-mono": (0.52, 0.49),
+    "mbert-x-y": (0.66, 0.49),
+}
+# Names on the hub of the systems that mteb's registry knows: it says what they were trained on.
+_HUB = {
+    "mE5-large": "intfloat/multilingual-e5-large",
+    "E5-mistral-7b": "intfloat/e5-mistral-7b-instruct",
+    "BGE-M3 (Dense)": "BAAI/bge-m3",
+    "mGTE-TRM (Dense)": "Alibaba-NLP/gte-multilingual-base",
+    "bge-multilingual-gemma2": "BAAI/bge-multilingual-gemma2",
+}
+
+
+@dataclass
+class System:
+    """One published system: its name, where it stands, and its values by task."""
+
+    name: str
+    publication: str
+    url: str
+    base_model: str = ""
+    trained_on: dict[str, Answer] = field(default_factory=dict)
+    hub: str | None = None
+    values: dict[str, Values] = field(default_factory=dict)
+    means: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    places: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def systems(folder: Path) -> Iterator[System]:
+    """Every published system of the folder."""
+    yield from _hybrid_batches(folder / _PAPER)
+    for name, (xquad, mlqa) in _LAREQA.items():
+        system = System(f"lareqa/{name}", "LAReQA", "https://arxiv.org/abs/2004.05484", "mBERT")
+        for task, value in (("xquad-r", xquad), ("mlqa-r", mlqa)):
+            system.means[task] = {"multilingual": {"mAP": value}}
+            system.places[task].add("baselines")
+        yield system
+    yield from _miracl(folder / _MIRACL)
+
+
+def write_system(system: System, submissions: Path) -> Path:
+    """Write a system's folder: model.toml, and a JSON per task."""
+    folder = submissions / run_folder(system.name, None)
+    registry = from_registry(system.hub) if system.hub else {}
+    known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
+    answers: dict[str, Answer] = {**dict.fromkeys(EVALUATION_SETS, "unknown"), **system.trained_on}
+    if "trained_on" in registry:
+        answers |= registry["trained_on"]
+    model = ModelFile.model_validate(
+        {
+            "format": 1,
+            "name": system.name,
+            "link": f"https://huggingface.co/{system.hub}" if system.hub else system.url,
+            "revision": "",
+            "licence": "unknown",
+            "query_prefix": "",
+            "candidate_prefix": "",
+            "base_model": system.base_model,
+            "training_data": [],
+            "contact": "the authors of the publication",
+            "citation": "",
+            **known,
+            "trained_on": answers,
+        }
+    )
+    write_atomically(folder / FILE, write_model_file(model))
+    for task in {**system.values, **system.means}:
+        text = _document(system, task).model_dump_json(indent=1)
+        write_atomically(folder / f"{task}.json", (text + "\n").encode())
+    return folder
+
+
+def _document(system: System, task: str) -> Reported:
+    per_language = system.values.get(task, {})
+    headline = {s: dict(numbers) for s, numbers in system.means.get(task, {}).items()}
+    gathered: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in per_language.values():
+        for setting, numbers in row.items():
+            for metric, value in numbers.items():
+                gathered[setting, metric].append(value)
+    for (setting, metric), values in gathered.items():
+        headline.setdefault(setting, {})[metric] = sum(values) / len(values)
+    return Reported(
+        format=1,
+        origin="reported",
+        task=ReportedTaskPart(id=task, languages=sorted(per_language)),
+        model=ReportedModelPart(name=system.name, parameters=None, dimensions=None),
+        headline={
+            setting: {metric: EstimatePart(value=value, low=None, high=None) for metric, value in numbers.items()}
+            for setting, numbers in headline.items()
+        },
+        per_language={
+            language: {setting: dict(numbers) for setting, numbers in row.items()}
+            for language, row in per_language.items()
+        },
+        source=SourcePart(
+            publication=system.publication,
+            url=system.url,
+            place=", ".join(sorted(system.places[task])),
+            caveats=_caveats(system, task, len(per_language)),
+        ),
+    )
+
+
+def _caveats(system: System, task: str, languages: int) -> list[str]:
+    found = list(_CAVEATS[system.publication])
+    if task == "miracl":
+        found = [caveat for caveat in found if caveat != _SENTENCES]
+        if languages < 18:
+            found.append(f"mean over {languages} of 18 languages")
+    return found
+
+
+def _hybrid_batches(path: Path) -> Iterator[System]:
+    found: dict[tuple[str, str], System] = {}
+    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+        language, setting, metric = row["query_language"], row["setting"], row["metric"]
+        if language in ("Mean", "Median"):
+            continue
+        key = row["base_model"], row["sampling"]
+        if key not in found:
+            found[key] = System(
+                name=f"arxiv-2408.10536/{_slug('-'.join(key))}",
+                publication="arXiv 2408.10536",
+                url="https://arxiv.org/abs/2408.10536",
+                base_model=row["base_model"],
+                # As the publication says: nothing of the evaluation sets is trained on.
+                trained_on=dict.fromkeys(EVALUATION_SETS, "no"),
+            )
+        task = _TASKS[row["dataset"]]
+        setting = "bias" if metric == "rank_distance" else setting
+        values = found[key].values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
+        values[_METRICS.get(metric, metric)] = float(row["value"])
+        found[key].places[task].add(f"Table {row['paper_table']}")
+    yield from found.values()
+
+
+def _miracl(path: Path) -> Iterator[System]:
+    found: dict[str, System] = {}
+    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+        name, source = row["system"], row["source"]
+        if name not in found:
+            pyserini = source.startswith("castorini/pyserini")
+            trained: Answer = "yes" if "FT MIRACL" in name else "no" if name.startswith("BM25 (") else "unknown"
+            found[name] = System(
+                name=f"{'pyserini' if pyserini else 'arxiv-2409.15700'}/{_slug(name.replace(' (pyserini)', ''))}",
+                publication="pyserini" if pyserini else "arXiv 2409.15700",
+                url="https://github.com/castorini/pyserini" if pyserini else "https://arxiv.org/abs/2409.15700",
+                trained_on={"miracl": trained},
+                hub=_HUB.get(name),
+            )
+        found[name].values.setdefault("miracl", {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
+            _METRICS.get(row["metric"], row["metric"])
+        ] = float(row["value"])
+        found[name].places["miracl"].add(source)
+    yield from found.values()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("published", type=Path, help=f"folder with {_PAPER} and {_MIRACL}")
+    parser.add_argument("--submissions", type=Path, required=True, help="folder of submissions")
+    arguments = parser.parse_args()
+    for system in systems(arguments.published):
+        print(write_system(system, arguments.submissions))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""From a folder of results to a submission: files under their names, and what can be known of the model."""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from clirbench.atomic import write_atomically
+from clirbench.errors import ClirbenchError
+from clirbench.results import Result, read_result, run_folder
+from clirbench.submissions import model_toml
+from clirbench.submissions.model_toml import EVALUATION_SETS, ModelFile, parse_model_file, write_model_file
+
+_ORG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TEXT = ("link", "revision", "licence", "base_model", "contact", "citation")
+_NUMBERS = ("parameters", "embedding_size", "max_length")
+Ask = Callable[[str, str], str]
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What was assembled.
+
+    Attributes:
+        folder: The submission.
+        tasks: Its tasks.
+        missing: Keys of ``model.toml`` that nobody answered.
+        commands: The pull request, as commands.
+    """
+
+    folder: Path
+    tasks: list[str]
+    missing: list[str]
+    commands: list[str]
+
+
+def submit(
+    results: Path,
+    org: str,
+    submissions: Path,
+    *,
+    card: Path | None = None,
+    answers: Mapping[str, str] | None = None,
+    ask: Ask | None = None,
+    force: bool = False,
+) -> Submitted:
+    """Assemble ``submissions/<org>__<model>/`` from the results of one model.
+
+    Args:
+        results: Folder with its result and ranks files, or a folder that holds just one such folder.
+        org: Whose submission it is; it becomes the first part of the model's name.
+        submissions: Where to.
+        card: A model card (README.md, or the folder with it) to read licence, base model and data sets from.
+        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.xquad-r``); they win over everything else.
+        ask: Called with a key and a suggestion for what is still missing.
+        force: Replace results of another run that are there; ``model.toml`` is always kept as far as it answers.
+
+    Returns:
+        The submission.
+
+    Raises:
+        ClirbenchError: There is no whole result, results are of different models, or an answer does not fit.
+    """
+    if not _ORG.fullmatch(org) or "__" in org:
+        raise ClirbenchError(f"--org is '{org[:40]}': use letters, digits, '.', '-' and '_' (no double one)")
+    found = _results(results)
+    first = found[0].document
+    name = f"{org}/{re.sub(r'[^A-Za-z0-9._-]', '-', first.model.name.rsplit('/', 1)[-1])}"
+    folder = submissions / run_folder(name, first.encoder.transform)
+    known = _known(found[0], name, card, folder)
+    given = dict(answers or {})
+    values = _answered(known, given, ask)
+    try:
+        model = ModelFile.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise ClirbenchError(f"'{key}' of model.toml is wrong ({problem['msg'][:200]}): correct the answer") from error
+    content = write_model_file(model)
+    parse_model_file(content, folder / model_toml.FILE)
+    for result in found:
+        renamed = result.document.model.model_copy(update={"name": name})
+        document = result.document.model_copy(update={"model": renamed})
+        Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
+    write_atomically(folder / model_toml.FILE, content)
+    missing = [key for key in _TEXT if not values[key]]
+    missing += [f"trained_on.{task}" for task in EVALUATION_SETS if values["trained_on"][task] == "unknown"]
+    return Submitted(
+        folder=folder,
+        tasks=[result.document.task.id for result in found],
+        missing=missing,
+        commands=[
+            f"git switch -c submit-{folder.name}",
+            f"git add {folder}",
+            f'git commit -m "Results of {name}"',
+            "git push -u origin HEAD   # to your fork; then open the pull request that it offers",
+        ],
+    )
+
+
+def _results(folder: Path) -> list[Result]:
+    if not folder.is_dir():
+        raise ClirbenchError(f"{folder}: is not a folder: give the folder of results that clirbench run wrote")
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
+    if not any(folder.glob("*.json")) and len(inner) == 1:
+        folder = inner[0]
+    elif not any(folder.glob("*.json")) and inner:
+        raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
+    found = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    whole = [r for r in found if r.document.task.complete and r.document.task.id in EVALUATION_SETS]
+    if not whole:
+        raise ClirbenchError(
+            f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"
+        )
+    first = whole[0].document
+    for result in whole[1:]:
+        for part in ("model", "encoder"):
+            if getattr(result.document, part) != getattr(first, part):
+                raise ClirbenchError(
+                    f"{folder}: {result.document.task.id} and {first.task.id} differ in '{part}': run both with one model"
+                )
+    return whole
+
+
+def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[str, Any]:
+    """What results, model card, mteb's registry, and an earlier submission say; the last word is the earlier submission's."""
+    document = result.document
+    values: dict[str, Any] = {
+        "format": 1,
+        **dict.fromkeys(_TEXT, ""),
+        "name": name,
+        "revision": document.model.revision or "",
+        "parameters": document.model.parameters,
+        "embedding_size": document.model.dimensions,
+        "max_length": document.encoder.max_length,
+        "query_prefix": document.encoder.query_prompt,
+        "candidate_prefix": document.encoder.candidate_prompt,
+        "training_data": [],
+        "trained_on": dict.fromkeys(EVALUATION_SETS, "unknown"),
+    }
+    on_hub = document.model.revision_kind in ("hub-commit", "mteb")
+    if on_hub:
+        values["link"] = f"https://huggingface.co/{document.model.name}"
+        values |= from_registry(document.model.name)
+    values |= _from_card(card, document.model.name if on_hub else None)
+    path = folder / model_toml.FILE
+    if path.is_file():
+        earlier = parse_model_file(path.read_bytes(), path).model_dump()
+        values |= {k: v for k, v in earlier.items() if v not in (None, "", []) and k not in ("revision", *_NUMBERS)}
+    return values
+
+
+def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
+    from huggingface_hub import ModelCard, try_to_load_from_cache  # noqa: PLC0415
+
+    path: str | Path | None = card / "README.md" if card is not None and card.is_dir() else card
+    if path is None and hub_name is not None:
+        cached = try_to_load_from_cache(hub_name, "README.md")
+        path = cached if isinstance(cached, str) else None
+    if path is None:
+        return {}
+    try:
+        data = ModelCard(Path(path).read_text(encoding="utf-8")).data
+    except (OSError, ValueError, TypeError) as error:
+        raise ClirbenchError(f"{path}: not a model card ({str(error).splitlines()[0]}): correct --card") from error
+    base, sets = data.get("base_model"), data.get("datasets")
+    return {
+        key: value
+        for key, value in (
+            ("licence", str(data.get("license") or "")),
+            ("base_model", ", ".join(base) if isinstance(base, list) else str(base or "")),
+            ("training_data", [str(one) for one in sets] if isinstance(sets, list) else [str(sets)] if sets else []),
+        )
+        if value
+    }
+
+
+def from_registry(name: str) -> dict[str, Any]:
+    """What mteb's registry declares of a model; empty where it does not know it."""
+    import mteb  # noqa: PLC0415
+
+    try:
+        meta = mteb.get_model_meta(name)
+    except (KeyError, ValueError):
+        return {}
+    sets = sorted(meta.training_datasets) if meta.training_datasets else []
+    values: dict[str, Any] = {
+        "licence": str(meta.license or ""),
+        "base_model": str(meta.adapted_from or ""),
+        "citation": str(meta.citation or "").strip(),
+        "training_data": sets,
+    }
+    if sets:
+        # mteb lists its own data sets by name: what is not among them was declared not to be.
+        patterns = {"xquad-r": "xquad", "mlqa-r": "mlqa", "miracl": "miracl"}
+        values["trained_on"] = {
+            task: "yes" if any(patterns[task] in one.lower() for one in sets) else "no" for task in EVALUATION_SETS
+        }
+    return {key: value for key, value in values.items() if value}
+
+
+def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> dict[str, Any]:
+    keys = [*_TEXT, *_NUMBERS, "training_data", *(f"trained_on.{task}" for task in EVALUATION_SETS)]
+    for key in given:
+        if key not in keys:
+            raise ClirbenchError(f"--set {key[:40]}=...: unknown key, use one of {', '.join(keys)}")
+    values = {**known, "trained_on": dict(known["trained_on"])}
+    for key in keys:
+        _, _, task = key.partition(".")
+        answer = given.get(key)
+        if answer is None and ask is not None and key not in _NUMBERS:
+            current = values["trained_on"][task] if task else values[key]
+            if current in ("", [], "unknown"):
+                answer = ask(key, "unknown" if task else "")
+        if answer is None:
+            continue
+        if task:
+            values["trained_on"][task] = answer.strip()
+        elif key == "training_data":
+            values[key] = [one.strip() for one in answer.split(",") if one.strip()]
+        elif key in _NUMBERS:
+            values[key] = _number(key, answer)
+        else:
+            values[key] = answer.strip()
+    return values
+
+
+def _number(key: str, answer: str) -> int:
+    try:
+        return int(tomllib.loads(f"n = {answer}")["n"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClirbenchError(f"--set {key}={answer[:40]}: not a whole number") from error

@@ -1,0 +1,238 @@
+"""Re-running a sample of a submission: does the model give the ranks that it is said to give?"""
+
+import datetime
+import platform
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench import __version__
+from clirbench.atomic import write_atomically
+from clirbench.encoders import load_encoder
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import evaluate
+from clirbench.gold_ranks import GoldRanks
+from clirbench.paths import cache_dir
+from clirbench.progress import Reporter, Silent
+from clirbench.results import model_folder, read_result
+from clirbench.schema import Document
+from clirbench.submissions.verification import FILE, Verdict, Verification
+from clirbench.tasks import load_task
+
+TASK, LANGUAGES = "xquad-r", 3
+# Another device or library moves near ties by a rank or two; another model moves everything.
+AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
+_PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
+# Weights that are data, and what stands beside them: nothing that is code or a pickle is even downloaded.
+SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md", "*/config.json", "merges.txt", "vocab.*")
+
+
+def verify(
+    folder: Path,
+    by: str,
+    *,
+    model: str | None = None,
+    task: str = TASK,
+    languages: int = LANGUAGES,
+    seed: int = 1,
+    trust_remote_code: str | None = None,
+    device: str | None = None,
+    reporter: Reporter | None = None,
+) -> Verification:
+    """Run a seeded sample of languages again, compare own-block ranks, and write ``verification.json`` into the folder.
+
+    Only the pools of the sample's languages are compared: their ranks do not depend on the other languages.
+
+    Args:
+        folder: A submission.
+        by: Who signs.
+        model: A local folder with the model, instead of the hub; its revision must be the submission's.
+        task: Which of its results.
+        languages: How many languages.
+        seed: Draws them.
+        trust_remote_code: The model's name, spelt out, to let it run code of its own.
+        device: Where to encode.
+        reporter: Told of progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ClirbenchError: There is no such result, the model cannot be had in a safe form, or is another revision.
+    """
+    if not by.strip():
+        raise ClirbenchError("--by is empty: say who verifies")
+    result = read_result(folder / f"{task}.json")
+    document = result.document
+    sample = draw_languages(document, languages, seed)
+    loaded = _load(document, model, trust_remote_code, device)
+    if loaded.info.revision != document.model.revision:
+        raise ClirbenchError(
+            f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
+            "give that revision"
+        )
+    again = evaluate(loaded, load_task(task), languages=sample, reporter=reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, again.ranks)
+    largest = largest_difference(document, again.document)
+    verification = Verification(
+        format=1,
+        by=by.strip(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        task=task,
+        languages=sample,
+        seed=seed,
+        ranks_sha256=document.ranks.sha256,
+        revision=document.model.revision,
+        pairs=pairs,
+        equal=equal,
+        close=close,
+        largest_difference=largest,
+        verdict=verdict(equal, close, largest),
+        packages={
+            "clirbench": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _PACKAGES},
+        },
+    )
+    write_atomically(folder / FILE, (verification.model_dump_json(indent=1) + "\n").encode())
+    return verification
+
+
+def draw_languages(document: Document, number: int, seed: int) -> list[str]:
+    """A sample of the result's languages, in its order.
+
+    Raises:
+        ClirbenchError: It has fewer, or fewer than two were asked for.
+    """
+    known = document.task.languages
+    if not 2 <= number <= len(known):
+        raise ClirbenchError(f"--languages is {number}: use 2 to {len(known)}")
+    chosen = np.random.default_rng(seed).choice(len(known), size=number, replace=False)
+    return [known[i] for i in sorted(chosen)]
+
+
+def compare_ranks(stated: GoldRanks, again: GoldRanks) -> tuple[float, float, int]:
+    """Share of equal own-block ranks, share of close ones (within 1, or 2 %), and how many were compared.
+
+    Raises:
+        ClirbenchError: The two do not hold the same gold pairs.
+    """
+    place = [stated.languages.index(language) for language in again.languages]
+    rows = np.isin(stated.query_language, place) & np.isin(stated.gold_language, place)
+    kept = [
+        (stated.topics[t], stated.languages[q], stated.languages[g])
+        for t, q, g in zip(stated.topic[rows], stated.query_language[rows], stated.gold_language[rows], strict=True)
+    ]
+    found = [
+        (again.topics[t], again.languages[q], again.languages[g])
+        for t, q, g in zip(again.topic, again.query_language, again.gold_language, strict=True)
+    ]
+    old = _sorted(kept, stated.own_rank[rows])
+    new = _sorted(found, again.own_rank)
+    if [key for key, _ in old] != [key for key, _ in new]:
+        raise ClirbenchError("the submission does not hold the task's gold pairs: run clirbench check on it")
+    a, b = (np.array([rank for _, rank in rows], dtype=np.float64) for rows in (old, new))
+    gap = np.abs(a - b)
+    close = gap <= np.maximum(1, 0.02 * np.maximum(a, b))
+    return float((gap == 0).mean()), float(close.mean()), len(a)
+
+
+def largest_difference(stated: Document, again: Document) -> float:
+    """Largest difference of mAP between two documents, over the language pairs and single languages of the second."""
+    found = [0.0]
+    for query, row in again.per_pair.items():
+        for candidate, cell in row.items():
+            found.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
+        for_language = [document.per_language[query]["monolingual"].get("mAP") for document in (again, stated)]
+        found.append(_difference(*for_language))
+    return max(found)
+
+
+def verdict(equal: float, close: float, largest: float) -> Verdict:
+    """``agree`` from 99.9 % equal ranks; ``agree within noise`` from 95 % close ones with mAP within .005; else ``differ``."""
+    if equal >= AGREE:
+        return "agree"
+    return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"
+
+
+def _difference(a: float | None, b: float | None) -> float:
+    return 0.0 if a is None or b is None else abs(a - b)
+
+
+def _sorted(keys: list[tuple[str, str, str]], ranks: NDArray[np.int32]) -> list[tuple[tuple[str, str, str], int]]:
+    return sorted(zip(keys, map(int, ranks), strict=True))
+
+
+def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedEncoder:
+    stated, settings = document.model, document.encoder
+    if trust is not None and trust != stated.name:
+        raise ClirbenchError(
+            f"--trust-remote-code is '{trust}': spell out the model's name, {stated.name}, to let it run code"
+        )
+    options = EncoderOptions(
+        device=device,
+        similarity=settings.similarity,
+        transform=settings.transform,
+        trust_remote_code=trust is not None,
+    )
+    if settings.transform_sample not in (None, "pool"):
+        raise ClirbenchError("its transform was fitted on a file that is not here: it cannot be verified")
+    if stated.kind == "bundled":
+        return load_encoder(stated.name, replace(options, similarity=None))
+    if stated.kind not in ("sentence-transformers", "packed", "mteb"):
+        raise ClirbenchError(f"{stated.name} is code of its submitters' own: it cannot be verified by running it")
+    if stated.kind == "mteb" and model is None:
+        if trust is None:
+            _refuse_unsafe(_download(stated.name, stated.revision))
+        return load_encoder(f"mteb:{stated.name}", replace(options, revision=stated.revision, similarity=None))
+    folder = Path(model) if model else _download(stated.name, stated.revision)
+    if not folder.is_dir():
+        raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
+    if trust is None:
+        _refuse_unsafe(folder)
+    if stated.kind == "packed":
+        return load_encoder(str(folder), replace(options, similarity=None, name=stated.name))
+    given = replace(
+        options,
+        name=stated.name,
+        max_length=settings.max_length,
+        dtype=settings.dtype if settings.dtype != "float32" else None,
+        query_prompt=settings.query_prompt,
+        candidate_prompt=settings.candidate_prompt,
+    )
+    loaded = load_encoder(str(folder), given)
+    if model is None:
+        # The folder is a hub snapshot at exactly that commit.
+        loaded = replace(loaded, info=replace(loaded.info, revision=stated.revision, revision_kind="hub-commit"))
+    return loaded
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:
+        # A folder of its own: the hub's cache may hold files of this commit that somebody else asked for.
+        folder = cache_dir() / "verify" / model_folder(name) / str(revision)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(SAFE_FILES), local_dir=folder))
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(
+            f"cannot download {name} at {revision} ({line}): check the network, or pass --model FOLDER"
+        ) from error
+
+
+def _refuse_unsafe(folder: Path) -> None:
+    if not any(folder.rglob("*.safetensors")):
+        raise ClirbenchError(
+            f"{folder} has no safetensors weights, and nothing else is loaded: ask its submitters for them"
+        )
+    for path in folder.rglob("*"):
+        if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".py"):
+            raise ClirbenchError(
+                f"{path} can run code when it is loaded: remove it from the copy, "
+                "or read it and name the model with --trust-remote-code"
+            )
