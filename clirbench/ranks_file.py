@@ -77,8 +77,8 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
         raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
-    order = np.lexsort((ranks.own_rank, ranks.gold_language, ranks.query_language, ranks.topic))
-    if len(ranks) != document.ranks.rows or not np.array_equal(order, np.arange(len(ranks))):
+    pair = (ranks.topic.astype(np.int64) * len(languages) + ranks.query_language) * len(languages) + ranks.gold_language
+    if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
     return ranks
 

@@ -122,7 +122,7 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
         return None
     n = len(ranks.languages)
     query = ranks.query
-    order = np.lexsort((ranks.pool_rank, query))
+    order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
     first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
     golds = np.diff(np.append(first, len(order)))
     golds_above = np.empty(len(order), dtype=np.int64)

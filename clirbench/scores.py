@@ -165,14 +165,11 @@ class Scorer:
 
     def scores(self) -> Scores:
         """Every number, with its interval."""
-        keys = list(self.tables)
-        samples: dict[tuple[str, str], Values] = {}
-        if keys:
-            drawn = self.bootstrap.means([self.tables[key] for key in keys])
-            samples = dict(zip(keys, drawn, strict=True))
+        parts = self._parts()
+        samples = dict(zip(parts, self.bootstrap.macros(list(parts.values())), strict=True))
         scores = Scores()
         for setting in self.settings:
-            self._setting(setting, samples, scores)
+            self._setting(setting, parts, samples, scores)
         overall = self._overall(samples)
         if "multilingual" in self.settings or overall:
             self._bias(samples, overall, scores)
@@ -190,15 +187,34 @@ class Scorer:
         off_diagonal = np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
         return "own", self.diagonal if setting == "monolingual" else off_diagonal
 
-    def _setting(self, setting: str, samples: dict[tuple[str, str], Values], scores: Scores) -> None:
+    def _parts(self) -> dict[tuple[str, str], Table]:
+        """The tables of the headline numbers, by setting (or "bias") and metric: those columns that the number averages over."""
+        parts = {key: table for key, table in self.tables.items() if key[0] == "bias"}
+        for setting in self.settings:
+            kind, columns = self.columns(setting)
+            counts: dict[int, Values] = {}
+            for name in self.metrics:
+                table = self.tables[kind, name]
+                # Shared where the whole tables share theirs: they are resampled once.
+                shared = counts.setdefault(id(table.counts), table.counts[:, columns])
+                parts[setting, name] = Table(table.sums[:, columns], shared)
+        return parts
+
+    def _setting(
+        self,
+        setting: str,
+        parts: dict[tuple[str, str], Table],
+        samples: dict[tuple[str, str], Values],
+        scores: Scores,
+    ) -> None:
         kind, columns = self.columns(setting)
         scores.headline[setting] = {}
         scores.micro[setting] = {}
         for name in self.metrics:
             table = self.tables[kind, name]
-            part = Table(table.sums[:, columns], table.counts[:, columns])
+            part = parts[setting, name]
             means = table.means
-            scores.headline[setting][name] = _estimate(part.macro, mean_of_present(samples[kind, name][:, columns]))
+            scores.headline[setting][name] = _estimate(part.macro, samples[setting, name])
             scores.micro[setting][name] = _number(part.micro)
             for i, language in enumerate(self.languages):
                 entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
@@ -228,23 +244,22 @@ class Scorer:
         found: dict[str, tuple[Estimate, Values]] = {}
         both = {"monolingual", "cross-lingual"} <= set(self.settings) and self.n > 1
         if "transfer_ratio" in self.bias and both and ("own", "mAP") in self.tables:
-            ratio, by_language = self._transfer(self.tables["own", "mAP"].means[None])
-            sampled, _ = self._transfer(samples["own", "mAP"])
-            found["transfer_ratio"] = _estimate(float(ratio[0]), sampled), by_language[0]
+            ratio, by_language = self._transfer(self.tables["own", "mAP"].means)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                sampled = samples["cross-lingual", "mAP"] / samples["monolingual", "mAP"]
+            found["transfer_ratio"] = _estimate(ratio, sampled), by_language
         if "own_language_preference" in self.bias and self.jumps is not None:
             found["own_language_preference"] = self._preference(self.jumps)
         return found
 
-    def _transfer(self, means: Values) -> tuple[Values, Values]:
-        """Transfer ratio overall, float64 (rows,), and by query language, float64 (rows, languages)."""
-        grid = means.reshape(-1, self.n, self.n)
-        own = means[:, self.diagonal]
-        across = np.stack([mean_of_present(np.delete(grid[:, i], i, axis=1)) for i in range(self.n)], axis=1)
-        pairs = np.delete(means, self.diagonal, axis=1)
+    def _transfer(self, means: Values) -> tuple[float, Values]:
+        """Transfer ratio overall, and by query language, float64 (languages,)."""
+        own = means[self.diagonal]
+        across = np.array([mean_of_present(self._pairs_of(means, i)[None])[0] for i in range(self.n)])
+        pairs = np.delete(means, self.diagonal)
         with np.errstate(divide="ignore", invalid="ignore"):
-            overall = mean_of_present(pairs) / mean_of_present(own)
-            by_language = across / own
-        return overall, by_language
+            overall = mean_of_present(pairs[None])[0] / mean_of_present(own[None])[0]
+            return float(overall), np.asarray(across / own)
 
     def _preference(self, jumps: QueueJump) -> tuple[Estimate, Values]:
         # Without an interval: it would need the totals by topic, and nobody could recompute it from the ranks.
@@ -264,7 +279,7 @@ class Scorer:
             elif ("bias", name) in self.tables:
                 table = self.tables["bias", name]
                 by_language = table.means
-                estimate = _estimate(table.macro, mean_of_present(samples["bias", name]))
+                estimate = _estimate(table.macro, samples["bias", name])
             else:
                 continue
             headline[name] = estimate

@@ -46,7 +46,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
     ):
         if wrong.any():
             found.append(_at(ranks, wrong, rule))
-    order = np.lexsort((pool, query))
+    order = np.argsort(query << 32 | pool, kind="stable")
     tied = np.append((np.diff(query[order]) == 0) & (np.diff(pool[order]) == 0), False)
     if tied.any():
         found.append(_at(ranks, order[tied], "two golds share one pool_rank"))

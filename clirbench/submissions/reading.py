@@ -75,12 +75,15 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
     """
     if isinstance(value, dict):
         for name, inner in value.items():
+            if not isinstance(inner, float | int):
+                yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
             yield from tricks(str(name), f"{key}.{str(name)[:40]!a}".lstrip("."))
-            yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
     elif isinstance(value, list):
         for i, inner in enumerate(value):
             yield from tricks(inner, f"{key}.{i}")
     elif isinstance(value, str):
+        if value.isprintable() and "<" not in value and ">" not in value:
+            return
         free = key.rsplit(".", 1)[-1] in _FREE
         for character in value:
             kind = unicodedata.category(character)
