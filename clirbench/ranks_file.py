@@ -61,6 +61,8 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
         pool = frame["pool_rank"]
+        if frame["own_rank"].null_count:
+            raise ValueError("an own_rank is missing")
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),

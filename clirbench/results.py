@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
-from clirbench.errors import ClirbenchError
+from clirbench.errors import ClirbenchError, printable
 from clirbench.gold_ranks import GoldRanks
 from clirbench.ranks_file import decode_ranks
-from clirbench.schema import Document, EstimatePart, Reported, Submitted, TaskPart
+from clirbench.schema import Document, EstimatePart, Reported, Submitted, TaskPart, problem, unreadable
 from clirbench.scores import Scores, unknown_names
 
 RANKS_ENDING = ".ranks.parquet"
@@ -171,19 +171,15 @@ def parse_submitted(content: bytes, path: Path) -> Document | Reported:
         refuse_repeats(content)
         document = Submitted.validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # The first part only says which of the two schemas was meant.
-        place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
-        where = ".".join(str(part)[:40] for part in place) or "the file"
-        raise ClirbenchError(
-            f"{path}: '{where}' is wrong ({first['msg'][:200]}): compare with `clirbench schema`, or run the model again"
-        ) from error
+        remedy = "compare with `clirbench schema`, or run the model again"
+        raise ClirbenchError(f"{path}: {problem(error)}: {remedy}") from error
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else "nested too deeply"
-        raise ClirbenchError(f"{path}: not valid JSON ({reason}): run the model again") from error
+        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run the model again") from error
     if isinstance(document, Document):
         for key, name in unknown_names(document.task.metrics, document.task.bias):
-            raise ClirbenchError(f"{path}: 'task.{key}' has '{name[:40]}': upgrade clirbench, or run the model again")
+            raise ClirbenchError(
+                f"{path}: 'task.{key}' has '{printable(name[:40])}': upgrade clirbench, or run the model again"
+            )
     return document
 
 

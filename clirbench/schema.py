@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from clirbench.errors import printable
 
 FORMAT = 1
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -185,3 +187,17 @@ class Document(_Strict):
 
 
 Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a stranger's document, on one line: its key and the reason."""
+    first = error.errors(include_url=False)[0]
+    # The first part of the place may only say which of two schemas was meant.
+    place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
+    where = ".".join(str(part)[:40] for part in place) or "the file"
+    return f"'{printable(where)}' is wrong ({printable(first['msg'][:200])})"
+
+
+def unreadable(error: Exception) -> str:
+    """Why JSON or TOML cannot be read, on one line."""
+    return printable(str(error).splitlines()[0][:200]) if str(error) else "nested too deeply"

@@ -530,7 +530,7 @@ def test_submit_reads_mteb_for_a_registered_model(tmp_path):
         (("results", "--org", "a", "--set", "colour=red"), "unknown key"),
         (("results", "--org", "a", "--set", "licence"), "write KEY=VALUE"),
         (("results", "--org", "a", "--set", "parameters=many"), "not a whole number"),
-        (("results", "--org", "a", "--set", "trained_on.miracl=perhaps"), "'trained_on.miracl' of model.toml is wrong"),
+        (("results", "--org", "a", "--set", "trained_on.miracl=perhaps"), "model.toml: 'trained_on.miracl' is wrong"),
         (("results", "--org", "a", "--set", "link=http://x"), "'link' is not an https:// address"),
         (("results", "--org", "a", "--card", "nowhere"), "not a model card"),
         ((".", "--org", "a"), "holds results of 2 models"),

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clirbench.errors import ClirbenchError
+from clirbench.errors import ClirbenchError, printable
 from clirbench.gold_ranks import gold_digest
 from clirbench.ranks_file import decode_ranks
 from clirbench.rescore import TOLERANCE, rescore
@@ -71,7 +71,7 @@ class Examined:
 
     def add(self, level: str, path: Path, key: str, message: str) -> None:
         """Note a finding."""
-        self.findings.append(Finding(level, str(path), key, message))
+        self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))
 
     def fail(self, path: Path, error: ClirbenchError) -> None:
         """Note an error whose message already names the file and key."""
@@ -219,6 +219,8 @@ def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> 
         found.add("error", path, difference.key, message)
     if len(differences) > _SHOWN:
         found.add("error", path, "", f"{len(differences) - _SHOWN} more numbers differ")
+    if differences:
+        return
     if document.cost.zero_vectors:
         found.add("warning", path, "cost.zero_vectors", "is not 0: some texts got no vector and were scored as lost")
     if document.model.revision is None:

@@ -8,6 +8,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clirbench.errors import ClirbenchError
+from clirbench.schema import problem, unreadable
 from clirbench.tasks import list_tasks
 
 FILE = "model.toml"
@@ -62,12 +63,9 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
     try:
         model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part)[:40] for part in first["loc"])
-        raise ClirbenchError(f"{path}: '{where}' is wrong ({first['msg'][:200]}): correct it") from error
+        raise ClirbenchError(f"{path}: {problem(error)}: correct it") from error
     except (ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else "nested too deeply"
-        raise ClirbenchError(f"{path}: not valid TOML ({reason}): correct it") from error
+        raise ClirbenchError(f"{path}: not valid TOML ({unreadable(error)}): correct it") from error
     if model.link and not model.link.startswith("https://"):
         raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
     if set(model.trained_on) != set(EVALUATION_SETS):

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError
 from clirbench.results import Result, read_result, run_folder
+from clirbench.schema import problem
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import EVALUATION_SETS, ModelFile, parse_model_file, write_model_file
+from clirbench.submissions.verification import FILE as VERIFICATION
 
 _ORG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TEXT = ("link", "revision", "licence", "base_model", "contact", "citation")
@@ -77,9 +79,7 @@ def submit(
     try:
         model = ModelFile.model_validate(values)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise ClirbenchError(f"'{key}' of model.toml is wrong ({problem['msg'][:200]}): correct the answer") from error
+        raise ClirbenchError(f"model.toml: {problem(error)}: correct the answer") from error
     content = write_model_file(model)
     parse_model_file(content, folder / model_toml.FILE)
     for result in found:
@@ -110,7 +110,7 @@ def _results(folder: Path) -> list[Result]:
         folder = inner[0]
     elif not any(folder.glob("*.json")) and inner:
         raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
-    found = [read_result(path) for path in sorted(folder.glob("*.json"))]
+    found = [read_result(path) for path in sorted(folder.glob("*.json")) if path.name != VERIFICATION]
     whole = [r for r in found if r.document.task.complete and r.document.task.id in EVALUATION_SETS]
     if not whole:
         raise ClirbenchError(

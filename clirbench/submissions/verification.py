@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clirbench.errors import ClirbenchError
 from clirbench.results import refuse_repeats
+from clirbench.schema import problem, unreadable
 
 FILE = "verification.json"
 Verdict = Literal["agree", "agree within noise", "differ"]
@@ -60,8 +61,6 @@ def parse_verification(content: bytes, path: Path) -> Verification:
         refuse_repeats(content)
         return Verification.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part)[:40] for part in first["loc"]) or "the file"
-        raise ClirbenchError(
-            f"{path}: '{where}' is wrong ({first['msg'][:200]}): run clirbench verify again"
-        ) from error
+        raise ClirbenchError(f"{path}: {problem(error)}: run clirbench verify again") from error
+    except (ValueError, RecursionError) as error:
+        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run clirbench verify again") from error

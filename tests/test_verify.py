@@ -1,0 +1,178 @@
+"""Verification: the same ranks agree, other ones differ, and a stranger's code is not run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.testing
+
+import clirbench
+from clirbench.cli import app
+from clirbench.encoders.base import EncoderOptions
+from clirbench.errors import ClirbenchError
+from clirbench.submissions.submit import submit
+from clirbench.submissions.verify import SAFE_FILES, compare_ranks, draw_languages, verdict, verify
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBMISSIONS = ROOT / "submissions"
+HYBRID = ROOT / "clirbench" / "models" / "hybrid"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    target = tmp_path / "clirbench__hybrid"
+    shutil.copytree(SUBMISSIONS / target.name, target)
+    (target / "verification.json").unlink(missing_ok=True)
+    return target
+
+
+@pytest.mark.real
+def test_a_true_submission_agrees(folder, mirror):
+    found = verify(folder, "somebody", languages=2, seed=3)
+    assert (found.verdict, found.equal, found.pairs) == ("agree", 1.0, 2 * 2 * 1190)
+    written = json.loads((folder / "verification.json").read_text(encoding="utf-8"))
+    assert written == json.loads(found.model_dump_json())
+    assert written["by"] == "somebody"
+
+
+@pytest.mark.real
+def test_a_model_fitted_on_all_candidates_is_run_on_all(tmp_path, mirror):
+    target = tmp_path / "clirbench__hybrid+lsar-5"
+    shutil.copytree(SUBMISSIONS / target.name, target)
+    assert verify(target, "somebody", task="mlqa-r", languages=2).verdict == "agree"
+
+
+@pytest.mark.real
+def test_another_model_under_the_name_differs(tmp_path, mirror):
+    """The ranks of the bigger model, submitted as those of a smaller one: the revision is right, the ranks are not."""
+    results = tmp_path / "results"
+    small = tmp_path / "small"
+    shutil.copytree(HYBRID, small)
+    options = EncoderOptions(name="acme/small")
+    revision = clirbench.load_encoder(str(small), options).info.revision
+    shutil.copytree(SUBMISSIONS / "clirbench__cross", results)
+    for task in ("xquad-r", "mlqa-r"):
+        path = results / f"{task}.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["model"] |= {"name": "acme/small", "revision": revision, "kind": "packed"}
+        path.write_text(json.dumps(document), encoding="utf-8")
+    (results / "model.toml").unlink()
+    made = submit(results, "acme", tmp_path / "submissions").folder
+    found = verify(made, "somebody", model=str(small), task="mlqa-r", languages=2)
+    assert found.verdict == "differ"
+    assert found.equal < 0.9
+    outcome = typer.testing.CliRunner().invoke(
+        app, ["verify", str(made), "--by", "me", "--model", str(small), "--task", "mlqa-r", "--languages", "2"]
+    )
+    assert outcome.exit_code == 1
+    assert "differ: " in outcome.output
+
+
+def test_verdicts():
+    assert verdict(1.0, 1.0, 0.0) == "agree"
+    assert verdict(0.999, 0.999, 0.0) == "agree"
+    assert verdict(0.97, 0.99, 0.004) == "agree within noise"
+    assert verdict(0.97, 0.99, 0.006) == "differ"
+    assert verdict(0.9, 0.94, 0.0) == "differ"
+
+
+def test_close_ranks():
+    ranks = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json").ranks
+    languages = ["en", "es"]
+    assert compare_ranks(ranks, ranks, languages)[:2] == (1.0, 1.0)
+    off = {**vars(ranks), "own_rank": ranks.own_rank + 1}
+    assert compare_ranks(ranks, type(ranks)(**off), languages)[:2] == (0.0, 1.0)
+    far = {**vars(ranks), "own_rank": (ranks.own_rank + np.maximum(2, 0.03 * ranks.own_rank)).astype(np.int32)}
+    assert compare_ranks(ranks, type(ranks)(**far), languages)[1] < 0.5
+
+
+def test_the_sample_is_seeded():
+    document = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "xquad-r.json").document
+    assert draw_languages(document, 3, 1) == draw_languages(document, 3, 1)
+    assert len({tuple(draw_languages(document, 3, seed)) for seed in range(20)}) > 10
+    for number in (1, 12):
+        with pytest.raises(ClirbenchError, match=f"--languages is {number}: use 2 to 11"):
+            draw_languages(document, number, 1)
+
+
+def restated(folder, **changes):
+    for task in ("xquad-r", "mlqa-r"):
+        path = folder / f"{task}.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["model"] |= changes
+        path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_only_safe_weights_are_loaded(folder, tmp_path):
+    restated(folder, kind="packed")
+    model = tmp_path / "model"
+    shutil.copytree(HYBRID, model)
+    (model / "extra.bin").write_bytes(b"")
+    with pytest.raises(ClirbenchError, match=r"extra.bin can run code when it is loaded"):
+        verify(folder, "me", model=str(model))
+    (model / "extra.bin").unlink()
+    (model / "model.safetensors").unlink()
+    with pytest.raises(ClirbenchError, match="no safetensors weights"):
+        verify(folder, "me", model=str(model))
+
+
+def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    asked = {}
+
+    def download(name, **options):
+        asked.update(options, name=name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    restated(folder, kind="sentence-transformers", revision="a" * 40)
+    with pytest.raises(ClirbenchError, match=r"cannot download clirbench/hybrid at a+ \(no network\)"):
+        verify(folder, "me")
+    assert asked["name"] == "clirbench/hybrid"
+    assert asked["revision"] == "a" * 40
+    assert tuple(asked["allow_patterns"]) == SAFE_FILES
+    assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in SAFE_FILES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({"kind": "own"}, {}, "code of its submitters' own"),
+        ({"revision": "sha256:0"}, {}, "but the submission was made with sha256:0"),
+        ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),
+        ({}, {"by": " "}, "--by is empty"),
+        ({"kind": "packed"}, {"model": "nowhere"}, "--model is 'nowhere'"),
+        ({}, {"task": "demo"}, "demo.json: cannot be read"),
+        ({"parameters": 1}, {}, "has errors: see clirbench check"),
+    ],
+)
+def test_mistakes(folder, changes, options, message):
+    restated(folder, **changes)
+    with pytest.raises(ClirbenchError, match=message):
+        verify(folder, **{"by": "me", **options})
+    assert not (folder / "verification.json").exists()
+
+
+def test_a_verification_of_other_ranks_does_not_count(folder):
+    from clirbench.board import read_entries
+    from clirbench.submissions.examine import examine
+
+    shutil.copy(SUBMISSIONS / folder.name / "verification.json", folder)
+    assert read_entries(folder.parent)[0].verification.verdict == "agree"
+    path = folder / "verification.json"
+    stale = json.loads(path.read_text())
+    stale["ranks_sha256"] = "0" * 64
+    path.write_text(json.dumps(stale))
+    assert read_entries(folder.parent)[0].verification is None
+    assert any(f.key == "ranks_sha256" for f in examine(folder).findings)
+    for spoilt in (
+        '{"format": 1, "format": 1}',
+        "[]",
+        json.dumps(stale | {"equal": 2.0}),
+        json.dumps(stale | {"date": "x"}),
+    ):
+        path.write_text(spoilt)
+        assert any(f.level == "error" and f.file == str(path) for f in examine(folder).findings)
