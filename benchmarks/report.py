@@ -12,6 +12,7 @@ import against_floor
 import against_mteb
 
 import clirbench
+from clirbench.tables import shown_board
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n).*?(```)", re.DOTALL)
@@ -31,31 +32,12 @@ def example(match):
 
 
 def board():
-    """Headline numbers of the submitted models, best multilingual mAP on XQuAD-R first."""
-    rows = {}
-    for folder in sorted(SUBMISSIONS.iterdir()):
-        for path in sorted(folder.glob("*.json")):
-            document = clirbench.read_result(path).document
-            if document.task.id in SUITE:
-                rows.setdefault(document.model.name, {})[document.task.id] = document.headline
-    settings = ("monolingual", "cross-lingual", "multilingual")
-    lines = [
-        "| model | "
-        + " | ".join(f"{task} {setting}" for task in SUITE for setting in (*settings, "rank distance"))
-        + " |",
-        "|---" * (1 + len(SUITE) * 4) + "|",
-    ]
-    for name, tasks in sorted(rows.items(), key=lambda row: -row[1][SUITE[0]]["multilingual"]["mAP"].value):
-        cells = [
-            cell
-            for task in SUITE
-            for cell in (
-                *(f"{100 * tasks[task][setting]['mAP'].value:.1f}" for setting in settings),
-                f"{tasks[task]['bias']['rank_distance'].value:,.0f}",
-            )
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    """The measured rows of the board as `clirbench leaderboard --format markdown` has them, without what the tasks share."""
+    frame = clirbench.leaderboard(SUBMISSIONS)
+    shown = shown_board(frame[frame["origin"] == "measured"].reset_index(drop=True))
+    columns = [c for c in shown.columns if c == "model" or (c.split()[0] in SUITE and not c.endswith("zero-shot"))]
+    rows = [columns, ["---"] * len(columns), *shown[columns].to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def main():

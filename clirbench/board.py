@@ -151,7 +151,12 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
     if task is not None and task not in HEADLINE:
         raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(HEADLINE)}")
     tasks = [task] if task else list(HEADLINE)
-    entries = [e for e in read_entries(submissions_dir(submissions)) if task is None or task in e.results]
+    folder = submissions_dir(submissions)
+    entries = [entry for entry in read_entries(folder) if task is None or task in entry.results]
+    if not entries:
+        raise ClirbenchError(
+            f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
+        )
     rows = [_row(entry, tasks) for entry in entries]
     for name in tasks:
         for entry, interval in board_ranks(entries, name).items():

@@ -25,7 +25,7 @@ def board_text(frame: pd.DataFrame, style: str) -> str:
         ClirbenchError: ``style`` is none of these.
     """
     if style == "csv":
-        return str(frame.to_csv(index=False, lineterminator="\n"))
+        return str(frame.map(_inert).to_csv(index=False, lineterminator="\n"))
     if style == "json":
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
@@ -155,6 +155,11 @@ def _verdict(contrast: Contrast, comparison: Comparison) -> str:
     return {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}[
         contrast.better
     ]
+
+
+def _inert(value: object) -> object:
+    """A text that a spreadsheet would take for a formula, with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def _key(task: str, setting: str, metric: str) -> str:
