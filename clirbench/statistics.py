@@ -102,7 +102,7 @@ class Bootstrap:
 
 
 def _parallel(table: Table) -> bool:
-    return bool((table.counts == table.counts[:, :1]).all())
+    return table.counts.shape[1] > 0 and bool((table.counts == table.counts[:, :1]).all())
 
 
 # A check or a board asks for the same samples again and again.
