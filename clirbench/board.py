@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from clirbench.bias import BIAS
-from clirbench.errors import ClirbenchError
+from clirbench.errors import ClirbenchError, printable
 from clirbench.metrics import METRICS
 from clirbench.paired import headline_tables
 from clirbench.paths import data_dir
@@ -61,6 +61,10 @@ class Entry:
         """Where its figures come from: "measured" or "reported"."""
         return "reported" if all(isinstance(result, Reported) for result in self.results.values()) else "measured"
 
+    def verified(self, tasks: Sequence[str]) -> str:
+        """The verdict of a verification on one of these tasks, or ""."""
+        return self.verification.verdict if self.verification and self.verification.task in tasks else ""
+
     def languages(self, task: str) -> int | None:
         """How many languages its numbers are means over; None where it was not run, or a publication does not say."""
         result = self.results.get(task)
@@ -102,20 +106,25 @@ def read_entries(folder: Path) -> list[Entry]:
     Raises:
         ClirbenchError: One cannot be read.
     """
-    found = []
-    for path in sorted(inner for inner in folder.iterdir() if inner.is_dir()):
-        results: dict[str, Result | Reported] = {}
-        for task in HEADLINE:
-            file = path / f"{task}.json"
-            if file.is_file():
-                document = parse_submitted(file.read_bytes(), file)
-                results[task] = document if isinstance(document, Reported) else read_result(file)
-        if results:
-            found.append(_entry(path, results))
-    return found
+    # Links are not followed: a board is what lies in its folder.
+    folders = sorted(inner for inner in folder.iterdir() if not inner.is_symlink() and inner.is_dir())
+    return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in HEADLINE)]
 
 
-def _entry(path: Path, results: dict[str, Result | Reported]) -> Entry:
+def read_entry(path: Path) -> Entry:
+    """One submission.
+
+    Raises:
+        ClirbenchError: It cannot be read.
+    """
+    results: dict[str, Result | Reported] = {}
+    for task in HEADLINE:
+        file = path / f"{task}.json"
+        if file.is_file():
+            document = parse_submitted(file.read_bytes(), file)
+            if document.task.id != task:
+                raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run clirbench check {path}")
+            results[task] = document if isinstance(document, Reported) else read_result(file)
     toml = path / model_toml.FILE
     if not toml.is_file():
         raise ClirbenchError(f"{toml}: is missing: run clirbench check {path}")
@@ -127,7 +136,13 @@ def _entry(path: Path, results: dict[str, Result | Reported]) -> Entry:
         result = results.get(read.task)
         if isinstance(result, Result) and result.document.ranks.sha256 == read.ranks_sha256:
             verification = read
-    return Entry(path, f"{model.name} + {transform}" if transform else model.name, model, results, verification)
+    return Entry(
+        path,
+        f"{printable(model.name)} + {transform}" if transform else printable(model.name),
+        model,
+        results,
+        verification,
+    )
 
 
 def leaderboard(submissions: str | Path | None = None, task: str | None = None) -> pd.DataFrame:
@@ -150,13 +165,17 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
     """
     if task is not None and task not in HEADLINE:
         raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(HEADLINE)}")
-    tasks = [task] if task else list(HEADLINE)
     folder = submissions_dir(submissions)
     entries = [entry for entry in read_entries(folder) if task is None or task in entry.results]
     if not entries:
         raise ClirbenchError(
             f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
         )
+    return frame_of(entries, [task] if task else list(HEADLINE))
+
+
+def frame_of(entries: Sequence[Entry], tasks: Sequence[str]) -> pd.DataFrame:
+    """The board of some submissions, as :func:`leaderboard` describes it."""
     rows = [_row(entry, tasks) for entry in entries]
     for name in tasks:
         for entry, interval in board_ranks(entries, name).items():
@@ -204,7 +223,7 @@ def _row(entry: Entry | None, tasks: Sequence[str]) -> dict[str, object]:
     row: dict[str, object] = {
         "model": entry.label if entry else "",
         "origin": entry.origin if entry else "",
-        "verified": entry.verification.verdict if entry and entry.verification else "",
+        "verified": entry.verified(tasks) if entry else "",
         "licence": model.licence if model else "",
         "parameters": document.model.parameters if document else model.parameters if model else None,
         "embedding_size": document.model.dimensions if document else model.embedding_size if model else None,

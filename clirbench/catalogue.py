@@ -1,5 +1,7 @@
 """Lists of what there is: tasks, bundled models, metrics."""
 
+from typing import NamedTuple
+
 from rich.table import Table
 
 from clirbench.bias import BIAS, OVERALL_BIAS, BiasMetric
@@ -32,16 +34,31 @@ def model_list() -> Table:
 def metric_list() -> Table:
     """The metrics and measures of bias: which way is up, what each says, and its source."""
     found = _list()
-    known: list[Metric | BiasMetric] = [*METRICS.values(), *BIAS.values()]
-    for metric in known:
-        better = "higher is better" if metric.higher_is_better else "lower is better"
-        if metric.name == "gold_removal_difference":
-            better = "near 0 is better"
-        found.add_row(metric.name, f"{better}: {metric.description}\n{metric.source}\n")
-    overall = {"own_language_preference": "near 1 is better", "transfer_ratio": "higher is better"}
-    for name, description in OVERALL_BIAS.items():
-        found.add_row(name, f"{overall[name]}: {description}\nclirbench\n")
+    for metric in metric_rows():
+        found.add_row(metric.name, f"{metric.better} is better: {metric.says}\n{metric.source}\n")
     return found
+
+
+class MetricRow(NamedTuple):
+    """A metric as it is listed: its name, what is better, what it says, and its source."""
+
+    name: str
+    better: str
+    says: str
+    source: str
+
+
+def metric_rows() -> list[MetricRow]:
+    """Every metric and measure of bias."""
+    known: list[Metric | BiasMetric] = [*METRICS.values(), *BIAS.values()]
+    found = []
+    for metric in known:
+        better = "higher" if metric.higher_is_better else "lower"
+        if metric.name == "gold_removal_difference":
+            better = "near 0"
+        found.append(MetricRow(metric.name, better, metric.description, metric.source))
+    overall = {"own_language_preference": "near 1", "transfer_ratio": "higher"}
+    return [*found, *(MetricRow(name, overall[name], says, "clirbench") for name, says in OVERALL_BIAS.items())]
 
 
 def _list() -> Table:

@@ -146,7 +146,7 @@ def _same_task(first: Result, second: Result) -> None:
     for key in ("id", "hash", "languages", "settings"):
         if getattr(a, key) != getattr(b, key):
             raise ClirbenchError(
-                f"the two results differ in 'task.{key}' ({getattr(a, key)}, {getattr(b, key)}): compare like with like"
+                f"the two results differ in 'task.{key}' ({getattr(a, key)!a}, {getattr(b, key)!a}): compare like with like"
             )
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
     if not same or any(

@@ -86,15 +86,12 @@ def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[
 
 
 def gold_digest(ranks: GoldRanks) -> str:
-    """SHA-256 over which gold pairs there are: topics, and how many pairs each has by query and gold language.
+    """SHA-256 over which gold pairs there are: the topics in their order, and how many pairs each has by query and gold language.
 
-    It does not depend on the ranks, nor on the order of topics, so that a task file can pin it.
+    It does not depend on the ranks, so that a task file can pin it. The order counts: models are compared topic by topic.
     """
     n = len(ranks.languages)
-    place = np.argsort(np.array(ranks.topics, dtype=object))
-    number = np.empty(len(place), dtype=np.int64)
-    number[place] = np.arange(len(place))
-    key = (number[ranks.topic] * n + ranks.query_language) * n + ranks.gold_language
-    counts = np.bincount(key, minlength=len(place) * n * n).astype("<i4")
-    names = json.dumps([list(ranks.languages), sorted(ranks.topics)])
+    key = (ranks.topic.astype(np.int64) * n + ranks.query_language) * n + ranks.gold_language
+    counts = np.bincount(key, minlength=len(ranks.topics) * n * n).astype("<i4")
+    names = json.dumps([list(ranks.languages), list(ranks.topics)])
     return hashlib.sha256(names.encode() + counts.tobytes()).hexdigest()

@@ -11,13 +11,13 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_dir(name: str) -> Path:
-    """Folder of shipped data: the checkout's when run from one, otherwise the installed package's.
+    """Folder (or file) of shipped data: the checkout's when run from one, otherwise the installed package's.
 
     Args:
-        name: Folder at the top of the repository, such as ``tasks``.
+        name: Folder or file at the top of the repository, such as ``tasks``.
 
     Returns:
-        An existing folder.
+        An existing path.
 
     Raises:
         ClirbenchError: Neither place has it, which means a broken installation.
@@ -27,7 +27,7 @@ def data_dir(name: str) -> Path:
     if (checkout / "pyproject.toml").is_file():
         places.insert(0, checkout / name)
     for place in places:
-        if place.is_dir():
+        if place.exists():
             return place
     raise ClirbenchError(f"clirbench's own folder '{name}' is missing: reinstall with pip install clirbench")
 

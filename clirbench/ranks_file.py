@@ -96,10 +96,10 @@ def _bounded_table(content: bytes, rows: int) -> pa.Table:
     names = tuple(shape.schema.column(i).path for i in range(min(shape.num_columns, len(_COLUMNS) + 1)))
     if sorted(names) != sorted(_COLUMNS):
         raise ValueError(f"columns are not {', '.join(_COLUMNS)}")
-    kinds = {shape.schema.column(i).path: shape.schema.column(i).physical_type for i in range(len(_COLUMNS))}
-    for name in _COLUMNS:
-        if kinds[name] != ("INT32" if name.endswith("_rank") else "BYTE_ARRAY"):
-            raise ValueError(f"column {name} is {kinds[name]}")
+    for field in file.schema_arrow:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if not (pa.types.is_integer(kind) if field.name.endswith("_rank") else pa.types.is_string(kind)):
+            raise ValueError(f"column {field.name} is {kind}")
     chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(_COLUMNS))]
     if sum(chunk.total_uncompressed_size for chunk in chunks) > _ROW_BYTES * rows + _SPARE_BYTES:
         raise ValueError("its columns expand far beyond what so many rows need")

@@ -103,7 +103,7 @@ _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
@@ -139,6 +139,11 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
 
 def _totals(result: Result) -> Counts | None:
     languages = result.ranks.languages
+    known, jumps = set(languages), result.document.queue_jump
+    if set(jumps) != known or any(
+        set(row) != known or any(set(c) != known for c in row.values()) for row in jumps.values()
+    ):
+        return None
     try:
         cells = [[[result.document.queue_jump[q][g][c] for c in languages] for g in languages] for q in languages]
         return np.array(cells, dtype=np.int64)

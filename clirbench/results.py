@@ -131,10 +131,12 @@ def read_result(path: str | Path) -> Result:
     path = Path(path)
     document = read_document(path)
     if Path(document.ranks.file).name != document.ranks.file or document.ranks.file in ("", ".", ".."):
-        raise ClirbenchError(f"{path}: 'ranks.file' must be a plain file name beside it, not '{document.ranks.file}'")
+        raise ClirbenchError(
+            f"{path}: 'ranks.file' must be a plain file name beside it, not {document.ranks.file[:80]!a}"
+        )
     ranks_path = path.with_name(document.ranks.file)
     try:
-        content = ranks_path.read_bytes()
+        content = _bytes(ranks_path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClirbenchError(f"{ranks_path}: cannot be read ({reason}): put the ranks file back") from error
@@ -152,13 +154,20 @@ def read_document(path: Path) -> Document:
         ClirbenchError: It cannot be read, is not JSON, repeats a key, or does not follow the schema.
     """
     try:
-        content = path.read_bytes()
+        content = _bytes(path)
     except OSError as error:
         raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): give the path of a result JSON") from error
     document = parse_submitted(content, path)
     if not isinstance(document, Document):
         raise ClirbenchError(f"{path}: holds reported figures, without ranks: give a result of clirbench run")
     return document
+
+
+def _bytes(path: Path) -> bytes:
+    # Opening a pipe would wait for ever.
+    if path.exists() and not path.is_file():
+        raise OSError(0, "not a file", str(path))
+    return path.read_bytes()
 
 
 def parse_submitted(content: bytes, path: Path) -> Document | Reported:

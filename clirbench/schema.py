@@ -7,6 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from clirbench.errors import printable
 
 FORMAT = 1
+# Not Literal[1]: true and 1.0 equal 1.
+Format = Annotated[int, Field(ge=1, le=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=1, le=10**9)]
+Line = Annotated[str, Field(max_length=300)]
+Prompt = Annotated[str, Field(max_length=5000)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Number = Finite | None
 Count = Annotated[int, Field(ge=0, le=10**12)]
@@ -33,12 +39,12 @@ class TaskPart(_Strict):
 class ModelPart(_Strict):
     """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
 
-    name: str
+    name: Line
     kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own"]
-    revision: str | None
-    revision_kind: str
-    parameters: int | None
-    dimensions: int
+    revision: Line | None
+    revision_kind: Line
+    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    dimensions: Size
 
 
 class EncoderPart(_Strict):
@@ -49,36 +55,36 @@ class EncoderPart(_Strict):
     """
 
     similarity: Literal["cosine", "dot", "euclidean"]
-    dtype: str
-    max_length: int | None
-    query_prompt: str
-    candidate_prompt: str
-    transform: str | None = None
-    transform_sample: str | None = None
+    dtype: Literal["float32", "float16", "bfloat16", "float64"]
+    max_length: Size | None
+    query_prompt: Prompt
+    candidate_prompt: Prompt
+    transform: Annotated[str, Field(pattern=r"^(center|(lir|lsar):[1-9][0-9]{0,3})$")] | None = None
+    transform_sample: Annotated[str, Field(pattern=r"^(pool|sha256:[0-9a-f]{64})$")] | None = None
 
 
 class EnvironmentPart(_Strict):
     """Where and with what it was run."""
 
-    clirbench: str
-    python: str
-    platform: str
-    device: str
-    cpus: int | None
-    batch_size: int | None
+    clirbench: Line
+    python: Line
+    platform: Line
+    device: Line
+    cpus: Size | None
+    batch_size: Size | None
     trust_remote_code: bool
-    packages: dict[str, str]
+    packages: dict[Line, Line]
 
 
 class CostPart(_Strict):
     """What it took. Memory is the peak of the whole process, in bytes."""
 
-    seconds: dict[Literal["load", "encode", "rank", "score"], Finite]
-    texts: int = Field(description="distinct texts, counted once per role")
-    texts_encoded: int = Field(description="how many of them this run encoded; the others came from the cache")
-    texts_per_second: Number
-    peak_memory: int | None
-    zero_vectors: int
+    seconds: dict[Literal["load", "encode", "rank", "score"], Amount]
+    texts: Count = Field(description="distinct texts, counted once per role")
+    texts_encoded: Count = Field(description="how many of them this run encoded; the others came from the cache")
+    texts_per_second: Amount | None
+    peak_memory: Count | None
+    zero_vectors: Count
 
 
 class CountsPart(_Strict):
@@ -117,9 +123,9 @@ class BootstrapPart(_Strict):
 class SourcePart(_Strict):
     """Where reported figures were read, and what a reader must know before comparing them."""
 
-    publication: str
-    url: str
-    place: str = Field(description="table, file or section")
+    publication: Annotated[str, Field(min_length=1, max_length=300)]
+    url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[^\s<>\"]*)?$", max_length=500)]
+    place: Annotated[str, Field(max_length=1000)] = Field(description="table, file or section")
     caveats: list[str]
 
 
@@ -133,9 +139,9 @@ class ReportedTaskPart(_Strict):
 class ReportedModelPart(_Strict):
     """Which model a publication reports on, as far as it says."""
 
-    name: str
-    parameters: int | None
-    dimensions: int | None
+    name: Line
+    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    dimensions: Size | None
 
 
 class Reported(_Strict):
@@ -145,7 +151,7 @@ class Reported(_Strict):
     is not there.
     """
 
-    format: Literal[1]
+    format: Format
     origin: Literal["reported"]
     task: ReportedTaskPart
     model: ReportedModelPart
@@ -157,7 +163,7 @@ class Reported(_Strict):
 class Document(_Strict):
     """A result file, format 1: scores of one model on one task, with provenance. Shares are in 0 to 1."""
 
-    format: Literal[1]
+    format: Format
     origin: Literal["measured"]
     task: TaskPart
     model: ModelPart

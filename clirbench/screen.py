@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clirbench.bias import BIAS
+from clirbench.errors import printable
 from clirbench.schema import Document, EstimatePart
 from clirbench.tasks import SETTINGS
 
@@ -95,9 +96,8 @@ def label(document: Document) -> str:
 
 def model_label(document: Document) -> str:
     """The model's name, with what was done to its vectors."""
-    return (
-        f"{document.model.name} + {document.encoder.transform}" if document.encoder.transform else document.model.name
-    )
+    name, transform = printable(document.model.name), document.encoder.transform
+    return f"{name} + {transform}" if transform else name
 
 
 def title(text: str) -> Text:

@@ -1,6 +1,7 @@
 """The board and comparisons as people read them: tables x100 with one decimal, CSV, JSON, Markdown, LaTeX."""
 
 import json
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -32,7 +33,7 @@ def board_text(frame: pd.DataFrame, style: str) -> str:
     shown = shown_board(frame)
     if style == "markdown":
         rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-        return "".join("| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |\n" for row in rows)
+        return "".join("| " + " | ".join(_markdown(value) for value in row) + " |\n" for row in rows)
     if style == "latex":
         return str(shown.style.hide(axis="index").format(escape="latex").to_latex(hrules=True))
     raise ClirbenchError(f"--format is '{style}': use {', '.join(FORMATS)}")
@@ -155,6 +156,11 @@ def _verdict(contrast: Contrast, comparison: Comparison) -> str:
     return {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}[
         contrast.better
     ]
+
+
+def _markdown(value: object) -> str:
+    """A cell of a Markdown table: what would end it, or begin markup, is escaped."""
+    return re.sub(r"([\\|`*_\[\]<>])", r"\\\1", str(value))
 
 
 def _inert(value: object) -> object:

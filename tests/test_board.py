@@ -15,7 +15,7 @@ import clirbench
 from clirbench.board import HEADLINE, LANGUAGES, board_ranks, read_entries, submissions_dir
 from clirbench.cli import app
 from clirbench.errors import ClirbenchError
-from clirbench.submissions.verify import AGREE, CLOSE, MAP_NOISE
+from clirbench.submissions.verification import AGREE, CLOSE, MAP_NOISE
 from clirbench.tables import board_text, shown_board
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -23,7 +23,8 @@ from clirbench.ranks_file import decode_ranks
 from clirbench.results import parse_submitted
 from clirbench.schema import Document
 from clirbench.submissions.check import _limit
-from clirbench.submissions.examine import Finding, examine
+from clirbench.submissions.examine import examine
+from clirbench.submissions.examined import Finding
 
 SOURCE = Path(__file__).resolve().parent.parent / "submissions" / "clirbench__hybrid"
 FILES = {name: (SOURCE / name).read_bytes() for name in ("mlqa-r.json", "mlqa-r.ranks.parquet", "model.toml")}

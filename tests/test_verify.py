@@ -1,6 +1,7 @@
 """Verification: the same ranks agree, other ones differ, and a stranger's code is not run."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from clirbench.cli import app
 from clirbench.encoders.base import EncoderOptions
 from clirbench.errors import ClirbenchError
 from clirbench.submissions.submit import submit
-from clirbench.submissions.verify import SAFE_FILES, compare_ranks, draw_languages, verdict, verify
+from clirbench.submissions.verification import verdict
+from clirbench.submissions.verify import SAFE_FILES, compare_ranks, draw_languages, verify
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
@@ -31,7 +33,7 @@ def folder(tmp_path):
 @pytest.mark.real
 def test_a_true_submission_agrees(folder, mirror):
     found = verify(folder, "somebody", languages=2, seed=3)
-    assert (found.verdict, found.equal, found.pairs) == ("agree", 1.0, 2 * 2 * 1190)
+    assert (found.verdict, found.equal, found.pairs) == ("agree", 1.0, 2 * 11 * 1190)
     written = json.loads((folder / "verification.json").read_text(encoding="utf-8"))
     assert written == json.loads(found.model_dump_json())
     assert written["by"] == "somebody"
@@ -70,6 +72,21 @@ def test_another_model_under_the_name_differs(tmp_path, mirror):
     assert "differ: " in outcome.output
 
 
+def test_a_verification_must_say_what_its_numbers_say(folder):
+    from clirbench.submissions.examine import examine
+
+    true = json.loads((SUBMISSIONS / folder.name / "verification.json").read_text(encoding="utf-8"))
+    for change, key in (
+        ({"equal": 0.0, "close": 0.0}, "verdict"),
+        ({"languages": ["tlh", "en"]}, "languages"),
+        ({"revision": "other"}, "revision"),
+        ({"by": ""}, "by"),
+        ({"format": True}, "format"),
+    ):
+        (folder / "verification.json").write_text(json.dumps(true | change))
+        assert [f.key for f in examine(folder).findings if f.level == "error"] == [key]
+
+
 def test_verdicts():
     assert verdict(1.0, 1.0, 0.0) == "agree"
     assert verdict(0.999, 0.999, 0.0) == "agree"
@@ -82,10 +99,12 @@ def test_close_ranks():
     ranks = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json").ranks
     languages = ["en", "es"]
     assert compare_ranks(ranks, ranks, languages)[:2] == (1.0, 1.0)
-    off = {**vars(ranks), "own_rank": ranks.own_rank + 1}
-    assert compare_ranks(ranks, type(ranks)(**off), languages)[:2] == (0.0, 1.0)
-    far = {**vars(ranks), "own_rank": (ranks.own_rank + np.maximum(2, 0.03 * ranks.own_rank)).astype(np.int32)}
-    assert compare_ranks(ranks, type(ranks)(**far), languages)[1] < 0.5
+    for column in ("own_rank", "pool_rank"):
+        truth = getattr(ranks, column)
+        off = {**vars(ranks), column: truth + 1}
+        assert compare_ranks(ranks, type(ranks)(**off), languages)[:2] == (0.0, 1.0)
+        far = {**vars(ranks), column: (truth + np.maximum(2, 0.03 * truth)).astype(np.int32)}
+        assert compare_ranks(ranks, type(ranks)(**far), languages)[1] < 0.5
 
 
 def test_the_sample_is_seeded():
@@ -103,6 +122,10 @@ def restated(folder, **changes):
         document = json.loads(path.read_text(encoding="utf-8"))
         document["model"] |= changes
         path.write_text(json.dumps(document), encoding="utf-8")
+    if "revision" in changes:
+        toml = folder / "model.toml"
+        text = re.sub(r'revision = ".*"', f'revision = "{changes["revision"]}"', toml.read_text(encoding="utf-8"))
+        toml.write_text(text, encoding="utf-8")
 
 
 def test_only_safe_weights_are_loaded(folder, tmp_path):
@@ -145,7 +168,9 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
         ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),
         ({}, {"by": " "}, "--by is empty"),
         ({"kind": "packed"}, {"model": "nowhere"}, "--model is 'nowhere'"),
-        ({}, {"task": "demo"}, "demo.json: cannot be read"),
+        ({}, {"task": "demo"}, "holds no result on 'demo': pass --task, one of mlqa-r, xquad-r"),
+        ({}, {"by": "x" * 201}, "--by is empty or longer"),
+        ({}, {"seed": -1}, "--seed is -1"),
         ({"parameters": 1}, {}, "has errors: see clirbench check"),
     ],
 )

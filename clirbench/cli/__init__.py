@@ -4,9 +4,9 @@ import sys
 from io import TextIOWrapper
 
 # In the order in which --help lists them.
-from clirbench.cli import run, train, results, submissions, board, lists  # isort: skip  # noqa: F401
+from clirbench.cli import run, train, results, submissions, board, site, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
-from clirbench.errors import ClirbenchError
+from clirbench.errors import ClirbenchError, printable
 
 __all__ = ["app", "main"]
 
@@ -22,7 +22,16 @@ def main() -> None:
     try:
         app()
     except ClirbenchError as error:
-        sys.stderr.write(f"clirbench: {error}\n")
+        sys.stderr.write("\n".join(map(printable, f"clirbench: {error}".split("\n"))) + "\n")
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A path that a user named and that the system refuses; what clirbench itself writes says so in its own words.
+        where = printable(str(error.filename))
+        sys.stderr.write(
+            f"clirbench: {where}: cannot be used ({error.strerror}): correct the path or its permissions\n"
+        )
         sys.exit(2)
     except SystemExit as end:
         # Typer turns Ctrl-C into this code without a word.

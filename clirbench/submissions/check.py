@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from clirbench.errors import ClirbenchError
-from clirbench.submissions.examine import Examined, Facts, Finding, examine
+from clirbench.errors import ClirbenchError, printable
+from clirbench.submissions.examine import examine
+from clirbench.submissions.examined import Examined, Facts, Finding
 from clirbench.submissions.reading import skeleton
 
 
@@ -30,6 +31,7 @@ LIMITS = Limits(1_500_000_000, 60)
 _FAR = 0.10
 _SMALL = 50_000_000
 FORMATS = ("text", "json", "github")
+README = "README.md"
 
 
 def submissions_in(paths: Sequence[Path]) -> list[Path]:
@@ -42,12 +44,14 @@ def submissions_in(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.is_dir():
             raise ClirbenchError(f"{path}: is not a folder: give a submission, or a folder of submissions")
-        if any(path.glob("*.json")) or any(path.glob("*.toml")) or (not _folders(path) and path.name.count("__") == 1):
+        inner = sorted(entry for entry in path.iterdir() if entry.name != README)
+        if "__" in path.resolve().name or any(path.glob("*.ranks.parquet")):
             found.append(path)
-        elif not _folders(path):
+        elif not inner:
             raise ClirbenchError(f"{path}: holds no submission: give a folder that clirbench submit made")
         else:
-            found += _folders(path)
+            # Whatever else lies on a board is examined too, and refused.
+            found += inner
     return list(dict.fromkeys(found))
 
 
@@ -70,8 +74,8 @@ def check_submissions(
     Returns:
         One per folder, in order.
     """
-    told = {path.resolve() for path in folders}
-    known = [path for path in others if path.resolve() not in told]
+    told = {os.path.realpath(path) for path in folders}
+    known = [path for path in others if os.path.realpath(path) not in told]
     everything = _isolated([*folders, *known], untrusted, limits, advance)
     checked, rest = everything[: len(folders)], everything[len(folders) :]
     _compare(checked, rest)
@@ -97,16 +101,17 @@ def report(checked: Sequence[Examined], style: str) -> str:
     for examined in checked:
         errors = sum(finding.level == "error" for finding in examined.findings)
         warnings = len(examined.findings) - errors
-        verdict = f"{errors} errors" if errors else "accepted"
-        lines.append(f"{examined.folder}: {verdict}{f', {warnings} warnings' if warnings else ''}")
+        verdict = _counted(errors, "error") if errors else "accepted"
+        more = f", {_counted(warnings, 'warning')}" if warnings else ""
+        lines.append(f"{printable(str(examined.folder))}: {verdict}{more}")
         for finding in sorted(examined.findings, key=lambda one: one.level):
             key = f"'{finding.key}' " if finding.key else ""
             lines.append(f"  {finding.level}: {finding.file}: {key}{finding.message}")
     return "\n".join(lines)
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(inner for inner in path.iterdir() if inner.is_dir() or inner.is_symlink())
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _annotation(finding: Finding) -> str:
@@ -145,6 +150,8 @@ def _round(
 ) -> None:
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
     context = multiprocessing.get_context("spawn")
+    # A spawned Python looks for modules in the folder it starts in, which may be a stranger's.
+    os.environ["PYTHONSAFEPATH"] = "1"
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool:
         futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
         for future in as_completed(futures):
@@ -176,7 +183,15 @@ def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, resource.RLIM_INFINITY))
     except (ImportError, OSError, ValueError):
         pass
-    return examine(folder, untrusted)
+    try:
+        return examine(folder, untrusted)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A defect of ours must not let one submission stop the check of all others, nor pass.
+        found = Examined(folder)
+        found.add("error", folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
+        return found
 
 
 def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
@@ -194,9 +209,9 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
             if best is not None and _is_surprising(facts, best):
                 message = f"is {facts.multilingual:.3f}, far above the best so far ({best:.3f}), for a small model"
                 examined.add("warning", path, "headline.multilingual.mAP", f"{message}: show how it was trained")
-        name = examined.folder.resolve().name
+        name = examined.folder.name
         for other in everything:
-            theirs = other.folder.resolve().name
+            theirs = other.folder.name
             if theirs != name and skeleton(theirs) == skeleton(name):
                 message = f"looks like {theirs!a}: choose a name that cannot be mistaken for it"
                 examined.add("error", examined.folder, "", message)

@@ -1,83 +1,30 @@
 """One submission, examined: every file, every number, every rank."""
 
 import hashlib
-import math
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from clirbench.errors import ClirbenchError, printable
+from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import gold_digest
 from clirbench.ranks_file import decode_ranks
-from clirbench.rescore import TOLERANCE, rescore
+from clirbench.rescore import rescore
 from clirbench.results import RANKS_ENDING, Result, parse_submitted, run_folder
 from clirbench.schema import Document, Reported
-from clirbench.scores import unknown_names
 from clirbench.submissions import model_toml, reading
-from clirbench.submissions.model_toml import ModelFile, parse_model_file
-from clirbench.submissions.possible import impossible
+from clirbench.submissions.claims import check_reported, check_verification
+from clirbench.submissions.examined import Examined, Facts
+from clirbench.submissions.model_toml import ModelFile, holds, parse_model_file
+from clirbench.submissions.possible import impossible, impossible_jumps
 from clirbench.submissions.verification import FILE as VERIFICATION
-from clirbench.submissions.verification import parse_verification
-from clirbench.tasks import SETTINGS, list_tasks, load_task
+from clirbench.tasks import list_tasks, load_task
 
 JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 600_000, 50_000
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+# No mark at an end and no two in a row: names that differ in nothing else look alike.
+_PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
+NAME = re.compile(f"{_PART}/{_PART}")
 _SHOWN = 10
 # Published figures of a task whose data clirbench does not read yet.
 _REPORTED_ONLY = tuple(set(model_toml.EVALUATION_SETS) - set(list_tasks()))
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with a submission, or worth a look.
-
-    Attributes:
-        level: "error" or "warning".
-        file: Path of the file, as given.
-        key: Dotted key in it, or "" for the whole file.
-        message: What is wrong and what to do next.
-    """
-
-    level: str
-    file: str
-    key: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What other submissions are compared with.
-
-    Attributes:
-        task: Identifier.
-        multilingual: Headline mAP of the multilingual setting.
-        parameters: Of the model, None where it does not say.
-        digest: SHA-256 over all ranks.
-    """
-
-    task: str
-    multilingual: float | None
-    parameters: int | None
-    digest: str
-
-
-@dataclass
-class Examined:
-    """One submission's findings and facts."""
-
-    folder: Path
-    findings: list[Finding] = field(default_factory=list)
-    facts: list[Facts] = field(default_factory=list)
-
-    def add(self, level: str, path: Path, key: str, message: str) -> None:
-        """Note a finding."""
-        self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))
-
-    def fail(self, path: Path, error: ClirbenchError) -> None:
-        """Note an error whose message already names the file and key."""
-        message = str(error).removeprefix(f"{path}: ")
-        key = re.match(r"'([^']+)' (is wrong|must|is not)", message)
-        self.add("error", path, key[1] if key else "", message)
 
 
 def examine(folder: Path, untrusted: bool = False) -> Examined:
@@ -121,9 +68,23 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
             )
     if not any(f"{task}.json" in names for task in known):
         found.add("error", folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
+    _one_model(folder, results, found)
     if VERIFICATION in names:
-        _verification(folder, results, untrusted, found)
+        check_verification(folder, results, untrusted, found)
     return found
+
+
+def _one_model(folder: Path, results: dict[str, Document | Reported], found: Examined) -> None:
+    """A submission is one model, run in one way, either measured or reported."""
+    measured = [document for document in results.values() if isinstance(document, Document)]
+    if measured and len(measured) < len(results):
+        found.add("error", folder, "", "holds measured and reported figures: submit them under names of their own")
+    for document in measured[1:]:
+        for part in ("model", "encoder"):
+            if getattr(document, part) != getattr(measured[0], part):
+                path = folder / f"{document.task.id}.json"
+                message = f"is not that of {measured[0].task.id}.json: a submission is one model, run in one way"
+                found.add("error", path, part, message)
 
 
 def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
@@ -138,8 +99,15 @@ def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
         return None
     for key, trick in reading.tricks(model.model_dump()):
         found.add("error", path, key, trick)
-    if not model.licence or not model.contact:
-        found.add("warning", path, "licence" if not model.licence else "contact", "is empty: say it if you can")
+    for key in ("licence", "contact"):
+        if not getattr(model, key).strip():
+            found.add("warning", path, key, "is empty: say it if you can")
+    for task, answer in model.trained_on.items():
+        named = next((one for one in model.training_data if holds(one, task)), None)
+        if answer == "no" and named:
+            found.add(
+                "error", path, f"trained_on.{task}", f"is no, but training_data has {named[:60]!a}: correct one of them"
+            )
     return model
 
 
@@ -162,7 +130,7 @@ def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: E
             found.add(
                 "error", path, "origin", "reported figures come from maintainers: open an issue with their source"
             )
-        _reported(path, document, found)
+        check_reported(path, document, found)
         return document
     if task not in list_tasks():
         found.add("error", path, "task.id", "clirbench cannot measure this task yet: remove the file")
@@ -181,8 +149,9 @@ def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: E
                 "ranks.sha256",
                 f"is not the SHA-256 of {ranks_path.name}: submit both as they were written",
             )
-        shipped = load_task(task)
-        if document.task.languages != list(shipped.languages) or document.ranks.rows != shipped.counts["gold_pairs"]:
+        shipped, said = load_task(task), document.task
+        whole = said.complete and said.languages == list(shipped.languages) and said.settings == list(shipped.settings)
+        if not whole or document.ranks.rows != shipped.counts["gold_pairs"]:
             # Nothing below would be about the same pool, and the number of rows bounds what is read.
             found.add(
                 "error", path, "task.languages", "is not a run on the whole task: leave out --languages and --settings"
@@ -212,6 +181,8 @@ def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> 
         found.add("error", ranks_path, "", f"{rule}: no ranking can give these ranks, run the model again")
     if rules:
         return
+    for key, message in impossible_jumps(ranks, task.counts["candidates"], document.queue_jump):
+        found.add("error", path, key, f"{message}: submit the file as it was written")
     differences = rescore(result).differences
     for difference in differences[:_SHOWN]:
         stated, expected = f"{difference.stated}"[:60], f"{difference.found}"[:60]
@@ -238,43 +209,10 @@ def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> 
     )
 
 
-def _reported(path: Path, document: Reported, found: Examined) -> None:
-    if not document.source.url.startswith("https://"):
-        found.add("error", path, "source.url", "is not an https:// address: say where the figures were read")
-    if document.task.id in list_tasks():
-        unknown = set(document.task.languages) - set(load_task(document.task.id).languages)
-        if unknown:
-            found.add(
-                "error", path, "task.languages", f"has {sorted(unknown)[0][:20]!a}, which is not the task's: remove it"
-            )
-    for setting, numbers in document.headline.items():
-        if setting not in (*SETTINGS, "bias"):
-            found.add("error", path, f"headline.{setting[:40]}", f"is no setting: use {', '.join(SETTINGS)} or bias")
-            continue
-        names = ([], list(numbers)) if setting == "bias" else (list(numbers), [])
-        for _, name in unknown_names(*names):
-            found.add(
-                "error", path, f"headline.{setting}.{name[:40]}", "is no metric of clirbench: see clirbench metrics"
-            )
-        for name, estimate in numbers.items():
-            key = f"headline.{setting}.{name}"
-            values = [row[setting][name] for row in document.per_language.values() if name in row.get(setting, {})]
-            if estimate.low is not None or estimate.high is not None:
-                found.add("error", path, key, "has an interval, which no published mean gives: leave it null")
-            if setting != "bias" and any(v is None or not 0 <= v <= 1 for v in (estimate.value, *values)):
-                found.add("error", path, key, "is not between 0 and 1: shares are not in percent")
-            elif values and estimate.value is not None:
-                mean = math.fsum(v for v in values if v is not None) / len(values)
-                if not math.isclose(mean, estimate.value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-                    found.add(
-                        "error", path, key, f"is not the mean over its languages, {mean:.6f}: correct one of them"
-                    )
-
-
 def _names(folder: Path, task: str, document: Document | Reported, model: ModelFile | None, found: Examined) -> None:
     path = folder / f"{task}.json"
     name = document.model.name
-    if not _NAME.fullmatch(name) or len(name) > 120:
+    if not NAME.fullmatch(name) or len(name) > 120:
         found.add(
             "error", path, "model.name", f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
         )
@@ -291,6 +229,7 @@ def _names(folder: Path, task: str, document: Document | Reported, model: ModelF
         return
     stated = document.model
     for key, said, measured in (
+        ("revision", model.revision or None, stated.revision),
         ("parameters", model.parameters, stated.parameters),
         ("embedding_size", model.embedding_size, stated.dimensions),
         ("max_length", model.max_length, document.encoder.max_length),
@@ -300,21 +239,3 @@ def _names(folder: Path, task: str, document: Document | Reported, model: ModelF
         if said != measured and said is not None and measured is not None:
             shown = f"{said!a}"[:60], f"{measured!a}"[:60]
             found.add("error", toml, key, f"is {shown[0]}, but {path.name} says {shown[1]}: make them equal")
-
-
-def _verification(folder: Path, results: dict[str, Document | Reported], untrusted: bool, found: Examined) -> None:
-    path = folder / VERIFICATION
-    if untrusted:
-        found.add("error", path, "", "only maintainers verify: remove it")
-    try:
-        verification = parse_verification(reading.read_bounded(path, JSON_LIMIT), path)
-    except ClirbenchError as error:
-        found.fail(path, error)
-        return
-    for key, trick in reading.tricks(verification.model_dump()):
-        found.add("error", path, key, trick)
-    document = results.get(verification.task)
-    if not isinstance(document, Document) or document.ranks.sha256 != verification.ranks_sha256:
-        found.add(
-            "error", path, "ranks_sha256", "is of other ranks than the submission holds: run clirbench verify again"
-        )

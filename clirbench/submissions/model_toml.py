@@ -8,7 +8,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clirbench.errors import ClirbenchError
-from clirbench.schema import problem, unreadable
+from clirbench.schema import Format, problem, unreadable
 from clirbench.tasks import list_tasks
 
 FILE = "model.toml"
@@ -27,12 +27,21 @@ _HEAD = """\
 """
 
 
+# How training data name an evaluation set.
+_NAMED = {"xquad-r": "xquad", "mlqa-r": "mlqa", "miracl": "miracl"}
+
+
+def holds(data: str, task: str) -> bool:
+    """Whether the name of a training set is that of an evaluation set."""
+    return _NAMED.get(task, task) in data.lower()
+
+
 class ModelFile(BaseModel):
     """A model as its submitters describe it. ``max_length`` is in tokens; a text that is not known is empty."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    format: Literal[1]
+    format: Format
     name: Line
     link: Line
     revision: Line

@@ -101,3 +101,51 @@ def _at(ranks: GoldRanks, rows: np.ndarray[tuple[int], np.dtype[np.generic]], ru
     query, gold = (ranks.languages[codes[row]] for codes in (ranks.query_language, ranks.gold_language))
     where = f"topic {topic[:40]!a}, query in {query}, gold in {gold}"
     return f"{rule} ({where}{f', and {len(chosen) - 1:,} more' if len(chosen) > 1 else ''})"
+
+
+def impossible_jumps(
+    ranks: GoldRanks, sizes: Mapping[str, int], stated: Mapping[str, Mapping[str, Mapping[str, int]]]
+) -> list[tuple[str, str]]:
+    """Queue-jump totals that no rankings with these ranks can give, each with its key.
+
+    Where a gold stands in the pool bounds how many wrong candidates of a language stand above it: at least those above
+    that language's gold if it stands higher, at most those above it if it stands lower. Told only where no query has two golds in
+    one language.
+
+    Args:
+        ranks: Sorted as a ranks file is.
+        sizes: Number of candidates by language.
+        stated: Totals by query, gold and candidate language.
+    """
+    if ranks.pool_rank is None or not len(ranks):
+        return []
+    n = len(ranks.languages)
+    query = np.asarray(ranks.query, dtype=np.int64)
+    if (np.diff(query * n + ranks.gold_language) == 0).any():
+        return []
+    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    shape = (int(query[-1]) + 1, n)
+    own, pool = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    own[query, ranks.gold_language], pool[query, ranks.gold_language] = ranks.own_rank, ranks.pool_rank
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(query) != 0]))
+    asked = ranks.query_language[starts]
+    least, most = np.zeros((n, n, n), dtype=np.int64), np.zeros((n, n, n), dtype=np.int64)
+    for gold in range(n):
+        here = pool[:, gold] > 0
+        above = pool[here] <= pool[here, gold][:, None]
+        none = pool[here] == 0
+        low = np.where(above & ~none, own[here] - 1, 0)
+        high = np.where(none, size, np.where(above, size - 1, own[here] - 1))
+        high[:, gold] = own[here, gold] - 1
+        for language in range(n):
+            rows = asked[here] == language
+            least[language, gold], most[language, gold] = low[rows].sum(axis=0), high[rows].sum(axis=0)
+    found = []
+    for q, query_language in enumerate(ranks.languages):
+        for g, gold_language in enumerate(ranks.languages):
+            for c, candidate_language in enumerate(ranks.languages):
+                value = stated.get(query_language, {}).get(gold_language, {}).get(candidate_language)
+                if value is not None and not least[q, g, c] <= value <= most[q, g, c]:
+                    key = f"queue_jump.{query_language}.{gold_language}.{candidate_language}"
+                    found.append((key, f"is {value}, but the ranks allow {least[q, g, c]} to {most[q, g, c]}"))
+    return found[:10]

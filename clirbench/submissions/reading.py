@@ -103,4 +103,4 @@ def skeleton(name: str) -> str:
     return name.lower().translate(_ALIKE).replace("rn", "m").replace("vv", "w")
 
 
-_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_", "5": "s"})
+_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_", "+": "_", "5": "s"})

@@ -1,7 +1,6 @@
 """From a folder of results to a submission: files under their names, and what can be known of the model."""
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
-from clirbench.errors import ClirbenchError
+from clirbench.errors import ClirbenchError, printable
 from clirbench.results import Result, read_result, run_folder
 from clirbench.schema import problem
 from clirbench.submissions import model_toml
-from clirbench.submissions.model_toml import EVALUATION_SETS, ModelFile, parse_model_file, write_model_file
+from clirbench.submissions.model_toml import EVALUATION_SETS, ModelFile, holds, parse_model_file, write_model_file
+from clirbench.submissions.reading import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 
-_ORG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_ORG = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 _TEXT = ("link", "revision", "licence", "base_model", "contact", "citation")
 _NUMBERS = ("parameters", "embedding_size", "max_length")
 Ask = Callable[[str, str], str]
@@ -67,11 +67,13 @@ def submit(
     Raises:
         ClirbenchError: There is no whole result, results are of different models, or an answer does not fit.
     """
-    if not _ORG.fullmatch(org) or "__" in org:
-        raise ClirbenchError(f"--org is '{org[:40]}': use letters, digits, '.', '-' and '_' (no double one)")
+    if not _ORG.fullmatch(org) or len(org) > 60:
+        raise ClirbenchError(
+            f"--org is '{org[:40]}': use letters and digits, with single '.', '-' and '_' between them"
+        )
     found = _results(results)
     first = found[0].document
-    name = f"{org}/{re.sub(r'[^A-Za-z0-9._-]', '-', first.model.name.rsplit('/', 1)[-1])}"
+    name = f"{org}/{_plain(first.model.name)}"
     folder = submissions / run_folder(name, first.encoder.transform)
     known = _known(found[0], name, card, folder)
     given = dict(answers or {})
@@ -82,6 +84,8 @@ def submit(
         raise ClirbenchError(f"model.toml: {problem(error)}: correct the answer") from error
     content = write_model_file(model)
     parse_model_file(content, folder / model_toml.FILE)
+    for key, trick in tricks(model.model_dump()):
+        raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
     for result in found:
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
@@ -100,6 +104,19 @@ def submit(
             "git push -u origin HEAD   # to your fork; then open the pull request that it offers",
         ],
     )
+
+
+def _plain(name: str) -> str:
+    """The last part of a model's name, in letters that the board takes."""
+    last = re.sub(
+        r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+", lambda found: found[1] or "-", name.rsplit("/", 1)[-1]
+    )
+    plain = last.strip("._-")[:80].rstrip("._-")
+    if not plain:
+        raise ClirbenchError(
+            f"the model is called {name[:40]!a}: run it again with --name ORG/NAME in A-Z a-z 0-9 . _ -"
+        )
+    return plain
 
 
 def _results(folder: Path) -> list[Result]:
@@ -165,14 +182,16 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
         return {}
     try:
         data = ModelCard(Path(path).read_text(encoding="utf-8")).data
-    except (OSError, ValueError, TypeError) as error:
-        raise ClirbenchError(f"{path}: not a model card ({str(error).splitlines()[0]}): correct --card") from error
+    # YAML fails in ways of its own, and none of them is a defect of ours.
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(f"{path}: not a model card ({printable(reason)}): correct --card") from error
     base, sets = data.get("base_model"), data.get("datasets")
     return {
         key: value
         for key, value in (
             ("licence", str(data.get("license") or "")),
-            ("base_model", ", ".join(base) if isinstance(base, list) else str(base or "")),
+            ("base_model", ", ".join(map(str, base)) if isinstance(base, list) else str(base or "")),
             ("training_data", [str(one) for one in sets] if isinstance(sets, list) else [str(sets)] if sets else []),
         )
         if value
@@ -196,9 +215,8 @@ def from_registry(name: str) -> dict[str, Any]:
     }
     if sets:
         # mteb lists its own data sets by name: what is not among them was declared not to be.
-        patterns = {"xquad-r": "xquad", "mlqa-r": "mlqa", "miracl": "miracl"}
         values["trained_on"] = {
-            task: "yes" if any(patterns[task] in one.lower() for one in sets) else "no" for task in EVALUATION_SETS
+            task: "yes" if any(holds(one, task) for one in sets) else "no" for task in EVALUATION_SETS
         }
     return {key: value for key, value in values.items() if value}
 
@@ -230,7 +248,6 @@ def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> 
 
 
 def _number(key: str, answer: str) -> int:
-    try:
-        return int(tomllib.loads(f"n = {answer}")["n"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ClirbenchError(f"--set {key}={answer[:40]}: not a whole number") from error
+    if not re.fullmatch(r"[0-9][0-9_]{0,20}", answer.strip()):
+        raise ClirbenchError(f"--set {key}={printable(answer[:40])}: not a whole number")
+    return int(answer.strip().replace("_", ""))

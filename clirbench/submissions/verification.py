@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clirbench.errors import ClirbenchError
 from clirbench.results import refuse_repeats
-from clirbench.schema import problem, unreadable
+from clirbench.schema import Format, problem, unreadable
 
 FILE = "verification.json"
+# Another device or library moves near ties by a rank or two; another model moves everything.
+AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
 Verdict = Literal["agree", "agree within noise", "differ"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Line = Annotated[str, Field(max_length=200)]
@@ -22,25 +24,25 @@ class Verification(BaseModel):
         by: Who ran it.
         date: ISO date.
         task: Identifier.
-        languages: The sample, drawn with ``seed``.
+        languages: The sample of query languages, drawn with ``seed``.
         ranks_sha256: Of the ranks file that was compared: other ranks are not verified.
         revision: Of the model that was run.
-        pairs: Gold pairs compared (own-block ranks between the sample's languages).
-        equal: Share of them with the same rank.
-        close: Share of them whose rank differs by at most 1, or 2 %.
-        largest_difference: Of mAP over the sample's language pairs, monolingual ones included.
-        verdict: See :func:`clirbench.submissions.verify.verdict`.
+        pairs: Gold pairs compared: those of the sample's queries, with gold candidates in every language.
+        equal: Share of them with the same rank in the gold's own block and in the pool.
+        close: Share of them whose two ranks differ by at most 1, or 2 %.
+        largest_difference: Of mAP over the sample's query languages, in any setting.
+        verdict: See :func:`verdict`.
         packages: Versions.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    format: Literal[1]
-    by: Line
-    date: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    format: Format
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
     task: Line
     languages: Annotated[list[Line], Field(max_length=50)]
-    seed: int
+    seed: Annotated[int, Field(ge=0, le=2**63)]
     ranks_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     revision: Line | None
     pairs: Annotated[int, Field(ge=1, le=10**9)]
@@ -64,3 +66,10 @@ def parse_verification(content: bytes, path: Path) -> Verification:
         raise ClirbenchError(f"{path}: {problem(error)}: run clirbench verify again") from error
     except (ValueError, RecursionError) as error:
         raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run clirbench verify again") from error
+
+
+def verdict(equal: float, close: float, largest: float) -> Verdict:
+    """``agree`` from 99.9 % equal ranks; ``agree within noise`` from 95 % close ones with mAP within .005; else ``differ``."""
+    if equal >= AGREE:
+        return "agree"
+    return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"

@@ -1,32 +1,35 @@
 """Re-running a sample of a submission: does the model give the ranks that it is said to give?"""
 
 import datetime
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from clirbench import __version__
 from clirbench.atomic import write_atomically
+from clirbench.collections import Collection, load_collection
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.errors import ClirbenchError
-from clirbench.evaluation import evaluate
+from clirbench.evaluation import ENCODE, follow_download, rank_and_score
 from clirbench.gold_ranks import GoldRanks
 from clirbench.paths import cache_dir
 from clirbench.progress import Reporter, Silent
 from clirbench.results import model_folder, read_result
 from clirbench.schema import Document
+from clirbench.scores import Scores
 from clirbench.submissions.check import check_submissions
-from clirbench.submissions.verification import FILE, Verdict, Verification
-from clirbench.tasks import load_task
+from clirbench.submissions.verification import FILE, Verification, verdict
+from clirbench.tasks import SETTINGS, list_tasks, load_task
+from clirbench.vectors import distinct_texts, encode_collection
 
 TASK, LANGUAGES = "xquad-r", 3
-# Another device or library moves near ties by a rank or two; another model moves everything.
-AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
 # Weights that are data, and what stands beside them: nothing that is code or a pickle is even downloaded.
 SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
@@ -44,10 +47,9 @@ def verify(
     device: str | None = None,
     reporter: Reporter | None = None,
 ) -> Verification:
-    """Run a seeded sample of languages again, compare own-block ranks, and write ``verification.json`` into the folder.
+    """Run the queries of a seeded sample of languages again, compare their ranks, and write ``verification.json``.
 
-    Only the pools of the sample's languages are compared: their ranks do not depend on the other languages. Where the vectors do
-    (idf over all candidates, a subspace of all languages' means), all languages are run.
+    They are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared as well.
 
     Args:
         folder: A submission.
@@ -67,8 +69,17 @@ def verify(
         ClirbenchError: The submission has errors, there is no such result, the model cannot be had in a safe form, or is
             another revision.
     """
-    if not by.strip():
-        raise ClirbenchError("--by is empty: say who verifies")
+    if not by.strip() or len(by.strip()) > 200:
+        raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
+    if not 0 <= seed < 2**63:
+        raise ClirbenchError(f"--seed is {seed}: use 0 or more")
+    if task not in list_tasks() or not (folder / f"{task}.json").is_file():
+        held = [name for name in list_tasks() if (folder / f"{name}.json").is_file()]
+        raise ClirbenchError(
+            f"{folder}: holds no result on '{task[:40]}': pass --task, one of {', '.join(held) or 'none'}"
+        )
+    if not os.access(folder, os.W_OK):
+        raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
     # In a process with limits: a stranger's files are read here only once they are known to be what they say.
     if any(finding.level == "error" for finding in check_submissions([folder])[0].findings):
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
@@ -81,10 +92,9 @@ def verify(
             f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
             "give that revision"
         )
-    run = None if _fits_on_all(loaded) else sample
-    again = evaluate(loaded, load_task(task), languages=run, reporter=reporter or Silent())
-    equal, close, pairs = compare_ranks(result.ranks, again.ranks, sample)
-    largest = largest_difference(document, again.document, sample)
+    ranks, scores = _run(loaded, task, sample, reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, ranks, sample)
+    largest = largest_difference(document, scores, sample)
     verification = Verification(
         format=1,
         by=by.strip(),
@@ -122,65 +132,80 @@ def draw_languages(document: Document, number: int, seed: int) -> list[str]:
     return [known[i] for i in sorted(chosen)]
 
 
+def sample_queries(collection: Collection, languages: Sequence[str]) -> Collection:
+    """The collection with the queries of some languages only, and all candidates."""
+    place = [collection.languages.index(language) for language in languages]
+    kept = np.isin(collection.query_language, place)
+    number = np.cumsum(kept) - 1
+    golds = kept[collection.gold_query]
+    sizes = [int(kept[a:b].sum()) for a, b in pairwise(collection.query_starts)]
+    return replace(
+        collection,
+        queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
+        query_topic=collection.query_topic[kept],
+        query_starts=np.cumsum([0, *sizes], dtype=np.int64),
+        gold_query=number[collection.gold_query[golds]].astype(np.int32),
+        gold_candidate=collection.gold_candidate[golds],
+    )
+
+
 def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str]) -> tuple[float, float, int]:
-    """Share of equal own-block ranks, share of close ones (within 1, or 2 %), and how many were compared.
+    """Share of equal ranks, share of close ones (within 1, or 2 %), and how many gold pairs were compared.
+
+    A pair counts as equal or close where both its ranks do: that in the gold's own block, and that in the pool.
 
     Args:
         stated: Ranks of the submission.
         again: Ranks of the re-run.
-        languages: Query and gold languages to compare.
+        languages: Query languages to compare.
 
     Raises:
         ClirbenchError: The two do not hold the same gold pairs.
     """
     old, new = _chosen(stated, languages), _chosen(again, languages)
-    if [key for key, _ in old] != [key for key, _ in new]:
+    if [row[:3] for row in old] != [row[:3] for row in new]:
         raise ClirbenchError("the submission does not hold the task's gold pairs: run clirbench check on it")
-    a, b = (np.array([rank for _, rank in rows], dtype=np.float64) for rows in (old, new))
+    a, b = (np.array([row[3:] for row in rows], dtype=np.float64) for rows in (old, new))
     gap = np.abs(a - b)
     close = gap <= np.maximum(1, 0.02 * np.maximum(a, b))
-    return float((gap == 0).mean()), float(close.mean()), len(a)
+    return float((gap == 0).all(axis=1).mean()), float(close.all(axis=1).mean()), len(a)
 
 
-def largest_difference(stated: Document, again: Document, languages: Sequence[str]) -> float:
-    """Largest difference of mAP between two documents, over these languages and the pairs of them."""
+def largest_difference(stated: Document, again: Scores, languages: Sequence[str]) -> float:
+    """Largest difference of mAP between a document and a re-run, over query languages, settings and pairs."""
     found = [0.0]
     for query in languages:
-        own = [document.per_language[query]["monolingual"].get("mAP") for document in (again, stated)]
-        found.append(_difference(*own))
-        for candidate in languages:
-            if candidate != query:
-                across = [document.per_pair[query][candidate].get("mAP") for document in (again, stated)]
-                found.append(_difference(*across))
+        for setting in SETTINGS:
+            values = [row[query][setting].get("mAP") for row in (again.per_language, stated.per_language)]
+            found.append(_difference(*values))
+        for candidate, cell in again.per_pair[query].items():
+            found.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
     return max(found)
 
 
-def verdict(equal: float, close: float, largest: float) -> Verdict:
-    """``agree`` from 99.9 % equal ranks; ``agree within noise`` from 95 % close ones with mAP within .005; else ``differ``."""
-    if equal >= AGREE:
-        return "agree"
-    return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"
+def _run(loaded: LoadedEncoder, task: str, languages: Sequence[str], reporter: Reporter) -> tuple[GoldRanks, Scores]:
+    shipped = load_task(task)
+    collection = sample_queries(load_collection(shipped, None, follow_download(reporter)), languages)
+    reporter.start(ENCODE, distinct_texts(collection))
+    encoded = encode_collection(loaded, collection, None, True, lambda done: reporter.advance(ENCODE, done))
+    ranks, scores, _ = rank_and_score(encoded, collection, shipped.settings)
+    return ranks, scores
 
 
 def _difference(a: float | None, b: float | None) -> float:
     return 0.0 if a is None or b is None else abs(a - b)
 
 
-def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[tuple[str, str, str], int]]:
-    """Rows of these languages, named and sorted."""
-    place = [ranks.languages.index(language) for language in languages]
-    rows = np.isin(ranks.query_language, place) & np.isin(ranks.gold_language, place)
-    columns = (ranks.topic, ranks.query_language, ranks.gold_language, ranks.own_rank)
+def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
+    """Rows of these query languages, named and sorted: topic, query language, gold language, own and pool rank."""
+    if ranks.pool_rank is None:
+        raise ClirbenchError("the submission holds no ranks in the multilingual pool: run clirbench check on it")
+    rows = np.isin(ranks.query_language, [ranks.languages.index(language) for language in languages])
+    columns = (ranks.topic, ranks.query_language, ranks.gold_language, ranks.own_rank, ranks.pool_rank)
     return sorted(
-        ((ranks.topics[t], ranks.languages[q], ranks.languages[g]), int(rank))
-        for t, q, g, rank in zip(*(column[rows] for column in columns), strict=True)
+        (ranks.topics[t], ranks.languages[q], ranks.languages[g], int(own), int(pool))
+        for t, q, g, own, pool in zip(*(column[rows] for column in columns), strict=True)
     )
-
-
-def _fits_on_all(loaded: LoadedEncoder) -> bool:
-    transform = loaded.transform
-    across = transform is not None and transform.name == "lsar" and not transform.texts
-    return across or hasattr(loaded.encoder, "prepare")
 
 
 def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedEncoder:
