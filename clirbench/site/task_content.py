@@ -1,0 +1,50 @@
+"""What a task's page says of its protocol, with an example from our own demo set."""
+
+import json
+from dataclasses import dataclass
+
+from clirbench.tasks import Task, load_task
+
+_EXAMPLE_LANGUAGES = ("en", "hi", "ar")
+_RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question of the demo set in one language, with its answer and a distractor."""
+
+    language: str
+    direction: str
+    question: str
+    answer: str
+    distractor: str
+
+
+def demo_examples() -> list[Example]:
+    """The first topic of the demo set in three languages; never a text of the evaluation sets."""
+    task = load_task("demo")
+    found = []
+    for language in _EXAMPLE_LANGUAGES:
+        path = task.sources[language].path
+        if path is None:
+            continue
+        row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
+        distractors = row["distractors"]
+        direction = "rtl" if language in _RIGHT_TO_LEFT else "ltr"
+        found.append(Example(language, direction, row["question"], row["answer"], distractors[0]))
+    return found
+
+
+def protocol(task: Task) -> list[str]:
+    """The protocol of a task in sentences whose numbers come from its file."""
+    languages, topics, golds = len(task.languages), task.counts["topics"], task.counts["gold_pairs"]
+    queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
+    return [
+        f"{topics:,} topics, {queries:,} queries and {candidates:,} candidate sentences in {languages} languages; "
+        f"{golds:,} pairs of a query and a gold candidate.",
+        f"Monolingual: {languages} pools, each with the candidates of the query's language.",
+        f"Cross-lingual: {languages * (languages - 1)} pairs of languages, each pool with the candidates of one other language; "
+        "a query without a gold there is left out.",
+        f"Multilingual: one pool of all {candidates:,} candidates, in which every language's gold counts.",
+        "A candidate is a sentence alone, without its paragraph. Scores are averages over queries, then over languages or pairs.",
+    ]

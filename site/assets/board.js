@@ -1,0 +1,307 @@
+"use strict";
+// Sorting, filtering, pins, columns and languages of one table; all of it in the address, none of it while it is the default.
+const table = document.getElementById("board");
+if (table) start();
+for (const button of document.querySelectorAll(".copy")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = document.getElementById(button.dataset.copy).textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(document.getElementById(button.dataset.copy));
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      document.execCommand("copy");
+    }
+    button.textContent = "Copied";
+  });
+}
+
+function start() {
+  document.documentElement.classList.add("js");
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[1].cells];
+  const rows = [...body.rows];
+  const original = new Map(rows.map((row, i) => [row, i]));
+  const byModel = new Map(rows.map((row) => [row.dataset.m, row]));
+  const index = new Map(heads.map((head, i) => [head.dataset.key, i]));
+  const main = table.dataset.main;
+  const form = document.getElementById("filters");
+  const notice = document.getElementById("notice");
+  const langs = [...form.querySelectorAll("[data-lang]")];
+  const cols = [...form.querySelectorAll("[data-col]")];
+  const facets = [...form.querySelectorAll("select")];
+  const search = document.getElementById("q");
+  const saved = new Map();
+  const state = { sort: main, up: false, pins: new Set() };
+  let pairs = null;
+  form.hidden = false;
+
+  for (const head of heads) {
+    if (!head.dataset.key) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const key = head.dataset.key;
+      // The first click puts the best on top: high values, low ranks and distances, and names from A.
+      if (state.sort === key) state.up = !state.up;
+      else [state.sort, state.up] = [key, rising(head)];
+      update();
+    });
+  }
+  for (const row of rows) {
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.setAttribute("aria-label", "Pin " + row.querySelector(".model").textContent.trim());
+    box.addEventListener("change", () => {
+      state.pins[box.checked ? "add" : "delete"](row.dataset.m);
+      update();
+    });
+    row.cells[0].append(box);
+  }
+  search.addEventListener("input", update);
+  for (const control of [...facets, ...cols]) control.addEventListener("change", update);
+  for (const control of langs) control.addEventListener("change", update);
+  document.getElementById("clear").addEventListener("click", () => {
+    form.reset();
+    state.pins.clear();
+    [state.sort, state.up] = [main, false];
+    update();
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("csv").addEventListener("click", () => save("csv", csv(shown())));
+  document.getElementById("json").addEventListener("click", () => save("json", json(shown())));
+  addEventListener("hashchange", () => { restore(); update(); });
+  restore();
+  update();
+
+  function rising(head) {
+    const key = head.dataset.key;
+    return "lower" in head.dataset || key.endsWith(".rank") || ["model", "licence", "origin", "zero_shot"].includes(key);
+  }
+
+  function restore() {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    form.reset();
+    search.value = wanted.get("q") ?? "";
+    for (const select of facets) {
+      const value = wanted.get(select.id.slice(2));
+      if (value !== null && [...select.options].some((option) => option.value === value)) select.value = value;
+    }
+    const off = new Set((wanted.get("hide") ?? "").split(","));
+    for (const box of cols) box.checked = !off.has(box.dataset.col);
+    const only = wanted.get("lang")?.split(",");
+    for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
+    state.pins = new Set((wanted.get("pin") ?? "").split(",").map(decodeURIComponent).filter((name) => byModel.has(name)));
+    const key = wanted.get("sort");
+    [state.sort, state.up] = index.has(key) ? [key, wanted.get("dir") === "up"] : [main, false];
+  }
+
+  function remember() {
+    const wanted = new URLSearchParams();
+    if (search.value) wanted.set("q", search.value);
+    for (const select of facets) if (select.value) wanted.set(select.id.slice(2), select.value);
+    const off = cols.filter((box) => !box.checked).map((box) => box.dataset.col);
+    if (off.length) wanted.set("hide", off.join(","));
+    if (langs.some((box) => !box.checked)) wanted.set("lang", langs.filter((box) => box.checked).map((box) => box.dataset.lang).join(","));
+    if (state.pins.size) wanted.set("pin", [...state.pins].map(encodeURIComponent).join(","));
+    if (state.sort !== main || state.up) {
+      wanted.set("sort", state.sort);
+      if (state.up) wanted.set("dir", "up");
+    }
+    const text = wanted.toString();
+    const address = text ? "#" + text : location.pathname + location.search;
+    if (location.hash.slice(1) !== text) history.replaceState(null, "", address);
+  }
+
+  function update() {
+    const chosen = langs.filter((box) => box.checked).map((box) => box.dataset.lang);
+    if (langs.length && chosen.length < langs.length && !pairs) {
+      load(update);
+      return;
+    }
+    recompute(chosen);
+    filter();
+    sort();
+    for (const box of cols) show(box.dataset.col, box.checked);
+    remember();
+  }
+
+  function load(then) {
+    window.clirPairs = (values) => { pairs = values; };
+    const script = document.createElement("script");
+    script.src = document.querySelector("link[rel=stylesheet]").getAttribute("href").replace("assets/style.css", "data/pairs.js");
+    script.addEventListener("load", then);
+    script.addEventListener("error", () => { notice.textContent = "data/pairs.js is missing beside this page: languages cannot be chosen."; });
+    document.head.append(script);
+  }
+
+  // Means over the chosen languages, from values by language and pair: what the multilingual pool holds stays as it is.
+  function recompute(chosen) {
+    const all = chosen.length === langs.length;
+    const set = new Set(chosen);
+    for (const head of heads) {
+      const key = head.dataset.key;
+      if (!key) continue;
+      const [task, setting] = key.split(".");
+      const touched = key === "mean" || setting === "rank" || (pairs && pairs[task]);
+      if (!touched) continue;
+      const place = index.get(key);
+      for (const row of rows) {
+        const cell = row.cells[place];
+        if (!saved.has(cell)) {
+          if (all) continue;
+          saved.set(cell, [[...cell.childNodes].map((node) => node.cloneNode(true)), cell.dataset.v]);
+        }
+        if (all) {
+          const [nodes, value] = saved.get(cell);
+          cell.replaceChildren(...nodes.map((node) => node.cloneNode(true)));
+          put(cell, value);
+        } else if (setting === "rank") set_(cell, null, "");
+        else if (key === "mean") continue;
+        else {
+          const value = mean(pairs[task][row.dataset.m], setting, set);
+          set_(cell, value, setting === "bias" ? "rank" : "share");
+        }
+      }
+    }
+    if (index.has("mean") && !all) {
+      const parts = ["xquad-r", "mlqa-r"].map((task) => index.get(task + ".multilingual.mAP"));
+      for (const row of rows) {
+        const values = parts.map((i) => (i === undefined ? undefined : row.cells[i].dataset.v));
+        set_(row.cells[index.get("mean")], values.every((v) => v !== undefined) ? (Number(values[0]) + Number(values[1])) / 2 : null, "share");
+      }
+    }
+    const gone = chosen.length === 0 ? "No language is chosen. " : "";
+    state.note = all ? "" : gone + "Means over " + chosen.join(", ") + " only, recomputed from the values by language and pair; the multilingual pool keeps all languages. Margins and ranks are not recomputed, and hidden.";
+  }
+
+  function mean(values, setting, set) {
+    if (!values || !values[setting]) return null;
+    const found = [];
+    values.languages.forEach((query, i) => {
+      if (!set.has(query)) return;
+      if (setting !== "cross-lingual") found.push(values[setting][i]);
+      else values.languages.forEach((candidate, j) => { if (j !== i && set.has(candidate)) found.push(values[setting][i][j]); });
+    });
+    const known = found.filter((value) => value !== null);
+    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+  }
+
+  function put(cell, value) {
+    if (value === undefined || value === null) delete cell.dataset.v;
+    else cell.dataset.v = value;
+  }
+
+  function set_(cell, value, kind) {
+    put(cell, value);
+    cell.textContent = value === null ? "–" : kind === "rank" ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
+  }
+
+  function filter() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let count = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      let keep = words.every((word) => text.includes(word));
+      for (const select of facets) {
+        if (!select.value) continue;
+        const id = select.id.slice(2);
+        if (id === "size") keep &&= inRange(row.cells[index.get("parameters")].dataset.v, select.value);
+        else if (id === "task") keep &&= row.dataset.tasks.split(" ").includes(select.value);
+        else keep &&= value(row, id) === select.value;
+      }
+      row.hidden = !(keep || state.pins.has(row.dataset.m));
+      count += row.hidden ? 0 : 1;
+    }
+    const part = count === rows.length ? "" : count + " of " + rows.length + " models. ";
+    notice.textContent = part + state.note;
+  }
+
+  function inRange(parameters, range) {
+    if (parameters === undefined) return false;
+    const [low, high] = range.split("-").map((part) => (part ? 1e6 * Number(part) : Infinity));
+    return Number(parameters) > (low || -1) && Number(parameters) <= high;
+  }
+
+  function value(row, key) {
+    const cell = row.cells[index.get(key)];
+    if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+    if (cell.classList.contains("n")) return null;
+    const mark = cell.querySelector("[aria-hidden]");
+    const text = cell.textContent.trim();
+    return mark ? text.slice(mark.textContent.length).trim() : text;
+  }
+
+  function sort() {
+    const sign = state.up ? 1 : -1;
+    const keyed = rows.map((row) => [row, value(row, state.sort)]);
+    keyed.sort(([a, x], [b, y]) => {
+      const pinned = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m);
+      if (pinned) return pinned;
+      // Missing last, whichever way.
+      if (x === null || y === null) return (x === null) - (y === null) || original.get(a) - original.get(b);
+      const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
+      return sign * order || original.get(a) - original.get(b);
+    });
+    const usual = state.sort === main && !state.up && !state.pins.size && !saved.size;
+    const ordered = usual ? rows : keyed.map(([row]) => row);
+    body.append(...ordered);
+    for (const row of rows) {
+      const pinned = state.pins.has(row.dataset.m);
+      row.classList.toggle("pinned", pinned);
+      row.cells[0].firstChild.checked = pinned;
+    }
+    for (const head of heads) {
+      if (head.dataset.key === state.sort) head.setAttribute("aria-sort", state.up ? "ascending" : "descending");
+      else head.removeAttribute("aria-sort");
+    }
+  }
+
+  function show(column, visible) {
+    const places = heads.flatMap((head, i) => (head.dataset.c === column ? [i] : []));
+    for (const i of places) {
+      heads[i].hidden = !visible;
+      for (const row of rows) row.cells[i].hidden = !visible;
+    }
+    for (const cell of table.tHead.rows[0].cells) if (cell.dataset.c === column) cell.hidden = !visible;
+    const rest = table.tHead.rows[0].lastElementChild;
+    rest.colSpan = Math.max(1, heads.slice(-6).filter((head) => !head.hidden).length);
+  }
+
+  function shown() {
+    const keys = heads.filter((head) => head.dataset.key && !head.hidden).map((head) => head.dataset.key);
+    const visible = [...body.rows].filter((row) => !row.hidden);
+    return [keys, visible.map((row) => keys.map((key) => (key.endsWith(".rank") ? text(row, key) : value(row, key))))];
+  }
+
+  function text(row, key) {
+    const found = row.cells[index.get(key)].textContent.trim();
+    return found === "–" ? null : found;
+  }
+
+  function csv([keys, lines]) {
+    const quote = (one) => {
+      let out = one === null ? "" : String(one);
+      if (typeof one === "string" && /^[=+\-@\t]/.test(out)) out = "'" + out;
+      return /[",\n]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
+    };
+    return [keys, ...lines].map((line) => line.map(quote).join(",")).join("\n") + "\n";
+  }
+
+  function json([keys, lines]) {
+    return JSON.stringify(lines.map((line) => Object.fromEntries(keys.map((key, i) => [key, line[i]]))), null, 1) + "\n";
+  }
+
+  function save(kind, content) {
+    const link = document.createElement("a");
+    link.download = "clirbench." + kind;
+    link.href = URL.createObjectURL(new Blob([content], { type: kind === "csv" ? "text/csv" : "application/json" }));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }
+}
