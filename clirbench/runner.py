@@ -173,4 +173,7 @@ def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
     document, path = results[0]
     if not document.task.complete:
         return "next: leave out --languages and --settings for a result that can be compared"
-    return f"next: check that the numbers follow from the ranks with  clirbench score {path}"
+    return (
+        f"next: check that the numbers follow from the ranks with  clirbench score {path}\n"
+        f"      see the row on a board of your own:  clirbench submit {path.parent} --org NAME  and  clirbench site serve"
+    )

@@ -30,6 +30,11 @@ class Bar:
     high: float | None = None
 
 
+def _scrolled(chart: Markup, title: str) -> Markup:
+    # A chart keeps its size on a phone, where shrinking would make its text unreadable.
+    return _tag("div", chart, class_="scroll chart-box", tabindex="0", role="region", aria_label=title)
+
+
 def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
     """An element; underscores in names of attributes stand for hyphens, a last one is dropped."""
     pairs = [f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()]
@@ -39,14 +44,17 @@ def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
 
 def _svg(width: int, height: int, key: str, title: str, description: str, parts: Sequence[Markup]) -> Markup:
     head = _tag("title", title, id=f"{key}-title") + _tag("desc", description, id=f"{key}-desc")
-    return _tag(
+    chart = _tag(
         "svg",
         head + Markup("\n").join(parts),
         viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
         role="img",
         aria_labelledby=f"{key}-title {key}-desc",
         class_="chart",
     )
+    return _scrolled(chart, title)
 
 
 def _text(x: float, y: float, content: str, anchor: str = "start", class_: str = "") -> Markup:
@@ -82,7 +90,7 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
 
 def scatter(points: Sequence[Point], task: str) -> Markup:
     """Multilingual mAP against rank distance (logarithmic): good is right and down."""
-    width, height, left, top, bottom, right = 720, 430, 62, 16, 46, 24
+    width, height, left, top, bottom, right = 720, 360, 62, 10, 46, 24
     most = max([point.x for point in points], default=1.0)
     x_step = 0.1 if most > 0.4 else 0.05
     x_top = x_step * math.ceil(most / x_step + 0.4)
@@ -183,7 +191,7 @@ def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit
             parts.append(_tag("g", shape))
     for i, label in enumerate(labels):
         parts.append(_text(left + slot * i + slot / 2, height - 16, label, "middle"))
-    parts.append(_text(width - 4, height - 2, unit, "end", "axis"))
+    parts.append(_text(width - 4, height - 5, unit, "end", "axis"))
     return _svg(
         width,
         height,
@@ -215,7 +223,7 @@ def histogram(key: str, title: str, edges: Sequence[float], shares: Sequence[flo
         parts.append(_tag("g", _tag("title", tip) + rect))
     for i, edge in enumerate(edges):
         parts.append(_text(left + slot * i, height - 16, f"{edge:,.0f}", "middle"))
-    parts.append(_text(width - 4, height - 2, unit, "end", "axis"))
+    parts.append(_text(width - 4, height - 5, unit, "end", "axis"))
     return _svg(width, height, key, title, "Share of the queries in each range; the numbers stand in the table.", parts)
 
 

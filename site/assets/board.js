@@ -56,7 +56,7 @@ function start() {
   for (const row of rows) {
     const box = document.createElement("input");
     box.type = "checkbox";
-    box.setAttribute("aria-label", "Pin " + row.querySelector(".model").textContent.trim());
+    box.setAttribute("aria-label", "Pin " + row.querySelector(".model a").textContent);
     box.addEventListener("change", () => {
       state.pins[box.checked ? "add" : "delete"](row.dataset.m);
       update();
@@ -230,6 +230,7 @@ function start() {
 
   function value(row, key) {
     const cell = row.cells[index.get(key)];
+    if (key === "model") return cell.querySelector("a").textContent;
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
     if (cell.classList.contains("n")) return null;
     const mark = cell.querySelector("[aria-hidden]");

@@ -222,7 +222,7 @@ function row(name, r, first, second) {
 }
 
 function grid(caption, heads, body) {
-  const head = element("thead", [element("tr", heads.map((text, i) => element("th", text, i ? { scope: "col", class: "n" } : { scope: "col" })))]);
+  const head = element("thead", [element("tr", heads.map((text, i) => element("th", text, i && text !== "shown" ? { scope: "col", class: "n" } : { scope: "col" })))]);
   const made = element("table", [element("caption", caption), head, element("tbody", body)]);
   return element("div", [made], { class: "scroll", tabindex: "0", role: "region", "aria-label": caption });
 }

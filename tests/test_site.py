@@ -1,0 +1,272 @@
+"""The site as files: what is written, what is escaped, that links resolve and the same input gives the same bytes."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlparse
+
+import html5lib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import clirbench
+from clirbench.cli import app
+from clirbench.errors import ClirbenchError
+from clirbench.site.build import build_site
+from clirbench.site.charts import Point, pareto_front, scatter
+from clirbench.site.content import plot_points
+from clirbench.site.scripts import script_json
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBMISSIONS = ROOT / "submissions"
+FEW = (
+    "clirbench__hybrid",
+    "clirbench__hybrid+lir-1",
+    "clirbench__mono",
+    "arxiv-2408.10536__xlm-r-hybrid",
+    "pyserini__bm25",
+)
+HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>{{7*7}}'
+
+
+def some(folder, names=FEW):
+    for name in names:
+        shutil.copytree(SUBMISSIONS / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("board")
+    output = folder / "out"
+    build_site(some(folder / "submissions"), output)
+    return output
+
+
+def pages(site):
+    return sorted(site.rglob("*.html"))
+
+
+def parsed(path):
+    return html5lib.parse(path.read_text(encoding="utf-8"), namespaceHTMLElements=False)
+
+
+def test_every_page_is_valid_html(site):
+    assert len(pages(site)) == 5 + len(FEW)
+    for path in pages(site):
+        html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
+
+
+def test_every_internal_link_resolves(site):
+    for path in pages(site):
+        tree = parsed(path)
+        ids = {element.get("id") for element in tree.iter() if element.get("id")}
+        assert len(ids) == sum(1 for element in tree.iter() if element.get("id")), path
+        for element in tree.iter():
+            for attribute in ("href", "src"):
+                value = element.get(attribute)
+                if value is None or urlparse(value).scheme == "https":
+                    continue
+                target = urlparse(urljoin(path.as_uri(), value))
+                assert target.scheme == "file", value
+                assert Path(unquote(target.path)).is_file(), (path.name, value)
+                if target.fragment and Path(unquote(target.path)) == path:
+                    assert target.fragment in ids, value
+
+
+def test_nothing_remote_and_nothing_inline(site):
+    for path in pages(site):
+        tree = parsed(path)
+        policy = tree.find(".//meta[@http-equiv='Content-Security-Policy']").get("content")
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        for element in tree.iter():
+            if not isinstance(element.tag, str):
+                continue
+            assert not any(name.startswith("on") or name == "style" for name in element.keys()), element.attrib  # noqa: SIM118
+            if element.tag == "script":
+                assert element.get("src")
+                assert not (element.text or "").strip()
+
+
+def test_the_same_input_gives_the_same_bytes(site, tmp_path):
+    again = tmp_path / "again"
+    build_site(some(tmp_path / "submissions"), again)
+    digests = [
+        {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.rglob("*") if p.is_file()}
+        for root in (site, again)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path):
+    board = some(tmp_path / "submissions", FEW[:1])
+    output = tmp_path / "site"
+    build_site(board, output)
+    (output / "stale.html").write_text("old")
+    build_site(board, output)
+    assert not (output / "stale.html").exists()
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("precious")
+    with pytest.raises(ClirbenchError, match="holds something else than a site"):
+        build_site(board, mine)
+    assert (mine / "thesis.tex").read_text() == "precious"
+    with pytest.raises(ClirbenchError, match="holds no submission"):
+        build_site(mine, tmp_path / "other")
+
+
+def test_the_table_holds_the_numbers_of_the_board(site):
+    frame = clirbench.leaderboard(site.parent / "submissions")
+    table = parsed(site / "index.html").find(".//table[@id='board']")
+    head = [cell.get("data-key") for cell in table.findall(".//thead/tr")[1]]
+    rows = {row.get("data-m"): list(row) for row in table.findall(".//tbody/tr")}
+    assert list(rows) == [name.replace("/", "__").replace(" + ", "+").replace(":", "-") for name in frame["model"]]
+    for (_, line), cells in zip(frame.iterrows(), rows.values(), strict=True):
+        for key, cell in zip(head, cells, strict=True):
+            column = (key or "").replace(".", " ", 1).replace(".", " ", 1)
+            if column in frame.columns and column.count(" ") == 2:
+                value = cell.get("data-v")
+                assert (value is None) == bool(np.isnan(line[column])), (key, value)
+                assert value is None or float(value) == line[column]
+
+
+def test_downloads_are_the_submitted_files(site):
+    for name in ("xquad-r.json", "xquad-r.ranks.parquet", "model.toml"):
+        assert (site / "files" / FEW[0] / name).read_bytes() == (SUBMISSIONS / FEW[0] / name).read_bytes()
+    read = list(csv.DictReader(io.StringIO((site / "data" / "board.csv").read_text(encoding="utf-8"))))
+    assert len(read) == len(FEW)
+
+
+def test_topics_of_the_compare_page_are_those_of_the_result(site):
+    text = (site / "data" / "topics" / f"{FEW[0]}.mlqa-r.js").read_text(encoding="utf-8")
+    record = json.loads(text[text.index("{") : text.rindex(")")])
+    values = np.frombuffer(base64.b64decode(record["data"]), dtype="<u2").reshape(
+        len(record["columns"]), record["topics"]
+    )
+    document = clirbench.read_result(SUBMISSIONS / FEW[0] / "mlqa-r.json").document
+    for (setting, query, candidate), column in zip(record["columns"], values, strict=True):
+        present = column != 65535
+        if setting == "bias":
+            assert column[present].mean() == pytest.approx(document.per_language[query]["bias"]["rank_distance"])
+            continue
+        stated = (
+            document.per_pair[query][candidate] if setting == "cross-lingual" else document.per_language[query][setting]
+        )
+        assert present.sum() == stated["queries"]
+        assert column[present].mean() / 65534 == pytest.approx(stated["mAP"], abs=1e-5)
+    two = sum((site / "data" / "topics" / f"{FEW[0]}.{task}.js").stat().st_size for task in ("xquad-r", "mlqa-r"))
+    assert 2 * two < 2_000_000
+
+
+def test_a_hostile_submission_is_only_text(tmp_path):
+    board = some(tmp_path / "submissions", FEW[:1])
+    for task in ("xquad-r", "mlqa-r"):
+        path = board / FEW[0] / f"{task}.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["model"]["name"] = HOSTILE
+        document["environment"]["packages"] = {HOSTILE: HOSTILE}
+        document["environment"]["platform"] = HOSTILE
+        document["encoder"]["query_prompt"] = HOSTILE
+        path.write_text(json.dumps(document), encoding="utf-8")
+    toml = board / FEW[0] / "model.toml"
+    text = toml.read_text(encoding="utf-8")
+    for key in ("name", "licence", "base_model", "contact", "citation", "query_prefix"):
+        text = re.sub(rf"^{key} = .*$", lambda found, key=key: f"{key} = {json.dumps(HOSTILE)}", text, flags=re.M)
+    toml.write_text(
+        text.replace("training_data = [", f"training_data = [\n{json.dumps(HOSTILE)},", 1), encoding="utf-8"
+    )
+    build_site(board, tmp_path / "site")
+    for path in pages(tmp_path / "site"):
+        raw = path.read_text(encoding="utf-8")
+        assert "<script>document" not in raw
+        assert "<img" not in raw
+        assert "{{" not in raw or "{{7*7}}" in raw
+        assert ">49<" not in raw
+        tree = parsed(path)
+        assert not [e for e in tree.iter() if isinstance(e.tag, str) and e.get("onerror")]
+    for path in (tmp_path / "site" / "data").rglob("*.js"):
+        assert "</script" not in path.read_text(encoding="utf-8")
+
+
+def test_json_in_a_script_is_inert():
+    assert "</script>" not in script_json(["</script><script>alert(1)</script>", "\u2028"])
+    assert json.loads(str(script_json({"a": "<&>"}))) == {"a": "<&>"}
+
+
+def test_the_pareto_front_by_hand():
+    def point(x, y):
+        return Point(f"{x}", "x", x, y, "measured", None, 0)
+
+    points = [point(0.1, 9), point(0.5, 5), point(0.4, 3), point(0.3, 4), point(0.6, 8)]
+    assert [(p.x, p.y) for p in pareto_front(points)] == [(0.4, 3), (0.5, 5), (0.6, 8)]
+    assert str(scatter(points, "xquad-r")).count("<circle") == 5
+    assert "<svg" in str(scatter([], "xquad-r"))
+
+
+def test_variants_of_one_base_share_a_family():
+    from clirbench.board import read_entries
+
+    families = {p.label: p.family for p in plot_points(read_entries(SUBMISSIONS), "xquad-r")}
+    assert families["clirbench/hybrid"] == families["clirbench/mono"] == families["clirbench/cross"] is not None
+    assert families["arxiv-2408.10536/xlm-r-hybrid"] != families["arxiv-2408.10536/labse-hybrid"]
+    assert families["clirbench/char-ngram"] is None
+
+
+def test_examples_are_ours_and_set_right(site):
+    tree = parsed(site / "tasks" / "xquad-r.html")
+    lists = [e for e in tree.iter("dl") if e.get("dir")]
+    assert [(e.get("lang"), e.get("dir")) for e in lists] == [("en", "ltr"), ("hi", "ltr"), ("ar", "rtl")]
+    demo = (ROOT / "tasks" / "demo" / "en.jsonl").read_text(encoding="utf-8")
+    assert json.loads(demo.splitlines()[0])["question"] in "".join(lists[0].itertext())
+
+
+def test_scripts_are_small():
+    assert sum(path.stat().st_size for path in (ROOT / "site" / "assets").glob("*.js")) < 30_000
+
+
+def test_on_the_command_line(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    some(tmp_path / "submissions", FEW[:2])
+    built = CliRunner().invoke(app, ["site", "build"])
+    assert built.exit_code == 0, built.output
+    assert "_site: 7 pages; open _site/index.html" in built.output
+
+
+def test_serving_shows_and_rebuilds(tmp_path):
+    import subprocess
+    import sys
+    import time
+
+    some(tmp_path / "submissions", FEW[:1])
+    server = subprocess.Popen(
+        [sys.executable, "-u", "-m", "clirbench", "site", "serve", "--port", "0"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+/", line)))
+        with urllib.request.urlopen(address) as answer:
+            assert b"clirbench/hybrid" in answer.read()
+        shutil.copytree(SUBMISSIONS / FEW[2], tmp_path / "submissions" / FEW[2])
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(address) as answer:
+                    if b"clirbench/mono" in answer.read():
+                        break
+            except OSError:
+                pass
+            time.sleep(0.3)
+        else:
+            pytest.fail("not rebuilt")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        server.stderr.close()
