@@ -42,7 +42,9 @@ def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
     return Markup(f"<{name}{''.join(pairs)}>{escape(content)}</{name}>")  # noqa: S704
 
 
-def _svg(width: int, height: int, key: str, title: str, description: str, parts: Sequence[Markup]) -> Markup:
+def _svg(
+    width: int, height: int, key: str, title: str, description: str, parts: Sequence[Markup], role: str = "img"
+) -> Markup:
     head = _tag("title", title, id=f"{key}-title") + _tag("desc", description, id=f"{key}-desc")
     chart = _tag(
         "svg",
@@ -50,7 +52,7 @@ def _svg(width: int, height: int, key: str, title: str, description: str, parts:
         viewBox=f"0 0 {width} {height}",
         width=width,
         height=height,
-        role="img",
+        role=role,
         aria_labelledby=f"{key}-title {key}-desc",
         class_="chart",
     )
@@ -145,7 +147,9 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
         f"{len(points)} models; the dashed line is the Pareto front: {', '.join(point.label for point in front)}. "
         "Solid lines join variants of one base model."
     )
-    return _svg(width, height, f"plot-{task}", f"{task}: multilingual mAP against rank distance", description, parts)
+    # Not an image to a screen reader: its points are links.
+    title = f"{task}: multilingual mAP against rank distance"
+    return _svg(width, height, f"plot-{task}", title, description, parts, role="group")
 
 
 def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit: str) -> Markup:

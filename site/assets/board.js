@@ -249,7 +249,7 @@ function start() {
       const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
       return sign * order || original.get(a) - original.get(b);
     });
-    const usual = state.sort === main && !state.up && !state.pins.size && !saved.size;
+    const usual = state.sort === main && !state.up && !state.pins.size && !state.note;
     const ordered = usual ? rows : keyed.map(([row]) => row);
     body.append(...ordered);
     for (const row of rows) {
