@@ -27,7 +27,7 @@ from clirbench.site.charts import scatter
 from clirbench.site.model_content import measured_task, reported_task
 from clirbench.site.scripts import pair_values, script_json, topics_script
 from clirbench.site.task_content import demo_examples, protocol
-from clirbench.statistics import CONFIDENCE, PERMUTATIONS, REPLICATES
+from clirbench.statistics import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.submissions import verification, verify
 from clirbench.submissions.examine import JSON_LIMIT, RANKS_LIMIT
 from clirbench.tables import board_text
@@ -131,6 +131,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         facts={
             "replicates": REPLICATES,
             "permutations": PERMUTATIONS,
+            "rank_permutations": RANK_PERMUTATIONS,
             "confidence": CONFIDENCE,
             "agree": verification.AGREE,
             "close": verification.CLOSE,

@@ -50,7 +50,8 @@ function start() {
       // The first click puts the best on top: high values, low ranks and distances, and names from A.
       if (state.sort === key) state.up = !state.up;
       else [state.sort, state.up] = [key, rising(head)];
-      update();
+      sort();
+      remember();
     });
   }
   for (const row of rows) {
