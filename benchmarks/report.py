@@ -20,6 +20,7 @@ SUBMISSIONS = README.parent / "submissions"
 SUITE = ("xquad-r", "mlqa-r")
 BOARD = re.compile(r"(<!-- board -->\n).*?(<!-- /board -->)", re.DOTALL)
 BENCHMARKS = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
+SITE = re.compile(r"(<!-- site-benchmark -->\n).*?(<!-- /site-benchmark -->)", re.DOTALL)
 
 
 def example(match):
@@ -40,10 +41,17 @@ def board():
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def site_table():
+    """What `benchmarks/site.py` prints."""
+    command = [sys.executable, str(Path(__file__).with_name("site.py"))]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="all eleven languages against mteb (about twelve minutes)")
     parser.add_argument("--examples", action="store_true", help="only the examples and the board, not the benchmarks")
+    parser.add_argument("--site", action="store_true", help="also the site of 5 and 500 models (three minutes)")
     parser.add_argument("--write", action="store_true", help="write them into README.md")
     arguments = parser.parse_args()
     tables = ""
@@ -54,6 +62,10 @@ def main():
     # Read only now: the benchmarks take long enough for somebody to have edited it.
     text = EXAMPLE.sub(example, README.read_text(encoding="utf-8"))
     text = BOARD.sub(lambda match: f"{match[1]}{board()}\n{match[2]}", text)
+    if arguments.site:
+        table = site_table()
+        print(table)
+        text = SITE.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
     if tables:
         text, count = BENCHMARKS.subn(lambda match: f"{match[1]}{tables}\n{match[2]}", text)
         if count != 1:

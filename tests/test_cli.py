@@ -302,7 +302,10 @@ def test_readme_documents_every_command_option_task_model_and_metric():
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     group = typer.main.get_command(app)
+    commands = dict(group.commands)
     for name, command in group.commands.items():
+        commands |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
+    for name, command in commands.items():
         assert f"clirbench {name}" in readme, name
         for parameter in command.params:
             for option in parameter.opts:
