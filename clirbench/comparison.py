@@ -161,9 +161,9 @@ def _cells(setting: str, languages: Sequence[str], table: Table) -> list[_Cell]:
     width = table.sums.shape[1]
     cells = [_Cell(setting, "overall", np.arange(width))]
     if setting != "cross-lingual":
-        return [*cells, *(_Cell(setting, "language", np.array([i]), languages[i]) for i in range(n))]
-    by_language = np.arange(width).reshape(n, n - 1)
-    for i, language in enumerate(languages):
+        cells += [_Cell(setting, "language", np.array([i]), languages[i]) for i in range(n)]
+    by_language = np.arange(width).reshape(n, -1)
+    for i, language in enumerate(languages if setting == "cross-lingual" else ()):
         others = [other for j, other in enumerate(languages) if j != i]
         cells.append(_Cell(setting, "language", by_language[i], language))
         cells += [

@@ -207,7 +207,8 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
         return found
     first, second = np.triu_indices(models, 1)
     scale = np.sqrt(np.stack([((shares[:, [i]] - shares) ** 2).sum(axis=0) for i in range(models)]))[first, second]
-    safe = np.where(scale > 0, scale, np.inf)
+    # Differences of rounding are none: they would stand beside real ones as if they were as sure.
+    safe = np.where(scale > 1e-12 * np.abs(shares).sum(axis=0).max(initial=0.0), scale, np.inf)
     totals = shares.sum(axis=0)
     observed = np.abs(totals[first] - totals[second]) / safe
     # From the least to the greatest: the running maximum over the pairs so far is what step-down compares with.

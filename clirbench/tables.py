@@ -165,7 +165,7 @@ def _markdown(value: object) -> str:
 
 def _inert(value: object) -> object:
     """A text that a spreadsheet would take for a formula, with an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _key(task: str, setting: str, metric: str) -> str:

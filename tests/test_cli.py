@@ -242,7 +242,11 @@ def test_score_takes_several_and_a_forged_full_run_is_found(home):
 def test_ctrl_c_says_how_to_continue(home):
     (home / "own.py").write_text(SLOW.replace("PAUSE", "0.4"))
     command = [sys.executable, "-m", "clirbench", "run", "--model", "own:make", "--tasks", "demo"]
-    with subprocess.Popen(command, cwd=home, env=environment(home), stderr=subprocess.PIPE, text=True) as running:
+    # A shell's background jobs are born deaf to Ctrl-C; Python would stay so.
+    hears = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    with subprocess.Popen(
+        command, cwd=home, env=environment(home), stderr=subprocess.PIPE, text=True, **hears
+    ) as running:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and not (home / "calls.txt").exists():
             time.sleep(0.01)

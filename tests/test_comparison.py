@@ -146,6 +146,12 @@ def test_differences_are_those_of_the_documents(compared):
         assert [row.p for row in rows] == pytest.approx(holm(np.array([row.p_raw for row in rows])))
 
 
+def test_one_language_has_no_distance_to_compare():
+    models = [clirbench.evaluate(f"clirbench/{name}", "demo", languages=["en"]) for name in ("hybrid", "char-ngram")]
+    found = compare(*models, ("a", "b"))
+    assert {contrast.setting for contrast in found.contrasts} == {"monolingual", "multilingual"}
+
+
 def test_which_way_is_better(compared):
     by_setting = {contrast.setting: contrast for contrast in compared.of("overall")}
     # Hybrid finds more in the pool, and its golds stand farther apart: rank distance is better when low.

@@ -106,7 +106,7 @@ def test_the_same_input_gives_the_same_bytes(site, tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path):
+def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path, monkeypatch):
     board = some(tmp_path / "submissions", FEW[:1])
     output = tmp_path / "site"
     build_site(board, output)
@@ -121,6 +121,13 @@ def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path):
     assert (mine / "thesis.tex").read_text() == "precious"
     with pytest.raises(ClirbenchError, match="holds no submission"):
         build_site(mine, tmp_path / "other")
+    with pytest.raises(ClirbenchError, match="holds the submissions, or everything"):
+        build_site(board, tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    build_site(board, Path())
+    assert (empty / "index.html").is_file()
 
 
 def test_the_table_holds_the_numbers_of_the_board(site):

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from clirbench import __version__
 from clirbench.atomic import write_atomically
-from clirbench.board import AVERAGED, HEADLINE, LANGUAGES, MAIN, Entry, board_ranks, frame_of, read_entries, read_entry
+from clirbench.board import AVERAGED, HEADLINE, MAIN, Entry, board_ranks, frame_of, read_entries, read_entry
 from clirbench.catalogue import metric_rows
 from clirbench.errors import ClirbenchError
 from clirbench.paths import data_dir
@@ -34,6 +34,7 @@ from clirbench.tables import board_text
 from clirbench.tasks import SETTINGS, list_tasks, load_task
 
 MARK = ".clirbench-site"
+MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 NAMES = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "miracl": "MIRACL"}
 
 
@@ -52,6 +53,9 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
         ClirbenchError: The output is not ours to replace or cannot be written, or a submission cannot be read.
     """
     reporter = reporter or Silent()
+    output, submissions = output.resolve(), submissions.resolve()
+    if output == output.parent or submissions.is_relative_to(output):
+        raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
     if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
         raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
     entries = read_entries(submissions)
@@ -86,13 +90,19 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         "index.html",
         "index.html",
         board=_board(rows, tasks),
+        verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
         plots=[(task, scatter(content.plot_points(entries, task), task)) for task in tasks if task in AVERAGED],
         facets=_facets(rows),
         shipped=shipped,
         measured=sum(row["origin"] != "reported" for row in rows),
     )
     for task in shipped:
-        restricted = [row for row in rows if task in row["tasks"]]
+        own = {task: ranks[task]}
+        restricted = [
+            content.board_row(entry, [task], {task: own[task].get(entry.folder)})
+            for entry in entries
+            if task in entry.results
+        ]
         number += 1
         _page(
             target,
@@ -176,13 +186,13 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
         "rows": sorted(rows, key=order),
         "tasks": list(tasks),
         "main": mains[0],
-        "all_languages": {task: LANGUAGES[task] for task in tasks},
+        "mean": set(AVERAGED) <= set(tasks),
         "languages": sorted({x for t in tasks if t in AVERAGED for x in load_task(t).languages}),
     }
 
 
 def _facets(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    return {key: sorted({row[key] for row in rows}) for key in ("licence", "zero_shot", "origin")}
+    return {key: sorted({row[key] for row in rows}) for key in ("licence_kind", "zero_shot", "origin")}
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
@@ -200,8 +210,8 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0
             cells = [content.heat_cell(value) for value in values]
-            rows.append((mean, entry.label, entry.folder.name, cells))
-    rows.sort(key=lambda row: (-row[0], row[1]))
+            rows.append((mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
+    rows.sort(key=lambda row: (row[4] == "reported", -row[0], row[1]))
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 
@@ -244,7 +254,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         "model.html",
         shipped=shipped,
         entry=entry,
-        origin=content.origin(entry),
+        origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
         files=files,
         settings=SETTINGS,
@@ -275,7 +285,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["quoted"] = content.quoted
-    environment.globals.update(version=__version__, NAMES=NAMES)
+    environment.globals.update(version=__version__, NAMES=NAMES, MARKS=MARKS)
     return environment
 
 

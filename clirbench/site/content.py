@@ -47,10 +47,11 @@ def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = F
     return Cell(number(estimate.value, scale, digits), estimate.value, margin, "*" if partial else "")
 
 
-def origin(entry: Entry) -> str:
-    """Where its figures come from: "verified", "measured" or "reported"."""
-    if entry.verification and entry.verification.verdict != "differ":
-        return "verified"
+def origin(entry: Entry, tasks: Sequence[str]) -> str:
+    """Where its figures come from: "verified" (on one of these tasks), "differs", "measured" or "reported"."""
+    verdict = entry.verified(tasks)
+    if verdict:
+        return "differs" if verdict == "differ" else "verified"
     return entry.origin
 
 
@@ -75,6 +76,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
     mean = sum(known) / 2 if len(known) == 2 else None
     speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
+    # Of the tasks that are shown: one no makes it no, one unknown makes it unknown.
     answers = {entry.model.zero_shot(task) for task in tasks if task in entry.results}
     zero_shot = "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"
     return {
@@ -87,7 +89,8 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         "speed": Cell(number(speed, 1, 0), speed),
         "zero_shot": zero_shot,
         "licence": entry.model.licence or "unknown",
-        "origin": origin(entry),
+        "licence_kind": (entry.model.licence or "unknown").split(";")[0].strip().lower(),
+        "origin": origin(entry, tasks),
         "tasks": [task for task in tasks if task in entry.results],
     }
 
@@ -115,7 +118,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
                 href=f"models/{quoted(entry.folder.name)}.html",
                 x=across.value,
                 y=up.value,
-                origin=origin(entry),
+                origin=origin(entry, [task]),
                 family=f"{entry.label[: variant.start()]} {entry.model.base_model}" if variant else None,
                 order=_ORDER.index(variant[1]) if variant else 0,
             )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance
+from clirbench.errors import ClirbenchError
 from clirbench.metrics import RankedLists
 from clirbench.paired import headline_tables
 from clirbench.results import Result
@@ -203,7 +204,9 @@ def _removal(document: Document, key: str) -> dict[str, Any]:
 def _distances(result: Result, key: str) -> dict[str, Any]:
     ranks = result.ranks
     if ranks.pool_rank is None:
-        return {}
+        raise ClirbenchError(
+            f"{result.document.model.name}: holds no ranks in the multilingual pool: run clirbench check"
+        )
     lists = RankedLists.of(ranks.query, ranks.pool_rank)
     pool = sum(result.document.counts.candidates.values())
     values = rank_distance(PoolLists(lists, np.zeros(len(ranks), dtype=np.bool_), pool))

@@ -105,6 +105,7 @@ def train(
         scores = _train_static(material, evaluator, output, reporter)
     else:
         scores = _train_transformer(start, material, evaluator, output, reporter)
+    _leave_group()
     if not _is_first_process():
         return Trained(output / "model", record)
     record |= {
@@ -294,6 +295,14 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _leave_group() -> None:
+    """Say goodbye to the other processes: one that merely ends may abort in PyTorch's background threads."""
+    import torch  # noqa: PLC0415
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _is_first_process() -> bool:

@@ -20,7 +20,6 @@ for (const button of document.querySelectorAll(".copy")) {
 }
 
 function start() {
-  document.documentElement.classList.add("js");
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[1].cells];
   const rows = [...body.rows];
@@ -35,8 +34,9 @@ function start() {
   const facets = [...form.querySelectorAll("select")];
   const search = document.getElementById("q");
   const saved = new Map();
-  const state = { sort: main, up: false, pins: new Set() };
-  let pairs = null;
+  const state = { sort: main, up: false, pins: new Set(), note: "", chosen: "" };
+  const groups = new Map([...table.tHead.rows[0].cells].map((cell) => [cell.dataset.c, cell.textContent]));
+  let pairs = null, loading = false, address = location.href;
   form.hidden = false;
 
   for (const head of heads) {
@@ -44,6 +44,7 @@ function start() {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = head.textContent;
+    if (groups.has(head.dataset.c)) button.setAttribute("aria-label", groups.get(head.dataset.c) + " " + head.textContent);
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const key = head.dataset.key;
@@ -76,7 +77,11 @@ function start() {
   form.addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("csv").addEventListener("click", () => save("csv", csv(shown())));
   document.getElementById("json").addEventListener("click", () => save("json", json(shown())));
-  addEventListener("hashchange", () => { restore(); update(); });
+  addEventListener("hashchange", () => {
+    // A link to a place on the page is not a view: it was followed, and the address says again what is shown.
+    if (location.hash && document.getElementById(location.hash.slice(1))) history.replaceState(null, "", address);
+    else { restore(); update(); }
+  });
   restore();
   update();
 
@@ -97,7 +102,7 @@ function start() {
     for (const box of cols) box.checked = !off.has(box.dataset.col);
     const only = wanted.get("lang")?.split(",");
     for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
-    state.pins = new Set((wanted.get("pin") ?? "").split(",").map(decodeURIComponent).filter((name) => byModel.has(name)));
+    state.pins = new Set((wanted.get("pin") ?? "").split(",").filter((name) => byModel.has(name)));
     const key = wanted.get("sort");
     [state.sort, state.up] = index.has(key) ? [key, wanted.get("dir") === "up"] : [main, false];
   }
@@ -109,20 +114,20 @@ function start() {
     const off = cols.filter((box) => !box.checked).map((box) => box.dataset.col);
     if (off.length) wanted.set("hide", off.join(","));
     if (langs.some((box) => !box.checked)) wanted.set("lang", langs.filter((box) => box.checked).map((box) => box.dataset.lang).join(","));
-    if (state.pins.size) wanted.set("pin", [...state.pins].map(encodeURIComponent).join(","));
+    if (state.pins.size) wanted.set("pin", [...state.pins].join(","));
     if (state.sort !== main || state.up) {
       wanted.set("sort", state.sort);
       if (state.up) wanted.set("dir", "up");
     }
     const text = wanted.toString();
-    const address = text ? "#" + text : location.pathname + location.search;
-    if (location.hash.slice(1) !== text) history.replaceState(null, "", address);
+    if (location.hash.slice(1) !== text) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+    address = location.href;
   }
 
   function update() {
     const chosen = langs.filter((box) => box.checked).map((box) => box.dataset.lang);
     if (langs.length && chosen.length < langs.length && !pairs) {
-      load(update);
+      load();
       return;
     }
     recompute(chosen);
@@ -132,53 +137,60 @@ function start() {
     remember();
   }
 
-  function load(then) {
+  function load() {
+    if (loading) return;
+    loading = true;
     window.clirPairs = (values) => { pairs = values; };
     const script = document.createElement("script");
     script.src = document.querySelector("link[rel=stylesheet]").getAttribute("href").replace("assets/style.css", "data/pairs.js");
-    script.addEventListener("load", then);
-    script.addEventListener("error", () => { notice.textContent = "data/pairs.js is missing beside this page: languages cannot be chosen."; });
+    script.addEventListener("load", update);
+    script.addEventListener("error", () => {
+      for (const box of langs) [box.checked, box.disabled] = [true, true];
+      update();
+      notice.textContent = "data/pairs.js is missing beside this page: languages cannot be chosen. " + notice.textContent;
+    });
     document.head.append(script);
   }
 
   // Means over the chosen languages, from values by language and pair: what the multilingual pool holds stays as it is.
   function recompute(chosen) {
-    const all = chosen.length === langs.length;
     const set = new Set(chosen);
+    const told = [];
+    const partial = new Map();
+    for (const task of Object.keys(pairs ?? {})) {
+      if (!index.has(task + ".rank")) continue;
+      const own = [...new Set(Object.values(pairs[task]).flatMap((values) => values.languages))].sort();
+      const used = own.filter((language) => set.has(language));
+      partial.set(task, used.length < own.length);
+      if (used.length < own.length) told.push((groups.get(task) ?? task) + ": " + (used.join(" ") || "none"));
+    }
     for (const head of heads) {
       const key = head.dataset.key;
       if (!key) continue;
       const [task, setting] = key.split(".");
-      const touched = key === "mean" || setting === "rank" || (pairs && pairs[task]);
-      if (!touched) continue;
+      const changed = key === "mean" ? told.length > 0 : partial.get(task) ?? false;
       const place = index.get(key);
       for (const row of rows) {
         const cell = row.cells[place];
-        if (!saved.has(cell)) {
-          if (all) continue;
-          saved.set(cell, [[...cell.childNodes].map((node) => node.cloneNode(true)), cell.dataset.v]);
-        }
-        if (all) {
+        if (!changed) {
+          if (!saved.has(cell)) continue;
           const [nodes, value] = saved.get(cell);
           cell.replaceChildren(...nodes.map((node) => node.cloneNode(true)));
           put(cell, value);
-        } else if (setting === "rank") set_(cell, null, "");
-        else if (key === "mean") continue;
-        else {
-          const value = mean(pairs[task][row.dataset.m], setting, set);
-          set_(cell, value, setting === "bias" ? "rank" : "share");
+          continue;
         }
+        if (!saved.has(cell)) saved.set(cell, [[...cell.childNodes].map((node) => node.cloneNode(true)), cell.dataset.v]);
+        if (setting === "rank" || key === "mean") fill(cell, null, "");
+        else fill(cell, mean(pairs[task][row.dataset.m], setting, set), setting === "bias" ? "rank" : "share");
       }
     }
-    if (index.has("mean") && !all) {
-      const parts = ["xquad-r", "mlqa-r"].map((task) => index.get(task + ".multilingual.mAP"));
-      for (const row of rows) {
-        const values = parts.map((i) => (i === undefined ? undefined : row.cells[i].dataset.v));
-        set_(row.cells[index.get("mean")], values.every((v) => v !== undefined) ? (Number(values[0]) + Number(values[1])) / 2 : null, "share");
-      }
+    if (!told.length) [state.note, state.chosen] = ["", ""];
+    else {
+      const rest = [...groups.keys()].filter((task) => index.has(task + ".rank") && !partial.has(task)).map((task) => groups.get(task));
+      const untouched = rest.length ? " " + rest.join(", ") + " is not recomputed." : "";
+      state.note = "Means over these query and candidate languages only, recomputed from the values by language and pair (" + told.join("; ") + "); the multilingual pool keeps all languages. Margins, ranks and the mean over tasks are hidden." + untouched;
+      state.chosen = told.join("; ");
     }
-    const gone = chosen.length === 0 ? "No language is chosen. " : "";
-    state.note = all ? "" : gone + "Means over " + chosen.join(", ") + " only, recomputed from the values by language and pair; the multilingual pool keeps all languages. Margins and ranks are not recomputed, and hidden.";
   }
 
   function mean(values, setting, set) {
@@ -198,7 +210,7 @@ function start() {
     else cell.dataset.v = value;
   }
 
-  function set_(cell, value, kind) {
+  function fill(cell, value, kind) {
     put(cell, value);
     cell.textContent = value === null ? "–" : kind === "rank" ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
   }
@@ -207,14 +219,14 @@ function start() {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const row of rows) {
-      const text = row.textContent.toLowerCase();
+      const text = (value(row, "model") + " " + value(row, "licence")).toLowerCase();
       let keep = words.every((word) => text.includes(word));
       for (const select of facets) {
         if (!select.value) continue;
         const id = select.id.slice(2);
         if (id === "size") keep &&= inRange(row.cells[index.get("parameters")].dataset.v, select.value);
         else if (id === "task") keep &&= row.dataset.tasks.split(" ").includes(select.value);
-        else keep &&= value(row, id) === select.value;
+        else keep &&= (row.dataset[id] ?? value(row, id)) === select.value;
       }
       row.hidden = !(keep || state.pins.has(row.dataset.m));
       count += row.hidden ? 0 : 1;
@@ -243,16 +255,16 @@ function start() {
     const sign = state.up ? 1 : -1;
     const keyed = rows.map((row) => [row, value(row, state.sort)]);
     keyed.sort(([a, x], [b, y]) => {
-      const pinned = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m);
-      if (pinned) return pinned;
-      // Missing last, whichever way.
+      // Pinned first; published figures after what was measured; missing last, whichever way.
+      const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.classList.contains("reported") - b.classList.contains("reported");
+      if (kind) return kind;
       if (x === null || y === null) return (x === null) - (y === null) || original.get(a) - original.get(b);
       const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
       return sign * order || original.get(a) - original.get(b);
     });
-    const usual = state.sort === main && !state.up && !state.pins.size && !state.note;
-    const ordered = usual ? rows : keyed.map(([row]) => row);
-    body.append(...ordered);
+    const active = document.activeElement;
+    body.append(...keyed.map(([row]) => row));
+    if (active && body.contains(active)) active.focus({ preventScroll: true });
     for (const row of rows) {
       const pinned = state.pins.has(row.dataset.m);
       row.classList.toggle("pinned", pinned);
@@ -272,25 +284,30 @@ function start() {
     }
     for (const cell of table.tHead.rows[0].cells) if (cell.dataset.c === column) cell.hidden = !visible;
     const rest = table.tHead.rows[0].lastElementChild;
-    rest.colSpan = Math.max(1, heads.slice(-6).filter((head) => !head.hidden).length);
+    const left = heads.filter((head) => head.dataset.key && !groups.get(head.dataset.c) && head.dataset.key !== "model" && !head.hidden).length;
+    rest.hidden = left === 0;
+    rest.colSpan = Math.max(1, left);
   }
 
+  // The columns of data/board.csv, as far as they are shown; with languages chosen, which.
   function shown() {
     const keys = heads.filter((head) => head.dataset.key && !head.hidden).map((head) => head.dataset.key);
-    const visible = [...body.rows].filter((row) => !row.hidden);
-    return [keys, visible.map((row) => keys.map((key) => (key.endsWith(".rank") ? text(row, key) : value(row, key))))];
+    const names = keys.flatMap((key) => (key.endsWith(".rank") ? [key.replace(".", " ") + " low", key.replace(".", " ") + " high"] : [key.replace(".", " ").replace(".", " ")]));
+    const lines = [...body.rows].filter((row) => !row.hidden).map((row) => keys.flatMap((key) => (key.endsWith(".rank") ? bounds(row, key) : [value(row, key)])));
+    if (!state.chosen) return [names, lines];
+    return [[...names, "means over"], lines.map((line) => [...line, state.chosen])];
   }
 
-  function text(row, key) {
-    const found = row.cells[index.get(key)].textContent.trim();
-    return found === "–" ? null : found;
+  function bounds(row, key) {
+    const found = row.cells[index.get(key)].textContent.trim().split("–").filter(Boolean).map(Number);
+    return found.length ? [found[0], found[found.length - 1]] : [null, null];
   }
 
   function csv([keys, lines]) {
     const quote = (one) => {
       let out = one === null ? "" : String(one);
-      if (typeof one === "string" && /^[=+\-@\t]/.test(out)) out = "'" + out;
-      return /[",\n]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
+      if (typeof one === "string" && /^[=+\-@\t\r]/.test(out)) out = "'" + out;
+      return /[",\n\r]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
     };
     return [keys, ...lines].map((line) => line.map(quote).join(",")).join("\n") + "\n";
   }

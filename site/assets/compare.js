@@ -1,6 +1,6 @@
 "use strict";
 // Two to four models: paired bootstrap and randomisation tests over topics, from per-topic values that are loaded as scripts.
-const SAMPLES = 1000, FLIPS = 4999, MISSING = 65535, LEVEL = 0.05;
+const SAMPLES = 1000, FLIPS = 9999, MISSING = 65535, LEVEL = 0.05;
 const NAMES = { monolingual: "monolingual mAP", "cross-lingual": "cross-lingual mAP", multilingual: "multilingual mAP", bias: "rank distance" };
 const form = document.getElementById("pick");
 const selects = [0, 1, 2, 3].map((i) => document.getElementById("m" + i));
@@ -8,7 +8,7 @@ const task = document.getElementById("task");
 const state = document.getElementById("state");
 const out = document.getElementById("out");
 const loaded = new Map();
-let turn = 0;
+let turn = 0, address = location.href;
 form.hidden = false;
 window.clirTopics = ([folder, name], record) => {
   const bytes = Uint8Array.from(atob(record.data), (c) => c.charCodeAt(0));
@@ -23,13 +23,17 @@ window.clirTopics = ([folder, name], record) => {
 };
 restore();
 for (const select of [task, ...selects]) select.addEventListener("change", run);
-addEventListener("hashchange", () => { restore(); run(); });
+addEventListener("hashchange", () => {
+  // A link to a place on the page, such as the one that skips to the content, is not a choice of models.
+  if (location.hash && document.getElementById(location.hash.slice(1))) history.replaceState(null, "", address);
+  else { restore(); run(); }
+});
 run();
 
 function restore() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  if ([...task.options].some((o) => o.value === wanted.get("task"))) task.value = wanted.get("task");
-  const models = (wanted.get("models") ?? "").split(",").filter(Boolean).map(decodeURIComponent);
+  task.value = [...task.options].some((o) => o.value === wanted.get("task")) ? wanted.get("task") : "xquad-r";
+  const models = (wanted.get("models") ?? "").split(",").filter(Boolean);
   selects.forEach((select, i) => { select.value = models[i] ?? ""; if (select.selectedIndex < 0) select.value = ""; });
 }
 
@@ -42,9 +46,11 @@ async function run() {
   const models = [...new Set(selects.map((select) => select.value).filter(Boolean))];
   const wanted = new URLSearchParams();
   if (task.value !== "xquad-r") wanted.set("task", task.value);
-  if (models.length) wanted.set("models", models.map(encodeURIComponent).join(","));
+  if (models.length) wanted.set("models", models.join(","));
   const text = wanted.toString();
   if (location.hash.slice(1) !== text) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  address = location.href;
+  const name = task.value;
   out.replaceChildren();
   if (models.length < 2) {
     state.textContent = "Choose two models.";
@@ -52,12 +58,13 @@ async function run() {
   }
   state.textContent = "Loading …";
   try {
-    await Promise.all(models.map((model) => load(model)));
+    await Promise.all(models.map((model) => load(model, name)));
   } catch (error) {
-    state.textContent = String(error.message ?? error);
+    if (mine === turn) state.textContent = String(error.message ?? error);
     return;
   }
-  const records = models.map((model) => loaded.get(model + "|" + task.value));
+  if (mine !== turn) return;
+  const records = models.map((model) => loaded.get(model + "|" + name));
   for (let i = 1; i < models.length; i++) {
     const contrasts = await contrast(records[0], records[i], mine);
     if (mine !== turn) return;
@@ -70,12 +77,12 @@ function label(model) {
   return [...selects[0].options].find((option) => option.value === model).textContent;
 }
 
-function load(model) {
-  const key = model + "|" + task.value;
+function load(model, name) {
+  const key = model + "|" + name;
   if (loaded.has(key)) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = "data/topics/" + encodeURIComponent(model + "." + task.value + ".js");
+    script.src = "data/topics/" + encodeURIComponent(model + "." + name + ".js");
     script.addEventListener("load", resolve);
     script.addEventListener("error", () => reject(new Error("data/topics is missing beside this page.")));
     document.head.append(script);
