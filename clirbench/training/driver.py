@@ -30,6 +30,7 @@ from clirbench.training.material import (
     prepare_static,
     training_data,
 )
+from clirbench.training.processes import is_first_process, leave_group
 from clirbench.training.recipe import ModelPart, Recipe
 from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors, static_model
 
@@ -85,7 +86,7 @@ def train(
         # Otherwise a recipe that drops such rows would still do so.
         recipe = recipe.model_copy(update={"overlapping_rows": "stop"})
     folders = _folders(data, recipe_file)
-    if _is_first_process():
+    if is_first_process():
         _check_free(output)
     material = prepare(recipe, folders, reporter)
     if not allow_overlap:
@@ -93,7 +94,7 @@ def train(
     evaluator = DevEvaluator(material.dev, recipe.dev) if recipe.dev else None
     _seed_everything(recipe.seed)
     start = base_model(recipe.model) if recipe.model else None
-    if force and _is_first_process():
+    if force and is_first_process():
         for name in _OWN:
             _remove(output / name)
     record = _claim(output, _identity(material, folders, allow_overlap))
@@ -105,8 +106,8 @@ def train(
         scores = _train_static(material, evaluator, output, reporter)
     else:
         scores = _train_transformer(start, material, evaluator, output, reporter)
-    _leave_group()
-    if not _is_first_process():
+    leave_group()
+    if not is_first_process():
         return Trained(output / "model", record)
     record |= {
         "finished": True,
@@ -158,7 +159,7 @@ def _train_transformer(
     model: Any, material: Material, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
 ) -> Scores:
     _fit(model, material, None, evaluator, output, reporter)
-    if not _is_first_process():
+    if not is_first_process():
         return {}
     model.save(str(output / "model"), create_model_card=False)
     return {"trained": score_dev(material.dev, model)} if material.dev else {}
@@ -239,7 +240,7 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 f"{output} holds a training of another recipe or other data: pass another --output, or --force to replace it"
             )
         return dict(there)
-    if not _is_first_process():
+    if not is_first_process():
         return dict(identity)
     try:
         write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
@@ -295,19 +296,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _leave_group() -> None:
-    """Say goodbye to the other processes: one that merely ends may abort in PyTorch's background threads."""
-    import torch  # noqa: PLC0415
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def _is_first_process() -> bool:
-    # torchrun's variable; alone, there is only the first.
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _seed_everything(seed: int) -> None:
