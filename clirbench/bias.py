@@ -201,6 +201,13 @@ OVERALL_BIAS: dict[str, str] = {
 }
 
 
+def shown_as(name: str) -> tuple[int, int, str]:
+    """How a measure of bias is shown: its scale, decimals, and unit."""
+    if name == "own_language_preference":
+        return 1, 2, "times its share"
+    return (1, 1, "ranks") if name in BIAS and BIAS[name].unit == "ranks" else (100, 1, "x100")
+
+
 @dataclass(frozen=True)
 class QueueJump:
     """Who outranks the golds: wrong candidates that stand before a gold in the multilingual pool, as totals.

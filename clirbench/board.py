@@ -1,6 +1,6 @@
 """Submissions to a table: one row per model, headline numbers per task, which ranks tests cannot separate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from clirbench.errors import ClirbenchError, printable
 from clirbench.metrics import METRICS
 from clirbench.paired import headline_tables
 from clirbench.paths import data_dir
-from clirbench.results import Result, parse_submitted, read_result
+from clirbench.results import Result, parse_submitted, with_ranks
 from clirbench.schema import Document, EstimatePart, Reported
 from clirbench.statistics import rank_intervals, shares_of_macro
 from clirbench.submissions import model_toml
@@ -60,6 +60,11 @@ class Entry:
     def origin(self) -> str:
         """Where its figures come from: "measured" or "reported"."""
         return "reported" if all(isinstance(result, Reported) for result in self.results.values()) else "measured"
+
+    @property
+    def document(self) -> Document | None:
+        """The document of its first measured task: its model and encoder are those of all."""
+        return next((result.document for result in self.results.values() if isinstance(result, Result)), None)
 
     def verified(self, tasks: Sequence[str]) -> str:
         """The verdict of a verification on one of these tasks, or ""."""
@@ -124,7 +129,7 @@ def read_entry(path: Path) -> Entry:
             document = parse_submitted(file.read_bytes(), file)
             if document.task.id != task:
                 raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run clirbench check {path}")
-            results[task] = document if isinstance(document, Reported) else read_result(file)
+            results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
     toml = path / model_toml.FILE
     if not toml.is_file():
         raise ClirbenchError(f"{toml}: is missing: run clirbench check {path}")
@@ -171,16 +176,19 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
         raise ClirbenchError(
             f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
         )
-    return frame_of(entries, [task] if task else list(HEADLINE))
+    tasks = [task] if task else list(HEADLINE)
+    return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
 
 
-def frame_of(entries: Sequence[Entry], tasks: Sequence[str]) -> pd.DataFrame:
-    """The board of some submissions, as :func:`leaderboard` describes it."""
+def frame_of(
+    entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]]
+) -> pd.DataFrame:
+    """The board of some submissions, as :func:`leaderboard` describes it; ``ranks`` holds :func:`board_ranks` by task."""
     rows = [_row(entry, tasks) for entry in entries]
     for name in tasks:
-        for entry, interval in board_ranks(entries, name).items():
-            row = rows[next(i for i, e in enumerate(entries) if e.folder == entry)]
-            row[f"{name} rank low"], row[f"{name} rank high"] = interval
+        for entry, row in zip(entries, rows, strict=True):
+            if entry.folder in ranks[name]:
+                row[f"{name} rank low"], row[f"{name} rank high"] = ranks[name][entry.folder]
     columns = list(dict.fromkeys(key for row in [_row(None, tasks), *rows] for key in row))
     frame = pd.DataFrame(rows, columns=columns)
     whole = [
@@ -218,8 +226,7 @@ def topic_shares(result: Result, setting: str, metric: str) -> np.ndarray[tuple[
 def _row(entry: Entry | None, tasks: Sequence[str]) -> dict[str, object]:
     """One row; without an entry, the keys that every row has."""
     model = entry.model if entry else None
-    documents = [r.document for r in entry.results.values() if isinstance(r, Result)] if entry else []
-    document: Document | None = documents[0] if documents else None
+    document = entry.document if entry else None
     row: dict[str, object] = {
         "model": entry.label if entry else "",
         "origin": entry.origin if entry else "",

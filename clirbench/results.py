@@ -129,7 +129,15 @@ def read_result(path: str | Path) -> Result:
         ClirbenchError: A file is missing, is not a result of this format, or the two do not belong together.
     """
     path = Path(path)
-    document = read_document(path)
+    return with_ranks(read_document(path), path)
+
+
+def with_ranks(document: Document, path: Path) -> Result:
+    """A document, read from ``path``, with the ranks file beside it.
+
+    Raises:
+        ClirbenchError: That is missing, or does not belong to it.
+    """
     if Path(document.ranks.file).name != document.ranks.file or document.ranks.file in ("", ".", ".."):
         raise ClirbenchError(
             f"{path}: 'ranks.file' must be a plain file name beside it, not {document.ranks.file[:80]!a}"

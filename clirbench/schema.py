@@ -103,6 +103,13 @@ class EstimatePart(_Strict):
     low: Number
     high: Number
 
+    @property
+    def margin(self) -> float | None:
+        """The longer side of the interval; None where there is none."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return max(self.high - self.value, self.value - self.low)
+
 
 class RanksPart(_Strict):
     """The ranks file beside the result."""

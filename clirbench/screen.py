@@ -7,7 +7,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from clirbench.bias import BIAS
+from clirbench.bias import shown_as
 from clirbench.errors import printable
 from clirbench.schema import Document, EstimatePart
 from clirbench.tasks import SETTINGS
@@ -82,10 +82,8 @@ def headline(document: Document, console: Console) -> Group:
     for heading in ("bias", "value", "unit"):
         bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
     for name, estimate in document.headline.get("bias", {}).items():
-        ranks = name in BIAS and BIAS[name].unit == "ranks"
-        ratio = name == "own_language_preference"
-        unit = "ranks" if ranks else "times its share" if ratio else "x100"
-        bias.add_row(name, _margin(estimate, 1 if ranks or ratio else 100, 2 if ratio else 1), unit)
+        scale, digits, unit = shown_as(name)
+        bias.add_row(name, _margin(estimate, scale, digits), unit)
     return Group(title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
 
 
@@ -132,10 +130,8 @@ def _by_language(document: Document, console: Console) -> Group:
 def _margin(estimate: EstimatePart | None, scale: float, digits: int = 1) -> str:
     if estimate is None or estimate.value is None:
         return "-"
-    if estimate.low is None or estimate.high is None:
-        return cell(estimate.value, scale, digits)
-    margin = max(estimate.high - estimate.value, estimate.value - estimate.low)
-    return f"{cell(estimate.value, scale, digits)} ±{cell(margin, scale, digits)}"
+    shown = cell(estimate.value, scale, digits)
+    return shown if estimate.margin is None else f"{shown} ±{cell(estimate.margin, scale, digits)}"
 
 
 def cell(value: float | None, scale: float, digits: int = 1) -> str:

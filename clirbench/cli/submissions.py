@@ -88,7 +88,7 @@ def check(
     text = report(checked, format)
     if text:
         typer.echo(text)
-    failed = sum(any(finding.level == "error" for finding in examined.findings) for examined in checked)
+    failed = sum(examined.errors > 0 for examined in checked)
     if format == "text":
         typer.echo(f"{len(checked) - failed} of {len(checked)} submissions accepted")
     raise typer.Exit(1 if failed else 0)

@@ -83,7 +83,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     ]
     shipped = [task for task in tasks if task in list_tasks()]
     _write_models([entry.folder for entry in entries], target, shipped, reporter)
-    _write_data(entries, rows, tasks, target)
+    _write_data(entries, tasks, ranks, target)
     number = 3 + len(entries)
     _page(
         target,
@@ -94,12 +94,10 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         plots=[(task, scatter(content.plot_points(entries, task), task)) for task in tasks if task in AVERAGED],
         facets=_facets(rows),
         shipped=shipped,
-        measured=sum(row["origin"] != "reported" for row in rows),
     )
     for task in shipped:
-        own = {task: ranks[task]}
         restricted = [
-            content.board_row(entry, [task], {task: own[task].get(entry.folder)})
+            content.board_row(entry, [task], {task: ranks[task].get(entry.folder)})
             for entry in entries
             if task in entry.results
         ]
@@ -263,8 +261,10 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     )
 
 
-def _write_data(entries: Sequence[Entry], rows: Sequence[dict[str, Any]], tasks: Sequence[str], target: Path) -> None:
-    frame = frame_of(entries, tasks)
+def _write_data(
+    entries: Sequence[Entry], tasks: Sequence[str], ranks: dict[str, dict[Path, tuple[int, int]]], target: Path
+) -> None:
+    frame = frame_of(entries, tasks, ranks)
     write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
     pairs = {

@@ -11,8 +11,7 @@ import numpy as np
 from clirbench.bias import BIAS, PoolLists
 from clirbench.board import HEADLINE, LANGUAGES, MAIN, Entry
 from clirbench.metrics import METRICS, RankedLists
-from clirbench.results import Result
-from clirbench.schema import Document, EstimatePart
+from clirbench.schema import EstimatePart
 from clirbench.site.charts import Point
 
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
@@ -41,10 +40,13 @@ def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = F
     if estimate is None or estimate.value is None:
         return Cell("–", None)
     scale, digits = (1, 0) if setting == "bias" else (100, 1)
-    margin = ""
-    if estimate.low is not None and estimate.high is not None:
-        margin = number(max(estimate.high - estimate.value, estimate.value - estimate.low), scale, digits)
-    return Cell(number(estimate.value, scale, digits), estimate.value, margin, "*" if partial else "")
+    return shown_cell(estimate, scale, digits, "*" if partial else "")
+
+
+def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = "") -> Cell:
+    """An estimate with its margin, in the unit of ``scale``."""
+    margin = "" if estimate.margin is None else number(estimate.margin, scale, digits)
+    return Cell(number(estimate.value, scale, digits), estimate.value, margin, mark)
 
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
@@ -55,14 +57,9 @@ def origin(entry: Entry, tasks: Sequence[str]) -> str:
     return entry.origin
 
 
-def first_document(entry: Entry) -> Document | None:
-    """The document of the first measured task."""
-    return next((result.document for result in entry.results.values() if isinstance(result, Result)), None)
-
-
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
     """One row of the front page's table."""
-    document = first_document(entry)
+    document = entry.document
     cells = {}
     for task in tasks:
         languages = entry.languages(task)

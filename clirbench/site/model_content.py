@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance
+from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.errors import ClirbenchError
 from clirbench.metrics import RankedLists
 from clirbench.paired import headline_tables
 from clirbench.results import Result
-from clirbench.schema import Document, Reported
+from clirbench.schema import Document, EstimatePart, Reported
 from clirbench.site.charts import Bar, bars, histogram
-from clirbench.site.content import Cell, estimate_cell, heat, number
+from clirbench.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.statistics import Bootstrap, interval
 from clirbench.tasks import SETTINGS
 
@@ -96,16 +96,10 @@ def _headline(document: Document) -> list[tuple[str, list[Cell]]]:
 def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
     rows = []
     for name, estimate in document.headline.get("bias", {}).items():
-        ranks = name in BIAS and BIAS[name].unit == "ranks"
-        ratio = name == "own_language_preference"
-        scale, digits = (1, 0) if ranks else (1, 2) if ratio else (100, 1)
-        text = number(estimate.value, scale, digits)
-        margin = ""
-        if estimate.value is not None and estimate.low is not None and estimate.high is not None:
-            margin = number(max(estimate.high - estimate.value, estimate.value - estimate.low), scale, digits)
-        unit = "ranks" if ranks else "times its share" if ratio else "x100"
+        scale, digits, unit = shown_as(name)
+        shown = shown_cell(estimate, scale, 0 if unit == "ranks" else digits)
         description = BIAS[name].description if name in BIAS else OVERALL_BIAS[name]
-        rows.append((name, Cell(text, estimate.value, margin), unit, description))
+        rows.append((name, shown, unit, description))
     return rows
 
 
@@ -177,12 +171,7 @@ def _per_language(result: Result, key: str) -> dict[str, Any]:
 
 
 def _bar_cell(bar: Bar, digits: int) -> Cell:
-    if bar.value is None:
-        return Cell("–", None)
-    margin = ""
-    if bar.low is not None and bar.high is not None:
-        margin = number(max(bar.high - bar.value, bar.value - bar.low), 1, digits)
-    return Cell(number(bar.value, 1, digits), bar.value, margin)
+    return shown_cell(EstimatePart(value=bar.value, low=bar.low, high=bar.high), 1, digits)
 
 
 def _removal(document: Document, key: str) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def report(checked: Sequence[Examined], style: str) -> str:
     """
     findings = [finding for examined in checked for finding in examined.findings]
     if style == "json":
-        errors = sum(finding.level == "error" for finding in findings)
+        errors = sum(examined.errors for examined in checked)
         summary = {"submissions": len(checked), "errors": errors, "warnings": len(findings) - errors}
         return json.dumps({**summary, "findings": [asdict(finding) for finding in findings]}, indent=1)
     if style == "github":
@@ -99,8 +99,7 @@ def report(checked: Sequence[Examined], style: str) -> str:
         raise ClirbenchError(f"--format is '{style}': use {', '.join(FORMATS)}")
     lines = []
     for examined in checked:
-        errors = sum(finding.level == "error" for finding in examined.findings)
-        warnings = len(examined.findings) - errors
+        errors, warnings = examined.errors, len(examined.findings) - examined.errors
         verdict = _counted(errors, "error") if errors else "accepted"
         more = f", {_counted(warnings, 'warning')}" if warnings else ""
         lines.append(f"{printable(str(examined.folder))}: {verdict}{more}")

@@ -4,11 +4,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from clirbench.errors import ClirbenchError
 from clirbench.rescore import TOLERANCE
 from clirbench.schema import Document, EstimatePart, Reported
 from clirbench.scores import unknown_names
-from clirbench.submissions import reading
 from clirbench.submissions.examined import Examined
 from clirbench.submissions.verification import FILE, parse_verification, verdict
 from clirbench.tasks import SETTINGS, list_tasks, load_task
@@ -64,13 +62,9 @@ def check_verification(folder: Path, results: dict[str, Document | Reported], un
     path = folder / FILE
     if untrusted:
         found.add("error", path, "", "only maintainers verify: remove it")
-    try:
-        verification = parse_verification(reading.read_bounded(path, VERIFICATION_LIMIT), path)
-    except ClirbenchError as error:
-        found.fail(path, error)
+    verification = found.read(path, VERIFICATION_LIMIT, parse_verification)
+    if verification is None:
         return
-    for key, trick in reading.tricks(verification.model_dump()):
-        found.add("error", path, key, trick)
     document = results.get(verification.task)
     if not isinstance(document, Document) or document.ranks.sha256 != verification.ranks_sha256:
         message = "is of other ranks than the submission holds: run clirbench verify again"

@@ -92,13 +92,9 @@ def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
     if model_toml.FILE not in names:
         found.add("error", path, "", "is missing: clirbench submit writes it")
         return None
-    try:
-        model = parse_model_file(reading.read_bounded(path, TOML_LIMIT), path)
-    except ClirbenchError as error:
-        found.fail(path, error)
+    model = found.read(path, TOML_LIMIT, parse_model_file)
+    if model is None:
         return None
-    for key, trick in reading.tricks(model.model_dump()):
-        found.add("error", path, key, trick)
     for key in ("licence", "contact"):
         if not getattr(model, key).strip():
             found.add("warning", path, key, "is empty: say it if you can")
@@ -113,13 +109,9 @@ def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
 
 def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: Examined) -> Document | Reported | None:
     path, ranks_path = folder / f"{task}.json", folder / f"{task}{RANKS_ENDING}"
-    try:
-        document = parse_submitted(reading.read_bounded(path, JSON_LIMIT), path)
-    except ClirbenchError as error:
-        found.fail(path, error)
+    document = found.read(path, JSON_LIMIT, parse_submitted)
+    if document is None:
         return None
-    for key, trick in reading.tricks(document.model_dump()):
-        found.add("error", path, key, trick)
     if document.task.id != task:
         found.add("error", path, "task.id", f"is {document.task.id[:40]!a}, not {task}: name the file after its task")
         return document

@@ -1,10 +1,17 @@
 """What examining a submission finds."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 from clirbench.errors import ClirbenchError, printable
+from clirbench.submissions.reading import read_bounded, tricks
+
+Read = TypeVar("Read", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,11 @@ class Examined:
     findings: list[Finding] = field(default_factory=list)
     facts: list[Facts] = field(default_factory=list)
 
+    @property
+    def errors(self) -> int:
+        """How many of the findings are errors; none means accepted."""
+        return sum(finding.level == "error" for finding in self.findings)
+
     def add(self, level: str, path: Path, key: str, message: str) -> None:
         """Note a finding."""
         self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))
@@ -58,3 +70,20 @@ class Examined:
         message = str(error).removeprefix(f"{path}: ")
         key = re.match(r"'([^']+)' (?=is wrong|must|is not)", message)
         self.add("error", path, key[1] if key else "", message[key.end() :] if key else message)
+
+    def read(self, path: Path, limit: int, parse: Callable[[bytes, Path], Read]) -> Read | None:
+        """What a file holds, with notes on texts that could deceive; None, with an error noted, where it cannot be read.
+
+        Args:
+            path: The file.
+            limit: Its largest size in bytes.
+            parse: Strict: raises ClirbenchError.
+        """
+        try:
+            found = parse(read_bounded(path, limit), path)
+        except ClirbenchError as error:
+            self.fail(path, error)
+            return None
+        for key, trick in tricks(found.model_dump()):
+            self.add("error", path, key, trick)
+        return found

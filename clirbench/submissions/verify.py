@@ -81,7 +81,7 @@ def verify(
     if not os.access(folder, os.W_OK):
         raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
     # In a process with limits: a stranger's files are read here only once they are known to be what they say.
-    if any(finding.level == "error" for finding in check_submissions([folder])[0].findings):
+    if check_submissions([folder])[0].errors:
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
     result = read_result(folder / f"{task}.json")
     document = result.document
