@@ -12,7 +12,8 @@ import numpy as np
 
 import clirbench
 from clirbench.collections import load_collection
-from clirbench.evaluation import peak_memory, rank_and_score
+from clirbench.evaluation import rank_and_score
+from clirbench.provenance import peak_memory
 from clirbench.tasks import SETTINGS
 from clirbench.vectors import Encoded
 

@@ -1,56 +1,27 @@
 """The straight line: task, collection, vectors, counts, ranks, scores, result."""
 
-import hashlib
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clirbench import __version__
-from clirbench.collections import Collection, load_collection
+from clirbench.collections import Collection, choose_languages, load_collection
 from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks, gold_ranks
 from clirbench.progress import Reporter, Silent
+from clirbench.provenance import Run, make_result
 from clirbench.ranks import Outranked, count_outranked
-from clirbench.ranks_file import encode_ranks
-from clirbench.results import RANKS_ENDING, Result, headline_of, result_stem
-from clirbench.schema import (
-    BootstrapPart,
-    CostPart,
-    CountsPart,
-    Document,
-    EncoderPart,
-    EnvironmentPart,
-    ModelPart,
-    RanksPart,
-    TaskPart,
-)
+from clirbench.results import Result
 from clirbench.scores import Scores, check_names, compute_scores, count_jumps
 from clirbench.sources import Advance
-from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
 from clirbench.tasks import Task, load_task
 from clirbench.vectors import Encoded, distinct_texts, encode_collection
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
-_PACKAGES = (
-    "torch",
-    "sentence-transformers",
-    "transformers",
-    "mteb",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "anyascii",
-)
 
 
 def evaluate(
@@ -62,6 +33,7 @@ def evaluate(
     options: EncoderOptions | None = None,
     cache: str | Path | None = None,
     allow_zero_vectors: bool = False,
+    data: str | Path | None = None,
     reporter: Reporter | None = None,
 ) -> Result:
     """Evaluate one encoder on one task.
@@ -78,6 +50,8 @@ def evaluate(
         options: Batch size, prompts and the like.
         cache: Folder for vectors, for models with a revision.
         allow_zero_vectors: Score all-zero vectors as lost instead of stopping.
+        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. Its counts stay in memory:
+            for days of work, ``clirbench run`` writes them as they come.
         reporter: Told of progress.
 
     Returns:
@@ -95,6 +69,24 @@ def evaluate(
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
     chosen = choose_settings(task, settings, languages)
+    if task.corpus is not None:
+        from clirbench.streaming.evaluation import evaluate_streamed  # noqa: PLC0415
+        from clirbench.streaming.work import Streaming  # noqa: PLC0415
+
+        return evaluate_streamed(
+            as_loaded(model, options),
+            task,
+            languages=choose_languages(task, languages),
+            settings=chosen,
+            streaming=Streaming(data=Path(data) if data else None),
+            folder=None,
+            cache=Path(cache) if cache else None,
+            allow_zero=allow_zero_vectors,
+            force=False,
+            reporter=reporter,
+        ).result
+    if data is not None:
+        raise ClirbenchError(f"data is for tasks that are read shard by shard, and {task.id} is not: leave it out")
     collection = load_collection(task, languages, follow_download(reporter))
     loaded = as_loaded(model, options)
     seconds = {"load": time.perf_counter() - began}
@@ -121,7 +113,21 @@ def evaluate_loaded(
     )
     seconds["encode"] = time.perf_counter() - begin
     ranks, scores, after = rank_and_score(encoded, collection, settings, lambda done: reporter.advance(RANK, done))
-    return _result(loaded, collection, settings, encoded, ranks, scores, {**seconds, **after})
+    run = Run(
+        task=collection.task,
+        languages=collection.languages,
+        settings=settings,
+        topics=len(collection.topics),
+        queries=len(collection.queries),
+        pool_sizes=collection.pool_sizes,
+        dimensions=encoded.dimensions,
+        texts=encoded.texts,
+        encoded=encoded.encoded,
+        encode_seconds=encoded.seconds,
+        zero=encoded.zero,
+        seconds={**seconds, **after},
+    )
+    return make_result(loaded, run, ranks, scores)
 
 
 def rank_and_score(
@@ -133,9 +139,9 @@ def rank_and_score(
     """Everything after encoding: counts, ranks, scores and intervals, with the seconds of "rank" and "score"."""
     begin = time.perf_counter()
     outranked = _count(encoded, collection, settings, advance)
-    ranks = gold_ranks(collection, outranked, settings)
+    ranks = gold_ranks(collection.gold_pairs, outranked, settings)
     middle = time.perf_counter()
-    jumps = count_jumps(collection, outranked, ranks) if "multilingual" in settings else None
+    jumps = count_jumps(collection.gold_pairs, outranked, ranks) if "multilingual" in settings else None
     scores = compute_scores(
         ranks, collection.pool_sizes, settings, collection.task.metrics, collection.task.bias, jumps
     )
@@ -150,9 +156,18 @@ def choose_settings(
     Raises:
         ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
     """
-    if settings is not None and "cross-lingual" in settings and languages is not None and len(set(languages)) == 1:
+    lacks = "cross-lingual" in task.absent
+    if (
+        settings is not None
+        and "cross-lingual" in settings
+        and not lacks
+        and languages is not None
+        and len(set(languages)) == 1
+    ):
         raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
     for setting in settings or ():
+        if setting in task.absent:
+            raise ClirbenchError(f"{task.id} has no {setting} setting: {task.absent[setting]}")
         if setting not in task.settings:
             raise ClirbenchError(f"{task.id} has no setting '{setting}': choose from {','.join(task.settings)}")
     chosen = tuple(s for s in task.settings if settings is None or s in settings)
@@ -211,105 +226,3 @@ def _count(
         )
         wrong[rows, i], gold[rows, i] = counts.wrong[:, 0], counts.gold[:, 0]
     return Outranked(wrong, gold)
-
-
-def task_part(task: Task, languages: Sequence[str], settings: Sequence[str]) -> TaskPart:
-    """What a result says of its task; complete only with all languages and all settings."""
-    return TaskPart(
-        id=task.id,
-        hash=task.hash,
-        complete=tuple(languages) == task.languages and tuple(settings) == task.settings,
-        languages=list(languages),
-        settings=list(settings),  # type: ignore[arg-type]
-        metrics=list(task.metrics),
-        bias=list(task.bias),
-        sources={language: task.sources[language].sha256 for language in languages},
-    )
-
-
-def _result(
-    loaded: LoadedEncoder,
-    collection: Collection,
-    settings: Sequence[str],
-    encoded: Encoded,
-    ranks: GoldRanks,
-    scores: Scores,
-    seconds: dict[str, float],
-) -> Result:
-    part = task_part(collection.task, collection.languages, settings)
-    file = encode_ranks(ranks)
-    document = Document(
-        format=1,
-        origin="measured",
-        task=part,
-        model=ModelPart(**asdict(loaded.info), dimensions=encoded.dimensions),
-        encoder=EncoderPart(**asdict(loaded.settings)),
-        environment=_environment(loaded),
-        cost=CostPart(
-            seconds=seconds,  # type: ignore[arg-type]
-            texts=encoded.texts,
-            texts_encoded=encoded.encoded,
-            texts_per_second=encoded.encoded / encoded.seconds if encoded.encoded and encoded.seconds else None,
-            peak_memory=peak_memory(),
-            zero_vectors=encoded.zero,
-        ),
-        counts=CountsPart(
-            topics=len(collection.topics),
-            queries=len(collection.queries),
-            gold_pairs=len(ranks),
-            candidates=collection.pool_sizes,
-        ),
-        headline=headline_of(scores),
-        micro=scores.micro,
-        per_language=scores.per_language,
-        per_pair=scores.per_pair,
-        queue_jump=scores.queue_jump,
-        queue_jump_ratio=scores.queue_jump_ratio,
-        bootstrap=BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
-        ranks=RanksPart(
-            file=result_stem(part, collection.task.settings) + RANKS_ENDING,
-            sha256=hashlib.sha256(file).hexdigest(),
-            rows=len(ranks),
-        ),
-    )
-    return Result(document, ranks, file)
-
-
-def _environment(loaded: LoadedEncoder) -> EnvironmentPart:
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    device = loaded.device
-    if device.startswith("cuda"):
-        import torch  # noqa: PLC0415
-
-        device = f"{device} ({torch.cuda.get_device_name(device)})"
-    return EnvironmentPart(
-        clirbench=__version__,
-        python=platform.python_version(),
-        platform=f"{platform.system()} {platform.machine()}",
-        device=device,
-        cpus=os.cpu_count(),
-        batch_size=loaded.batch_size,
-        trust_remote_code=loaded.trust_remote_code,
-        packages=packages,
-    )
-
-
-def peak_memory() -> int | None:
-    """Peak resident memory of this process in bytes; None where the system does not tell."""
-    try:
-        # Not getrusage here: on Linux its peak includes the process that started this one.
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration, ValueError):
-        pass
-    try:
-        import resource  # noqa: PLC0415
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

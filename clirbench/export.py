@@ -15,6 +15,7 @@ TREC_NAMES = {
     "R@10": "recall_10",
     "R@100": "recall_100",
     "MRR@10": "recip_rank_10",
+    "MRR": "recip_rank",
     "nDCG@10": "ndcg_cut_10",
 }
 

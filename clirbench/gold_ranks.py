@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.collections import Collection
 from clirbench.ranks import Outranked
 
 
@@ -46,27 +45,46 @@ class GoldRanks:
         return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
 
 
-def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[str]) -> GoldRanks:
+@dataclass(frozen=True)
+class GoldPairs:
+    """Who the gold pairs of a run are, before anything is ranked.
+
+    Attributes:
+        topics: Topic identifiers.
+        languages: Languages of the run, in the task's order.
+        sizes: int64 (languages,), candidates of each.
+        topic: int32 (gold pairs,), index into ``topics``.
+        query_language: int32 (gold pairs,), index into ``languages``.
+        gold_language: int32 (gold pairs,), index into ``languages``.
+    """
+
+    topics: tuple[str, ...]
+    languages: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    topic: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    gold_language: NDArray[np.int32]
+
+
+def gold_ranks(pairs: GoldPairs, outranked: Outranked, settings: Sequence[str]) -> GoldRanks:
     """Read the ranks of the gold pairs off the counts.
 
     Args:
-        collection: The collection that was counted.
+        pairs: The gold pairs that were counted.
         outranked: Counts with one block per language of the collection.
         settings: Settings of the run: pairs that none of them ranks are left out.
 
     Returns:
         Sorted ranks.
     """
-    query_language = collection.query_language[collection.gold_query]
-    gold_language = collection.candidate_language[collection.gold_candidate]
+    query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
     counts = outranked.all
     own_rank = 1 + counts[np.arange(len(counts)), gold_language]
     pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
-    topic = collection.query_topic[collection.gold_query]
     # One integer per row sorts several times faster than four keys.
-    languages = len(collection.languages)
+    languages = len(pairs.languages)
     pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
-    order = np.argsort(pair * (len(collection.candidates) + 1) + own_rank)
+    order = np.argsort(pair * (int(pairs.sizes.sum()) + 1) + own_rank)
     if "multilingual" not in settings:
         monolingual = query_language[order] == gold_language[order]
         wanted = [] if "monolingual" not in settings else [monolingual]
@@ -75,8 +93,8 @@ def gold_ranks(collection: Collection, outranked: Outranked, settings: Sequence[
     # A topic may have no row left, cross-lingually: it must not be resampled, nor would a ranks file hold it.
     kept, topic_number = np.unique(topic[order], return_inverse=True)
     return GoldRanks(
-        topics=tuple(collection.topics[number] for number in kept),
-        languages=collection.languages,
+        topics=tuple(pairs.topics[number] for number in kept),
+        languages=pairs.languages,
         topic=topic_number.astype(np.int32),
         query_language=query_language[order],
         gold_language=gold_language[order],

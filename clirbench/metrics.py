@@ -68,7 +68,7 @@ def recall(lists: RankedLists, cutoff: int) -> Values:
     return lists.sum(lists.rank <= cutoff) / lists.golds
 
 
-def reciprocal_rank(lists: RankedLists, cutoff: int) -> Values:
+def reciprocal_rank(lists: RankedLists, cutoff: float) -> Values:
     """1 / rank of the best gold, 0 beyond the cutoff."""
     return lists.sum(np.where((lists.position == 1) & (lists.rank <= cutoff), 1 / lists.rank, 0.0))
 
@@ -126,6 +126,13 @@ METRICS: dict[str, Metric] = {
             True,
             _TREC,
             lambda lists: reciprocal_rank(lists, 10),
+        ),
+        Metric(
+            "MRR",
+            "reciprocal rank of the first gold candidate in the full pool",
+            True,
+            _TREC,
+            lambda lists: reciprocal_rank(lists, np.inf),
         ),
         Metric(
             "nDCG@10",

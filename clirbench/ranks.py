@@ -1,38 +1,31 @@
-"""The kernel: how many candidates outrank each gold pair, block by block.
+"""How many candidates outrank each gold pair, block by block, where all candidates are in memory.
 
-The only comparison of scores and the only tie rule of clirbench are here. Ranks follow by addition:
-one plus a gold pair's count over the blocks of a pool is its rank in that pool, so that one pass over the scores
-serves the monolingual, cross-lingual and multilingual settings.
-
-Tie rule: among equal scores, non-gold candidates come first, then gold candidates in candidate order.
+Ranks follow by addition: one plus a gold pair's count over the blocks of a pool is its rank in that pool, so that one
+pass over the scores serves the monolingual, cross-lingual and multilingual settings.
 """
 
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from threadpoolctl import threadpool_limits
 
 from clirbench.errors import ClirbenchError
-
-# Dense, or a SciPy CSR array, which has no types of its own.
-Vectors: TypeAlias = NDArray[np.float32] | Any
-
-# Fixed, never derived from the machine: the same run must see the same products everywhere.
-_QUERIES_PER_PRODUCT = 256
-# Small enough that the scores being counted stay in a core's second-level cache.
-_QUERIES_PER_COUNT = 8
-# Eight comparisons are counted per 64-bit addition, one per byte; 255 additions cannot overflow a byte.
-_LANES = 8
-_RUN = 255 * _LANES
+from clirbench.kernel import (
+    LANES,
+    QUERIES_PER_PRODUCT,
+    RUN,
+    Vectors,
+    among_golds,
+    longest,
+    one_blas_thread,
+    tally,
+    workers,
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +90,7 @@ def count_outranked(
         ClirbenchError: A product overflows float32.
     """
     # By Cauchy-Schwarz no sum on the way to a product can exceed this, so no score is infinite or NaN.
-    if not _longest(queries) * _longest(candidates) <= float(np.finfo(np.float32).max):
+    if not longest(queries) * longest(candidates) <= float(np.finfo(np.float32).max):
         raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
     blocks = len(block_starts) - 1
     columns = _lay_out(candidates, block_starts)
@@ -112,8 +105,8 @@ def count_outranked(
 
     def count(start: int) -> int:
         if not hasattr(own, "buffer"):
-            own.buffer = np.empty((_QUERIES_PER_PRODUCT, columns.width), dtype=np.float32)
-        stop = min(start + _QUERIES_PER_PRODUCT, queries.shape[0])
+            own.buffer = np.empty((QUERIES_PER_PRODUCT, columns.width), dtype=np.float32)
+        stop = min(start + QUERIES_PER_PRODUCT, queries.shape[0])
         scores = _product(queries, start, stop, columns, own.buffer)
         pairs = slice(first[start], first[stop])
         row, column = gold_query[pairs] - start, slot[pairs]
@@ -121,65 +114,28 @@ def count_outranked(
         thresholds[row, column] = scores[row, columns.position[gold_candidate[pairs]]]
         in_block = np.zeros((stop - start, slots, blocks), dtype=np.float32)
         in_block[row, column, block[pairs]] = 1
-        gold_at_least, gold_above = _among_golds(thresholds, in_block)
-        wrong[pairs] = (_tally(scores, thresholds, columns) - gold_at_least)[row, column]
+        gold_at_least, gold_above = among_golds(thresholds, in_block)
+        wrong[pairs] = (tally(scores, thresholds, columns.run_starts, columns.first_run) - gold_at_least)[row, column]
         gold[pairs] = gold_above[row, column]
         return len(scores)
 
     # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
     # it, and the sums do not depend on the number of cores.
-    with _one_blas_thread(), ThreadPoolExecutor(_workers()) as pool:
-        for done in pool.map(count, range(0, queries.shape[0], _QUERIES_PER_PRODUCT)):
+    with one_blas_thread(), ThreadPoolExecutor(workers()) as pool:
+        for done in pool.map(count, range(0, queries.shape[0], QUERIES_PER_PRODUCT)):
             if advance:
                 advance(done)
     return Outranked(wrong, gold)
 
 
-def _workers() -> int:
-    """Cores that this process may use, at most eight: each worker holds a buffer, and memory bandwidth ends there."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
-
-
-_limits: list[threadpool_limits] = []
-_running = 0
-_guard = threading.Lock()
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Limit BLAS while any evaluation of this process counts; the last one to end restores what the first one found."""
-    global _running  # noqa: PLW0603 - BLAS's own setting is global
-    with _guard:
-        if _running == 0:
-            _limits.append(threadpool_limits(1, user_api="blas"))
-        _running += 1
-    try:
-        yield
-    finally:
-        with _guard:
-            _running -= 1
-            if _running == 0:
-                _limits.pop().restore_original_limits()
-
-
-def _longest(vectors: Vectors) -> float:
-    """Norm of the longest vector."""
-    if isinstance(vectors, np.ndarray):
-        squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    else:
-        squares = vectors.astype(np.float64).power(2).sum(axis=1)
-    return float(np.sqrt(squares.max(initial=0)))
-
-
 def _lay_out(candidates: Vectors, block_starts: NDArray[np.int64]) -> _Columns:
     sizes = np.diff(block_starts)
-    padded = -(-sizes // _LANES) * _LANES
+    padded = -(-sizes // LANES) * LANES
     offsets = np.concatenate([[0], np.cumsum(padded)])
     position = np.arange(candidates.shape[0]) + np.repeat(offsets[:-1] - block_starts[:-1], sizes)
     width = int(offsets[-1])
     padding = np.setdiff1d(np.arange(width), position)
-    runs = [np.arange(a, b, _RUN) // _LANES for a, b in pairwise(offsets)]
+    runs = [np.arange(a, b, RUN) // LANES for a, b in pairwise(offsets)]
     if isinstance(candidates, np.ndarray):
         vectors: Vectors = np.zeros((width, candidates.shape[1]), dtype=np.float32)
         vectors[position] = candidates
@@ -229,33 +185,3 @@ def _product(
         scores[:, columns.copies] = scores[:, columns.originals]
     scores[:, columns.padding] = -np.inf
     return scores
-
-
-def _tally(scores: NDArray[np.float32], thresholds: NDArray[np.float32], columns: _Columns) -> NDArray[np.int32]:
-    """int32 (queries, slots, blocks): candidates of a block that score at least the threshold."""
-    slots = thresholds.shape[1]
-    at_least = np.empty((slots, _QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
-    runs = np.empty((slots, len(scores), len(columns.run_starts)), dtype=np.uint64)
-    for start in range(0, len(scores), _QUERIES_PER_COUNT):
-        rows = slice(start, start + _QUERIES_PER_COUNT)
-        out = at_least[:, : len(scores[rows])]
-        np.greater_equal(scores[rows], thresholds[rows].T[:, :, None], out=out)
-        np.add.reduceat(out.view(np.uint64), columns.run_starts, axis=2, out=runs[:, rows])
-    per_run = runs.view(np.uint8).reshape(*runs.shape, _LANES).sum(axis=3, dtype=np.int32)
-    return np.add.reduceat(per_run, columns.first_run, axis=2).transpose(1, 0, 2)
-
-
-def _among_golds(
-    thresholds: NDArray[np.float32], in_block: NDArray[np.float32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Per query, slot and block: golds of the same query that score at least as much, and that outrank it.
-
-    ``in_block`` is 1 where the gold of a slot lies in the block, and 0 everywhere for a slot without a gold.
-    """
-    mine, other = thresholds[:, :, None], thresholds[:, None, :]
-    earlier = np.tri(thresholds.shape[1], k=-1, dtype=np.bool_)
-    at_least = other >= mine
-    above = (other > mine) | (at_least & earlier)
-    # Sums of ones in float32 are exact far beyond any number of golds.
-    counts = [(flags.astype(np.float32) @ in_block).astype(np.int32) for flags in (at_least, above)]
-    return counts[0], counts[1]

@@ -180,7 +180,7 @@ def _against_task(result: Result) -> list[Difference]:
         "task.hash": (stated.hash, task.hash),
         "task.languages": (stated.languages, languages),
         "task.complete": (stated.complete, complete),
-        "task.sources": (stated.sources, {language: task.sources[language].sha256 for language in languages}),
+        "task.sources": (stated.sources, task.checksums(languages)),
         "counts.candidates": (candidates, {language: task.counts["candidates"][language] for language in languages}),
     }
     if complete:

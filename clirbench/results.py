@@ -47,7 +47,8 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The document as plain values, ready for JSON."""
-        return self.document.model_dump(mode="json")
+        left_out = {"corpus"} if self.document.corpus is None else None
+        return self.document.model_dump(mode="json", exclude=left_out)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
         """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file, both atomically, the JSON last.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clirbench.atomic import write_atomically
@@ -11,12 +11,16 @@ from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.errors import ClirbenchError
-from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download, task_part
+from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download
 from clirbench.paths import cache_dir
 from clirbench.progress import Reporter, reporting
+from clirbench.provenance import task_part
 from clirbench.results import read_result, result_stem, run_folder
 from clirbench.schema import Document
 from clirbench.scores import check_names
+from clirbench.streaming.running import check_runs, check_streaming, run_streamed
+from clirbench.streaming.vectors import load_vectors
+from clirbench.streaming.work import Streaming
 from clirbench.tasks import Task, load_task
 from clirbench.vectors import distinct_texts
 
@@ -36,6 +40,7 @@ class Plan:
     force: bool
     use_cache: bool
     allow_zero_vectors: bool
+    streaming: Streaming = field(default_factory=Streaming)
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,14 @@ def run_tasks(plan: Plan) -> Outcome:
         restrictions.append(
             (choose_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages))
         )
+    check_streaming(plan.streaming, plan.model, tasks)
     with reporting() as reporter:
         begin = time.perf_counter()
-        loaded = load_encoder(name, plan.options)
+        if plan.streaming.vectors is not None:
+            languages = dict.fromkeys(language for restriction, _ in restrictions for language in restriction)
+            loaded = load_vectors(plan.streaming.vectors, list(languages), plan.options)
+        else:
+            loaded = load_encoder(name, plan.options)
         model_seconds = time.perf_counter() - begin
         paths = [
             plan.output
@@ -79,10 +89,29 @@ def run_tasks(plan: Plan) -> Outcome:
             if not plan.force and (document := _kept(path, tasks[i], restrictions[i], loaded)) is not None
         }
         for i in kept:
+            if plan.streaming.top:
+                check_runs(paths[i], restrictions[i][0])
             reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
         for i in set(range(len(tasks))) - set(kept):
             _check_writable(paths[i])
         results = _run_missing(plan, tasks, restrictions, loaded, kept, model_seconds, reporter)
+        for i, task in enumerate(tasks):
+            if task.corpus is not None and i not in kept:
+                results[i] = run_streamed(
+                    loaded,
+                    task,
+                    languages=restrictions[i][0],
+                    settings=restrictions[i][1],
+                    streaming=plan.streaming,
+                    model=name,
+                    options=plan.options,
+                    path=paths[i],
+                    output=plan.output,
+                    force=plan.force,
+                    cache=cache_dir() / "inventories" if plan.use_cache else None,
+                    allow_zero=plan.allow_zero_vectors,
+                    reporter=reporter,
+                )
     ordered = [(results.get(i) or kept[i], paths[i]) for i in range(len(tasks))]
     return Outcome(ordered, _next_step(plan, ordered))
 
@@ -99,7 +128,7 @@ def _run_missing(
     collections = {}
     load_seconds = {}
     for i, task in enumerate(tasks):
-        if i not in kept:
+        if i not in kept and task.corpus is None:
             begin = time.perf_counter()
             collections[i] = load_collection(task, restrictions[i][0], follow_download(reporter))
             load_seconds[i] = model_seconds + time.perf_counter() - begin
@@ -171,6 +200,8 @@ def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
     if plan.model is None:
         return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
     document, path = results[0]
+    if document.corpus is not None:
+        return f"next: check that the numbers follow from the ranks with  clirbench score {path}"
     if not document.task.complete:
         return "next: leave out --languages and --settings for a result that can be compared"
     return (

@@ -40,7 +40,7 @@ class ModelPart(_Strict):
     """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
 
     name: Line
-    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own"]
+    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors"]
     revision: Line | None
     revision_kind: Line
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None
@@ -94,6 +94,17 @@ class CountsPart(_Strict):
     queries: Count
     gold_pairs: Count
     candidates: dict[str, Count]
+
+
+class CorpusPart(_Strict):
+    """What the candidates of a streamed task were read from. ``sha256`` is over ids and texts (or vectors), by language."""
+
+    source: Line
+    layout: Line
+    shard: Size = Field(description="most candidates in a shard")
+    shards: Size
+    engine: Line
+    sha256: dict[str, str]
 
 
 class EstimatePart(_Strict):
@@ -178,6 +189,7 @@ class Document(_Strict):
     environment: EnvironmentPart
     cost: CostPart
     counts: CountsPart
+    corpus: CorpusPart | None = Field(default=None, description="of streamed tasks only")
     headline: dict[str, dict[str, EstimatePart]]
     micro: dict[str, dict[str, Number]]
     per_language: dict[str, dict[str, dict[str, Number | Count]]]

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump, wrong_candidates, wrong_shares
-from clirbench.collections import Collection
 from clirbench.errors import ClirbenchError
-from clirbench.gold_ranks import GoldRanks
+from clirbench.gold_ranks import GoldPairs, GoldRanks
 from clirbench.metrics import METRICS, RankedLists, Values
 from clirbench.ranks import Outranked
 from clirbench.statistics import Bootstrap, Table, interval, mean_of_present
@@ -73,13 +72,12 @@ def unknown_names(metrics: Sequence[str], bias: Sequence[str]) -> list[tuple[str
     ]
 
 
-def count_jumps(collection: Collection, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
+def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
     """Sum the wrong candidates that outrank golds, by language."""
-    n = len(collection.languages)
-    query_language = collection.query_language[collection.gold_query].astype(np.intp)
-    gold_language = collection.candidate_language[collection.gold_candidate].astype(np.intp)
-    counts = wrong_candidates(outranked, query_language * n + gold_language, n * n).reshape(n, n, n)
-    return QueueJump(counts, wrong_shares(ranks, np.diff(collection.candidate_starts)))
+    n = len(pairs.languages)
+    keys = pairs.query_language.astype(np.intp) * n + pairs.gold_language
+    counts = wrong_candidates(outranked, keys, n * n).reshape(n, n, n)
+    return QueueJump(counts, wrong_shares(ranks, pairs.sizes))
 
 
 def compute_scores(

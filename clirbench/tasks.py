@@ -3,8 +3,8 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,24 @@ _KEYS: dict[str, type] = {
     "citation": str,
     "reader": str,
     "candidate_text": str,
-    "gold_sha256": str,
     "languages": list,
     "settings": list,
     "metrics": list,
     "bias": list,
-    "source": dict,
     "counts": dict,
 }
+# A streamed task may lack the first two: what it reads is pinned by its corpus.
+_OPTIONAL: dict[str, type] = {
+    "gold_sha256": str,
+    "source": dict,
+    "corpus": dict,
+    "judgements": dict,
+    "absent": dict,
+    "remarks": dict,
+}
+_CORPUS = ("hub", "revision", "split")
 _LISTS = ("languages", "settings", "metrics", "bias")
-_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text", "gold_sha256")
+_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text")
 _COUNTS = ("topics", "gold_pairs", "queries", "candidates")
 
 
@@ -56,12 +64,26 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class HubCorpus:
+    """Where the hub holds a streamed task: a data set at an exact commit, and its split."""
+
+    hub: str
+    revision: str
+    split: str
+
+
+@dataclass(frozen=True)
 class Task:
     """A data set with its protocol, as declared in one TOML file.
 
-    ``gold_sha256`` pins the gold pairs of the whole task (:func:`clirbench.gold_ranks.gold_digest`).
-    ``counts`` holds ``topics`` and ``gold_pairs`` (of the whole task) and, by language, ``queries`` and
-    ``candidates``. ``sources`` maps a language to its file.
+    ``gold_sha256`` pins the gold pairs of the whole task (:func:`clirbench.gold_ranks.gold_digest`); it is empty where
+    nobody has published them. ``counts`` holds ``topics`` and ``gold_pairs`` (of the whole task) and, by language,
+    ``queries`` and ``candidates``. ``sources`` maps a language to its file. ``absent`` says why the task lacks a setting or
+    a measure that others have, ``remarks`` what a reader must know of one that it has.
+
+    A streamed task (one with a ``corpus``) has more candidates than memory: they are read shard by shard. Its ``sources`` are
+    keyed "<language>/topics" and "<language>/qrels", and ``judgements`` pins the gold pairs of a language
+    (:func:`clirbench.corpora.judgement_digest`).
     """
 
     id: str
@@ -80,20 +102,32 @@ class Task:
     sources: Mapping[str, SourceFile]
     counts: Mapping[str, Any]
     file: Path
+    corpus: HubCorpus | None = None
+    judgements: Mapping[str, str] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def checksums(self, languages: Sequence[str]) -> dict[str, str]:
+        """By language, the SHA-256 of its file, or of the gold pairs of a streamed task where they are pinned."""
+        if self.corpus is not None:
+            return {language: self.judgements[language] for language in languages if language in self.judgements}
+        return {language: self.sources[language].sha256 for language in languages}
 
     @property
     def hash(self) -> str:
         """SHA-256 of what the scores depend on: protocol and data, not the prose and not the list of metrics."""
-        protocol = {
+        protocol: dict[str, Any] = {
             "format": FORMAT,
             "id": self.id,
             "reader": self.reader,
             "candidate_text": self.candidate_text,
             "languages": list(self.languages),
             "settings": list(self.settings),
-            "sha256": {language: source.sha256 for language, source in self.sources.items()},
+            "sha256": self.checksums(self.languages),
             "counts": dict(self.counts),
         }
+        if self.corpus is not None:
+            protocol["corpus"] = asdict(self.corpus)
         return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
 
 
@@ -123,9 +157,11 @@ def load_task(name: str) -> Task:
 
 
 def _parse(raw: dict[str, Any], path: Path) -> Task:
-    _keys(raw, _KEYS, path, "")
-    for key, kind in _KEYS.items():
-        if not isinstance(raw[key], kind) or raw[key] in ("", [], {}):
+    streamed = "corpus" in raw
+    required = _KEYS if streamed else {**_KEYS, "gold_sha256": str, "source": dict}
+    _keys(raw, required, path, "", _OPTIONAL)
+    for key, kind in {**_KEYS, **_OPTIONAL}.items():
+        if key in raw and (not isinstance(raw[key], kind) or raw[key] in ("", [], {})):
             raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
     if raw["format"] != FORMAT:
         raise ClirbenchError(f"{path}: format {raw['format']} is not {FORMAT}: upgrade clirbench or the file")
@@ -138,12 +174,49 @@ def _parse(raw: dict[str, Any], path: Path) -> Task:
     for setting in raw["settings"]:
         if setting not in SETTINGS:
             raise ClirbenchError(f"{path}: 'settings' has '{setting}': use {', '.join(SETTINGS)}")
-    if raw["candidate_text"] != "sentence":
-        raise ClirbenchError(f"{path}: 'candidate_text' is '{raw['candidate_text']}': use 'sentence'")
+    candidate_text = "passage" if streamed else "sentence"
+    if raw["candidate_text"] != candidate_text:
+        raise ClirbenchError(f"{path}: 'candidate_text' is '{raw['candidate_text']}': use '{candidate_text}'")
     _check_counts(raw["counts"], languages, path)
     text = {key: str(raw[key]) for key in _TEXT}
     lists = {key: tuple(raw[key]) for key in _LISTS}
-    return Task(**text, **lists, sources=_sources(raw["source"], languages, path), counts=raw["counts"], file=path)  # type: ignore[arg-type]
+    tables = {key: _table(raw.get(key, {}), path, key) for key in ("judgements", "absent", "remarks")}
+    if tables["judgements"]:
+        _keys(tables["judgements"], languages, path, "judgements.")
+    parts: dict[str, Any] = {**text, **lists, **tables}
+    return Task(
+        **parts,
+        gold_sha256=raw.get("gold_sha256", ""),
+        sources=_streamed_sources(raw, path) if streamed else _sources(raw["source"], languages, path, "source."),
+        counts=raw["counts"],
+        file=path,
+        corpus=_corpus(raw["corpus"], path) if streamed else None,
+    )
+
+
+def _table(table: dict[str, Any], path: Path, key: str) -> dict[str, str]:
+    for name, value in table.items():
+        if not isinstance(value, str) or not value:
+            raise ClirbenchError(f"{path}: '{key}.{name}' must be text")
+    return table
+
+
+def _corpus(table: dict[str, Any], path: Path) -> HubCorpus:
+    _keys(table, _CORPUS, path, "corpus.")
+    return HubCorpus(**_table(table, path, "corpus"))
+
+
+def _streamed_sources(raw: dict[str, Any], path: Path) -> dict[str, SourceFile]:
+    if "source" not in raw:
+        return {}
+    _keys(raw["source"], ("topics", "qrels"), path, "source.")
+    found = {}
+    for part in ("topics", "qrels"):
+        if not isinstance(raw["source"][part], dict):
+            raise ClirbenchError(f"{path}: 'source.{part}' must be a table")
+        files = _sources(raw["source"][part], raw["languages"], path, f"source.{part}.")
+        found.update({f"{language}/{part}": file for language, file in files.items()})
+    return found
 
 
 def _check_counts(counts: dict[str, Any], languages: list[str], path: Path) -> None:
@@ -157,18 +230,18 @@ def _check_counts(counts: dict[str, Any], languages: list[str], path: Path) -> N
         _keys(counts[key], languages, path, f"counts.{key}.")
 
 
-def _sources(source: dict[str, Any], languages: list[str], path: Path) -> dict[str, SourceFile]:
-    _keys(source, ("path", "sha256") if "path" in source else ("url", "mirror", "sha256"), path, "source.")
+def _sources(source: dict[str, Any], languages: list[str], path: Path, prefix: str) -> dict[str, SourceFile]:
+    _keys(source, ("path", "sha256") if "path" in source else ("url", "mirror", "sha256"), path, prefix)
     if not isinstance(source["sha256"], dict):
-        raise ClirbenchError(f"{path}: 'source.sha256' must be a table of checksums, one per language")
-    _keys(source["sha256"], languages, path, "source.sha256.")
+        raise ClirbenchError(f"{path}: '{prefix}sha256' must be a table of checksums, one per language")
+    _keys(source["sha256"], languages, path, f"{prefix}sha256.")
     files = {}
     for key in ("path", "url", "mirror"):
         if not isinstance(source.get(key, ""), str):
-            raise ClirbenchError(f"{path}: 'source.{key}' must be text")
+            raise ClirbenchError(f"{path}: '{prefix}{key}' must be text")
     for language in languages:
         if not isinstance(source["sha256"][language], str):
-            raise ClirbenchError(f"{path}: 'source.sha256.{language}' must be text")
+            raise ClirbenchError(f"{path}: '{prefix}sha256.{language}' must be text")
         if "path" in source:
             place: dict[str, Any] = {"path": path.parent / source["path"].replace("{language}", language)}
         else:
@@ -177,9 +250,9 @@ def _sources(source: dict[str, Any], languages: list[str], path: Path) -> dict[s
     return files
 
 
-def _keys(table: Mapping[str, Any], expected: Any, path: Path, prefix: str) -> None:
+def _keys(table: Mapping[str, Any], expected: Any, path: Path, prefix: str, optional: Any = ()) -> None:
     for key in table:
-        if key not in expected:
+        if key not in expected and key not in optional:
             raise ClirbenchError(f"{path}: unknown key '{prefix}{key}': remove it or correct its spelling")
     for key in expected:
         if key not in table:

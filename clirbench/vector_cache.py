@@ -18,7 +18,7 @@ from clirbench.errors import ClirbenchError
 _FORMAT = 1
 
 
-def _versions(loaded: LoadedEncoder) -> dict[str, str]:
+def versions(loaded: LoadedEncoder) -> dict[str, str]:
     """Versions of what computes the vectors, so that an upgrade never mixes old shards with new ones."""
     if loaded.info.kind not in ("sentence-transformers", "mteb"):
         return {}
@@ -51,7 +51,7 @@ class CacheEntry:
             "revision": loaded.info.revision,
             # A transform works on finished vectors: one encoding serves them all.
             "settings": {k: v for k, v in asdict(loaded.settings).items() if not k.startswith("transform")},
-            "packages": _versions(loaded),
+            "packages": versions(loaded),
             "role": role,
             "texts": digest.hexdigest(),
         }

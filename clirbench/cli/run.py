@@ -78,10 +78,31 @@ def run(  # noqa: PLR0917
     force: Annotated[bool, typer.Option("--force", help="Run again and replace results that are there.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False,
     pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a streamed task's corpus.", show_default="CLIRBENCH_MIRROR, or the hub"),
+    ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Folder of pre-computed vectors instead of --model.", show_default=False),
+    ] = None,
+    shard_size: Annotated[int, typer.Option(help="Passages that are counted at a time.")] = 20_000,
+    save_top: Annotated[
+        int, typer.Option(help="Also write a TREC run with so many passages per query.", show_default="none")
+    ] = 0,
+    engine: Annotated[str, typer.Option(help="local, or ray: the same shards on a Ray cluster.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help='Of the cluster; "auto" on one of its nodes.', show_default="one on this machine")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Ray workers.", show_default="as many as there is room for")
+    ] = None,
+    gpus_per_worker: Annotated[float, typer.Option(help="GPUs of a Ray worker.")] = 0,
 ) -> None:
     """Evaluate an encoder; without --model, the bundled one on the embedded demo task."""
     from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
     from clirbench.runner import Plan, run_tasks  # noqa: PLC0415
+    from clirbench.streaming.work import Streaming  # noqa: PLC0415
 
     options = EncoderOptions(
         batch_size=batch_size,
@@ -107,6 +128,16 @@ def run(  # noqa: PLR0917
         force=force,
         use_cache=not no_cache,
         allow_zero_vectors=allow_zero_vectors,
+        streaming=Streaming(
+            data=data,
+            vectors=vectors,
+            shard=shard_size,
+            top=save_top,
+            engine=engine,
+            ray_address=ray_address,
+            workers=workers,
+            gpus_per_worker=gpus_per_worker,
+        ),
     )
     from clirbench.screen import pairs as pair_table  # noqa: PLC0415
     from clirbench.screen import stdout, summary  # noqa: PLC0415

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clirbench.collections import demo, lareqa
 from clirbench.collections.parallel import LanguageData
 from clirbench.errors import ClirbenchError
+from clirbench.gold_ranks import GoldPairs
 from clirbench.sources import Advance, fetch
 from clirbench.tasks import Task
 
@@ -56,6 +57,18 @@ class Collection:
     def candidate_language(self) -> NDArray[np.int32]:
         """int32 (candidates,), index into ``languages``."""
         return np.repeat(np.arange(len(self.languages), dtype=np.int32), np.diff(self.candidate_starts))
+
+    @property
+    def gold_pairs(self) -> GoldPairs:
+        """The gold pairs with their topics and languages, in the order of ``gold_query``."""
+        return GoldPairs(
+            topics=self.topics,
+            languages=self.languages,
+            sizes=np.diff(self.candidate_starts),
+            topic=self.query_topic[self.gold_query],
+            query_language=self.query_language[self.gold_query],
+            gold_language=self.candidate_language[self.gold_candidate],
+        )
 
     @property
     def pool_sizes(self) -> dict[str, int]:

@@ -15,9 +15,9 @@ from clirbench import __version__
 from clirbench.atomic import write_atomically
 from clirbench.encoders.packed import write_packed
 from clirbench.errors import ClirbenchError
-from clirbench.evaluation import peak_memory
 from clirbench.paths import mirror_dir
 from clirbench.progress import Reporter
+from clirbench.provenance import peak_memory
 from clirbench.training.card import card
 from clirbench.training.dev import DevEvaluator, score_dev
 from clirbench.training.fit import fit

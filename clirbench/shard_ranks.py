@@ -1,0 +1,215 @@
+"""How many candidates of one shard of a corpus outrank each gold pair.
+
+The rank of a gold candidate is one plus a sum of such counts over shards, so no shard needs another: each is scored against
+all queries, reduced to one number per gold pair, and forgotten.
+
+What is compared with what is decided once, by the scores of the gold pairs, which exist before the first shard is read:
+
+- a gold candidate that turns up in its shard is never compared with itself: it, and the other golds of the same query, are left
+  out of the count, and the order among golds follows from their own scores. So what an encoder or a BLAS rounds
+  differently the second time cannot move a gold before or behind itself;
+- a copy of a gold (same text, or the same vector bit by bit) gets that gold's score instead of a product of its own, so
+  exact duplicates tie, and ties are lost (:mod:`clirbench.kernel`);
+- every other candidate gets the product of fixed blocks of queries and candidates, which do not depend on the number of
+  threads or workers.
+"""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, tally, workers
+
+Vectors = NDArray[np.float32]
+# The scores of a block of queries against so many candidates stay near the core that counts them.
+_TILE = 4 * RUN
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of the table of gold pairs by candidates of a shard: intp (cells,) each."""
+
+    pair: NDArray[np.intp]
+    column: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class TopOfShard:
+    """The best candidates of a shard for each query, best first; among equal scores in candidate order.
+
+    Attributes:
+        column: int32 (queries, k).
+        score: float32 (queries, k).
+    """
+
+    column: NDArray[np.int32]
+    score: NDArray[np.float32]
+
+
+class GoldScores:
+    """Queries and the scores of their golds, laid out to be compared with one shard after the other.
+
+    Args:
+        queries: float32 (queries, dimensions).
+        gold_query: int32 (gold pairs,), ascending.
+        scores: float32 (gold pairs,), the query's score of the gold.
+        threads: How many count at once; None for the cores of this process. It does not change a count.
+    """
+
+    def __init__(
+        self, queries: Vectors, gold_query: NDArray[np.int32], scores: NDArray[np.float32], threads: int | None = None
+    ) -> None:
+        golds = np.bincount(gold_query, minlength=len(queries))
+        # Queries with as many golds stand together: a block is compared as often as its first query has golds.
+        order = np.argsort(-golds, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        first = np.cumsum(golds) - golds
+        self.scores = scores
+        self.threads = threads or workers()
+        self._queries = np.ascontiguousarray(queries[order])
+        self._order = order
+        self._row = place[gold_query]
+        self._slot = np.arange(len(gold_query)) - first[gold_query]
+        self._slots = golds[order][::QUERIES_PER_PRODUCT]
+        self._thresholds = np.full((len(queries), int(golds.max(initial=0))), np.inf, dtype=np.float32)
+        self._thresholds[self._row, self._slot] = scores
+
+    def golds_above(self) -> NDArray[np.int32]:
+        """int32 (gold pairs,): golds of the same query that outrank the pair, whatever shard they are in."""
+        filled = np.isfinite(self._thresholds).astype(np.float32)[:, :, None]
+        above = np.concatenate(
+            [
+                among_golds(self._thresholds[a : a + QUERIES_PER_PRODUCT], filled[a : a + QUERIES_PER_PRODUCT])[1]
+                for a in range(0, len(self._thresholds), QUERIES_PER_PRODUCT)
+            ]
+        )
+        return np.asarray(above[self._row, self._slot, 0], dtype=np.int32)
+
+    def count(
+        self, candidates: Vectors, own: Cells, copies: Cells, top: int = 0
+    ) -> tuple[NDArray[np.uint32], TopOfShard | None]:
+        """Count the wrong candidates of a shard that outrank each gold pair.
+
+        Args:
+            candidates: float32 (candidates, dimensions), C-contiguous.
+            own: Where a gold of the pair's query stands in the shard: one cell for each such gold, under any pair of the query.
+            copies: Where a copy of the pair's gold stands in the shard.
+            top: How many of the best candidates to give back for each query.
+
+        Returns:
+            uint32 (gold pairs,), and the best candidates where they were asked for.
+        """
+        width = len(candidates)
+        missing = -width % LANES
+        padded = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
+        candidates = padded if missing else candidates
+        counts = np.zeros(self._thresholds.shape, dtype=np.uint32)
+        best = _Best(top) if top else None
+        parts = list(self._parts(len(candidates), own, copies))
+        local = threading.local()
+
+        def work(part: _Part) -> tuple[_Part, NDArray[np.int32], TopOfShard | None]:
+            if not hasattr(local, "buffer"):
+                local.buffer = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.float32)
+            queries, tile = self._queries[part.rows], candidates[part.columns]
+            scores = local.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
+            np.matmul(queries, tile.T, out=scores)
+            if missing and part.columns.stop == len(candidates):
+                scores[:, -missing:] = -np.inf
+            scores[part.copy_row, part.copy_column] = part.copy_score
+            found = None
+            if top:
+                scores[part.own_row, part.own_column] = part.own_score
+                found = _top(scores[:, : width - part.columns.start], part.columns.start, top)
+            scores[part.own_row, part.own_column] = -np.inf
+            run_starts = np.arange(0, len(tile), RUN) // LANES
+            thresholds = self._thresholds[part.rows, : part.slots]
+            return part, tally(scores, thresholds, run_starts, np.zeros(1, dtype=np.intp))[:, :, 0], found
+
+        with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
+            for part, counted, found in pool.map(work, parts):
+                counts[part.rows, : part.slots] += counted.astype(np.uint32)
+                if best and found:
+                    best.add(part.rows, found)
+        return counts[self._row, self._slot], best.ordered(self._order) if best else None
+
+    def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
+        """Every block of queries against every tile of candidates, with the cells that lie there."""
+        tiles = -(-width // _TILE)
+        groups = [_by_part(self._row[cells.pair], cells.column, tiles) for cells in (own, copies)]
+        for block, slots in enumerate(self._slots):
+            rows = slice(block * QUERIES_PER_PRODUCT, min((block + 1) * QUERIES_PER_PRODUCT, len(self._order)))
+            for tile in range(tiles):
+                columns = slice(tile * _TILE, min((tile + 1) * _TILE, width))
+                chosen = []
+                for keys, order in groups:
+                    key = block * tiles + tile
+                    chosen.append(order[slice(*np.searchsorted(keys, [key, key + 1]))])
+                mine, copied = chosen
+                yield _Part(
+                    rows=rows,
+                    columns=columns,
+                    slots=int(slots),
+                    own_row=self._row[own.pair[mine]] - rows.start,
+                    own_column=own.column[mine] - columns.start,
+                    own_score=self.scores[own.pair[mine]],
+                    copy_row=self._row[copies.pair[copied]] - rows.start,
+                    copy_column=copies.column[copied] - columns.start,
+                    copy_score=self.scores[copies.pair[copied]],
+                )
+
+
+@dataclass(frozen=True)
+class _Part:
+    rows: slice
+    columns: slice
+    slots: int
+    own_row: NDArray[np.intp]
+    own_column: NDArray[np.intp]
+    own_score: NDArray[np.float32]
+    copy_row: NDArray[np.intp]
+    copy_column: NDArray[np.intp]
+    copy_score: NDArray[np.float32]
+
+
+def _by_part(row: NDArray[np.intp], column: NDArray[np.intp], tiles: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The part of each cell, ascending, and the order that sorts them so."""
+    key = row // QUERIES_PER_PRODUCT * tiles + column // _TILE
+    order = np.argsort(key, kind="stable")
+    return key[order], order
+
+
+def _top(scores: Vectors, offset: int, k: int) -> TopOfShard:
+    # A stable sort keeps candidate order among equal scores.
+    column = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return TopOfShard((column + offset).astype(np.int32), np.take_along_axis(scores, column, axis=1))
+
+
+class _Best:
+    """The best candidates over the tiles of a shard, which come in order."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._found: dict[int, TopOfShard] = {}
+
+    def add(self, rows: slice, found: TopOfShard) -> None:
+        """Take in the best of one more tile."""
+        if rows.start in self._found:
+            before = self._found[rows.start]
+            column = np.concatenate([before.column, found.column], axis=1)
+            score = np.concatenate([before.score, found.score], axis=1)
+            order = np.argsort(-score, axis=1, kind="stable")[:, : self._k]
+            found = TopOfShard(np.take_along_axis(column, order, 1), np.take_along_axis(score, order, 1))
+        self._found[rows.start] = found
+
+    def ordered(self, order: NDArray[np.intp]) -> TopOfShard:
+        """For all queries, in the order in which they were given."""
+        parts = [self._found[start] for start in sorted(self._found)]
+        column, score = (np.concatenate([getattr(p, name) for p in parts]) for name in ("column", "score"))
+        back = np.argsort(order)
+        return TopOfShard(column[back], score[back])

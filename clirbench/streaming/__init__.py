@@ -1,0 +1,1 @@
+"""Streamed evaluation: corpora larger than memory, counted shard by shard."""

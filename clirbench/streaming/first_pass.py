@@ -1,0 +1,303 @@
+"""Pass 1: vectors of the queries and of the gold passages, and the scores that everything else is compared with."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.corpora import Judged
+from clirbench.corpora.base import Candidates
+from clirbench.corpora.inventory import Inventory
+from clirbench.corpora.vector_files import VectorFolder
+from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised
+from clirbench.errors import ClirbenchError
+from clirbench.transforms import Removal, fit_transform
+
+Vectors = NDArray[np.float32]
+# Texts that an encoder is given at a time, longest first, so that a batch holds texts of one length.
+_TEXTS = 512
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """What the counting of every shard needs of pass 1. It is all arrays, so that it can be written and sent.
+
+    A gold is a distinct gold passage, in the order of language, file and row: candidate order.
+
+    Attributes:
+        queries: float32 (queries, dimensions), ready for inner products.
+        golds: float32 (golds, dimensions), as the encoder gave them.
+        pair_gold: int32 (gold pairs,), which gold each pair has.
+        scores: float32 (gold pairs,), the query's score of the gold.
+        gold_language: int32 (golds,), index into the run's languages.
+        centre: float32 (dimensions,), origin of the distances where the similarity is euclidean, otherwise empty.
+        offsets: float32 (languages, dimensions) of the transform, otherwise empty.
+        bases: float32 (languages, dimensions, rank) of the transform, otherwise empty.
+        zero: How many vectors are all zero.
+    """
+
+    queries: Vectors
+    golds: Vectors
+    pair_gold: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    gold_language: NDArray[np.int32]
+    centre: Vectors
+    offsets: Vectors
+    bases: Vectors
+    zero: int
+
+    @property
+    def removal(self) -> Removal | None:
+        """The fitted transform."""
+        return Removal(self.offsets, tuple(self.bases)) if len(self.offsets) else None
+
+    def to_bytes(self) -> bytes:
+        """As a NumPy archive."""
+        sink = BytesIO()
+        np.savez(sink, **vars(self))
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "FirstPass":
+        """Read what :meth:`to_bytes` gave."""
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+        return cls(**{**values, "zero": int(values["zero"])})
+
+
+def gold_order(judged: Judged, inventory: Inventory) -> list[tuple[str, str]]:
+    """The distinct gold passages as (language, identifier), in candidate order."""
+    place = {language: i for i, language in enumerate(judged.languages)}
+    return sorted(inventory.golds, key=lambda g: (place[g[0]], inventory.golds[g].file, inventory.golds[g].row))
+
+
+def gold_pairs(judged: Judged, order: list[tuple[str, str]]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Which gold each pair has, int32 (gold pairs,), and the order of the pairs by query and then candidate order."""
+    number = {gold: i for i, gold in enumerate(order)}
+    languages = judged.query_language[judged.gold_query]
+    gold = np.array(
+        [number[judged.languages[code], id_] for code, id_ in zip(languages, judged.gold_ids, strict=True)],
+        dtype=np.int32,
+    )
+    sorting = np.lexsort([gold, judged.gold_query])
+    return gold[sorting], sorting
+
+
+def first_pass(
+    loaded: LoadedEncoder,
+    judged: Judged,
+    candidates: Candidates,
+    inventory: Inventory,
+    allow_zero: bool,
+    advance: Callable[[int], None],
+) -> tuple[FirstPass, Clock]:
+    """Encode queries and gold passages, or take their vectors from files, and score the gold pairs.
+
+    A score is the inner product in float64, rounded once; gold passages with the same vector share one product, so that copies
+    tie exactly.
+
+    Args:
+        loaded: The encoder; its vectors must be dense.
+        judged: Queries and gold pairs.
+        candidates: Where the passages are; a :class:`VectorFolder` has the vectors too.
+        inventory: Where the gold passages stand.
+        allow_zero: Score all-zero vectors as lost instead of stopping.
+        advance: Called with a number of texts whenever so many are done.
+
+    Raises:
+        ClirbenchError: The encoder gave wrong vectors.
+    """
+    order = gold_order(judged, inventory)
+    clock, name = Clock(), loaded.info.name
+    check = Check(name, "query", None, not allow_zero)
+    if isinstance(candidates, VectorFolder):
+        queries = _query_vectors(candidates, judged, check)
+        second = Check(name, "candidate", check.dimensions, not allow_zero)
+        golds = _gold_vectors(candidates, inventory, order, second)
+        zero = check.zero + second.zero
+        advance(len(queries) + len(golds))
+    else:
+        queries = encode_distinct(loaded.encoder.encode_queries, judged.queries, check, clock, advance)
+        second = Check(name, "candidate", check.dimensions, not allow_zero)
+        texts = [str(inventory.golds[gold].text) for gold in order]
+        golds = encode_distinct(loaded.encoder.encode_candidates, texts, second, clock, advance)
+        zero = check.zero + second.zero
+    place = {language: i for i, language in enumerate(judged.languages)}
+    gold_language = np.array([place[language] for language, _ in order], dtype=np.int32)
+    removal = _fitted(loaded, judged)
+    none = np.zeros((0, golds.shape[1]), dtype=np.float32)
+    centre = golds.mean(axis=0, dtype=np.float64).astype(np.float32)
+    found = FirstPass(
+        queries=none,
+        golds=golds,
+        pair_gold=gold_pairs(judged, order)[0],
+        scores=none[:, 0],
+        gold_language=gold_language,
+        centre=centre if loaded.settings.similarity == "euclidean" else none[:, 0],
+        offsets=removal.offsets if removal else none,
+        bases=np.stack(removal.bases) if removal else none[:, :, None],
+        zero=zero,
+    )
+    ready = scaled_rows(loaded, found, queries, "query", judged.query_language)
+    scores = _scores(
+        ready, scaled_rows(loaded, found, golds, "candidate", gold_language), judged.gold_query, found.pair_gold
+    )
+    return replace(found, queries=ready, scores=scores), clock
+
+
+def refuse_whole(loaded: LoadedEncoder) -> None:
+    """Fail on an encoder that must see all candidates before it encodes one.
+
+    Raises:
+        ClirbenchError: It has a ``prepare`` method.
+    """
+    if hasattr(loaded.encoder, "prepare"):
+        raise ClirbenchError(
+            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
+            "memory holds: choose an encoder without one"
+        )
+
+
+def encode_distinct(
+    encode: Callable[[list[str]], Any],
+    texts: list[str] | tuple[str, ...],
+    check: Check,
+    clock: Clock,
+    advance: Callable[[int], None] | None = None,
+) -> Vectors:
+    """float32 (texts, dimensions): each distinct text encoded once, longest first.
+
+    Raises:
+        ClirbenchError: The encoder gave sparse or wrong vectors.
+    """
+    distinct = sorted(set(texts), key=lambda text: (-len(text), text))
+    place = {text: i for i, text in enumerate(distinct)}
+    parts = []
+    for start in range(0, len(distinct), _TEXTS):
+        part = distinct[start : start + _TEXTS]
+        begin = time.perf_counter()
+        raw = encode_texts(encode, part)
+        clock.seconds += time.perf_counter() - begin
+        clock.texts += len(part)
+        vectors = check(raw, part)
+        if not isinstance(vectors, np.ndarray):
+            raise ClirbenchError(
+                f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense one"
+            )
+        parts.append(vectors)
+        if advance:
+            advance(len(part))
+    return np.asarray(np.concatenate(parts)[[place[text] for text in texts]])
+
+
+def scaled_rows(
+    loaded: LoadedEncoder,
+    first: FirstPass,
+    vectors: Vectors,
+    role: str,
+    language: NDArray[np.int32],
+) -> Vectors:
+    """Vectors ready for inner products, each row by itself: similarity, then the transform of its language.
+
+    Args:
+        loaded: For its similarity.
+        first: For the centre and the transform.
+        vectors: float32 (texts, dimensions), as the encoder gave them.
+        role: "query" or "candidate".
+        language: int32 (texts,), index into the run's languages.
+
+    Raises:
+        ClirbenchError: A product could overflow float32.
+    """
+    similarity = loaded.settings.similarity
+    if similarity == "euclidean":
+        vectors = np.asarray(by_distance(vectors - first.centre, role))
+    elif similarity == "cosine":
+        vectors = np.asarray(normalised(vectors))
+    removal = first.removal
+    if removal is not None:
+        moved = np.empty_like(vectors)
+        for code in np.unique(language):
+            rows = language == code
+            moved[rows] = normalised(removal(vectors[rows], int(code)))
+        vectors = moved
+    # Products stay below this squared (Cauchy-Schwarz): no score is infinite.
+    if similarity != "cosine" and len(vectors) and not _largest(vectors) < np.sqrt(np.finfo(np.float32).max):
+        raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
+    return np.ascontiguousarray(vectors)
+
+
+def _largest(vectors: Vectors) -> float:
+    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
+
+
+def _scores(
+    queries: Vectors, golds: Vectors, gold_query: NDArray[np.int32], pair_gold: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """float32 (gold pairs,)."""
+    first: dict[bytes, int] = {}
+    same = np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(golds)], dtype=np.int32)
+    found = np.empty(len(pair_gold), dtype=np.float32)
+    for start in range(0, len(pair_gold), _TEXTS):
+        part = slice(start, start + _TEXTS)
+        products = queries[gold_query[part]].astype(np.float64) * golds[same[pair_gold[part]]]
+        found[part] = products.sum(axis=1)
+    return found
+
+
+def _fitted(loaded: LoadedEncoder, judged: Judged) -> Removal | None:
+    transform = loaded.transform
+    if transform is None:
+        return None
+    if not transform.texts:
+        raise ClirbenchError(
+            "--transform is fitted on all candidates, which a streamed task never has together: add --transform-sample FILE"
+        )
+    samples = []
+    for language in judged.languages:
+        texts = list(transform.texts.get(language, ()))
+        if not texts:
+            raise ClirbenchError(f"--transform-sample has no text in {language}: add some")
+        check = Check(loaded.info.name, "sample text", None, refuse_zero=False)
+        vectors = encode_distinct(loaded.encoder.encode_candidates, texts, check, Clock())
+        samples.append(np.asarray(normalised(vectors)))
+    return fit_transform(transform, samples)
+
+
+def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> Vectors:
+    found = []
+    for i, language in enumerate(judged.languages):
+        ids, vectors = folder.queries(language)
+        place = {id_: row for row, id_ in enumerate(ids)}
+        wanted = judged.ids[judged.starts[i] : judged.starts[i + 1]]
+        lost = [id_ for id_ in wanted if id_ not in place]
+        if lost:
+            raise ClirbenchError(
+                f"{folder.source}: {len(lost):,} queries of {language} have no vector (first: '{lost[0]}'): add them"
+            )
+        found.append(check(vectors[[place[id_] for id_ in wanted]], list(wanted)))
+    return np.concatenate(found)
+
+
+def _gold_vectors(folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: Check) -> Vectors:
+    found = []
+    for language, id_ in order:
+        gold = inventory.golds[language, id_]
+        block = folder.block(language, gold.file, gold.row, 1)
+        found.append(check(block.vectors, [id_]))
+    return np.concatenate(found)
+
+
+def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> Mapping[tuple[str, str], int]:
+    """The number of the first gold with each text, by (language or "", text); empty where there are vectors only."""
+    found: dict[tuple[str, str], int] = {}
+    for i, gold in enumerate(gold_order(judged, inventory)):
+        text = inventory.golds[gold].text
+        if text is not None:
+            found.setdefault((gold[0] if by_language else "", text), i)
+    return found
