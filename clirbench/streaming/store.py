@@ -52,7 +52,8 @@ class CountsFolder:
         except (OSError, ValueError, KeyError, TypeError):
             self.remove()
             return None
-        for key in sorted(identity.keys() | begun.keys()):
+        # In the order of identity: what explains a difference stands before what follows from it.
+        for key in [*identity, *(begun.keys() - identity.keys())]:
             there, now = begun.get(key), json.loads(json.dumps(identity.get(key)))
             if there != now and force:
                 self.remove()
