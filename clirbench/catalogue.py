@@ -18,7 +18,9 @@ def task_list() -> Table:
         queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
         size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
         languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
-        found.add_row(task.id, f"{size}; {task.licence}\n{languages}\n{task.description}\n")
+        notes = [f"{name}: {text}" for name, text in task.remarks.items()]
+        notes += [f"no {name}: {text}" for name, text in task.absent.items()]
+        found.add_row(task.id, "\n".join([f"{size}; {task.licence}", languages, task.description, *notes, ""]))
     return found
 
 

@@ -79,14 +79,14 @@ class _Cell:
     candidate_language: str | None = None
 
 
-def compare(first: Result, second: Result, names: tuple[str, str], metric: str = "mAP") -> Comparison:
+def compare(first: Result, second: Result, names: tuple[str, str], metric: str | None = None) -> Comparison:
     """Compare two results of one task.
 
     Args:
         first: A result with its ranks.
         second: Another, of the same task and restriction.
         names: How to call them.
-        metric: Name from ``METRICS``; beside it, rank distance is always compared.
+        metric: Name from ``METRICS``, None for the task's first; beside it, rank distance is compared where the task has it.
 
     Returns:
         Contrasts per setting, per query language, and per language pair.
@@ -94,11 +94,13 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str =
     Raises:
         ClirbenchError: They are not of the same task, languages and settings, or the metric is unknown.
     """
+    metric = metric or first.document.task.metrics[0]
     if metric not in METRICS:
         raise ClirbenchError(f"--metric is '{metric}': use {', '.join(METRICS)}")
     _same_task(first, second)
+    bias = [BIAS_NAME] if BIAS_NAME in first.document.task.bias else []
     tables = [
-        headline_tables(r.ranks, r.document.counts.candidates, [metric], [BIAS_NAME], r.document.task.settings)
+        headline_tables(r.ranks, r.document.counts.candidates, [metric], bias, r.document.task.settings)
         for r in (first, second)
     ]
     found: dict[str, list[Contrast]] = {"overall": [], "language": [], "pair": []}

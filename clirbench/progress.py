@@ -12,12 +12,15 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _PLAIN_INTERVAL = 10.0
 
@@ -78,8 +81,9 @@ class PlainReporter:
             self.note(f"{phase}: {state.done:,} of {state.total:,}")
         elif now - state.spoke >= _PLAIN_INTERVAL and not state.brief:
             state.spoke = now
-            left = (now - state.began) / state.done * (state.total - state.done)
-            self.note(f"{phase}: {state.done:,} of {state.total:,}, about {left:.0f} s left")
+            rate = state.done / (now - state.began)
+            left = duration((state.total - state.done) / rate)
+            self.note(f"{phase}: {state.done:,} of {state.total:,}, {rate:,.0f} a second, about {left} left")
 
     def note(self, line: str) -> None:
         """Written at once, so that a pipe sees it."""
@@ -110,6 +114,22 @@ class RichReporter:
         self._progress.console.print(line, markup=False, highlight=False)
 
 
+class _Rate(ProgressColumn):
+    """Units a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
+def duration(seconds: float) -> str:
+    """As a person says it: 45 s, 12 min, 3.5 h, 2.1 days; at least a second."""
+    for size, name, digits in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{digits}f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+
+
 @contextmanager
 def reporting() -> Iterator[Reporter]:
     """A reporter that fits standard error: a live display on a terminal, plain lines when piped."""
@@ -122,6 +142,7 @@ def reporting() -> Iterator[Reporter]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),

@@ -211,6 +211,32 @@ class Document(_Strict):
         return {**task, **model, **self.encoder.model_dump()}
 
 
+class RunPart(_Strict):
+    """Which TREC run was scored: its checksum, its tag, how many queries are judged, and how many of them it lacks."""
+
+    sha256: str
+    tag: Line
+    queries: Count
+    missing: Count
+
+
+class RunDocument(_Strict):
+    """Scores of a TREC run of one language, format 1.
+
+    ``depth`` is the most passages that a query has; a metric that reads further is null.
+    """
+
+    format: Format
+    origin: Literal["run"]
+    task: TaskPart
+    model: Line
+    depth: Size
+    run: RunPart
+    scorer: Line
+    headline: dict[str, dict[str, EstimatePart]]
+    bootstrap: BootstrapPart
+
+
 Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])
 
 

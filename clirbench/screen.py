@@ -9,8 +9,8 @@ from rich.text import Text
 
 from clirbench.bias import shown_as
 from clirbench.errors import printable
-from clirbench.schema import Document, EstimatePart
-from clirbench.tasks import SETTINGS
+from clirbench.schema import Document, EstimatePart, RunDocument
+from clirbench.tasks import SETTINGS, list_tasks, load_task
 
 _PIPED_WIDTH = 200
 
@@ -27,21 +27,13 @@ def stdout() -> Console:
 
 def summary(documents: Sequence[Document], console: Console) -> None:
     """Print the headline of one model on one or more tasks, then each task by query language."""
-    console.print(title(f"{model_label(documents[0])}: mAP x100 ± 95 % margin"))
-    table = plain_table(console)
-    for heading in ("task", *SETTINGS, "rank distance", "Max@R\nnorm."):
-        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
-    for document in documents:
-        bias = document.headline.get("bias", {})
-        table.add_row(
-            label(document),
-            *(_margin(document.headline.get(s, {}).get("mAP"), 100) for s in SETTINGS),
-            _margin(bias.get("rank_distance"), 1),
-            _margin(bias.get("Max@R_normalised"), 100),
-        )
-    console.print(table)
+    for metric in dict.fromkeys(document.task.metrics[0] for document in documents):
+        alike = [document for document in documents if document.task.metrics[0] == metric]
+        console.print(_headlines(alike, metric, console))
     for document in documents:
         console.print(_by_language(document, console))
+        for line in remarks(document):
+            console.print(line, soft_wrap=True)
         if not document.task.complete:
             console.print(
                 f"* restricted to {','.join(document.task.languages)} ({', '.join(document.task.settings)}): "
@@ -51,8 +43,33 @@ def summary(documents: Sequence[Document], console: Console) -> None:
             )
 
 
+def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
+    """One row per task, of tasks that are read by one metric."""
+    parallel = any("rank_distance" in document.task.bias for document in documents)
+    settings = SETTINGS if parallel else documents[0].task.settings
+    table = plain_table(console)
+    second = () if parallel else documents[0].task.metrics[1:2]
+    more = ("rank distance", "Max@R\nnorm.") if parallel else tuple(f"{settings[0]}\n{name}" for name in second)
+    for heading in ("task", *settings, *more):
+        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for document in documents:
+        bias = document.headline.get("bias", {})
+        table.add_row(
+            label(document),
+            *(_margin(document.headline.get(s, {}).get(metric), 100) for s in settings),
+            *([_margin(bias.get("rank_distance"), 1), _margin(bias.get("Max@R_normalised"), 100)] if parallel else []),
+            *(_margin(document.headline.get(settings[0], {}).get(name), 100) for name in second),
+        )
+    return Group(title(f"{model_label(documents[0])}: {metric} x100 ± 95 % margin"), table)
+
+
 def pairs(document: Document, metric: str, console: Console) -> Group:
-    """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual."""
+    """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual.
+
+    Empty for a task without language pairs.
+    """
+    if not document.per_pair:
+        return Group()
     languages = document.task.languages
     above = title(f"{label(document)}: {metric} x100, query language down, candidate language across")
     table = plain_table(console)
@@ -71,13 +88,40 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
     return Group(above, table)
 
 
+def run_table(document: RunDocument, console: Console) -> Group:
+    """The scores of a TREC run."""
+    language = document.task.languages[0]
+    where = f"{document.task.id}, {language}, monolingual"
+    above = title(f"{printable(document.model)} on {where}: x100 ± 95 % margin, depth = {document.depth}")
+    table = plain_table(console)
+    for heading in ("metric", "value"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
+    for name, estimate in document.headline["monolingual"].items():
+        table.add_row(name, "needs a deeper run" if estimate.value is None else _margin(estimate, 100))
+    parts: list[Text | Table] = [above, table]
+    if document.run.missing:
+        parts.append(
+            Text(f"{document.run.missing:,} of {document.run.queries:,} queries are not in the run: they count as 0")
+        )
+    return Group(*parts)
+
+
+def remarks(document: Document) -> list[str]:
+    """What a reader must know of a task's settings before comparing, one line each."""
+    if document.task.id not in list_tasks():
+        return []
+    said = load_task(document.task.id).remarks
+    return [f"{setting}: {said[setting]}" for setting in document.task.settings if setting in said]
+
+
 def headline(document: Document, console: Console) -> Group:
     """Every headline number of a result: metrics by setting, then the measures of bias."""
     metrics = plain_table(console)
-    for heading in ("metric x100", *SETTINGS):
+    settings = [setting for setting in SETTINGS if setting in document.headline]
+    for heading in ("metric x100", *settings):
         metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
     for name in document.task.metrics:
-        metrics.add_row(name, *(_margin(document.headline.get(s, {}).get(name), 100) for s in SETTINGS))
+        metrics.add_row(name, *(_margin(document.headline[s].get(name), 100) for s in settings))
     bias = plain_table(console)
     for heading in ("bias", "value", "unit"):
         bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
@@ -111,17 +155,23 @@ def plain_table(console: Console) -> Table:
 
 
 def _by_language(document: Document, console: Console) -> Group:
-    above = title(f"{label(document)} by query language: mAP x100")
+    metric = document.task.metrics[0]
+    parallel = "rank_distance" in document.task.bias
+    settings = SETTINGS if parallel else document.task.settings
+    second = [] if parallel else document.task.metrics[1:2]
+    above = title(f"{label(document)} by query language: {metric} x100")
     table = plain_table(console)
-    for heading in ("language", *SETTINGS, "rank distance", "own-lang.\npreference"):
+    more = ["rank distance"] if parallel else [f"{settings[0]}\n{name}" for name in second]
+    for heading in ("language", *settings, *more, "own-lang.\npreference"):
         table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
     for language, numbers in document.per_language.items():
         bias = numbers.get("bias", {})
         preference = bias.get("own_language_preference")
         table.add_row(
             language,
-            *(cell(numbers.get(setting, {}).get("mAP"), 100) for setting in SETTINGS),
-            cell(bias.get("rank_distance"), 1),
+            *(cell(numbers.get(setting, {}).get(metric), 100) for setting in settings),
+            *([cell(bias.get("rank_distance"), 1)] if parallel else []),
+            *(cell(numbers.get(settings[0], {}).get(name), 100) for name in second),
             "-" if preference is None else f"x{preference:.2f}",
         )
     return Group(above, table)

@@ -255,7 +255,8 @@ def test_the_schema_takes_what_is_written(result):
 def test_trec_export_gives_back_the_averages(result):
     lines = [line.split("\t") for line in trec_lines(result)]
     for setting in ("monolingual", "cross-lingual", "multilingual"):
-        for metric, name in TREC_NAMES.items():
+        for metric in result.document.task.metrics:
+            name = TREC_NAMES[metric]
             values = [float(v) for m, q, v in lines if m == name and q.startswith(setting) and not q.endswith("/all")]
             assert np.mean(values) == pytest.approx(result.document.micro[setting][metric], abs=1e-6)
             assert [float(v) for m, q, v in lines if (m, q) == (name, f"{setting}/all")] == [

@@ -59,7 +59,7 @@ def parsed(path):
 
 
 def test_every_page_is_valid_html(site):
-    assert len(pages(site)) == 5 + len(FEW)
+    assert len(pages(site)) == 6 + len(FEW)
     for path in pages(site):
         html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
 

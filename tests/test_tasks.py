@@ -14,13 +14,15 @@ SCRIPTS = {"ar": "ARABIC", "el": "GREEK", "hi": "DEVANAGARI", "ru": "CYRILLIC", 
 
 
 def test_the_shipped_tasks():
-    assert list_tasks() == ["demo", "mlqa-r", "xquad-r"]
+    assert list_tasks() == ["demo", "miracl", "miracl-hard-negatives", "mlqa-r", "xquad-r"]
     for name in list_tasks():
         task = load_task(name)
         check_names(task)
         assert task.id == name
         assert task.citation.strip().startswith("@")
-        assert set(task.sources) == set(task.languages)
+        if task.corpus is None:
+            assert set(task.sources) == set(task.languages)
+        assert set(task.checksums(task.languages)) in (set(task.languages), set())
 
 
 @pytest.fixture
@@ -63,7 +65,9 @@ def test_a_wrong_file_is_named_with_its_key(edited, old, new, message):
 def test_unknown_names_fail_before_any_work(edited):
     with pytest.raises(ClirbenchError, match="'metrics' has 'mAPP'"):
         check_names(load_task(edited('"mAP",', '"mAPP",')))
-    with pytest.raises(ClirbenchError, match="no task 'xquad': the tasks are demo, mlqa-r, xquad-r"):
+    with pytest.raises(
+        ClirbenchError, match="no task 'xquad': the tasks are demo, miracl, miracl-hard-negatives, mlqa-r, xquad-r"
+    ):
         load_task("xquad")
 
 

@@ -22,7 +22,10 @@ def compare(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default="all that both ran")] = None,
-    metric: Annotated[str, typer.Option(help="Metric; rank distance is compared in any case.")] = "mAP",
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Metric; rank distance is compared in any case.", show_default="the task's first"),
+    ] = None,
     pairs: Annotated[bool, typer.Option("--pairs", help="Also list every language pair.")] = False,
     format: Annotated[str, typer.Option(help="table or json.")] = "table",  # noqa: A002
     submissions: SubmissionsOption = None,

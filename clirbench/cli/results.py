@@ -12,9 +12,31 @@ from clirbench.errors import ClirbenchError
 
 @app.command()
 def score(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Result files of `clirbench run`.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RESULT.json...]", help="Result files of `clirbench run`.", show_default=False),
+    ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Instead: a TREC run made elsewhere, of one language.", show_default=False)
+    ] = None,
+    task: Annotated[str, typer.Option(help="Whose queries were run.")] = "miracl",
+    language: Annotated[str | None, typer.Option(help="In which language.", show_default=False)] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of topics and judgements.", show_default="CLIRBENCH_MIRROR, or their host"),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the system, as ORG/NAME.", show_default="trec/TAG")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the scores of a run.")] = Path("results"),
 ) -> None:
-    """Recompute every number of results from their ranks files, and say whether they agree (exit code 1 if not)."""
+    """Recompute every number of results from their ranks files, and say whether they agree (exit code 1 if not).
+
+    With --run: score a TREC run (BM25, late interaction, a re-ranker) with pytrec_eval.
+    """
+    if run is not None:
+        _score_run(run, task, language, data, name, output, bool(results))
+        return
+    if not results:
+        raise ClirbenchError("nothing to score: give result files, or --run RUN.trec --language LANGUAGE")
     from clirbench.rescore import rescore  # noqa: PLC0415
     from clirbench.results import read_result  # noqa: PLC0415
 
@@ -29,6 +51,30 @@ def score(
         typer.echo(f"{path}: {counted}: {'DISAGREE' if outcome.differences else 'agree'}")
         disagree = disagree or bool(outcome.differences)
     raise typer.Exit(1 if disagree else 0)
+
+
+def _score_run(
+    run: Path, task: str, language: str | None, data: Path | None, name: str | None, output: Path, results: bool
+) -> None:
+    from clirbench.atomic import write_atomically  # noqa: PLC0415
+    from clirbench.results import model_folder  # noqa: PLC0415
+    from clirbench.screen import run_table, stdout  # noqa: PLC0415
+    from clirbench.tasks import load_task  # noqa: PLC0415
+    from clirbench.trec import read_run, score_run  # noqa: PLC0415
+
+    if results:
+        raise ClirbenchError("--run scores a run, and result files are scored without it: give one of them")
+    if language is None:
+        raise ClirbenchError("--run needs --language: a run is of one language's queries")
+    document = score_run(read_run(run), load_task(task), language, data, name)
+    target = output / model_folder(document.model) / f"{document.task.id}+{language}.run.json"
+    try:
+        write_atomically(target, (document.model_dump_json(indent=1) + "\n").encode())
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {target} ({error.strerror}): choose another --output") from error
+    console = stdout()
+    console.print(run_table(document, console))
+    console.print(f"{document.task.id}: {target}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -75,13 +121,16 @@ def export(
 @app.command()
 def show(
     result: ResultArgument,
-    metric: Annotated[str, typer.Option(help="Metric of the table of language pairs.")] = "mAP",
+    metric: Annotated[
+        str | None, typer.Option(help="Metric of the table of language pairs.", show_default="the task's first")
+    ] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs."""
     from clirbench.results import read_result  # noqa: PLC0415
     from clirbench.screen import headline, pairs, stdout, summary  # noqa: PLC0415
 
     document = read_result(result).document
+    metric = metric or document.task.metrics[0]
     if metric not in document.task.metrics:
         raise ClirbenchError(f"{result} holds no metric '{metric}': choose from {', '.join(document.task.metrics)}")
     console = stdout()

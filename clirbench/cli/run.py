@@ -147,6 +147,6 @@ def run(  # noqa: PLR0917
     summary([document for document, _ in outcome.results], console)
     for document, path in outcome.results:
         if pairs:
-            console.print(pair_table(document, "mAP", console))
+            console.print(pair_table(document, document.task.metrics[0], console))
         console.print(f"{document.task.id}: {path}", markup=False, soft_wrap=True)
     console.print(outcome.next_step, markup=False, soft_wrap=True)

@@ -39,8 +39,7 @@ class MtebLayout(PassageFiles):
         """Whether a local folder has this layout."""
         if next(folder.glob("*-queries/*"), None) is not None or next(folder.glob("*-corpus/*"), None) is not None:
             return True
-        readme = folder / "README.md"
-        return readme.is_file() and "-corpus" in readme.read_text(encoding="utf-8", errors="replace")
+        return any(str(config.get("config_name", "")).endswith(("-corpus", "-queries")) for config in _declared(folder))
 
     def files(self, language: str) -> Sequence[CorpusFile]:
         """As :class:`clirbench.corpora.base.Candidates` has it."""
@@ -119,23 +118,16 @@ class MtebLayout(PassageFiles):
     def _paths(self, config: str) -> list[Path]:
         """The local files of a configuration: as the snapshot's README.md declares them, or in the folder of that name."""
         assert self._folder is not None  # noqa: S101
-        patterns = self._declared(config) or [
+        patterns = self._patterns(config) or [
             f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
         ]
         found = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
         split = [path for path in found if path.name.startswith(self._corpus.split)]
         return split or found
 
-    def _declared(self, config: str) -> list[str]:
-        from huggingface_hub import metadata_load  # noqa: PLC0415
-
+    def _patterns(self, config: str) -> list[str]:
         assert self._folder is not None  # noqa: S101
-        readme = self._folder / "README.md"
-        try:
-            metadata: Any = metadata_load(readme) if readme.is_file() else None
-        except ValueError as error:
-            raise ClirbenchError(f"{readme}: its metadata cannot be read ({error}): download it again") from error
-        for declared in (metadata or {}).get("configs", []):
+        for declared in _declared(self._folder):
             if declared.get("config_name") == config:
                 parts = declared.get("data_files", [])
                 parts = [{"split": self._corpus.split, "path": parts}] if isinstance(parts, str) else parts
@@ -150,6 +142,21 @@ class MtebLayout(PassageFiles):
         return ClirbenchError(
             f"cannot read {config} of {self.source} ({line}): check the network, or pass --data FOLDER with a copy"
         )
+
+
+def _declared(folder: Path) -> list[dict[str, Any]]:
+    """The configurations that a snapshot's README.md declares; none where it has no such file."""
+    from huggingface_hub import metadata_load  # noqa: PLC0415
+
+    readme = folder / "README.md"
+    try:
+        metadata: Any = metadata_load(readme) if readme.is_file() else None
+    # Not only ValueError: the YAML below it has errors of its own.
+    except Exception as error:
+        line = printable(str(error).splitlines()[0][:200])
+        raise ClirbenchError(f"{readme}: its metadata cannot be read ({line}): download it again") from error
+    configs = metadata.get("configs", []) if isinstance(metadata, dict) else []
+    return [config for config in configs if isinstance(config, dict)]
 
 
 def _of(row: dict[str, Any], config: str, *names: str) -> Any:

@@ -25,6 +25,15 @@ class SentenceTransformerEncoder:
         """Float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_document, texts, self._candidate_prompt)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """How many tokens of each text the model reads."""
+        tokenizer, longest = self._model.tokenizer, self._model.max_seq_length
+        if hasattr(tokenizer, "encode_batch"):
+            lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+        else:
+            lengths = list(map(len, tokenizer(texts)["input_ids"]))
+        return [min(length, longest) if isinstance(longest, int) else length for length in lengths]
+
     def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
         training = self._model.training
         try:

@@ -112,6 +112,10 @@ class PackedEncoder:
         """float32 (texts, dimensions), not normalised."""
         return self._encode(texts)
 
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """How many tokens each text has."""
+        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
         from scipy.sparse import csr_matrix  # noqa: PLC0415
 

@@ -31,11 +31,16 @@ from clirbench.statistics import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, RE
 from clirbench.submissions import verification, verify
 from clirbench.submissions.examine import JSON_LIMIT, RANKS_LIMIT
 from clirbench.tables import board_text
-from clirbench.tasks import SETTINGS, list_tasks, load_task
+from clirbench.tasks import list_tasks, load_task
 
 MARK = ".clirbench-site"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
-NAMES = {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R", "miracl": "MIRACL"}
+NAMES = {
+    "xquad-r": "XQuAD-R",
+    "mlqa-r": "MLQA-R",
+    "miracl": "MIRACL",
+    "miracl-hard-negatives": "MIRACL hard negatives",
+}
 
 
 def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
@@ -121,10 +126,10 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         {
             "folder": entry.folder.name,
             "label": entry.label,
-            "tasks": [t for t, r in entry.results.items() if isinstance(r, Result)],
+            "tasks": chosen,
         }
         for entry in entries
-        if entry.origin == "measured"
+        if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in AVERAGED])
     ]
     _page(target, "compare.html", "compare.html", shipped=shipped, models=comparable)
     _page(
@@ -234,6 +239,8 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     for i, (task, result) in enumerate(entry.results.items()):
         if isinstance(result, Result):
             tasks.append((task, "measured", measured_task(result, f"t{i}")))
+            if task not in AVERAGED:
+                continue
             (target / "data" / "topics").mkdir(parents=True, exist_ok=True)
             script = target / "data" / "topics" / f"{name}.{task}.js"
             script.write_text(topics_script(result, name), encoding="utf-8", newline="\n")
@@ -255,7 +262,6 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
         files=files,
-        settings=SETTINGS,
         names=NAMES,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],
     )

@@ -50,16 +50,17 @@ def command(document: Document) -> str:
 def measured_task(result: Result, key: str) -> dict[str, Any]:
     """Everything that a model's page shows of one task."""
     document = result.document
-    languages = document.task.languages
+    languages, bias = document.task.languages, document.task.bias
     return {
         "document": document,
         "headline": _headline(document),
+        "settings": [setting for setting in SETTINGS if setting in document.task.settings],
         "bias": _bias(document),
-        "pairs": _pairs(document),
+        "pairs": _pairs(document) if document.per_pair else None,
         "jumps": _jumps(document),
         "per_language": _per_language(result, key),
-        "removal": _removal(document, key),
-        "distances": _distances(result, key),
+        "removal": _removal(document, key) if "own_gold_removal" in bias else None,
+        "distances": _distances(result, key) if "rank_distance" in bias else None,
         "command": command(document),
         "languages": languages,
     }
@@ -88,7 +89,14 @@ def reported_task(document: Reported) -> dict[str, Any]:
 
 def _headline(document: Document) -> list[tuple[str, list[Cell]]]:
     return [
-        (name, [estimate_cell(document.headline.get(setting, {}).get(name), setting) for setting in SETTINGS])
+        (
+            name,
+            [
+                estimate_cell(document.headline.get(setting, {}).get(name), setting)
+                for setting in SETTINGS
+                if setting in document.task.settings
+            ],
+        )
         for name in document.task.metrics
     ]
 
@@ -132,14 +140,18 @@ def _jumps(document: Document) -> list[tuple[str, list[Cell]]]:
 
 
 def _per_language(result: Result, key: str) -> dict[str, Any]:
-    """Monolingual and multilingual mAP and rank distance by language, with intervals over topics."""
+    """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
     document = result.document
-    tables = headline_tables(result.ranks, document.counts.candidates, ["mAP"], ["rank_distance"])
+    metric = document.task.metrics[0]
+    apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
+    settings = document.task.settings
+    tables = headline_tables(result.ranks, document.counts.candidates, [metric], apart, settings)
+    names = [f"{setting} {metric}" for setting in ("monolingual", "multilingual")]
     chosen = {
-        "monolingual mAP": tables["monolingual", "mAP"],
-        "multilingual mAP": tables["multilingual", "mAP"],
-        "rank distance": tables["bias", "rank_distance"],
+        name: tables[setting, metric] for name, setting in zip(names, ("monolingual", "multilingual"), strict=True)
     }
+    if apart:
+        chosen["rank distance"] = tables["bias", "rank_distance"]
     samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
     series: dict[str, list[Bar]] = {}
     for (name, table), drawn in zip(chosen.items(), samples, strict=True):
@@ -156,17 +168,19 @@ def _per_language(result: Result, key: str) -> dict[str, Any]:
         for i, language in enumerate(result.ranks.languages)
     ]
     task = document.task.id
-    two = [(name, series[name]) for name in ("monolingual mAP", "multilingual mAP")]
+    two = [(name, series[name]) for name in names]
     return {
         "columns": list(chosen),
         "rows": rows,
-        "chart": bars(f"{key}-languages", f"{task}: mAP by query language", two, "x100, with 95 % intervals"),
+        "chart": bars(f"{key}-languages", f"{task}: {metric} by query language", two, "x100, with 95 % intervals"),
         "distance_chart": bars(
             f"{key}-distances",
             f"{task}: rank distance by query language",
             [("rank distance", series["rank distance"])],
             "ranks, with 95 % intervals",
-        ),
+        )
+        if apart
+        else None,
     }
 
 

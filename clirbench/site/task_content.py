@@ -39,6 +39,17 @@ def protocol(task: Task) -> list[str]:
     """The protocol of a task in sentences whose numbers come from its file."""
     languages, topics, golds = len(task.languages), task.counts["topics"], task.counts["gold_pairs"]
     queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
+    if task.corpus is not None:
+        return [
+            f"{queries:,} queries and {candidates:,} candidate passages in {languages} languages; {golds:,} pairs of a query and "
+            "a gold passage, all in the query's language.",
+            f"Monolingual: {languages} pools, each with the passages of the query's language.",
+            f"Multilingual: one pool of all {candidates:,} passages.",
+            *(f"On the {setting} setting: {text}." for setting, text in task.remarks.items()),
+            *(f"There is no {name.replace('_', ' ')}: {text}." for name, text in task.absent.items()),
+            "A candidate is title, a space, and text. Ranks are exact over the whole pool: it is read shard by shard, and the "
+            "candidates of each that outrank a gold are counted. Scores are averages over queries, then over languages.",
+        ]
     return [
         f"{topics:,} topics, {queries:,} queries and {candidates:,} candidate sentences in {languages} languages; "
         f"{golds:,} pairs of a query and a gold candidate.",

@@ -15,11 +15,11 @@ FILE = "model.toml"
 Answer = Literal["yes", "no", "unknown"]
 Line = Annotated[str, Field(max_length=300)]
 Count = Annotated[int, Field(ge=0, le=10**14)]
-# Evaluation sets that a model may have been trained on; the demo set ranks nobody.
-EVALUATION_SETS = (
-    *(name for name in list_tasks() if name != "demo"),
-    *(() if "miracl" in list_tasks() else ("miracl",)),
-)
+# Tasks whose questions are those of another.
+_SAME_QUESTIONS = {"miracl-hard-negatives": "miracl"}
+# Tasks that rank models, which the demo set does not, and the evaluation sets among them that a model may have been trained on.
+RANKED = tuple(name for name in list_tasks() if name != "demo")
+EVALUATION_SETS = tuple(name for name in RANKED if name not in _SAME_QUESTIONS)
 _HEAD = """\
 # What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
 # trained_on: "yes" where the training data hold that evaluation set (its texts, not only its domain), "no" where
@@ -60,7 +60,7 @@ class ModelFile(BaseModel):
     def zero_shot(self, task: str) -> Answer:
         """Whether the model never saw the evaluation set: what is not known is "unknown", never "yes"."""
         answers: dict[Answer, Answer] = {"yes": "no", "no": "yes", "unknown": "unknown"}
-        return answers[self.trained_on.get(task, "unknown")]
+        return answers[self.trained_on.get(_SAME_QUESTIONS.get(task, task), "unknown")]
 
 
 def parse_model_file(content: bytes, path: Path) -> ModelFile:

@@ -13,7 +13,14 @@ from clirbench.errors import ClirbenchError, printable
 from clirbench.results import Result, read_result, run_folder
 from clirbench.schema import problem
 from clirbench.submissions import model_toml
-from clirbench.submissions.model_toml import EVALUATION_SETS, ModelFile, holds, parse_model_file, write_model_file
+from clirbench.submissions.model_toml import (
+    EVALUATION_SETS,
+    RANKED,
+    ModelFile,
+    holds,
+    parse_model_file,
+    write_model_file,
+)
 from clirbench.submissions.reading import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 
@@ -128,7 +135,7 @@ def _results(folder: Path) -> list[Result]:
     elif not any(folder.glob("*.json")) and inner:
         raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
     found = [read_result(path) for path in sorted(folder.glob("*.json")) if path.name != VERIFICATION]
-    whole = [r for r in found if r.document.task.complete and r.document.task.id in EVALUATION_SETS]
+    whole = [r for r in found if r.document.task.complete and r.document.task.id in RANKED]
     if not whole:
         raise ClirbenchError(
             f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"

@@ -78,6 +78,11 @@ def verify(
         raise ClirbenchError(
             f"{folder}: holds no result on '{task[:40]}': pass --task, one of {', '.join(held) or 'none'}"
         )
+    if load_task(task).corpus is not None:
+        raise ClirbenchError(
+            f"{task} is read shard by shard, and no sample of it is small: pass --task xquad-r or mlqa-r, or run it again with "
+            f"clirbench run --tasks {task} and compare"
+        )
     if not os.access(folder, os.W_OK):
         raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
     # In a process with limits: a stranger's files are read here only once they are known to be what they say.
