@@ -69,7 +69,7 @@ class _Worker:
 
     def count(self, shard: Shard) -> bytes:
         """The counts of a shard, as they are written."""
-        counts: ShardCounts = self._counter.count(shard)
+        counts: ShardCounts = self._counter.count(shard, self._counter.read(shard))
         return counts.to_bytes()
 
 

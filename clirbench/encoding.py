@@ -52,11 +52,13 @@ class Check:
             raise self._error(fault, texts[0], "all vectors must have the same size")
         self.dimensions = vectors.shape[1]
         values = vectors if isinstance(vectors, np.ndarray) else vectors.data
-        if not np.isfinite(values).all():
+        squares = squares_of(vectors)
+        # One pass that nearly always says all: only where a square is not finite the values are looked at one by one.
+        if not np.isfinite(squares).all() and not np.isfinite(values).all():
             bad = _first_row(~np.isfinite(values), vectors)
             fault = "NaN" if np.isnan(_row(vectors, bad)).any() else "infinite values"
             raise self._error(f"gave {fault}", texts[bad], "try --dtype float32, or mend the model")
-        zero = _is_zero(vectors)
+        zero = _is_zero(vectors, squares)
         self.zero += int(zero.sum())
         if self.refuse_zero and zero.any():
             text = texts[int(np.argmax(zero))]
@@ -96,10 +98,22 @@ def _first_row(bad: NDArray[np.bool_], vectors: Vectors) -> int:
     return int(np.searchsorted(vectors.indptr, int(np.argmax(bad)), side="right")) - 1
 
 
-def _is_zero(vectors: Vectors) -> NDArray[np.bool_]:
+def squares_of(vectors: Vectors) -> NDArray[np.float32]:
+    """float32 (texts,): squared norms, which may overflow or vanish where no value does."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if isinstance(vectors, np.ndarray):
+            return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+        return np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+
+
+def _is_zero(vectors: Vectors, squares: NDArray[np.float32]) -> NDArray[np.bool_]:
+    zero = squares == 0
+    rows = np.flatnonzero(zero)
     if isinstance(vectors, np.ndarray):
-        return np.asarray(~vectors.any(axis=1))
-    return np.asarray(np.asarray(abs(vectors).sum(axis=1)).ravel() == 0)
+        zero[rows] = ~vectors[rows].any(axis=1)
+    else:
+        zero[rows] = np.asarray(abs(vectors[rows]).sum(axis=1)).ravel() == 0
+    return np.asarray(zero)
 
 
 def encode_texts(encode: Callable[[list[str]], Any], texts: list[str]) -> Any:

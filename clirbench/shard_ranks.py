@@ -25,8 +25,10 @@ from numpy.typing import NDArray
 from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, tally, workers
 
 Vectors = NDArray[np.float32]
-# The scores of a block of queries against so many candidates stay near the core that counts them.
-_TILE = 4 * RUN
+# Large enough for a product to lose nothing to one of everything, small enough that its scores are still in a cache when they
+# are counted. Fixed, never derived from the machine.
+_ROWS = 4 * QUERIES_PER_PRODUCT
+_TILE = 2 * RUN
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class GoldScores:
         self, queries: Vectors, gold_query: NDArray[np.int32], scores: NDArray[np.float32], threads: int | None = None
     ) -> None:
         golds = np.bincount(gold_query, minlength=len(queries))
-        # Queries with as many golds stand together: a block is compared as often as its first query has golds.
+        # Queries with as many golds stand together, so that few are compared more often than they have golds.
         order = np.argsort(-golds, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -113,9 +115,9 @@ class GoldScores:
         parts = list(self._parts(len(candidates), own, copies))
         local = threading.local()
 
-        def work(part: _Part) -> tuple[_Part, NDArray[np.int32], TopOfShard | None]:
+        def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], TopOfShard | None]:
             if not hasattr(local, "buffer"):
-                local.buffer = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.float32)
+                local.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
             queries, tile = self._queries[part.rows], candidates[part.columns]
             scores = local.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
             np.matmul(queries, tile.T, out=scores)
@@ -127,23 +129,35 @@ class GoldScores:
                 scores[part.own_row, part.own_column] = part.own_score
                 found = _top(scores[:, : width - part.columns.start], part.columns.start, top)
             scores[part.own_row, part.own_column] = -np.inf
-            run_starts = np.arange(0, len(tile), RUN) // LANES
-            thresholds = self._thresholds[part.rows, : part.slots]
-            return part, tally(scores, thresholds, run_starts, np.zeros(1, dtype=np.intp))[:, :, 0], found
+            return part, self._counted(scores, part.rows), found
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for part, counted, found in pool.map(work, parts):
-                counts[part.rows, : part.slots] += counted.astype(np.uint32)
+                for start, block in zip(
+                    range(part.rows.start, part.rows.stop, QUERIES_PER_PRODUCT), counted, strict=True
+                ):
+                    counts[start : start + len(block), : block.shape[1]] += block.astype(np.uint32)
                 if best and found:
                     best.add(part.rows, found)
         return counts[self._row, self._slot], best.ordered(self._order) if best else None
+
+    def _counted(self, scores: Vectors, rows: slice) -> list[NDArray[np.int32]]:
+        """int32 (queries, slots) for each 256 of the queries: they are compared as often as the first of them has golds."""
+        run_starts, first_run = np.arange(0, scores.shape[1], RUN) // LANES, np.zeros(1, dtype=np.intp)
+        found = []
+        for start in range(0, len(scores), QUERIES_PER_PRODUCT):
+            slots = self._slots[(rows.start + start) // QUERIES_PER_PRODUCT]
+            part = scores[start : start + QUERIES_PER_PRODUCT]
+            at = rows.start + start
+            found.append(tally(part, self._thresholds[at : at + len(part), :slots], run_starts, first_run)[:, :, 0])
+        return found
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
         """Every block of queries against every tile of candidates, with the cells that lie there."""
         tiles = -(-width // _TILE)
         groups = [_by_part(self._row[cells.pair], cells.column, tiles) for cells in (own, copies)]
-        for block, slots in enumerate(self._slots):
-            rows = slice(block * QUERIES_PER_PRODUCT, min((block + 1) * QUERIES_PER_PRODUCT, len(self._order)))
+        for block in range(-(-len(self._order) // _ROWS)):
+            rows = slice(block * _ROWS, min((block + 1) * _ROWS, len(self._order)))
             for tile in range(tiles):
                 columns = slice(tile * _TILE, min((tile + 1) * _TILE, width))
                 chosen = []
@@ -154,7 +168,6 @@ class GoldScores:
                 yield _Part(
                     rows=rows,
                     columns=columns,
-                    slots=int(slots),
                     own_row=self._row[own.pair[mine]] - rows.start,
                     own_column=own.column[mine] - columns.start,
                     own_score=self.scores[own.pair[mine]],
@@ -168,7 +181,6 @@ class GoldScores:
 class _Part:
     rows: slice
     columns: slice
-    slots: int
     own_row: NDArray[np.intp]
     own_column: NDArray[np.intp]
     own_score: NDArray[np.float32]
@@ -179,7 +191,7 @@ class _Part:
 
 def _by_part(row: NDArray[np.intp], column: NDArray[np.intp], tiles: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The part of each cell, ascending, and the order that sorts them so."""
-    key = row // QUERIES_PER_PRODUCT * tiles + column // _TILE
+    key = row // _ROWS * tiles + column // _TILE
     order = np.argsort(key, kind="stable")
     return key[order], order
 

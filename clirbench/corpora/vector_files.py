@@ -64,6 +64,10 @@ class VectorFolder:
         vectors = np.asarray(array[start:stop]) if stop > start else np.zeros((0, 1), dtype=np.float32)
         return Block(ids[start:stop], vectors=vectors)
 
+    def rows(self, language: str, file: int, rows: Sequence[int]) -> NDArray[np.generic]:
+        """Vectors of single candidates of a file, (rows, dimensions)."""
+        return np.asarray(self._open(self._paths(language, "passages")[file])[0][list(rows)])
+
     def queries(self, language: str) -> tuple[list[str], NDArray[np.generic]]:
         """Identifiers and vectors (queries, dimensions) of a language's queries.
 

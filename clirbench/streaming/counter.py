@@ -1,6 +1,6 @@
 """Pass 2, one shard: read, encode, compare with the gold scores, forget."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import numpy as np
@@ -10,7 +10,7 @@ from clirbench.corpora import Judged
 from clirbench.corpora.base import Block, Candidates
 from clirbench.corpora.inventory import Inventory, Shard
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoding import Check, Clock
+from clirbench.encoding import Check, Clock, as_float32
 from clirbench.errors import ClirbenchError
 from clirbench.shard_ranks import Cells, GoldScores
 from clirbench.streaming.first_pass import FirstPass, encode_distinct, gold_order, gold_texts, scaled_rows
@@ -92,18 +92,18 @@ class ShardCounter:
     ) -> None:
         self._loaded, self._judged, self._candidates, self._first = loaded, judged, candidates, first
         self._pooled, self._allow_zero, self._top, self._threads = pooled, allow_zero, top, threads
-        self._number = {gold: i for i, gold in enumerate(gold_order(judged, inventory))}
+        self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
+        for i, (language, id_) in enumerate(gold_order(judged, inventory)):
+            self._number[language][id_] = i
         # The transform of another language gives the same text another vector.
         self._by_language = first.removal is not None
         self._texts = gold_texts(judged, inventory, self._by_language)
-        self._scaled = scaled_rows(loaded, first, first.golds, "candidate", first.gold_language)
-        self._by_bits = _first_with_bits(self._scaled)
         # Golds that look alike are one: a copy of one is a copy of all.
-        same = np.array([self._by_bits[row.tobytes()] for row in self._scaled], dtype=np.intp)
-        self._same = same
-        self._pairs_of = _grouped(first.pair_gold, len(same))
-        self._pairs_like = _grouped(same[first.pair_gold], len(same))
-        self._bits = np.unique(_folded(self._scaled))
+        self._same = first.alike()
+        self._by_bits = {first.bits(i): i for i in np.unique(self._same)}
+        self._pairs_of = _grouped(first.pair_gold, len(self._same))
+        self._pairs_like = _grouped(self._same[first.pair_gold], len(self._same))
+        self._known_marks = np.unique(_marks(first.golds))
         self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
 
     def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
@@ -119,11 +119,11 @@ class ShardCounter:
             self._ready[language] = queries, pairs, scores
         return self._ready[language]
 
-    def count(self, shard: Shard) -> ShardCounts:
-        """Read, encode and count a shard.
+    def read(self, shard: Shard) -> Block:
+        """The candidates of a shard; one shard may be read while another is counted.
 
         Raises:
-            ClirbenchError: It is not the shard that the inventory found, or a vector is wrong.
+            ClirbenchError: It is not the shard that the inventory found.
         """
         block = self._candidates.block(shard.language, shard.file, shard.start, shard.size)
         if block.digest() != shard.sha256:
@@ -132,11 +132,23 @@ class ShardCounter:
                 f"file {shard.file} are not those that were read at the start: every node needs the same corpus, and it must not "
                 "change"
             )
+        # Here rather than when it is counted: it is done while another shard is.
+        return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
+
+    def count(self, shard: Shard, block: Block) -> ShardCounts:
+        """Encode and count a shard that was read.
+
+        Raises:
+            ClirbenchError: A vector is wrong.
+        """
         clock = Clock()
         check = Check(self._loaded.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
-        vectors, like = self._vectors(shard, block, check, clock)
+        number = self._golds(shard, block)
+        raw, like = self._vectors(shard, block, number, check, clock)
+        own, copies = self._cells(shard, number, raw, like)
+        language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
+        vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
-        own, copies = self._cells(shard, block, vectors, like)
         wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top)
         if self._pooled and self._top:
             _, pairs, scores = self.gold_scores(shard.language)
@@ -148,54 +160,54 @@ class ShardCounter:
         return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, ids, best.score)
 
     def _vectors(
-        self, shard: Shard, block: Block, check: Check, clock: Clock
+        self, shard: Shard, block: Block, number: NDArray[np.intp], check: Check, clock: Clock
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Vectors ready for inner products, and which gold each candidate has the text of, -1 for none."""
-        language = self._judged.languages.index(shard.language)
+        """Vectors as the encoder gave them, and which gold each candidate has the text of, -1 for none."""
         if block.texts is None:
-            raw = np.asarray(check(block.vectors, block.ids))
-            like = np.array([self._number.get((shard.language, id_), -1) for id_ in block.ids], dtype=np.intp)
-        else:
-            whose = shard.language if self._by_language else ""
-            like = np.array([self._texts.get((whose, text), -1) for text in block.texts], dtype=np.intp)
-            rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
-            raw = np.empty((len(block.ids), self._first.golds.shape[1]), dtype=np.float32)
-            if rest:
-                raw[like < 0] = encode_distinct(self._loaded.encoder.encode_candidates, rest, check, clock)
-            raw[like >= 0] = self._first.golds[like[like >= 0]]
-        codes = np.full(len(raw), language, dtype=np.int32)
-        return scaled_rows(self._loaded, self._first, raw, "candidate", codes), like
+            return np.asarray(check(block.vectors, block.ids)), number
+        whose = shard.language if self._by_language else ""
+        like = np.array([self._texts.get((whose, text), -1) for text in block.texts], dtype=np.intp)
+        rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
+        raw = np.empty((len(block.ids), self._first.golds.shape[1]), dtype=np.float32)
+        if rest:
+            raw[like < 0] = encode_distinct(self._loaded.encoder.encode_candidates, rest, check, clock)
+        raw[like >= 0] = self._first.golds[like[like >= 0]]
+        return raw, like
+
+    def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:
+        """Of type intp (candidates,): which gold each candidate is, -1 for none."""
+        golds = self._number[shard.language]
+        number = np.full(len(block.ids), -1, dtype=np.intp)
+        for row in [row for row, id_ in enumerate(block.ids) if id_ in golds]:
+            number[row] = golds[block.ids[row]]
+        return number
 
     def _cells(
-        self, shard: Shard, block: Block, vectors: NDArray[np.float32], like: NDArray[np.intp]
+        self, shard: Shard, number: NDArray[np.intp], raw: NDArray[np.float32], like: NDArray[np.intp]
     ) -> tuple[Cells, Cells]:
-        number = np.array([self._number.get((shard.language, id_), -1) for id_ in block.ids], dtype=np.intp)
         like = np.where(like >= 0, self._same[like], -1)
-        # Other texts may have a gold's vector too. Only those whose folded bits some gold has need a full comparison.
-        for row in np.flatnonzero((like < 0) & np.isin(_folded(vectors), self._bits)):
-            like[row] = self._by_bits.get(vectors[row].tobytes(), -1)
+        language = bytes([self._judged.languages.index(shard.language)]) if self._by_language else b""
+        # Other texts may have a gold's vector too. Only those that begin as some gold does need a full comparison.
+        marks = _marks(raw)
+        place = np.minimum(np.searchsorted(self._known_marks, marks), len(self._known_marks) - 1)
+        for row in np.flatnonzero((like < 0) & (self._known_marks[place] == marks)):
+            like[row] = self._by_bits.get(language + raw[row].tobytes(), -1)
         range_ = slice(0, len(self._judged.gold_query)) if self._pooled else self._judged.pairs_of(shard.language)
         own = _within(_cells(self._pairs_of, number), range_)
         copies = _within(_cells(self._pairs_like, like), range_)
         # A gold of the query is not a copy for it: what is among golds is decided among golds.
         query = self._judged.gold_query[range_]
-        width = len(vectors)
+        width = len(raw)
         golden = np.isin(
             query[copies.pair] * np.int64(width) + copies.column, query[own.pair] * np.int64(width) + own.column
         )
         return own, Cells(copies.pair[~golden], copies.column[~golden])
 
 
-def _folded(vectors: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """uint32 (vectors,): equal vectors have equal ones."""
-    return np.asarray(np.bitwise_xor.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1))
-
-
-def _first_with_bits(vectors: NDArray[np.float32]) -> dict[bytes, int]:
-    found: dict[bytes, int] = {}
-    for i, row in enumerate(vectors):
-        found.setdefault(row.tobytes(), i)
-    return found
+def _marks(vectors: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """uint32 (vectors,): equal vectors have equal ones, and few others have."""
+    few = np.ascontiguousarray(vectors[:, :4]).view(np.uint32)
+    return np.asarray(np.bitwise_xor.reduce(few * np.arange(1, 2 * few.shape[1], 2, dtype=np.uint32), axis=1))
 
 
 def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:

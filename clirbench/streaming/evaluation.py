@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,14 @@ def local_engine(loaded: LoadedEncoder, candidates: Candidates) -> Engine:
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
         counter = work.counter(loaded, candidates)
-        for shard in shards:
-            yield shard, counter.count(shard)
+        # The next shard is read while one is encoded and counted: no more than two are in memory.
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(counter.read, shards[0])
+            for number, shard in enumerate(shards, 1):
+                block = ahead.result()
+                if number < len(shards):
+                    ahead = reader.submit(counter.read, shards[number])
+                yield shard, counter.count(shard, block)
 
     return run
 

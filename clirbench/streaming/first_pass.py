@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from clirbench.corpora.base import Candidates
 from clirbench.corpora.inventory import Inventory
 from clirbench.corpora.vector_files import VectorFolder
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised
+from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised, squares_of
 from clirbench.errors import ClirbenchError
 from clirbench.transforms import Removal, fit_transform
 
@@ -55,6 +56,16 @@ class FirstPass:
     def removal(self) -> Removal | None:
         """The fitted transform."""
         return Removal(self.offsets, tuple(self.bases)) if len(self.offsets) else None
+
+    def bits(self, gold: int) -> bytes:
+        """What tells the gold's vector from others; after a transform, also its language."""
+        language = bytes([self.gold_language[gold]]) if len(self.offsets) else b""
+        return language + bytes(self.golds[gold].tobytes())
+
+    def alike(self) -> NDArray[np.intp]:
+        """Of type intp (golds,): the first gold with the same vector, bit by bit."""
+        first: dict[bytes, int] = {}
+        return np.array([first.setdefault(self.bits(i), i) for i in range(len(self.golds))], dtype=np.intp)
 
     def to_bytes(self) -> bytes:
         """As a NumPy archive."""
@@ -144,9 +155,8 @@ def first_pass(
         zero=zero,
     )
     ready = scaled_rows(loaded, found, queries, "query", judged.query_language)
-    scores = _scores(
-        ready, scaled_rows(loaded, found, golds, "candidate", gold_language), judged.gold_query, found.pair_gold
-    )
+    candidates_ready = scaled_rows(loaded, found, golds, "candidate", gold_language)
+    scores = _scores(ready, candidates_ready, judged.gold_query, found.alike()[found.pair_gold])
     return replace(found, queries=ready, scores=scores), clock
 
 
@@ -226,26 +236,20 @@ def scaled_rows(
             rows = language == code
             moved[rows] = normalised(removal(vectors[rows], int(code)))
         vectors = moved
-    # Products stay below this squared (Cauchy-Schwarz): no score is infinite.
-    if similarity != "cosine" and len(vectors) and not _largest(vectors) < np.sqrt(np.finfo(np.float32).max):
+    # By Cauchy-Schwarz no product exceeds the larger of two squared norms: where those are finite, every score is.
+    if similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
         raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
     return np.ascontiguousarray(vectors)
 
 
-def _largest(vectors: Vectors) -> float:
-    return float(np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64).max()))
-
-
 def _scores(
-    queries: Vectors, golds: Vectors, gold_query: NDArray[np.int32], pair_gold: NDArray[np.int32]
+    queries: Vectors, golds: Vectors, gold_query: NDArray[np.int32], pair_gold: NDArray[np.intp]
 ) -> NDArray[np.float32]:
     """float32 (gold pairs,)."""
-    first: dict[bytes, int] = {}
-    same = np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(golds)], dtype=np.int32)
     found = np.empty(len(pair_gold), dtype=np.float32)
     for start in range(0, len(pair_gold), _TEXTS):
         part = slice(start, start + _TEXTS)
-        products = queries[gold_query[part]].astype(np.float64) * golds[same[pair_gold[part]]]
+        products = queries[gold_query[part]].astype(np.float64) * golds[pair_gold[part]]
         found[part] = products.sum(axis=1)
     return found
 
@@ -286,10 +290,11 @@ def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> Vector
 
 def _gold_vectors(folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: Check) -> Vectors:
     found = []
-    for language, id_ in order:
-        gold = inventory.golds[language, id_]
-        block = folder.block(language, gold.file, gold.row, 1)
-        found.append(check(block.vectors, [id_]))
+    # In candidate order the golds of a file are neighbours: each is opened once.
+    for (language, file), group in groupby(order, key=lambda gold: (gold[0], inventory.golds[gold].file)):
+        golds = list(group)
+        rows = [inventory.golds[gold].row for gold in golds]
+        found.append(check(folder.rows(language, file, rows), [id_ for _, id_ in golds]))
     return np.concatenate(found)
 
 

@@ -1,0 +1,457 @@
+"""Corpora larger than memory: counting against the bare product, memory and time against size, mteb, Ray, kill -9, trec_eval."""
+
+import argparse
+import gzip
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+README = ROOT / "README.md"
+MARKED = re.compile(r"(<!-- streaming-benchmarks -->\n).*?(<!-- /streaming-benchmarks -->)", re.DOTALL)
+DIMENSIONS, QUERIES, GOLDS = 384, 2000, 3
+PER_FILE = 100_000
+SHARD = 20_000
+
+
+def write_vectors(folder, passages):
+    """Unit float16 vectors in files of 100,000, queries with three golds each, and the task file."""
+    from miracl_corpus import write_task
+
+    rng = np.random.default_rng(0)
+    place = folder / "vectors" / "sw"
+    place.mkdir(parents=True)
+    golds = np.random.default_rng(1).choice(passages, (QUERIES, GOLDS), replace=False)
+    for start in range(0, passages, PER_FILE):
+        vectors = rng.standard_normal((PER_FILE, DIMENSIONS), dtype=np.float32)
+        vectors /= np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+        np.save(place / f"passages-{start // PER_FILE}.npy", vectors.astype(np.float16))
+        ids = "".join(f"{start + i}#0\n" for i in range(PER_FILE))
+        (place / f"passages-{start // PER_FILE}.ids.txt").write_text(ids)
+    # Near their golds, so that ranks are of every size.
+    opened = [np.load(place / f"passages-{i}.npy", mmap_mode="r") for i in range(passages // PER_FILE)]
+    rows = np.array([[opened[g // PER_FILE][g % PER_FILE] for g in row] for row in golds], dtype=np.float32)
+    queries = rows.mean(axis=1) + rng.standard_normal((QUERIES, DIMENSIONS), dtype=np.float32) * 0.1
+    np.save(place / "queries-0.npy", (queries / np.linalg.norm(queries, axis=1)[:, None]).astype(np.float16))
+    (place / "queries-0.ids.txt").write_text("".join(f"q{i:04d}\n" for i in range(QUERIES)))
+    topics = [(f"q{i:04d}", f"query {i}", {f"{g}#0": 1 for g in row}) for i, row in enumerate(golds)]
+    write_topics(folder / "topics", topics)
+    return write_task(folder, {"sw": (topics, range(passages))}, "synthetic")
+
+
+def write_topics(folder, topics):
+    from miracl_corpus import write_original
+
+    write_original(folder, "sw", topics, [("0", "", "")])
+
+
+def count_vectors(folder):
+    """Seconds to count, and the peak of this process."""
+    from clirbench.encoders.base import EncoderOptions
+    from clirbench.progress import Silent
+    from clirbench.streaming.evaluation import evaluate_streamed
+    from clirbench.streaming.vectors import load_vectors
+    from clirbench.streaming.work import Streaming
+    from clirbench.tasks import load_task
+
+    task = load_task(str(folder / "synthetic.toml"))
+    options = EncoderOptions(name="synthetic/vectors", similarity="dot")
+    found = evaluate_streamed(
+        load_vectors(folder / "vectors", ["sw"], options),
+        task,
+        languages=("sw",),
+        settings=("monolingual",),
+        streaming=Streaming(data=folder / "topics", vectors=folder / "vectors", shard=SHARD),
+        folder=folder / "counts",
+        cache=folder / "inventories",
+        allow_zero=False,
+        force=False,
+        reporter=Silent(),
+    )
+    shutil.rmtree(folder / "counts")
+    cost = found.result.document.cost
+    return cost.seconds["rank"], cost.peak_memory
+
+
+def bare_product(folder, block):
+    """Seconds to stream the same files through a matrix product with the same queries and keep nothing."""
+    place = folder / "vectors" / "sw"
+    queries = np.load(place / "queries-0.npy").astype(np.float32)
+    out = np.empty((QUERIES, block), dtype=np.float32)
+    begin = time.perf_counter()
+    for path in sorted(place.glob("passages-*.npy")):
+        vectors = np.load(path, mmap_mode="r")
+        for start in range(0, len(vectors), block):
+            part = vectors[start : start + block].astype(np.float32)
+            np.matmul(queries, part.T, out=out[:, : len(part)])
+    return time.perf_counter() - begin
+
+
+def floor(work):
+    """Counting against the bare product; memory and time of four times as many vectors."""
+    found = {}
+    for millions in (1, 4):
+        folder = work / f"{millions}m"
+        folder.mkdir()
+        write_vectors(folder, millions * 1_000_000)
+        child("count", folder)  # takes the inventory, and warms the page cache
+        runs, bare = [], []
+        for block in (4096, 10_000, 20_000) if millions == 1 else (None, None):
+            # Alternating, the best of each: both sides see the same weather.
+            runs.append(child("count", folder))
+            bare += [child("bare", folder, str(block))["seconds"]] if block else []
+        found[f"seconds {millions}"] = min(run["seconds"] for run in runs)
+        found[f"memory {millions}"] = max(run["memory"] for run in runs)
+        found["bare"] = min([*bare, found.get("bare", float("inf"))])
+        shutil.rmtree(folder)
+    return [
+        f"| 1,000,000 x {DIMENSIONS} float16 on disk, {QUERIES:,} queries with {GOLDS} golds: counting, against the bare "
+        f"streamed matrix product | {found['seconds 1']:.1f} s against {found['bare']:.1f} s "
+        f"| {found['seconds 1'] / found['bare']:.2f} x |",
+        f"| peak memory of 4,000,000 vectors against 1,000,000 | {found['memory 4'] / 2**20:,.0f} MiB against "
+        f"{found['memory 1'] / 2**20:,.0f} MiB | {found['memory 4'] / found['memory 1']:.3f} x |",
+        f"| time of 4,000,000 vectors against 1,000,000 | {found['seconds 4']:.1f} s against {found['seconds 1']:.1f} s "
+        f"| {found['seconds 4'] / found['seconds 1']:.2f} x |",
+    ]
+
+
+def text_corpus(folder, passages, queries, words=40):
+    """A corpus in the original layout whose texts a static encoder can tell apart; returns (topics, rows)."""
+    from miracl_corpus import write_original, write_task
+
+    rng = random.Random(0)
+    vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(3, 9))) for _ in range(20_000)]
+    rows = [(f"{i}#0", vocabulary[i % 20_000], " ".join(rng.choices(vocabulary, k=words))) for i in range(passages)]
+    topics = []
+    for i in range(queries):
+        golds = rng.sample(range(passages), 2)
+        text = " ".join(word for g in golds for word in rng.sample(rows[g][2].split(), 6))
+        topics.append((f"{i}", text, {f"{g}#0": 1 for g in golds}))
+    write_original(folder / "corpus", "sw", topics, rows, per_file=50_000)
+    write_task(folder, {"sw": (topics, rows)}, "synthetic")
+    return topics, rows
+
+
+def read_corpus(folder):
+    """(topics, rows) of a corpus that :func:`text_corpus` wrote."""
+    from clirbench.corpora import open_judgements
+    from clirbench.tasks import load_task
+
+    judgements = open_judgements(load_task(str(folder / "synthetic.toml")), folder / "corpus")
+    rows = []
+    paths = (folder / "corpus" / "miracl-corpus-v1.0-sw").glob("*.gz")
+    for path in sorted(paths, key=lambda path: int(re.search(r"\d+", path.name)[0])):
+        with gzip.open(path, "rt") as file:
+            rows += [json.loads(line) for line in file]
+    return judgements.topics("sw"), judgements.judgements("sw"), rows
+
+
+def run_ours(folder):
+    from against_mteb import load_counting
+
+    from clirbench.encoders import as_loaded
+    from clirbench.progress import Silent
+    from clirbench.streaming.evaluation import evaluate_streamed
+    from clirbench.streaming.work import Streaming
+    from clirbench.tasks import load_task
+
+    model, _ = load_counting(folder / "model")
+    found = evaluate_streamed(
+        as_loaded(model),
+        load_task(str(folder / "synthetic.toml")),
+        languages=("sw",),
+        settings=("monolingual",),
+        streaming=Streaming(data=folder / "corpus", shard=SHARD),
+        folder=None,
+        cache=None,
+        allow_zero=False,
+        force=False,
+        reporter=Silent(),
+    ).result.document
+    seconds = found.cost.seconds
+    return {
+        "seconds": seconds["rank"] + seconds["score"],
+        "reading": seconds["load"],
+        "ndcg": found.headline["monolingual"]["nDCG@10"].value,
+    }
+
+
+def run_mteb(folder):
+    import mteb
+    from against_mteb import load_counting
+    from datasets import Dataset
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
+    from sentence_transformers import SentenceTransformer
+
+    topics, judgements, rows = read_corpus(folder)
+    spent = {"encode": 0.0, "load": 0.0}
+
+    class Synthetic(AbsTaskRetrieval):
+        metadata = TaskMetadata(
+            name="Synthetic",
+            description="The corpus of benchmarks/streaming.py.",
+            dataset={"path": "local/synthetic", "revision": "1"},
+            type="Retrieval",
+            category="t2t",
+            eval_splits=["test"],
+            eval_langs=["eng-Latn"],
+            main_score="ndcg_at_10",
+            bibtex_citation="",
+        )
+
+        def load_data(self, num_proc=None, **kwargs):
+            begin = time.perf_counter()
+            relevant = {}
+            for row in judgements:
+                relevant.setdefault(row.query, {})[row.passage] = row.relevance
+            corpus = {
+                "id": [row["docid"] for row in rows],
+                "text": [f"{row['title']} {row['text']}".strip() for row in rows],
+            }
+            queries = {"id": [id_ for id_, _ in topics], "text": [text for _, text in topics]}
+            self.dataset = {
+                "default": {
+                    "test": {
+                        "corpus": Dataset.from_dict(corpus),
+                        "queries": Dataset.from_dict(queries),
+                        "relevant_docs": relevant,
+                        "top_ranked": None,
+                    }
+                }
+            }
+            self.data_loaded = True
+            spent["load"] += time.perf_counter() - begin
+
+    model, _ = load_counting(folder / "model")
+    counting = SentenceTransformer.encode
+
+    def timed(self, *args, **kwargs):
+        begin = time.perf_counter()
+        try:
+            return counting(self, *args, **kwargs)
+        finally:
+            spent["encode"] += time.perf_counter() - begin
+
+    SentenceTransformer.encode = timed
+    begin = time.perf_counter()
+    result = mteb.evaluate(model, Synthetic(), cache=None, show_progress_bar=False)
+    seconds = time.perf_counter() - begin - spent["encode"] - spent["load"]
+    return {"seconds": seconds, "ndcg": result.task_results[0].scores["test"][0]["ndcg_at_10"]}
+
+
+def against_mteb(work):
+    """The same corpus with the same static encoder, everything but encoding and reading."""
+    from against_mteb import build_model
+
+    folder = work / "mteb"
+    text_corpus(folder, 200_000, 1_000)
+    build_model(folder / "model")
+    ours, theirs = child("ours", folder), child("mteb", folder)
+    shutil.rmtree(folder)
+    return [
+        f"| 200,000 passages, 1,000 queries, the same static encoder: after encoding, against mteb | {ours['seconds']:.1f} s "
+        f"(and {ours['reading']:.1f} s for the inventory) against {theirs['seconds']:.1f} s "
+        f"| {theirs['seconds'] / ours['seconds']:.0f} x faster |",
+        f"| nDCG@10 of the two | {ours['ndcg']:.6f}, {theirs['ndcg']:.6f} | {abs(ours['ndcg'] - theirs['ndcg']):.1e} apart |",
+    ]
+
+
+def engine_seconds(folder, workers):
+    """Seconds per shard from the first finished one on: start-up is apart."""
+    import clirbench.streaming.evaluation as evaluation
+    from clirbench.encoders import load_encoder
+    from clirbench.encoders.base import EncoderOptions
+    from clirbench.progress import Silent
+    from clirbench.streaming.work import Streaming
+    from clirbench.tasks import load_task
+
+    loaded = load_encoder("clirbench/hybrid")
+    streaming = Streaming(data=folder / "corpus", shard=5_000)
+    engine = None
+    if workers:
+        from dataclasses import replace
+
+        from clirbench.distributed import connect, ray_engine
+
+        streaming = connect(replace(streaming, engine="ray", workers=workers))
+        engine = ray_engine("clirbench/hybrid", EncoderOptions(), loaded.info, Silent())
+    times = []
+
+    def timed(work, shards):
+        chosen = engine or evaluation.local_engine(loaded, evaluation.candidates_of(work.task, work.streaming))
+        for item in chosen(work, shards):
+            times.append(time.perf_counter())
+            yield item
+
+    found = evaluation.evaluate_streamed(
+        loaded,
+        load_task(str(folder / "synthetic.toml")),
+        languages=("sw",),
+        settings=("monolingual",),
+        streaming=streaming,
+        folder=None,
+        cache=folder / "inventories",
+        allow_zero=False,
+        force=False,
+        reporter=Silent(),
+        engine=timed,
+    )
+    # Workers finish their first shards together: those tell nothing of the pace.
+    skipped = max(1, workers)
+    pace = (times[-1] - times[skipped - 1]) / (len(times) - skipped)
+    return {"seconds": pace * len(times), "digest": found.result.document.ranks.sha256}
+
+
+def ray(work):
+    """Two workers on two cores against this process, on the same shards."""
+    folder = work / "ray"
+    text_corpus(folder, 300_000, 1_000)
+    child("engine", folder, "0")
+    local, spread = child("engine", folder, "0"), child("engine", folder, "2")
+    shutil.rmtree(folder)
+    same = "identical" if local["digest"] == spread["digest"] else "NOT identical"
+    return [
+        f"| 300,000 passages encoded and counted by two Ray workers on two cores, start-up apart, against the local "
+        f"engine | {spread['seconds']:.1f} s against {local['seconds']:.1f} s, ranks {same} | {spread['seconds'] / local['seconds']:.2f} x |"
+    ]
+
+
+def kill(work):
+    """Ten runs killed at random moments with signal 9, each resumed: the ranks of a run that was let be."""
+    folder = work / "kill"
+    text_corpus(folder, 40_000, 200)
+    rng = random.Random(20240810)
+    command = [
+        sys.executable, "-m", "clirbench", "run", "--model", "clirbench/hybrid", "--tasks", "synthetic.toml",
+        "--data", "corpus", "--shard-size", "500", "--settings", "monolingual",
+    ]  # fmt: skip
+    environment = {**os.environ, "CLIRBENCH_CACHE": str(folder / "cache"), "PYTHONWARNINGS": "ignore"}
+
+    def start(output):
+        return subprocess.Popen(
+            [*command, "-o", output],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ranks(output):
+        return next((folder / output).rglob("*.ranks.parquet")).read_bytes()
+
+    begin = time.perf_counter()
+    start("whole").communicate()
+    seconds = time.perf_counter() - begin
+    same, kept = 0, []
+    for i in range(10):
+        process = start(f"killed{i}")
+        time.sleep(rng.uniform(0.3, 0.85) * seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        _, errors = start(f"killed{i}").communicate()
+        told = re.search(r"^([\d,]+) of ([\d,]+) shards are there", errors, re.M)
+        kept.append(int(told[1].replace(",", "")) if told else 0)
+        same += ranks(f"killed{i}") == ranks("whole")
+    shards = 40_000 // 500
+    shutil.rmtree(folder)
+    return [
+        f"| kill -9 at ten random moments, resumed | {min(kept)} to {max(kept)} of {shards} shards kept "
+        f"| identical ranks {same} of 10 times |"
+    ]
+
+
+def trec(work):
+    """The largest difference to pytrec_eval on full rankings, real topics and judgements of all 18 languages."""
+    mirror = Path(os.environ.get("CLIRBENCH_MIRROR") or ROOT.parent / "shared" / "data")
+    if not (mirror / "miracl" / "topics").is_dir():
+        return []
+    from functools import partial
+
+    from miracl_corpus import build, real
+    from test_streaming import Continuous, run, trec_scores
+
+    from clirbench.tasks import load_task
+
+    languages = load_task("miracl").languages
+    folder, task, data = build(work, partial(real, mirror), languages, 40, 200, 200)
+    names = {"nDCG@10": "ndcg_cut_10", "R@100": "recall_100", "MRR": "recip_rank", "mAP": "map", "R@10": "recall_10"}
+    document = run(Continuous(), folder, task, work, shard=100).result.document
+    largest = 0.0
+    for language in languages:
+        by_query = trec_scores(Continuous(), data, language, set(names.values()))
+        for name, other in names.items():
+            mean = float(np.mean([values[other] for values in by_query.values()]))
+            largest = max(largest, abs(mean - document.per_language[language]["monolingual"][name]))
+    return [
+        f"| full rankings of {sum(document.counts.candidates.values()):,} passages, {document.counts.queries:,} real queries "
+        f"of 18 languages, five metrics: largest difference to pytrec_eval | | {largest:.1e} |"
+    ]
+
+
+PARTS = {"floor": floor, "mteb": against_mteb, "ray": ray, "kill": kill, "trec": trec}
+
+
+def child(what, *arguments):
+    """Run one contender in a process of its own."""
+    environment = {
+        **os.environ, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"
+    }  # fmt: skip
+    command = [sys.executable, __file__, "--child", what, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("RESULT ")]
+    if not lines:
+        sys.exit(ran.stderr)
+    return json.loads(lines[0].removeprefix("RESULT "))
+
+
+def run_child(what, *arguments):
+    folder = Path(arguments[0])
+    if what == "count":
+        seconds, memory = count_vectors(folder)
+        found = {"seconds": seconds, "memory": memory}
+    elif what == "bare":
+        found = {"seconds": min(bare_product(folder, int(arguments[1])) for _ in range(2))}
+    elif what == "engine":
+        found = engine_seconds(folder, int(arguments[1]))
+    else:
+        found = {"ours": run_ours, "mteb": run_mteb}[what](folder)
+    print("RESULT " + json.dumps(found))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them where none is named")
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        run_child(*arguments.child)
+        return
+    rows = ["| what | measured | ratio |", "|---|---|---|"]
+    for name in arguments.parts or PARTS:
+        with tempfile.TemporaryDirectory() as work:
+            rows += PARTS[name](Path(work))
+    table = "\n".join(rows)
+    print(table)
+    if arguments.write:
+        text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", README.read_text(encoding="utf-8"))
+        if count != 1:
+            raise SystemExit("README.md has no streaming-benchmarks markers")
+        README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
