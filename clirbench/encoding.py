@@ -176,3 +176,16 @@ def normalised(vectors: Vectors) -> Vectors:
     scaled = vectors.copy()
     scaled.data = (scaled.data * np.repeat(scale, np.diff(scaled.indptr))).astype(np.float32)
     return scaled
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Dense unit vectors, each row by itself; a zero vector stays zero. Sooner than :func:`normalised`, and rounded twice."""
+    squares = squares_of(vectors)
+    with np.errstate(divide="ignore"):
+        scale = 1 / np.sqrt(squares)
+    # Only where float32 squares are out of range their sum must be taken in float64.
+    odd = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
+    scale[odd] = 0
+    found = np.multiply(vectors, scale[:, None], dtype=np.float32)
+    found[odd] = normalised(vectors[odd])
+    return np.asarray(found)

@@ -95,7 +95,7 @@ def tally(
 
 
 def among_golds(
-    thresholds: NDArray[np.float32], in_block: NDArray[np.float32]
+    thresholds: NDArray[np.floating[Any]], in_block: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Per query, slot and block: golds of the same query that score at least as much, and that outrank it.
 

@@ -122,7 +122,9 @@ class Scorer:
         self.languages = ranks.languages
         self.n = len(ranks.languages)
         self.bootstrap = Bootstrap(len(ranks.topics))
-        self.diagonal = np.arange(self.n) * (self.n + 1)
+        # Without language pairs a table has a column per language, which are 18 rather than 324 on MIRACL.
+        self.paired = "cross-lingual" in self.settings
+        self.diagonal = np.arange(self.n) * (self.n + 1 if self.paired else 1)
         self.tables: dict[tuple[str, str], Table] = {}
         if {"monolingual", "cross-lingual"} & set(settings):
             self._own_block_tables()
@@ -131,10 +133,14 @@ class Scorer:
 
     def _own_block_tables(self) -> None:
         ranks = self.ranks
-        pair = ranks.query_language.astype(np.intp) * self.n + ranks.gold_language
-        new = np.concatenate([[True], (np.diff(ranks.topic) != 0) | (np.diff(pair) != 0)])
-        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank)
-        self._add("own", METRICS, self.metrics, lists, ranks.topic[new], pair[new], self.n * self.n)
+        rows = np.flatnonzero(self.paired | (ranks.query_language == ranks.gold_language))
+        pair, groups = ranks.query_language[rows].astype(np.intp), self.n
+        if self.paired:
+            pair, groups = pair * self.n + ranks.gold_language, self.n * self.n
+        topic = ranks.topic[rows]
+        new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(pair) != 0)])
+        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows])
+        self._add("own", METRICS, self.metrics, lists, topic[new], pair[new], groups)
 
     def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
         ranks = self.ranks
@@ -182,8 +188,9 @@ class Scorer:
         """Kind of table and the columns of a setting: the diagonal, the rest, or every language."""
         if setting == "multilingual":
             return "pool", np.arange(self.n)
-        off_diagonal = np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
-        return "own", self.diagonal if setting == "monolingual" else off_diagonal
+        if setting == "monolingual":
+            return "own", self.diagonal
+        return "own", np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
 
     def _parts(self) -> dict[tuple[str, str], Table]:
         """The tables of the headline numbers, by setting (or "bias") and metric: those columns that the number averages over."""

@@ -6,12 +6,15 @@ all queries, reduced to one number per gold pair, and forgotten.
 What is compared with what is decided once, by the scores of the gold pairs, which exist before the first shard is read:
 
 - a gold candidate that turns up in its shard is never compared with itself: it, and the other golds of the same query, are left
-  out of the count, and the order among golds follows from their own scores. So what an encoder or a BLAS rounds
-  differently the second time cannot move a gold before or behind itself;
-- a copy of a gold (same text, or the same vector bit by bit) gets that gold's score instead of a product of its own, so
-  exact duplicates tie, and ties are lost (:mod:`clirbench.kernel`);
-- every other candidate gets the product of fixed blocks of queries and candidates, which do not depend on the number of
-  threads or workers.
+  out of the count, and the order among golds follows from their own scores. So what an encoder rounds differently the second
+  time cannot move a gold before or behind itself;
+- a copy of a gold (the same text) has that gold's score instead of one of its own, so exact duplicates tie, and ties are
+  lost (:mod:`clirbench.kernel`);
+- every other candidate is first compared in float32. Where its score is so near the gold's that the rounding of a float32
+  product could decide, the two are compared as inner products of the same vectors in float64, summed in an order of our own: a
+  BLAS, its block sizes, or the processor that it runs on decide nothing;
+- where so many candidates are that near that they cannot all be looked at (a collapsed encoder, vectors of few bits), they
+  count as ties, and ties are lost: a constant gains nothing.
 """
 
 import threading
@@ -27,8 +30,13 @@ from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_b
 Vectors = NDArray[np.float32]
 # Large enough for a product to lose nothing to one of everything, small enough that its scores are still in a cache when they
 # are counted. Fixed, never derived from the machine.
-_ROWS = 4 * QUERIES_PER_PRODUCT
-_TILE = 2 * RUN
+_ROWS = 2 * QUERIES_PER_PRODUCT
+_TILE = 4 * RUN
+# Times the square root of the dimensions and both norms: several times what a float32 product is seen to be off.
+_ROUNDING = 4 * 2.0**-24
+# At most this part of the scores of a block is compared again in float64.
+_MANY = 512
+_EXACT_AT_A_TIME = 512
 
 
 @dataclass(frozen=True)
@@ -52,18 +60,40 @@ class TopOfShard:
     score: NDArray[np.float32]
 
 
+def exact_products(
+    left: Vectors, left_row: NDArray[np.intp], right: Vectors, right_row: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Inner products of pairs of rows in float64: the same two vectors give the same number, wherever they stand.
+
+    Args:
+        left: float32 (rows, dimensions).
+        left_row: intp (pairs,).
+        right: float32 (rows, dimensions).
+        right_row: intp (pairs,).
+
+    Returns:
+        float64 (pairs,).
+    """
+    found = np.empty(len(left_row))
+    for start in range(0, len(left_row), _EXACT_AT_A_TIME):
+        part = slice(start, start + _EXACT_AT_A_TIME)
+        # The sum over a contiguous row is pairwise, whatever the row's place; a product of matrices would not be.
+        found[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
+    return found
+
+
 class GoldScores:
     """Queries and the scores of their golds, laid out to be compared with one shard after the other.
 
     Args:
         queries: float32 (queries, dimensions).
         gold_query: int32 (gold pairs,), ascending.
-        scores: float32 (gold pairs,), the query's score of the gold.
+        scores: float64 (gold pairs,), the query's score of the gold, as :func:`exact_products` gives it.
         threads: How many count at once; None for the cores of this process. It does not change a count.
     """
 
     def __init__(
-        self, queries: Vectors, gold_query: NDArray[np.int32], scores: NDArray[np.float32], threads: int | None = None
+        self, queries: Vectors, gold_query: NDArray[np.int32], scores: NDArray[np.float64], threads: int | None = None
     ) -> None:
         golds = np.bincount(gold_query, minlength=len(queries))
         # Queries with as many golds stand together, so that few are compared more often than they have golds.
@@ -78,16 +108,17 @@ class GoldScores:
         self._row = place[gold_query]
         self._slot = np.arange(len(gold_query)) - first[gold_query]
         self._slots = golds[order][::QUERIES_PER_PRODUCT]
-        self._thresholds = np.full((len(queries), int(golds.max(initial=0))), np.inf, dtype=np.float32)
-        self._thresholds[self._row, self._slot] = scores
+        self._norms = np.sqrt(np.einsum("ij,ij->i", self._queries, self._queries, dtype=np.float64))
+        self._exact = np.full((len(queries), int(golds.max(initial=0))), np.inf)
+        self._exact[self._row, self._slot] = scores
 
     def golds_above(self) -> NDArray[np.int32]:
         """int32 (gold pairs,): golds of the same query that outrank the pair, whatever shard they are in."""
-        filled = np.isfinite(self._thresholds).astype(np.float32)[:, :, None]
+        filled = np.isfinite(self._exact).astype(np.float32)[:, :, None]
         above = np.concatenate(
             [
-                among_golds(self._thresholds[a : a + QUERIES_PER_PRODUCT], filled[a : a + QUERIES_PER_PRODUCT])[1]
-                for a in range(0, len(self._thresholds), QUERIES_PER_PRODUCT)
+                among_golds(self._exact[a : a + QUERIES_PER_PRODUCT], filled[a : a + QUERIES_PER_PRODUCT])[1]
+                for a in range(0, len(self._exact), QUERIES_PER_PRODUCT)
             ]
         )
         return np.asarray(above[self._row, self._slot, 0], dtype=np.int32)
@@ -107,10 +138,11 @@ class GoldScores:
             uint32 (gold pairs,), and the best candidates where they were asked for.
         """
         width = len(candidates)
+        bounds = self._bounds(candidates)
         missing = -width % LANES
         padded = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
         candidates = padded if missing else candidates
-        counts = np.zeros(self._thresholds.shape, dtype=np.uint32)
+        counts = np.zeros(self._exact.shape, dtype=np.uint32)
         best = _Best(top) if top else None
         parts = list(self._parts(len(candidates), own, copies))
         local = threading.local()
@@ -123,13 +155,15 @@ class GoldScores:
             np.matmul(queries, tile.T, out=scores)
             if missing and part.columns.stop == len(candidates):
                 scores[:, -missing:] = -np.inf
-            scores[part.copy_row, part.copy_column] = part.copy_score
             found = None
             if top:
+                scores[part.copy_row, part.copy_column] = part.copy_score
                 scores[part.own_row, part.own_column] = part.own_score
                 found = _top(scores[:, : width - part.columns.start], part.columns.start, top)
+            # Both are decided by the scores that they have, not by these.
             scores[part.own_row, part.own_column] = -np.inf
-            return part, self._counted(scores, part.rows), found
+            scores[part.copy_row, part.copy_column] = -np.inf
+            return part, self._counted(scores, tile, part.rows, bounds), found
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for part, counted, found in pool.map(work, parts):
@@ -139,18 +173,52 @@ class GoldScores:
                     counts[start : start + len(block), : block.shape[1]] += block.astype(np.uint32)
                 if best and found:
                     best.add(part.rows, found)
+        # A column is a copy for a query once, also where two of its golds have that text.
+        row, column = self._row[copies.pair], copies.column
+        _, once = np.unique(row * np.int64(width) + column, return_index=True)
+        np.add.at(counts, row[once], self.scores[copies.pair[once], None] >= self._exact[row[once]])
         return counts[self._row, self._slot], best.ordered(self._order) if best else None
 
-    def _counted(self, scores: Vectors, rows: slice) -> list[NDArray[np.int32]]:
+    def _bounds(self, candidates: Vectors) -> tuple[Vectors, Vectors]:
+        """float32 (queries, slots) twice: from the first a float32 score may reach the gold's, from the second it does."""
+        with np.errstate(over="ignore"):
+            longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+        margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]
+        below, above = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
+        # Rounding to float32 must not narrow them; where there is no gold, nothing reaches it.
+        below = np.where(np.isinf(self._exact), np.float32(np.inf), np.nextafter(below, np.float32(-np.inf)))
+        return below, np.nextafter(above, np.float32(np.inf))
+
+    def _counted(
+        self, scores: Vectors, tile: Vectors, rows: slice, bounds: tuple[Vectors, Vectors]
+    ) -> list[NDArray[np.int32]]:
         """int32 (queries, slots) for each 256 of the queries: they are compared as often as the first of them has golds."""
         run_starts, first_run = np.arange(0, scores.shape[1], RUN) // LANES, np.zeros(1, dtype=np.intp)
         found = []
         for start in range(0, len(scores), QUERIES_PER_PRODUCT):
-            slots = self._slots[(rows.start + start) // QUERIES_PER_PRODUCT]
             part = scores[start : start + QUERIES_PER_PRODUCT]
-            at = rows.start + start
-            found.append(tally(part, self._thresholds[at : at + len(part), :slots], run_starts, first_run)[:, :, 0])
+            at = slice(rows.start + start, rows.start + start + len(part))
+            slots = self._slots[at.start // QUERIES_PER_PRODUCT]
+            below, above = (bound[at, :slots] for bound in bounds)
+            may, does = (tally(part, bound, run_starts, first_run)[:, :, 0] for bound in (below, above))
+            near = may - does
+            if 0 < near.sum() <= part.size // _MANY:
+                does = does + self._decided(part, tile, at, below, above, near)
+            found.append(does if not near.any() or near.sum() <= part.size // _MANY else may)
         return found
+
+    def _decided(
+        self, scores: Vectors, tile: Vectors, rows: slice, below: Vectors, above: Vectors, near: NDArray[np.int32]
+    ) -> NDArray[np.int32]:
+        """int32 (queries, slots): of the candidates that are near a gold's score, how many reach it in float64."""
+        row, slot = np.nonzero(near)
+        chosen = scores[row]
+        cell, column = np.nonzero((chosen >= below[row, slot][:, None]) & (chosen < above[row, slot][:, None]))
+        row, slot = row[cell], slot[cell]
+        reached = exact_products(self._queries[rows], row, tile, column) >= self._exact[rows][row, slot]
+        counts = np.zeros(near.shape, dtype=np.int32)
+        np.add.at(counts, (row, slot), reached)
+        return counts
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
         """Every block of queries against every tile of candidates, with the cells that lie there."""
@@ -170,10 +238,10 @@ class GoldScores:
                     columns=columns,
                     own_row=self._row[own.pair[mine]] - rows.start,
                     own_column=own.column[mine] - columns.start,
-                    own_score=self.scores[own.pair[mine]],
+                    own_score=self.scores[own.pair[mine]].astype(np.float32),
                     copy_row=self._row[copies.pair[copied]] - rows.start,
                     copy_column=copies.column[copied] - columns.start,
-                    copy_score=self.scores[copies.pair[copied]],
+                    copy_score=self.scores[copies.pair[copied]].astype(np.float32),
                 )
 
 

@@ -17,6 +17,8 @@ PERMUTATIONS = 9999
 RANK_PERMUTATIONS = 1999
 # Sign vectors at a time: bounds the memory of a test, not its outcome.
 _SIGNS = 1000
+# Replicates that are drawn at a time.
+_DRAWN = 100
 # Pairs times sign vectors at a time: what fits a cache.
 _CELLS = 500_000
 # Sums of the same numbers in another order must count as equal.
@@ -112,9 +114,13 @@ def _parallel(table: Table) -> bool:
 # A check or a board asks for the same samples again and again.
 @lru_cache(maxsize=4)
 def _drawn(topics: int, replicates: int, seed: int) -> Values:
-    drawn = np.random.default_rng(seed).integers(0, topics, size=(replicates, topics))
-    cells = (np.arange(replicates)[:, None] * topics + drawn).ravel()
-    weights = np.bincount(cells, minlength=replicates * topics).reshape(replicates, topics).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    weights = np.empty((replicates, topics))
+    # The stream of draws is one, however it is cut: only memory depends on the size of a piece.
+    for start in range(0, replicates, _DRAWN):
+        piece = weights[start : start + _DRAWN]
+        cells = np.arange(len(piece))[:, None] * topics + rng.integers(0, topics, size=piece.shape)
+        piece[:] = np.bincount(cells.ravel(), minlength=piece.size).reshape(piece.shape)
     weights.flags.writeable = False
     return weights
 

@@ -13,6 +13,13 @@ def table(values):
     return Table.of(topic.astype(np.int32), group, values[topic, group], values.shape)
 
 
+def test_bootstrap_weights_are_one_draw_however_it_is_cut():
+    for topics in (1, 7, 1190, 13495):
+        drawn = np.random.default_rng(5).integers(0, topics, size=(250, topics))
+        expected = np.stack([np.bincount(row, minlength=topics) for row in drawn])
+        assert (Bootstrap(topics, 250, 5).weights == expected).all()
+
+
 def test_interval_agrees_with_scipy():
     values = np.random.default_rng(0).beta(1, 3, 200)
     samples = mean_of_present(Bootstrap(200, 4000).means([table(values[:, None])])[0])

@@ -98,13 +98,18 @@ class ShardCounter:
         # The transform of another language gives the same text another vector.
         self._by_language = first.removal is not None
         self._texts = gold_texts(judged, inventory, self._by_language)
-        # Golds that look alike are one: a copy of one is a copy of all.
-        self._same = first.alike()
-        self._by_bits = {first.bits(i): i for i in np.unique(self._same)}
-        self._pairs_of = _grouped(first.pair_gold, len(self._same))
-        self._pairs_like = _grouped(self._same[first.pair_gold], len(self._same))
-        self._known_marks = np.unique(_marks(first.golds))
+        self._pairs_of = _grouped(first.pair_gold, len(first.golds))
+        # Golds with one text are one: a copy of one is a copy of all.
+        self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
         self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
+
+    def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
+        """The first gold with the text of each; itself where there are vectors only."""
+        found = []
+        for i, gold in enumerate(gold_order(judged, inventory)):
+            text = inventory.golds[gold].text
+            found.append(i if text is None else self._texts[gold[0] if self._by_language else ""][text])
+        return np.array(found, dtype=np.intp)
 
     def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
         """Queries, gold pairs and their scores: of one language, or of all."""
@@ -145,7 +150,7 @@ class ShardCounter:
         check = Check(self._loaded.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
         number = self._golds(shard, block)
         raw, like = self._vectors(shard, block, number, check, clock)
-        own, copies = self._cells(shard, number, raw, like)
+        own, copies = self._cells(shard, number, like)
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
@@ -164,14 +169,17 @@ class ShardCounter:
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Vectors as the encoder gave them, and which gold each candidate has the text of, -1 for none."""
         if block.texts is None:
-            return np.asarray(check(block.vectors, block.ids)), number
-        whose = shard.language if self._by_language else ""
-        like = np.array([self._texts.get((whose, text), -1) for text in block.texts], dtype=np.intp)
+            # Nothing says which of them are copies; equal vectors tie anyway.
+            return np.asarray(check(block.vectors, block.ids)), np.full_like(number, -1)
+        known = self._texts.get(shard.language if self._by_language else "", {})
+        like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
-        raw = np.empty((len(block.ids), self._first.golds.shape[1]), dtype=np.float32)
+        encode = self._loaded.encoder.encode_candidates
+        if len(rest) == len(like):
+            return encode_distinct(encode, rest, check, clock), like
+        raw = self._first.golds[like]
         if rest:
-            raw[like < 0] = encode_distinct(self._loaded.encoder.encode_candidates, rest, check, clock)
-        raw[like >= 0] = self._first.golds[like[like >= 0]]
+            raw[like < 0] = encode_distinct(encode, rest, check, clock)
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:
@@ -182,32 +190,17 @@ class ShardCounter:
             number[row] = golds[block.ids[row]]
         return number
 
-    def _cells(
-        self, shard: Shard, number: NDArray[np.intp], raw: NDArray[np.float32], like: NDArray[np.intp]
-    ) -> tuple[Cells, Cells]:
-        like = np.where(like >= 0, self._same[like], -1)
-        language = bytes([self._judged.languages.index(shard.language)]) if self._by_language else b""
-        # Other texts may have a gold's vector too. Only those that begin as some gold does need a full comparison.
-        marks = _marks(raw)
-        place = np.minimum(np.searchsorted(self._known_marks, marks), len(self._known_marks) - 1)
-        for row in np.flatnonzero((like < 0) & (self._known_marks[place] == marks)):
-            like[row] = self._by_bits.get(language + raw[row].tobytes(), -1)
+    def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
         range_ = slice(0, len(self._judged.gold_query)) if self._pooled else self._judged.pairs_of(shard.language)
         own = _within(_cells(self._pairs_of, number), range_)
-        copies = _within(_cells(self._pairs_like, like), range_)
+        copies = _within(_cells(self._pairs_with_text, like), range_)
         # A gold of the query is not a copy for it: what is among golds is decided among golds.
         query = self._judged.gold_query[range_]
-        width = len(raw)
+        width = len(number)
         golden = np.isin(
             query[copies.pair] * np.int64(width) + copies.column, query[own.pair] * np.int64(width) + own.column
         )
         return own, Cells(copies.pair[~golden], copies.column[~golden])
-
-
-def _marks(vectors: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """uint32 (vectors,): equal vectors have equal ones, and few others have."""
-    few = np.ascontiguousarray(vectors[:, :4]).view(np.uint32)
-    return np.asarray(np.bitwise_xor.reduce(few * np.arange(1, 2 * few.shape[1], 2, dtype=np.uint32), axis=1))
 
 
 def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:

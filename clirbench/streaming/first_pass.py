@@ -1,7 +1,7 @@
 """Pass 1: vectors of the queries and of the gold passages, and the scores that everything else is compared with."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import groupby
@@ -15,8 +15,9 @@ from clirbench.corpora.base import Candidates
 from clirbench.corpora.inventory import Inventory
 from clirbench.corpora.vector_files import VectorFolder
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised, squares_of
+from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.errors import ClirbenchError
+from clirbench.shard_ranks import exact_products
 from clirbench.transforms import Removal, fit_transform
 
 Vectors = NDArray[np.float32]
@@ -34,7 +35,7 @@ class FirstPass:
         queries: float32 (queries, dimensions), ready for inner products.
         golds: float32 (golds, dimensions), as the encoder gave them.
         pair_gold: int32 (gold pairs,), which gold each pair has.
-        scores: float32 (gold pairs,), the query's score of the gold.
+        scores: float64 (gold pairs,), the query's score of the gold.
         gold_language: int32 (golds,), index into the run's languages.
         centre: float32 (dimensions,), origin of the distances where the similarity is euclidean, otherwise empty.
         offsets: float32 (languages, dimensions) of the transform, otherwise empty.
@@ -45,7 +46,7 @@ class FirstPass:
     queries: Vectors
     golds: Vectors
     pair_gold: NDArray[np.int32]
-    scores: NDArray[np.float32]
+    scores: NDArray[np.float64]
     gold_language: NDArray[np.int32]
     centre: Vectors
     offsets: Vectors
@@ -56,16 +57,6 @@ class FirstPass:
     def removal(self) -> Removal | None:
         """The fitted transform."""
         return Removal(self.offsets, tuple(self.bases)) if len(self.offsets) else None
-
-    def bits(self, gold: int) -> bytes:
-        """What tells the gold's vector from others; after a transform, also its language."""
-        language = bytes([self.gold_language[gold]]) if len(self.offsets) else b""
-        return language + bytes(self.golds[gold].tobytes())
-
-    def alike(self) -> NDArray[np.intp]:
-        """Of type intp (golds,): the first gold with the same vector, bit by bit."""
-        first: dict[bytes, int] = {}
-        return np.array([first.setdefault(self.bits(i), i) for i in range(len(self.golds))], dtype=np.intp)
 
     def to_bytes(self) -> bytes:
         """As a NumPy archive."""
@@ -109,8 +100,8 @@ def first_pass(
 ) -> tuple[FirstPass, Clock]:
     """Encode queries and gold passages, or take their vectors from files, and score the gold pairs.
 
-    A score is the inner product in float64, rounded once; gold passages with the same vector share one product, so that copies
-    tie exactly.
+    A score is the inner product in float64 (:func:`clirbench.shard_ranks.exact_products`): gold passages with the same vector tie
+    exactly.
 
     Args:
         loaded: The encoder; its vectors must be dense.
@@ -147,7 +138,7 @@ def first_pass(
         queries=none,
         golds=golds,
         pair_gold=gold_pairs(judged, order)[0],
-        scores=none[:, 0],
+        scores=np.empty(0),
         gold_language=gold_language,
         centre=centre if loaded.settings.similarity == "euclidean" else none[:, 0],
         offsets=removal.offsets if removal else none,
@@ -155,8 +146,8 @@ def first_pass(
         zero=zero,
     )
     ready = scaled_rows(loaded, found, queries, "query", judged.query_language)
-    candidates_ready = scaled_rows(loaded, found, golds, "candidate", gold_language)
-    scores = _scores(ready, candidates_ready, judged.gold_query, found.alike()[found.pair_gold])
+    others = scaled_rows(loaded, found, golds, "candidate", gold_language)
+    scores = exact_products(ready, judged.gold_query.astype(np.intp), others, found.pair_gold.astype(np.intp))
     return replace(found, queries=ready, scores=scores), clock
 
 
@@ -185,11 +176,14 @@ def encode_distinct(
     Raises:
         ClirbenchError: The encoder gave sparse or wrong vectors.
     """
-    distinct = sorted(set(texts), key=lambda text: (-len(text), text))
-    place = {text: i for i, text in enumerate(distinct)}
-    parts = []
-    for start in range(0, len(distinct), _TEXTS):
-        part = distinct[start : start + _TEXTS]
+    place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    distinct = list(place)
+    # Of equal length in the order in which they came.
+    order = np.argsort([-len(text) for text in distinct], kind="stable")
+    found: Vectors | None = None
+    for start in range(0, len(order), _TEXTS):
+        rows = order[start : start + _TEXTS]
+        part = [distinct[row] for row in rows]
         begin = time.perf_counter()
         raw = encode_texts(encode, part)
         clock.seconds += time.perf_counter() - begin
@@ -199,10 +193,13 @@ def encode_distinct(
             raise ClirbenchError(
                 f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense one"
             )
-        parts.append(vectors)
+        if found is None:
+            found = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
+        found[rows] = vectors
         if advance:
             advance(len(part))
-    return np.asarray(np.concatenate(parts)[[place[text] for text in texts]])
+    assert found is not None  # noqa: S101
+    return found if len(distinct) == len(texts) else found[[place[text] for text in texts]]
 
 
 def scaled_rows(
@@ -228,7 +225,7 @@ def scaled_rows(
     if similarity == "euclidean":
         vectors = np.asarray(by_distance(vectors - first.centre, role))
     elif similarity == "cosine":
-        vectors = np.asarray(normalised(vectors))
+        vectors = unit(vectors)
     removal = first.removal
     if removal is not None:
         moved = np.empty_like(vectors)
@@ -240,18 +237,6 @@ def scaled_rows(
     if similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
         raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
     return np.ascontiguousarray(vectors)
-
-
-def _scores(
-    queries: Vectors, golds: Vectors, gold_query: NDArray[np.int32], pair_gold: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """float32 (gold pairs,)."""
-    found = np.empty(len(pair_gold), dtype=np.float32)
-    for start in range(0, len(pair_gold), _TEXTS):
-        part = slice(start, start + _TEXTS)
-        products = queries[gold_query[part]].astype(np.float64) * golds[pair_gold[part]]
-        found[part] = products.sum(axis=1)
-    return found
 
 
 def _fitted(loaded: LoadedEncoder, judged: Judged) -> Removal | None:
@@ -298,11 +283,11 @@ def _gold_vectors(folder: VectorFolder, inventory: Inventory, order: list[tuple[
     return np.concatenate(found)
 
 
-def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> Mapping[tuple[str, str], int]:
-    """The number of the first gold with each text, by (language or "", text); empty where there are vectors only."""
-    found: dict[tuple[str, str], int] = {}
+def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> dict[str, dict[str, int]]:
+    """The number of the first gold with each text, by language (or "" for all) and text; empty where there are vectors only."""
+    found: dict[str, dict[str, int]] = {}
     for i, gold in enumerate(gold_order(judged, inventory)):
         text = inventory.golds[gold].text
         if text is not None:
-            found.setdefault((gold[0] if by_language else "", text), i)
+            found.setdefault(gold[0] if by_language else "", {}).setdefault(text, i)
     return found
