@@ -107,7 +107,7 @@ def floor(work):
         write_vectors(folder, millions * 1_000_000)
         child("count", folder)  # takes the inventory, and warms the page cache
         runs, bare = [], []
-        for block in (4096, 10_000, 20_000) if millions == 1 else (None, None):
+        for block in (4096, 10_000, 20_000) if millions == 1 else (None,):
             # Alternating, the best of each: both sides see the same weather.
             runs.append(child("count", folder))
             bare += [child("bare", folder, str(block))["seconds"]] if block else []

@@ -193,41 +193,64 @@ class GoldScores:
         self, scores: Vectors, tile: Vectors, rows: slice, bounds: tuple[Vectors, Vectors]
     ) -> list[NDArray[np.int32]]:
         """int32 (queries, slots) for each 256 of the queries: they are compared as often as the first of them has golds."""
-        run_starts, first_run = np.arange(0, scores.shape[1], RUN) // LANES, np.zeros(1, dtype=np.intp)
+        run_starts = np.arange(0, scores.shape[1], RUN) // LANES
         found = []
         for start in range(0, len(scores), QUERIES_PER_PRODUCT):
             part = scores[start : start + QUERIES_PER_PRODUCT]
             at = slice(rows.start + start, rows.start + start + len(part))
             slots = self._slots[at.start // QUERIES_PER_PRODUCT]
             below, above = (bound[at, :slots] for bound in bounds)
-            may, does = (tally(part, bound, run_starts, first_run)[:, :, 0] for bound in (below, above))
-            near = may - does
-            if 0 < near.sum() <= part.size // _MANY:
-                does = does + self._decided(part, tile, at, below, above, near)
-            found.append(does if not near.any() or near.sum() <= part.size // _MANY else may)
+            counts = np.zeros((len(part), slots), dtype=np.int32)
+            # Most queries find their golds: nothing of most tiles comes near them, and one look at the largest score says so.
+            rows_near = np.flatnonzero(part.max(axis=1) >= below.min(axis=1, initial=np.inf))
+            if len(rows_near):
+                if 2 * len(rows_near) > len(part):
+                    rows_near = np.arange(len(part))
+                counts[rows_near] = self._compared(
+                    part if len(rows_near) == len(part) else part[rows_near],
+                    tile,
+                    at.start + rows_near,
+                    below[rows_near],
+                    above[rows_near],
+                    run_starts,
+                )
+            found.append(counts)
         return found
 
-    def _decided(
-        self, scores: Vectors, tile: Vectors, rows: slice, below: Vectors, above: Vectors, near: NDArray[np.int32]
+    def _compared(
+        self,
+        scores: Vectors,
+        tile: Vectors,
+        rows: NDArray[np.intp],
+        below: Vectors,
+        above: Vectors,
+        run_starts: NDArray[np.intp],
     ) -> NDArray[np.int32]:
-        """int32 (queries, slots): of the candidates that are near a gold's score, how many reach it in float64."""
+        """int32 (queries, slots): how many candidates of the tile reach the golds' scores."""
+        may, does = (tally(scores, bound, run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (below, above))
+        near = may - does
+        if not near.any():
+            return does
+        if near.sum() > scores.size // _MANY:
+            return may
         row, slot = np.nonzero(near)
         chosen = scores[row]
         cell, column = np.nonzero((chosen >= below[row, slot][:, None]) & (chosen < above[row, slot][:, None]))
         row, slot = row[cell], slot[cell]
-        reached = exact_products(self._queries[rows], row, tile, column) >= self._exact[rows][row, slot]
-        counts = np.zeros(near.shape, dtype=np.int32)
-        np.add.at(counts, (row, slot), reached)
-        return counts
+        reached = exact_products(self._queries, rows[row], tile, column) >= self._exact[rows[row], slot]
+        np.add.at(does, (row, slot), reached)
+        return does
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
         """Every block of queries against every tile of candidates, with the cells that lie there."""
         tiles = -(-width // _TILE)
-        groups = [_by_part(self._row[cells.pair], cells.column, tiles) for cells in (own, copies)]
+        # Tiles of one size: no thread waits long for the last one of a shard.
+        size = -(-width // (tiles * LANES)) * LANES
+        groups = [_by_part(self._row[cells.pair], cells.column, tiles, size) for cells in (own, copies)]
         for block in range(-(-len(self._order) // _ROWS)):
             rows = slice(block * _ROWS, min((block + 1) * _ROWS, len(self._order)))
             for tile in range(tiles):
-                columns = slice(tile * _TILE, min((tile + 1) * _TILE, width))
+                columns = slice(tile * size, min((tile + 1) * size, width))
                 chosen = []
                 for keys, order in groups:
                     key = block * tiles + tile
@@ -257,9 +280,11 @@ class _Part:
     copy_score: NDArray[np.float32]
 
 
-def _by_part(row: NDArray[np.intp], column: NDArray[np.intp], tiles: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _by_part(
+    row: NDArray[np.intp], column: NDArray[np.intp], tiles: int, size: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The part of each cell, ascending, and the order that sorts them so."""
-    key = row // _ROWS * tiles + column // _TILE
+    key = row // _ROWS * tiles + column // size
     order = np.argsort(key, kind="stable")
     return key[order], order
 

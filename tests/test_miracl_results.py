@@ -106,7 +106,7 @@ def test_check_takes_it_and_its_files_are_small(board):
     ("change", "message"),
     [
         (lambda d: d["headline"]["monolingual"]["nDCG@10"].update(value=0.99), "headline.monolingual.nDCG@10"),
-        (lambda d: d["counts"]["candidates"].update(sw=5), "counts.candidates"),
+        (lambda d: d["counts"]["candidates"].update(sw=5), "own_language_preference"),
         (lambda d: d["queue_jump"]["sw"]["sw"].update(en=10**6), "queue_jump.sw.sw"),
         (lambda d: d["task"].update(bias=["rank_distance"]), "task.bias"),
     ],
