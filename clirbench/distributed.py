@@ -93,15 +93,21 @@ def connect(streaming: Streaming) -> Streaming:
                 ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
             else:
                 ray.init(address=streaming.ray_address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            line = _line(error)
+            if streaming.ray_address is None:
+                raise ClirbenchError(
+                    f"cannot start Ray on this machine ({line}): see its logs, or give --ray-address"
+                ) from error
             raise ClirbenchError(
-                f"cannot reach a Ray cluster at '{streaming.ray_address}' ({line}): start one with ray start --head, or leave "
-                "out --ray-address for one on this machine"
+                f"cannot reach a Ray cluster at '{streaming.ray_address}' ({line}): start one with ray start --head, export "
+                "RAY_AUTH_MODE=token where it has a token, or leave out --ray-address for one on this machine"
             ) from error
     resources = ray.cluster_resources()
     gpus = streaming.gpus_per_worker
-    room = int(resources.get("GPU", 0) / gpus) if gpus else int(resources.get("CPU", 0))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    # A worker lives on one node: what is left over on two of them serves nobody.
+    room = sum(int(node.get("GPU", 0) / gpus if gpus else node.get("CPU", 0)) for node in nodes)
     if room < 1:
         raise ClirbenchError(
             f"the Ray cluster has {resources.get('GPU', 0):g} GPUs and {resources.get('CPU', 0):g} CPUs, too little for one "
@@ -133,6 +139,10 @@ def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporte
         yield from _Pool(recipe, replace(work, streaming=_absolute(work.streaming)), reporter).run(shards)
 
     return run
+
+
+class _DiedError(Exception):
+    """A worker is gone, and what it had in hand must be given to another."""
 
 
 class _Pool:
@@ -183,7 +193,7 @@ class _Pool:
         actor = self._starting.pop(ref)
         try:
             self._get(ref)
-        except self._ray.exceptions.RayActorError as error:
+        except _DiedError as error:
             # A worker that dies while it loads would do so again and again.
             if self._started >= self._wanted + _DEATHS * self._wanted:
                 raise ClirbenchError(
@@ -198,7 +208,9 @@ class _Pool:
         actor, shard = self._busy.pop(ref)
         try:
             counts = ShardCounts.from_bytes(self._get(ref))
-        except self._ray.exceptions.RayActorError as error:
+        except _DiedError as error:
+            # It may still be alive where only what it found was lost.
+            self._ray.kill(actor)
             self._deaths[shard.name] += 1
             if self._deaths[shard.name] >= _DEATHS:
                 raise ClirbenchError(
@@ -210,13 +222,26 @@ class _Pool:
             self._start()
             return
         # The next shard is under way while this one is written.
-        self._next(actor, queue)
+        self._next(actor, queue, shard)
         yield shard, counts
 
-    def _next(self, actor: Any, queue: deque[Shard]) -> None:
+    def _next(self, actor: Any, queue: deque[Shard], last: Shard | None = None) -> None:
         if queue:
-            shard = queue.popleft()
+            shard = self._chosen(queue, last)
+            queue.remove(shard)
             self._busy[actor.count.remote(shard)] = actor, shard
+
+    def _chosen(self, queue: deque[Shard], last: Shard | None) -> Shard:
+        """The shard after the worker's last one, since a file is read from its front; else one of a file that nobody reads."""
+        after = None if last is None else (last.language, last.file, last.start + last.size)
+        read = {(shard.language, shard.file) for _, shard in self._busy.values()}
+        fresh = None
+        for shard in queue:
+            if (shard.language, shard.file, shard.start) == after:
+                return shard
+            if fresh is None and (shard.language, shard.file) not in read:
+                fresh = shard
+        return fresh or queue[0]
 
     def _get(self, ref: Any) -> Any:
         try:
@@ -225,6 +250,9 @@ class _Pool:
             if isinstance(error.cause, ClirbenchError):
                 raise ClirbenchError(str(error.cause)) from error
             raise
+        # Whatever Ray calls a death: of the process, for lack of memory, of its node, of what it found.
+        except self._ray.exceptions.RayError as error:
+            raise _DiedError(_line(error)) from error
 
 
 def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: Sequence[str]) -> LoadedEncoder:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from clirbench.board import read_entries, submissions_dir
 from clirbench.errors import ClirbenchError
-from clirbench.results import Result, read_result
+from clirbench.results import RUN_ENDING, Result, read_result
 from clirbench.submissions.verification import FILE as VERIFICATION
 
 
@@ -23,7 +23,11 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
         result = read_result(path)
         return {result.document.task.id: result}
     if path.is_dir():
-        found = [read_result(file) for file in sorted(path.glob("*.json")) if file.name != VERIFICATION]
+        found = [
+            read_result(file)
+            for file in sorted(path.glob("*.json"))
+            if file.name != VERIFICATION and not file.name.endswith(RUN_ENDING)
+        ]
         if not found:
             raise ClirbenchError(f"{path}: holds no result: give a folder of results, or a result JSON")
         return {result.document.task.id: result for result in found if result.document.task.complete}

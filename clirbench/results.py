@@ -17,6 +17,8 @@ from clirbench.schema import Document, EstimatePart, Reported, Submitted, TaskPa
 from clirbench.scores import Scores, unknown_names
 
 RANKS_ENDING = ".ranks.parquet"
+# Scores of a TREC run, which stand beside results and are none: there are no ranks behind them.
+RUN_ENDING = ".run.json"
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ def run_tasks(plan: Plan) -> Outcome:
             for i, path in enumerate(paths)
             if not plan.force and (document := _kept(path, tasks[i], restrictions[i], loaded)) is not None
         }
-        for i in kept:
+        for i, document in kept.items():
             if plan.streaming.top:
-                check_runs(paths[i], restrictions[i][0])
+                check_runs(paths[i], document, plan.streaming.top)
             reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
         for i in set(range(len(tasks))) - set(kept):
             _check_writable(paths[i])

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, tally, workers
+from clirbench.shard_top import BestOfShard, TopOfShard, top_of_tile
 
 Vectors = NDArray[np.float32]
 # Large enough for a product to lose nothing to one of everything, small enough that its scores are still in a cache when they
@@ -34,8 +35,10 @@ _ROWS = 2 * QUERIES_PER_PRODUCT
 _TILE = 4 * RUN
 # Times the square root of the dimensions and both norms: several times what a float32 product is seen to be off.
 _ROUNDING = 4 * 2.0**-24
-# At most this part of the scores of a block is compared again in float64.
-_MANY = 512
+# More candidates of a tile so near one gold are no accident: they count as ties.
+_MANY = 256
+# Golds whose near candidates are looked for at a time: bounds memory.
+_CELLS = 128
 _EXACT_AT_A_TIME = 512
 
 
@@ -45,19 +48,6 @@ class Cells:
 
     pair: NDArray[np.intp]
     column: NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class TopOfShard:
-    """The best candidates of a shard for each query, best first; among equal scores in candidate order.
-
-    Attributes:
-        column: int32 (queries, k).
-        score: float32 (queries, k).
-    """
-
-    column: NDArray[np.int32]
-    score: NDArray[np.float32]
 
 
 def exact_products(
@@ -143,7 +133,7 @@ class GoldScores:
         padded = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
         candidates = padded if missing else candidates
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
-        best = _Best(top) if top else None
+        best = BestOfShard(top) if top else None
         parts = list(self._parts(len(candidates), own, copies))
         local = threading.local()
 
@@ -159,7 +149,7 @@ class GoldScores:
             if top:
                 scores[part.copy_row, part.copy_column] = part.copy_score
                 scores[part.own_row, part.own_column] = part.own_score
-                found = _top(scores[:, : width - part.columns.start], part.columns.start, top)
+                found = top_of_tile(scores[:, : width - part.columns.start], part.columns.start, top)
             # Both are decided by the scores that they have, not by these.
             scores[part.own_row, part.own_column] = -np.inf
             scores[part.copy_row, part.copy_column] = -np.inf
@@ -229,16 +219,16 @@ class GoldScores:
         """int32 (queries, slots): how many candidates of the tile reach the golds' scores."""
         may, does = (tally(scores, bound, run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (below, above))
         near = may - does
-        if not near.any():
-            return does
-        if near.sum() > scores.size // _MANY:
-            return may
-        row, slot = np.nonzero(near)
-        chosen = scores[row]
-        cell, column = np.nonzero((chosen >= below[row, slot][:, None]) & (chosen < above[row, slot][:, None]))
-        row, slot = row[cell], slot[cell]
-        reached = exact_products(self._queries, rows[row], tile, column) >= self._exact[rows[row], slot]
-        np.add.at(does, (row, slot), reached)
+        many = near > _MANY
+        does[many] = may[many]
+        near_row, near_slot = np.nonzero((near > 0) & ~many)
+        for start in range(0, len(near_row), _CELLS):
+            row, slot = (indices[start : start + _CELLS] for indices in (near_row, near_slot))
+            chosen = scores[row]
+            cell, column = np.nonzero((chosen >= below[row, slot][:, None]) & (chosen < above[row, slot][:, None]))
+            row, slot = row[cell], slot[cell]
+            reached = exact_products(self._queries, rows[row], tile, column) >= self._exact[rows[row], slot]
+            np.add.at(does, (row, slot), reached)
         return does
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
@@ -246,6 +236,7 @@ class GoldScores:
         tiles = -(-width // _TILE)
         # Tiles of one size: no thread waits long for the last one of a shard.
         size = -(-width // (tiles * LANES)) * LANES
+        tiles = -(-width // size)
         groups = [_by_part(self._row[cells.pair], cells.column, tiles, size) for cells in (own, copies)]
         for block in range(-(-len(self._order) // _ROWS)):
             rows = slice(block * _ROWS, min((block + 1) * _ROWS, len(self._order)))
@@ -287,34 +278,3 @@ def _by_part(
     key = row // _ROWS * tiles + column // size
     order = np.argsort(key, kind="stable")
     return key[order], order
-
-
-def _top(scores: Vectors, offset: int, k: int) -> TopOfShard:
-    # A stable sort keeps candidate order among equal scores.
-    column = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return TopOfShard((column + offset).astype(np.int32), np.take_along_axis(scores, column, axis=1))
-
-
-class _Best:
-    """The best candidates over the tiles of a shard, which come in order."""
-
-    def __init__(self, k: int) -> None:
-        self._k = k
-        self._found: dict[int, TopOfShard] = {}
-
-    def add(self, rows: slice, found: TopOfShard) -> None:
-        """Take in the best of one more tile."""
-        if rows.start in self._found:
-            before = self._found[rows.start]
-            column = np.concatenate([before.column, found.column], axis=1)
-            score = np.concatenate([before.score, found.score], axis=1)
-            order = np.argsort(-score, axis=1, kind="stable")[:, : self._k]
-            found = TopOfShard(np.take_along_axis(column, order, 1), np.take_along_axis(score, order, 1))
-        self._found[rows.start] = found
-
-    def ordered(self, order: NDArray[np.intp]) -> TopOfShard:
-        """For all queries, in the order in which they were given."""
-        parts = [self._found[start] for start in sorted(self._found)]
-        column, score = (np.concatenate([getattr(p, name) for p in parts]) for name in ("column", "score"))
-        back = np.argsort(order)
-        return TopOfShard(column[back], score[back])

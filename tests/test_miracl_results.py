@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_cli import clir, environment  # noqa: F401
+from test_cli import clir
 
 from clirbench.corpora import load_judged, open_judgements
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, ModelInfo

@@ -377,6 +377,57 @@ def test_a_changed_corpus_is_refused(tmp_path, corpus):
         run(Hashed(), folder, task, tmp_path, shard=9)
 
 
+def test_other_queries_are_another_run(tmp_path, corpus):
+    folder, task, data = corpus
+    run(Hashed(), folder, task, tmp_path, shard=9)
+    topics = [(query, text + "?", judged) for query, text, judged in data["sw"][0]]
+    write_original(folder, "sw", topics, data["sw"][1], per_file=17)
+    with pytest.raises(ClirbenchError, match="another queries and judgements"):
+        run(Hashed(), folder, task, tmp_path, shard=9)
+
+
+def test_nothing_is_removed_that_was_not_written_here(tmp_path, corpus):
+    folder, task, _ = corpus
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    (counts / "mine.txt").write_text("precious")
+    run(Hashed(), folder, task, tmp_path, shard=9)
+    run(Hashed(), folder, task, tmp_path, shard=8, force=True)
+    (counts / "manifest.json").write_text("{")
+    found = run(Hashed(), folder, task, tmp_path, shard=9)
+    found.store.remove()
+    assert [path.name for path in counts.iterdir()] == ["mine.txt"]
+    # What cannot be read is not what is not there.
+    (counts / "manifest.json").mkdir()
+    with pytest.raises(ClirbenchError, match=r"manifest\.json: cannot be read .*nothing was removed"):
+        run(Hashed(), folder, task, tmp_path, shard=9)
+
+
+def test_ranks_do_not_depend_on_the_shard_size_where_scores_are_near(tmp_path):
+    """Thousands of candidates within the rounding of float32, in shards of every size: always the order of float64."""
+    rng = np.random.default_rng(8)
+    n, width, dimensions = 20, 3000, 768
+    queries = unit_rows(rng, n, dimensions, 3.0)
+    one = unit_rows(rng, 1, dimensions, 3.0)
+    noise = rng.standard_normal((width, dimensions)).astype(np.float32)
+    candidates = np.where(
+        rng.random((width, 1)) < 0.05, one + noise * np.float32(2e-7), unit_rows(rng, width, dimensions, 3.0)
+    )
+    candidates = candidates.astype(np.float32)
+    gold = rng.integers(0, width, n)
+    scores = exact_products(queries, np.arange(n), candidates, gold)
+    exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
+    counter = GoldScores(queries, np.arange(n, dtype=np.int32), scores)
+    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+    for size in (7, 100, 3000):
+        counts = np.zeros(n, dtype=int)
+        for a in range(0, width, size):
+            inside = np.flatnonzero((gold >= a) & (gold < a + size))
+            own = Cells(inside, (gold[inside] - a).astype(np.intp))
+            counts += counter.count(candidates[a : a + size], own, nothing)[0]
+        assert (counts == (exact > scores[:, None] + 1e-14).sum(axis=1)).all(), size
+
+
 def test_damaged_first_pass_begins_anew(tmp_path, corpus):
     folder, task, _ = corpus
     whole = rows_of(run(Hashed(), folder, task, tmp_path, shard=9).result)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import pytrec_eval
 from miracl_corpus import build, invented, write_original, write_task
-from test_cli import environment
+from test_cli import clir, environment
 from test_streaming import Continuous, texts_of
 
 from clirbench.errors import ClirbenchError
@@ -40,18 +40,6 @@ def slow():
     Slow.pause = 0.05
     return Slow()
 """
-
-
-def clir(home, *args, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "clirbench", *args],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env=environment(home, **more),
-        check=False,
-        timeout=300,
-    )
 
 
 @pytest.fixture
@@ -89,7 +77,11 @@ def test_the_whole_tour(home):
     assert len(lines) == 10
     assert lines[0].split()[1::2] == ["Q0", "1", "test/slow"]
     (home / "results" / "test__slow" / "tiny-miracl.sw.trec").unlink()
-    assert "without the run of sw: --force runs it again" in clir(home, *RUN, "--save-top", "5").stderr
+    assert (
+        "without a run of sw that is 5 passages deep: --force runs it again"
+        in clir(home, *RUN, "--save-top", "5").stderr
+    )
+    assert "without a run of sw that is 6 passages deep" in clir(home, *RUN, "--save-top", "6").stderr
 
 
 def test_killed_at_ten_random_moments_it_ends_with_the_same_ranks(home):
@@ -243,6 +235,8 @@ def test_a_transform_needs_a_sample(home):
         (("--workers", "2"), "--workers does nothing without --engine ray"),
         (("--ray-address", "auto"), "--ray-address does nothing without --engine ray"),
         (("--gpus-per-worker", "1"), "--gpus-per-worker does nothing without --engine ray"),
+        (("--gpus-per-worker", "1.5"), "--gpus-per-worker is 1.5: use a part of 1, or a whole number"),
+        (("--gpus-per-worker", "nan"), "--gpus-per-worker is nan"),
         (
             ("--settings", "cross-lingual"),
             "has no cross-lingual setting: passages are judged in the query's language only",
@@ -368,6 +362,11 @@ def test_a_query_that_the_run_lacks_counts_as_nothing(home):
     both = score_run(read_run(home / "run.trec"), load_task(str(home / "tiny-miracl.toml")), "yo", home / "corpus")
     document = RunDocument.model_validate_json((home / "results/trec__bm25/tiny-miracl+yo.run.json").read_bytes())
     assert document.headline["monolingual"]["R@10"].value <= both.headline["monolingual"]["R@10"].value
+    # The scores of the shorter run stay: this is another run of the same name.
+    again = clir(
+        home, "score", "--run", "run.trec", "--task", "tiny-miracl.toml", "--language", "yo", "--data", "corpus"
+    )
+    assert "holds the scores of another run: give this one a --name" in again.stderr
 
 
 def test_our_own_run_scores_as_our_own_result(home):

@@ -57,7 +57,7 @@ def _score_run(
     run: Path, task: str, language: str | None, data: Path | None, name: str | None, output: Path, results: bool
 ) -> None:
     from clirbench.atomic import write_atomically  # noqa: PLC0415
-    from clirbench.results import model_folder  # noqa: PLC0415
+    from clirbench.results import RUN_ENDING, model_folder  # noqa: PLC0415
     from clirbench.screen import run_table, stdout  # noqa: PLC0415
     from clirbench.tasks import load_task  # noqa: PLC0415
     from clirbench.trec import read_run, score_run  # noqa: PLC0415
@@ -67,7 +67,9 @@ def _score_run(
     if language is None:
         raise ClirbenchError("--run needs --language: a run is of one language's queries")
     document = score_run(read_run(run), load_task(task), language, data, name)
-    target = output / model_folder(document.model) / f"{document.task.id}+{language}.run.json"
+    target = output / model_folder(document.model) / f"{document.task.id}+{language}{RUN_ENDING}"
+    if target.is_file() and document.run.sha256 not in target.read_text(encoding="utf-8", errors="replace"):
+        raise ClirbenchError(f"{target} holds the scores of another run: give this one a --name, or another --output")
     try:
         write_atomically(target, (document.model_dump_json(indent=1) + "\n").encode())
     except OSError as error:

@@ -61,7 +61,9 @@ class MtebLayout(PassageFiles):
         config = f"{language}-qrels"
         return [
             Judgement(
-                str(_of(row, config, "query-id")), str(_of(row, config, "corpus-id")), int(_of(row, config, "score"))
+                str(_of(row, config, "query-id")),
+                str(_of(row, config, "corpus-id")),
+                _relevance(_of(row, config, "score"), config),
             )
             for row in self._rows(config)
         ]
@@ -109,7 +111,9 @@ class MtebLayout(PassageFiles):
         if not paths:
             raise ClirbenchError(f"{self._folder}: has no {config} (Parquet or JSON Lines): add it")
         chosen = paths if file is None else [paths[file]]
-        kind = _ENDINGS["".join(chosen[0].suffixes[-2:]) if chosen[0].suffix == ".gz" else chosen[0].suffix]
+        kind = next((kind for ending, kind in _ENDINGS.items() if chosen[0].name.endswith(ending)), None)
+        if kind is None:
+            raise ClirbenchError(f"{chosen[0]}: is neither Parquet nor JSON Lines: convert it")
         try:
             return datasets.load_dataset(kind, data_files=list(map(str, chosen)), split="train", streaming=True)
         except Exception as error:
@@ -129,10 +133,13 @@ class MtebLayout(PassageFiles):
         assert self._folder is not None  # noqa: S101
         for declared in _declared(self._folder):
             if declared.get("config_name") == config:
-                parts = declared.get("data_files", [])
-                parts = [{"split": self._corpus.split, "path": parts}] if isinstance(parts, str) else parts
-                chosen = [part["path"] for part in parts if part.get("split") == self._corpus.split]
-                return [path for paths in chosen for path in ([paths] if isinstance(paths, str) else paths)]
+                parts = declared.get("data_files") or []
+                parts = [parts] if isinstance(parts, str | dict) else parts
+                split = self._corpus.split
+                told = [part if isinstance(part, dict) else {"split": split, "path": part} for part in parts]
+                chosen = [part.get("path") for part in told if part.get("split", split) == split]
+                listed = [path for paths in chosen for path in (paths if isinstance(paths, list) else [paths])]
+                return [path for path in listed if isinstance(path, str) and path and not path.startswith("/")]
         return []
 
     def _unreadable(self, config: str, error: Exception) -> ClirbenchError:
@@ -155,8 +162,15 @@ def _declared(folder: Path) -> list[dict[str, Any]]:
     except Exception as error:
         line = printable(str(error).splitlines()[0][:200])
         raise ClirbenchError(f"{readme}: its metadata cannot be read ({line}): download it again") from error
-    configs = metadata.get("configs", []) if isinstance(metadata, dict) else []
+    configs = (metadata.get("configs") if isinstance(metadata, dict) else None) or []
     return [config for config in configs if isinstance(config, dict)]
+
+
+def _relevance(score: Any, config: str) -> int:
+    try:
+        return int(score)
+    except (TypeError, ValueError) as error:
+        raise ClirbenchError(f"{config}: score {str(score)[:40]!r} is no whole number: correct it") from error
 
 
 def _of(row: dict[str, Any], config: str, *names: str) -> Any:

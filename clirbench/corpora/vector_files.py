@@ -45,7 +45,7 @@ class VectorFolder:
 
     def files(self, language: str) -> Sequence[CorpusFile]:
         """As :class:`clirbench.corpora.base.Candidates` has it."""
-        files = [local_file(path) for path in self._paths(language, "passages")]
+        files = [_file(path) for path in self._paths(language, "passages")]
         refuse_empty(files, language, str(self._folder), f"{language}/passages*.npy or .parquet")
         return files
 
@@ -78,6 +78,10 @@ class VectorFolder:
         if not paths:
             raise ClirbenchError(f"{self._folder}: has no {language}/queries*.npy or .parquet: add it")
         opened = [self._open(path) for path in paths]
+        if len({array.shape[1] for array, _ in opened}) > 1:
+            raise ClirbenchError(
+                f"{self._folder}: the files of {language}/queries differ in dimensions: all must have the same"
+            )
         return [id_ for _, ids in opened for id_ in ids], np.concatenate([np.asarray(array) for array, _ in opened])
 
     def checksums(self, languages: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -98,7 +102,7 @@ class VectorFolder:
         if self._opened is None or self._opened[0] != path:
             try:
                 array, ids = _npy(path) if path.suffix == ".npy" else _parquet(path)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
                 reason = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
                 raise ClirbenchError(f"{path}: cannot be read as vectors ({reason}): correct or remove it") from error
             if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(ids):
@@ -108,6 +112,12 @@ class VectorFolder:
                 )
             self._opened = path, array, ids
         return self._opened[1], self._opened[2]
+
+
+def _file(path: Path) -> CorpusFile:
+    """A file of vectors, with the identifiers beside it."""
+    file, names = local_file(path), path.with_suffix(".ids.txt")
+    return CorpusFile(file.name, f"{file.key} {local_file(names).key}") if names.is_file() else file
 
 
 def _npy(path: Path) -> tuple[Any, list[str]]:
@@ -132,5 +142,10 @@ def _parquet(path: Path) -> tuple[Any, list[str]]:
         raise ValueError(str(error)) from error
     ids = [str(value) for value in table.column(names[0]).to_pylist()]
     column = table.column(names[1]).combine_chunks()
+    lengths = set(column.value_lengths().to_pylist()) if hasattr(column, "value_lengths") else {0}
+    if pa.types.is_fixed_size_list(column.type):
+        lengths = {column.type.list_size} if not column.null_count else {None}
+    if ids and (len(lengths) != 1 or lengths & {None, 0}):
+        raise ValueError("its lists differ in length, or are missing")
     flat = column.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(ids), -1) if ids else flat.reshape(0, 1), ids

@@ -1,5 +1,7 @@
 """The straight line of a streamed task: inventory, pass 1, shards, sums, ranks, scores, result."""
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +81,7 @@ def evaluate_streamed(
     judged = load_judged(task, languages, open_judgements(task, streaming.data))
     inventory = _inventory(judged, candidates, streaming.shard, cache, reporter)
     loading = time.perf_counter() - began
-    identity = _identity(loaded, task, languages, settings, streaming, allow_zero, inventory)
+    identity = _identity(loaded, judged, settings, streaming, allow_zero, inventory)
     store = CountsFolder(folder)
     if folder is not None and loaded.info.revision is None:
         # Nobody can tell whether what is there is this model's.
@@ -134,18 +136,18 @@ def _inventory(judged: Judged, candidates: Candidates, shard: int, cache: Path |
 
 def _identity(
     loaded: LoadedEncoder,
-    work_task: Task,
-    languages: Sequence[str],
+    judged: Judged,
     settings: Sequence[str],
     streaming: Streaming,
     allow_zero: bool,
     inventory: Inventory,
 ) -> dict[str, Any]:
     """Everything that decides a count: two runs that agree on it may share counts."""
+    asked = json.dumps([judged.ids, judged.queries, judged.gold_query.tolist(), judged.gold_ids])
     return {
         "format": FORMAT,
-        "task": f"{work_task.id} {work_task.hash}",
-        "languages": list(languages),
+        "task": f"{judged.task.id} {judged.task.hash}",
+        "languages": list(judged.languages),
         "settings": list(settings),
         "model": loaded.info.name,
         "model_kind": loaded.info.kind,
@@ -155,7 +157,8 @@ def _identity(
         "shard_size": streaming.shard,
         "save_top": streaming.top,
         "allow_zero_vectors": allow_zero,
-        "corpus": inventory.digests(languages),
+        "queries_and_judgements": hashlib.sha256(asked.encode()).hexdigest(),
+        "corpus": inventory.digests(judged.languages),
     }
 
 

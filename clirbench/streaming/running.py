@@ -1,5 +1,6 @@
 """A streamed task as `clirbench run` runs it: with counts beside the result, and TREC runs where they are asked for."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from clirbench.streaming.evaluation import evaluate_streamed
 from clirbench.streaming.top import trec_run
 from clirbench.streaming.work import Streaming
 from clirbench.tasks import Task
+from clirbench.trec import read_run
 
 ENGINES = ("local", "ray")
 
@@ -30,6 +32,9 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
     ):
         if value is not None and value < least:
             raise ClirbenchError(f"--{name} is {value:g}: use {least} or more")
+    gpus = streaming.gpus_per_worker
+    if not math.isfinite(gpus) or (gpus > 1 and gpus != int(gpus)):
+        raise ClirbenchError(f"--gpus-per-worker is {gpus:g}: use a part of 1, or a whole number")
     if streaming.engine not in ENGINES:
         raise ClirbenchError(f"--engine is '{streaming.engine[:40]}': use {', '.join(ENGINES)}")
     if streaming.engine != "ray":
@@ -105,7 +110,12 @@ def run_streamed(
     )
     for language, best in streamed.top.items():
         target = run_path(path, language)
-        write_atomically(target, trec_run(dict(best), loaded.info.name).encode())
+        try:
+            write_atomically(target, trec_run(dict(best), loaded.info.name).encode())
+        except OSError as error:
+            raise ClirbenchError(
+                f"cannot write {target} ({error.strerror}): make room and run again; what is counted is kept"
+            ) from error
         reporter.note(f"{language}: the best {streaming.top} passages of each query are in {target}")
     streamed.result.save(output, force=force)
     streamed.store.remove()
@@ -120,12 +130,16 @@ def run_path(path: Path, language: str) -> Path:
     return path.with_name(f"{path.stem}.{language}.trec")
 
 
-def check_runs(path: Path, languages: Sequence[str]) -> None:
+def check_runs(path: Path, document: Document, top: int) -> None:
     """Fail where a result is kept, but lacks the TREC runs that are asked for.
 
     Raises:
-        ClirbenchError: One is missing.
+        ClirbenchError: One is missing, or not that deep.
     """
-    missing = [language for language in languages if not run_path(path, language).is_file()]
-    if missing:
-        raise ClirbenchError(f"{path} is there, but without the run of {missing[0]}: --force runs it again")
+    for language in document.task.languages:
+        run = run_path(path, language)
+        wanted = min(top, document.counts.candidates[language])
+        if not run.is_file() or read_run(run).depth < wanted:
+            raise ClirbenchError(
+                f"{path} is there, but without a run of {language} that is {wanted} passages deep: --force runs it again"
+            )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -46,12 +45,20 @@ class CountsFolder:
         if self.folder is None:
             return None
         try:
-            manifest = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
+            manifest = json.loads((self.folder / _MANIFEST).read_bytes())
             content = (self.folder / _FIRST).read_bytes()
-            begun = manifest["identity"]
-        except (OSError, ValueError, KeyError, TypeError):
+            begun = dict(manifest["identity"])
+        except FileNotFoundError:
             self.remove()
             return None
+        except (ValueError, KeyError, TypeError):
+            self.damaged.append(_MANIFEST)
+            self.remove()
+            return None
+        except OSError as error:
+            raise ClirbenchError(
+                f"{error.filename}: cannot be read ({error.strerror}): mend that and run again; nothing was removed"
+            ) from error
         # In the order of identity: what explains a difference stands before what follows from it.
         for key in [*identity, *(begun.keys() - identity.keys())]:
             there, now = begun.get(key), json.loads(json.dumps(identity.get(key)))
@@ -68,7 +75,7 @@ class CountsFolder:
             self.damaged.append(_FIRST)
             self.remove()
             return None
-        self._run = str(manifest["first"]).encode()
+        self._run = _run_digest(begun, str(manifest["first"]))
         return FirstPass.from_bytes(content)
 
     def begin(self, identity: dict[str, Any], first: FirstPass) -> None:
@@ -84,7 +91,7 @@ class CountsFolder:
         self._write(_FIRST, content)
         manifest = {"format": FORMAT, "identity": identity, "first": digest}
         self._write(_MANIFEST, json.dumps(manifest, indent=1).encode())
-        self._run = digest.encode()
+        self._run = _run_digest(identity, digest)
 
     def get(self, shard: Shard) -> ShardCounts | None:
         """The counts of a shard; None where they are missing or damaged."""
@@ -123,15 +130,28 @@ class CountsFolder:
     def remove(self) -> None:
         """Forget everything."""
         self._memory.clear()
-        if self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder is None or not self.folder.is_dir():
+            return
+        try:
+            # Only what is written here, whatever else a folder of that name may hold; the manifest first: without it
+            # nothing of the rest counts.
+            for pattern in (_MANIFEST, _FIRST, "*.counts", ".*.part"):
+                for path in self.folder.glob(pattern):
+                    path.unlink(missing_ok=True)
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
+        except OSError as error:
+            raise ClirbenchError(
+                f"cannot remove {error.filename} ({error.strerror}): remove it, and run again"
+            ) from error
 
     def _path(self, shard: Shard) -> Path:
         assert self.folder is not None  # noqa: S101
         return self.folder / f"{shard.name}.counts"
 
     def _digest(self, shard: Shard, payload: bytes) -> bytes:
-        return hashlib.sha256(self._run + shard.name.encode() + payload).hexdigest().encode()
+        what = f"{shard.name} {shard.size} {shard.sha256} ".encode()
+        return hashlib.sha256(self._run + what + payload).hexdigest().encode()
 
     def _write(self, name: str, content: bytes) -> None:
         assert self.folder is not None  # noqa: S101
@@ -141,6 +161,10 @@ class CountsFolder:
             raise ClirbenchError(
                 f"cannot write {self.folder / name} ({error.strerror}): choose another folder with --output"
             ) from error
+
+
+def _run_digest(identity: dict[str, Any], first: str) -> bytes:
+    return hashlib.sha256(json.dumps([identity, first], sort_keys=True).encode()).digest()
 
 
 def _short(value: object, other: object) -> str:

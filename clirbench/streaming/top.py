@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.errors import ClirbenchError
 from clirbench.streaming.store import CountsFolder
 from clirbench.streaming.work import Work
 
@@ -14,9 +15,13 @@ def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[t
         ids: NDArray[np.str_] | None = None
         scores: NDArray[np.float32] | None = None
         for shard in work.inventory.shards:
-            counts = store.get(shard) if shard.language == language else None
-            if counts is None:
+            if shard.language != language:
                 continue
+            counts = store.get(shard)
+            if counts is None:
+                raise ClirbenchError(
+                    f"the counts of shard {shard.name} are gone: is the same command running twice? Run it again"
+                )
             if ids is None or scores is None:
                 ids, scores = counts.top_ids, counts.top_scores
                 continue

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError, printable
-from clirbench.results import Result, read_result, run_folder
+from clirbench.results import RUN_ENDING, Result, read_result, run_folder
 from clirbench.schema import problem
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import (
@@ -134,7 +134,11 @@ def _results(folder: Path) -> list[Result]:
         folder = inner[0]
     elif not any(folder.glob("*.json")) and inner:
         raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
-    found = [read_result(path) for path in sorted(folder.glob("*.json")) if path.name != VERIFICATION]
+    found = [
+        read_result(path)
+        for path in sorted(folder.glob("*.json"))
+        if path.name != VERIFICATION and not path.name.endswith(RUN_ENDING)
+    ]
     whole = [r for r in found if r.document.task.complete and r.document.task.id in RANKED]
     if not whole:
         raise ClirbenchError(
