@@ -172,9 +172,11 @@ def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit
         value = floor + i * step
         parts.append(_line(left, up(value), width - 4, up(value), "grid"))
         parts.append(_text(left - 6, up(value) + 4, f"{value:,.{0 if step >= 1 else 1}f}", "end"))
+    # The longest name and its mark, at about seven units a letter.
+    apart = max(130, 40 + 7 * max(len(name) for name, _ in groups))
     for s, (name, row) in enumerate(groups):
-        parts.append(_tag("rect", x=left + 130 * s, y=6, width=10, height=10, class_=f"bar s{s}"))
-        parts.append(_text(left + 130 * s + 15, 15, name))
+        parts.append(_tag("rect", x=left + apart * s, y=6, width=10, height=10, class_=f"bar s{s}"))
+        parts.append(_text(left + apart * s + 15, 15, name))
         for i, bar in enumerate(row):
             if bar.value is None:
                 continue

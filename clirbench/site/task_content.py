@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from clirbench.tasks import Task, load_task
+from clirbench.tasks import SETTINGS, Task, load_task
 
 _EXAMPLE_LANGUAGES = ("en", "hi", "ar")
 _RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
@@ -46,7 +46,10 @@ def protocol(task: Task) -> list[str]:
             f"Monolingual: {languages} pools, each with the passages of the query's language.",
             f"Multilingual: one pool of all {candidates:,} passages.",
             *(f"On the {setting} setting: {text}." for setting, text in task.remarks.items()),
-            *(f"There is no {name.replace('_', ' ')}: {text}." for name, text in task.absent.items()),
+            *(
+                f"There is no {f'{name} setting' if name in SETTINGS else name.replace('_', ' ')}: {text}."
+                for name, text in task.absent.items()
+            ),
             "A candidate is title, a space, and text. Ranks are exact over the whole pool: it is read shard by shard, and the "
             "candidates of each that outrank a gold are counted. Scores are averages over queries, then over languages.",
         ]
