@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.errors import ClirbenchError
 from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, tally, workers
 from clirbench.shard_top import BestOfShard, TopOfShard, top_of_tile
 
@@ -33,6 +34,7 @@ Vectors = NDArray[np.float32]
 # are counted. Fixed, never derived from the machine.
 _ROWS = 2 * QUERIES_PER_PRODUCT
 _TILE = 4 * RUN
+OVERFLOW = "scores could overflow float32: use --similarity cosine, or scale the vectors down"
 # Times the square root of the dimensions and both norms: several times what a float32 product is seen to be off.
 _ROUNDING = 4 * 2.0**-24
 # More candidates of a tile so near one gold are no accident: they count as ties.
@@ -126,6 +128,9 @@ class GoldScores:
 
         Returns:
             uint32 (gold pairs,), and the best candidates where they were asked for.
+
+        Raises:
+            ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
         bounds = self._bounds(candidates)
@@ -173,6 +178,8 @@ class GoldScores:
         """float32 (queries, slots) twice: from the first a float32 score may reach the gold's, from the second it does."""
         with np.errstate(over="ignore"):
             longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+        if not np.isfinite(longest):
+            raise ClirbenchError(OVERFLOW)
         margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]
         below, above = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
         # Rounding to float32 must not narrow them; where there is no gold, nothing reaches it.

@@ -428,6 +428,29 @@ def test_ranks_do_not_depend_on_the_shard_size_where_scores_are_near(tmp_path):
         assert (counts == (exact > scores[:, None] + 1e-14).sum(axis=1)).all(), size
 
 
+class Long(Hashed):
+    """One candidate whose products overflow float32."""
+
+    name = "test/long"
+
+    def vector(self, text):
+        return super().vector(text) * (1e20 if text.endswith("!") else 1)
+
+
+def test_products_that_could_overflow_are_refused(tmp_path, corpus):
+    folder, _, data = corpus
+    topics, rows = data["sw"]
+    some = [
+        (id_, title, text + "!") if i == 30 and id_[0] == "9" else (id_, title, text)
+        for i, (id_, title, text) in enumerate(rows)
+    ]
+    assert some != rows
+    write_original(folder, "sw", topics, some, per_file=17)
+    task = write_task(tmp_path, {"sw": (topics, some)}, "long")
+    with pytest.raises(ClirbenchError, match="scores could overflow float32"):
+        run(Long(), folder, task, tmp_path, folder=None, shard=9)
+
+
 def test_damaged_first_pass_begins_anew(tmp_path, corpus):
     folder, task, _ = corpus
     whole = rows_of(run(Hashed(), folder, task, tmp_path, shard=9).result)

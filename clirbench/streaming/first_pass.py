@@ -17,7 +17,7 @@ from clirbench.corpora.vector_files import VectorFolder
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.errors import ClirbenchError
-from clirbench.shard_ranks import exact_products
+from clirbench.shard_ranks import OVERFLOW, exact_products
 from clirbench.transforms import Removal, fit_transform
 
 Vectors = NDArray[np.float32]
@@ -234,8 +234,9 @@ def scaled_rows(
             moved[rows] = normalised(removal(vectors[rows], int(code)))
         vectors = moved
     # By Cauchy-Schwarz no product exceeds the larger of two squared norms: where those are finite, every score is.
-    if similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
-        raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
+    # Candidates are looked at when they are counted.
+    if role == "query" and similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
+        raise ClirbenchError(OVERFLOW)
     return np.ascontiguousarray(vectors)
 
 
