@@ -52,7 +52,7 @@ class Block:
                 found.update(f"{id_}\0{text}\n".encode("utf-8", "surrogatepass"))
         else:
             found.update("\n".join(self.ids).encode())
-            found.update(memoryview(np.ascontiguousarray(self.vectors)).cast("B") if self.ids else b"")
+            found.update(np.ascontiguousarray(self.vectors).data.cast("B") if self.ids else b"")
         return found.hexdigest()
 
 
