@@ -135,8 +135,8 @@ class GoldScores:
         width = len(candidates)
         bounds = self._bounds(candidates)
         missing = -width % LANES
-        padded = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
-        candidates = padded if missing else candidates
+        if missing:
+            candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
         best = BestOfShard(top) if top else None
         parts = list(self._parts(len(candidates), own, copies))

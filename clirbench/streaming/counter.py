@@ -149,7 +149,7 @@ class ShardCounter:
         clock = Clock()
         check = Check(self._loaded.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
         number = self._golds(shard, block)
-        raw, like = self._vectors(shard, block, number, check, clock)
+        raw, like = self._vectors(shard, block, check, clock)
         own, copies = self._cells(shard, number, like)
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
@@ -165,12 +165,12 @@ class ShardCounter:
         return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, ids, best.score)
 
     def _vectors(
-        self, shard: Shard, block: Block, number: NDArray[np.intp], check: Check, clock: Clock
+        self, shard: Shard, block: Block, check: Check, clock: Clock
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Vectors as the encoder gave them, and which gold each candidate has the text of, -1 for none."""
         if block.texts is None:
             # Nothing says which of them are copies; equal vectors tie anyway.
-            return np.asarray(check(block.vectors, block.ids)), np.full_like(number, -1)
+            return np.asarray(check(block.vectors, block.ids)), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
