@@ -94,6 +94,12 @@ def tally(
     return np.add.reduceat(per_run, first_run, axis=2).transpose(1, 0, 2)
 
 
+def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArray[np.int32]:
+    """int32 (rows,): how many of each row are set; ``flags`` is bool (rows, columns), ``run_starts`` as for :func:`tally`."""
+    runs = np.add.reduceat(flags.view(np.uint64), run_starts, axis=1)
+    return np.asarray(runs.view(np.uint8).sum(axis=1, dtype=np.int32))
+
+
 def among_golds(
     thresholds: NDArray[np.floating[Any]], in_block: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.errors import ClirbenchError
-from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, tally, workers
+from clirbench.kernel import LANES, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, workers
 from clirbench.shard_top import BestOfShard, TopOfShard, top_of_tile
+from clirbench.tile_scores import TileScores
 
 Vectors = NDArray[np.float32]
 # Large enough for a product to lose nothing to one of everything, small enough that its scores are still in a cache when they
@@ -37,11 +38,6 @@ _TILE = 4 * RUN
 OVERFLOW = "scores could overflow float32: use --similarity cosine, or scale the vectors down"
 # Times the square root of the dimensions and both norms: several times what a float32 product is seen to be off.
 _ROUNDING = 4 * 2.0**-24
-# More candidates of a tile so near one gold are no accident: they count as ties.
-_MANY = 256
-# Golds whose near candidates are looked for at a time: bounds memory.
-_CELLS = 128
-_EXACT_AT_A_TIME = 512
 
 
 @dataclass(frozen=True)
@@ -52,35 +48,13 @@ class Cells:
     column: NDArray[np.intp]
 
 
-def exact_products(
-    left: Vectors, left_row: NDArray[np.intp], right: Vectors, right_row: NDArray[np.intp]
-) -> NDArray[np.float64]:
-    """Inner products of pairs of rows in float64: the same two vectors give the same number, wherever they stand.
-
-    Args:
-        left: float32 (rows, dimensions).
-        left_row: intp (pairs,).
-        right: float32 (rows, dimensions).
-        right_row: intp (pairs,).
-
-    Returns:
-        float64 (pairs,).
-    """
-    found = np.empty(len(left_row))
-    for start in range(0, len(left_row), _EXACT_AT_A_TIME):
-        part = slice(start, start + _EXACT_AT_A_TIME)
-        # The sum over a contiguous row is pairwise, whatever the row's place; a product of matrices would not be.
-        found[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
-    return found
-
-
 class GoldScores:
     """Queries and the scores of their golds, laid out to be compared with one shard after the other.
 
     Args:
         queries: float32 (queries, dimensions).
         gold_query: int32 (gold pairs,), ascending.
-        scores: float64 (gold pairs,), the query's score of the gold, as :func:`exact_products` gives it.
+        scores: float64 (gold pairs,), the query's score of the gold, as :func:`clirbench.tile_scores.exact_products` gives it.
         threads: How many count at once; None for the cores of this process. It does not change a count.
     """
 
@@ -144,7 +118,9 @@ class GoldScores:
 
         def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], TopOfShard | None]:
             if not hasattr(local, "buffer"):
+                # Kept by the thread: a fresh one of this size would be a fresh page fault every 4 kB.
                 local.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
+                local.flags = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.bool_)
             queries, tile = self._queries[part.rows], candidates[part.columns]
             scores = local.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
             np.matmul(queries, tile.T, out=scores)
@@ -158,7 +134,7 @@ class GoldScores:
             # Both are decided by the scores that they have, not by these.
             scores[part.own_row, part.own_column] = -np.inf
             scores[part.copy_row, part.copy_column] = -np.inf
-            return part, self._counted(scores, tile, part.rows, bounds), found
+            return part, self._counted(scores, tile, part.rows, bounds, local.flags), found
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for part, counted, found in pool.map(work, parts):
@@ -187,56 +163,18 @@ class GoldScores:
         return below, np.nextafter(above, np.float32(np.inf))
 
     def _counted(
-        self, scores: Vectors, tile: Vectors, rows: slice, bounds: tuple[Vectors, Vectors]
+        self, scores: Vectors, tile: Vectors, rows: slice, bounds: tuple[Vectors, Vectors], flags: NDArray[np.bool_]
     ) -> list[NDArray[np.int32]]:
         """int32 (queries, slots) for each 256 of the queries: they are compared as often as the first of them has golds."""
-        run_starts = np.arange(0, scores.shape[1], RUN) // LANES
         found = []
-        for start in range(0, len(scores), QUERIES_PER_PRODUCT):
-            part = scores[start : start + QUERIES_PER_PRODUCT]
-            at = slice(rows.start + start, rows.start + start + len(part))
-            slots = self._slots[at.start // QUERIES_PER_PRODUCT]
+        for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
+            at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
+            slots = self._slots[start // QUERIES_PER_PRODUCT]
             below, above = (bound[at, :slots] for bound in bounds)
-            counts = np.zeros((len(part), slots), dtype=np.int32)
-            # Most queries find their golds: nothing of most tiles comes near them, and one look at the largest score says so.
-            rows_near = np.flatnonzero(part.max(axis=1) >= below.min(axis=1, initial=np.inf))
-            if len(rows_near):
-                if 2 * len(rows_near) > len(part):
-                    rows_near = np.arange(len(part))
-                counts[rows_near] = self._compared(
-                    part if len(rows_near) == len(part) else part[rows_near],
-                    tile,
-                    at.start + rows_near,
-                    below[rows_near],
-                    above[rows_near],
-                    run_starts,
-                )
-            found.append(counts)
+            part = scores[at.start - rows.start : at.stop - rows.start]
+            compared = TileScores(self._queries[at], self._exact[at, :slots], tile)
+            found.append(compared.reached(part, below, above, flags))
         return found
-
-    def _compared(
-        self,
-        scores: Vectors,
-        tile: Vectors,
-        rows: NDArray[np.intp],
-        below: Vectors,
-        above: Vectors,
-        run_starts: NDArray[np.intp],
-    ) -> NDArray[np.int32]:
-        """int32 (queries, slots): how many candidates of the tile reach the golds' scores."""
-        may, does = (tally(scores, bound, run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (below, above))
-        near = may - does
-        many = near > _MANY
-        does[many] = may[many]
-        near_row, near_slot = np.nonzero((near > 0) & ~many)
-        for start in range(0, len(near_row), _CELLS):
-            row, slot = (indices[start : start + _CELLS] for indices in (near_row, near_slot))
-            chosen = scores[row]
-            cell, column = np.nonzero((chosen >= below[row, slot][:, None]) & (chosen < above[row, slot][:, None]))
-            row, slot = row[cell], slot[cell]
-            reached = exact_products(self._queries, rows[row], tile, column) >= self._exact[rows[row], slot]
-            np.add.at(does, (row, slot), reached)
-        return does
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
         """Every block of queries against every tile of candidates, with the cells that lie there."""

@@ -18,10 +18,11 @@ from clirbench.errors import ClirbenchError
 from clirbench.progress import Silent
 from clirbench.ranks import count_outranked
 from clirbench.rescore import rescore
-from clirbench.shard_ranks import Cells, GoldScores, exact_products
+from clirbench.shard_ranks import Cells, GoldScores
 from clirbench.streaming.evaluation import evaluate_streamed
 from clirbench.streaming.work import Streaming
 from clirbench.tasks import load_task
+from clirbench.tile_scores import exact_products
 
 
 class Hashed:

@@ -17,7 +17,8 @@ from clirbench.corpora.vector_files import VectorFolder
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoding import Check, Clock, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.errors import ClirbenchError
-from clirbench.shard_ranks import OVERFLOW, exact_products
+from clirbench.shard_ranks import OVERFLOW
+from clirbench.tile_scores import exact_products
 from clirbench.transforms import Removal, fit_transform
 
 Vectors = NDArray[np.float32]
@@ -100,7 +101,7 @@ def first_pass(
 ) -> tuple[FirstPass, Clock]:
     """Encode queries and gold passages, or take their vectors from files, and score the gold pairs.
 
-    A score is the inner product in float64 (:func:`clirbench.shard_ranks.exact_products`): gold passages with the same vector tie
+    A score is the inner product in float64 (:func:`clirbench.tile_scores.exact_products`): gold passages with the same vector tie
     exactly.
 
     Args:
