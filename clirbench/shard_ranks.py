@@ -90,7 +90,7 @@ class GoldScores:
         return np.asarray(above[self._row, self._slot, 0], dtype=np.int32)
 
     def count(
-        self, candidates: Vectors, own: Cells, copies: Cells, top: int = 0
+        self, candidates: Vectors, own: Cells, copies: Cells, top: int = 0, longest: float | None = None
     ) -> tuple[NDArray[np.uint32], TopOfShard | None]:
         """Count the wrong candidates of a shard that outrank each gold pair.
 
@@ -99,6 +99,7 @@ class GoldScores:
             own: Where a gold of the pair's query stands in the shard: one cell for each such gold, under any pair of the query.
             copies: Where a copy of the pair's gold stands in the shard.
             top: How many of the best candidates to give back for each query.
+            longest: Norm of the longest candidate, or more; None where it has to be found.
 
         Returns:
             uint32 (gold pairs,), and the best candidates where they were asked for.
@@ -107,7 +108,7 @@ class GoldScores:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
-        bounds = self._bounds(candidates)
+        bounds = self._bounds(candidates, longest)
         missing = -width % LANES
         if missing:
             candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
@@ -150,10 +151,11 @@ class GoldScores:
         np.add.at(counts, row[once], self.scores[copies.pair[once], None] >= self._exact[row[once]])
         return counts[self._row, self._slot], best.ordered(self._order) if best else None
 
-    def _bounds(self, candidates: Vectors) -> tuple[Vectors, Vectors]:
+    def _bounds(self, candidates: Vectors, longest: float | None) -> tuple[Vectors, Vectors]:
         """float32 (queries, slots) twice: from the first a float32 score may reach the gold's, from the second it does."""
-        with np.errstate(over="ignore"):
-            longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+        if longest is None:
+            with np.errstate(over="ignore"):
+                longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
         if not np.isfinite(longest):
             raise ClirbenchError(OVERFLOW)
         margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]

@@ -154,11 +154,14 @@ class ShardCounter:
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
-        wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top)
+        # The check has looked at every vector already, where they are compared as they came.
+        as_they_came = self._loaded.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
+        longest = check.longest if as_they_came else None
+        wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
         if self._pooled and self._top:
             _, pairs, scores = self.gold_scores(shard.language)
             mine = [_within(cells, pairs) for cells in (own, copies)]
-            _, best = scores.count(vectors, mine[0], mine[1], self._top)
+            _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
         if best is None:
             return ShardCounts(wrong, clock.texts, clock.seconds, check.zero)
         ids = np.array(block.ids)[best.column]
@@ -186,8 +189,9 @@ class ShardCounter:
         """Of type intp (candidates,): which gold each candidate is, -1 for none."""
         golds = self._number[shard.language]
         number = np.full(len(block.ids), -1, dtype=np.intp)
-        for row in [row for row, id_ in enumerate(block.ids) if id_ in golds]:
-            number[row] = golds[block.ids[row]]
+        if not golds.keys().isdisjoint(block.ids):
+            for row in [row for row, id_ in enumerate(block.ids) if id_ in golds]:
+                number[row] = golds[block.ids[row]]
         return number
 
     def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
