@@ -22,13 +22,14 @@ class Clock:
 
 @dataclass
 class Check:
-    """Checks vectors as they come, and names the first text whose vector is wrong."""
+    """Checks vectors as they come, and names the first text whose vector is wrong; ``longest`` is the largest norm so far."""
 
     model: str
     role: str
     dimensions: int | None
     refuse_zero: bool
     zero: int = 0
+    longest: float = 0.0
 
     def __call__(self, raw: Any, texts: list[str]) -> Vectors:
         """The vectors of the texts, float32 (texts, dimensions).
@@ -58,6 +59,7 @@ class Check:
             bad = _first_row(~np.isfinite(values), vectors)
             fault = "NaN" if np.isnan(_row(vectors, bad)).any() else "infinite values"
             raise self._error(f"gave {fault}", texts[bad], "try --dtype float32, or mend the model")
+        self.longest = max(self.longest, float(np.sqrt(squares.max(initial=0))))
         zero = _is_zero(vectors, squares)
         self.zero += int(zero.sum())
         if self.refuse_zero and zero.any():
@@ -75,7 +77,11 @@ def as_float32(raw: Any) -> Vectors | None:
     if sparse.issparse(raw):
         return sparse.csr_array(raw, dtype=np.float32)
     if hasattr(raw, "detach"):
-        raw = (raw.to_dense() if raw.is_sparse else raw).detach().float().cpu().numpy()
+        raw = raw.detach().float().cpu()
+        if raw.is_sparse:
+            raw = raw.coalesce()
+            return sparse.csr_array((raw.values().numpy(), tuple(raw.indices().numpy())), shape=tuple(raw.shape))
+        raw = raw.numpy()
     try:
         array = np.asarray(raw)
         if array.dtype.kind not in "fiub":

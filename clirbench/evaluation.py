@@ -17,9 +17,10 @@ from clirbench.provenance import Run, make_result
 from clirbench.ranks import Outranked, count_outranked
 from clirbench.results import Result
 from clirbench.scores import Scores, check_names, compute_scores, count_jumps
+from clirbench.scoring import score_collection, texts_to_encode
 from clirbench.sources import Advance
 from clirbench.tasks import Task, load_task
-from clirbench.vectors import Encoded, distinct_texts, encode_collection
+from clirbench.vectors import Encoded, encode_collection
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
 
@@ -90,7 +91,7 @@ def evaluate(
     collection = load_collection(task, languages, follow_download(reporter))
     loaded = as_loaded(model, options)
     seconds = {"load": time.perf_counter() - began}
-    reporter.start(ENCODE, distinct_texts(collection))
+    reporter.start(ENCODE, texts_to_encode(loaded, collection))
     reporter.start(RANK, len(collection.queries), brief=True)
     return evaluate_loaded(
         loaded, collection, chosen, seconds, Path(cache) if cache else None, allow_zero_vectors, reporter
@@ -107,6 +108,8 @@ def evaluate_loaded(
     reporter: Reporter,
 ) -> Result:
     """The part of :func:`evaluate` after loading; ``seconds`` already holds the time of the phases before."""
+    if loaded.scorer is not None or loaded.fusion is not None:
+        return _evaluate_scored(loaded, collection, settings, seconds, cache, allow_zero_vectors, reporter)
     begin = time.perf_counter()
     encoded = encode_collection(
         loaded, collection, cache, allow_zero_vectors, lambda done: reporter.advance(ENCODE, done)
@@ -130,6 +133,44 @@ def evaluate_loaded(
     return make_result(loaded, run, ranks, scores)
 
 
+def _evaluate_scored(
+    loaded: LoadedEncoder,
+    collection: Collection,
+    settings: Sequence[str],
+    seconds: dict[str, float],
+    cache: Path | None,
+    allow_zero_vectors: bool,
+    reporter: Reporter,
+) -> Result:
+    """The same of a model that gives scores: encoding and ranking are one pass, whose time in the model counts as encoding."""
+    begin = time.perf_counter()
+    scored = score_collection(
+        loaded,
+        collection,
+        cache,
+        allow_zero_vectors,
+        lambda done: reporter.advance(ENCODE, done),
+        lambda done: reporter.advance(RANK, done),
+    )
+    took = time.perf_counter() - begin
+    ranks, scores, after = _score(collection, scored.outranked, settings, scored.within)
+    run = Run(
+        task=collection.task,
+        languages=collection.languages,
+        settings=settings,
+        topics=len(collection.topics),
+        queries=len(collection.queries),
+        pool_sizes=collection.pool_sizes,
+        dimensions=None,
+        texts=scored.texts,
+        encoded=scored.clock.texts,
+        encode_seconds=scored.clock.seconds,
+        zero=scored.zero,
+        seconds={**seconds, "encode": scored.clock.seconds, "rank": took - scored.clock.seconds, "score": after},
+    )
+    return make_result(loaded, run, ranks, scores)
+
+
 def rank_and_score(
     encoded: Encoded,
     collection: Collection,
@@ -139,13 +180,22 @@ def rank_and_score(
     """Everything after encoding: counts, ranks, scores and intervals, with the seconds of "rank" and "score"."""
     begin = time.perf_counter()
     outranked = _count(encoded, collection, settings, advance)
-    ranks = gold_ranks(collection.gold_pairs, outranked, settings)
-    middle = time.perf_counter()
+    ranking = time.perf_counter() - begin
+    ranks, scores, after = _score(collection, outranked, settings)
+    return ranks, scores, {"rank": ranking, "score": after}
+
+
+def _score(
+    collection: Collection, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
+) -> tuple[GoldRanks, Scores, float]:
+    """Ranks, scores, and the seconds that they took."""
+    begin = time.perf_counter()
+    ranks = gold_ranks(collection.gold_pairs, outranked, settings, within)
     jumps = count_jumps(collection.gold_pairs, outranked, ranks) if "multilingual" in settings else None
     scores = compute_scores(
         ranks, collection.pool_sizes, settings, collection.task.metrics, collection.task.bias, jumps
     )
-    return ranks, scores, {"rank": middle - begin, "score": time.perf_counter() - middle}
+    return ranks, scores, time.perf_counter() - begin
 
 
 def choose_settings(

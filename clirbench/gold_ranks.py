@@ -66,20 +66,24 @@ class GoldPairs:
     gold_language: NDArray[np.int32]
 
 
-def gold_ranks(pairs: GoldPairs, outranked: Outranked, settings: Sequence[str]) -> GoldRanks:
+def gold_ranks(
+    pairs: GoldPairs, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
+) -> GoldRanks:
     """Read the ranks of the gold pairs off the counts.
 
     Args:
         pairs: The gold pairs that were counted.
         outranked: Counts with one block per language of the collection.
         settings: Settings of the run: pairs that none of them ranks are left out.
+        within: Counts within each block by itself, where a score depends on the pool; None where it does not.
 
     Returns:
         Sorted ranks.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
     counts = outranked.all
-    own_rank = 1 + counts[np.arange(len(counts)), gold_language]
+    own = (within or outranked).all
+    own_rank = 1 + own[np.arange(len(own)), gold_language]
     pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
     # One integer per row sorts several times faster than four keys.
     languages = len(pairs.languages)

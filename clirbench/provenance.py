@@ -39,6 +39,7 @@ _PACKAGES = (
     "scipy",
     "scikit-learn",
     "anyascii",
+    "bm25s",
 )
 
 
@@ -53,7 +54,7 @@ class Run:
         topics: How many.
         queries: How many.
         pool_sizes: Candidates by language.
-        dimensions: Size of the vectors.
+        dimensions: Size of the vectors; None where there are none.
         texts: Distinct texts, counted once per role.
         encoded: How many of them this run encoded.
         encode_seconds: Time spent in the encoder.
@@ -68,7 +69,7 @@ class Run:
     topics: int
     queries: int
     pool_sizes: Mapping[str, int]
-    dimensions: int
+    dimensions: int | None
     texts: int
     encoded: int
     encode_seconds: float

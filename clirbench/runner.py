@@ -12,17 +12,19 @@ from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.errors import ClirbenchError
 from clirbench.evaluation import ENCODE, RANK, choose_settings, evaluate_loaded, follow_download
+from clirbench.foreign import PREFIX, run_foreign
 from clirbench.paths import cache_dir
 from clirbench.progress import Reporter, reporting
 from clirbench.provenance import task_part
 from clirbench.results import read_result, result_stem, run_folder
-from clirbench.schema import Document
+from clirbench.schema import Document, MtebDocument
 from clirbench.scores import check_names
+from clirbench.scoring import texts_to_encode
+from clirbench.spending import check_price, estimate
 from clirbench.streaming.running import check_runs, check_streaming, run_streamed
 from clirbench.streaming.vectors import load_vectors
 from clirbench.streaming.work import Streaming
 from clirbench.tasks import Task, load_task
-from clirbench.vectors import distinct_texts
 
 STANDARD_SUITE = ("xquad-r", "mlqa-r")
 
@@ -41,14 +43,16 @@ class Plan:
     use_cache: bool
     allow_zero_vectors: bool
     streaming: Streaming = field(default_factory=Streaming)
+    price: float | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results with their paths, and the line that says what to do next."""
+    """Results with their paths, the line that says what to do next, and the results of mteb's own tasks."""
 
     results: list[tuple[Document, Path]]
     next_step: str
+    foreign: list[tuple[MtebDocument, Path]] = field(default_factory=list)
 
 
 def run_tasks(plan: Plan) -> Outcome:
@@ -60,15 +64,18 @@ def run_tasks(plan: Plan) -> Outcome:
     Raises:
         ClirbenchError: Anything that the user can mend.
     """
+    check_price(plan.price)
     name = DEFAULT if plan.model is None else plan.model
-    tasks = [load_task(task) for task in plan.tasks or (("demo",) if plan.model is None else STANDARD_SUITE)]
+    names = plan.tasks or (["demo"] if plan.model is None else [*STANDARD_SUITE])
+    tasks = [load_task(task) for task in names if not task.startswith(PREFIX)]
+    foreign = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
     restrictions = []
     for task in tasks:
         check_names(task)
         restrictions.append(
             (choose_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages))
         )
-    check_streaming(plan.streaming, plan.model, tasks)
+    check_streaming(plan.streaming, plan.model, tasks, bool(foreign))
     with reporting() as reporter:
         begin = time.perf_counter()
         if plan.streaming.vectors is not None:
@@ -112,8 +119,17 @@ def run_tasks(plan: Plan) -> Outcome:
                     allow_zero=plan.allow_zero_vectors,
                     reporter=reporter,
                 )
+        theirs = run_foreign(
+            loaded,
+            foreign,
+            plan.output / run_folder(loaded.info.name, loaded.settings.transform),
+            languages=plan.languages,
+            data=plan.streaming.data,
+            force=plan.force,
+            reporter=reporter,
+        )
     ordered = [(results.get(i) or kept[i], paths[i]) for i in range(len(tasks))]
-    return Outcome(ordered, _next_step(plan, ordered))
+    return Outcome(ordered, _next_step(plan, ordered), theirs)
 
 
 def _run_missing(
@@ -132,8 +148,11 @@ def _run_missing(
             begin = time.perf_counter()
             collections[i] = load_collection(task, restrictions[i][0], follow_download(reporter))
             load_seconds[i] = model_seconds + time.perf_counter() - begin
+    if collections and loaded.api:
+        spending = estimate(loaded, collections.values(), cache_dir() / "vectors" if plan.use_cache else None)
+        reporter.note(spending.line(loaded.info.name, plan.price))
     if collections:
-        reporter.start(ENCODE, sum(map(distinct_texts, collections.values())))
+        reporter.start(ENCODE, sum(texts_to_encode(loaded, collection) for collection in collections.values()))
         reporter.start(RANK, sum(len(collection.queries) for collection in collections.values()), brief=True)
     results = {}
     for i, collection in collections.items():
@@ -199,6 +218,8 @@ def _kept(
 def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
     if plan.model is None:
         return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
+    if not results:
+        return "next: see how it finds answers in every language with  clirbench run --tasks xquad-r,mlqa-r"
     document, path = results[0]
     if document.corpus is not None:
         return f"next: check that the numbers follow from the ranks with  clirbench score {path}"

@@ -40,11 +40,11 @@ class ModelPart(_Strict):
     """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
 
     name: Line
-    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors"]
+    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion"]
     revision: Line | None
     revision_kind: Line
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None
-    dimensions: Size
+    dimensions: Size | None = Field(description="null for a model that gives scores in the place of vectors")
 
 
 class EncoderPart(_Strict):
@@ -54,7 +54,7 @@ class EncoderPart(_Strict):
     "pool" (the candidates), or "sha256:..." of a file.
     """
 
-    similarity: Literal["cosine", "dot", "euclidean"]
+    similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "own"]
     dtype: Literal["float32", "float16", "bfloat16", "float64"]
     max_length: Size | None
     query_prompt: Prompt
@@ -235,6 +235,38 @@ class RunDocument(_Strict):
     scorer: Line
     headline: dict[str, dict[str, EstimatePart]]
     bootstrap: BootstrapPart
+
+
+class MtebDocument(_Strict):
+    """A result of one of mteb's own tasks, format 1, evaluated by mteb: no ranks stand behind it, so nobody can recompute it.
+
+    ``scores`` are mteb's, by split and subset; ``main_score`` names the one that the task is read by (also "main_score").
+    """
+
+    format: Format
+    origin: Literal["mteb"]
+    task: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.()-]{0,99}$")]
+    task_type: Line
+    main_score: Line
+    source: Line
+    dataset_revision: Line
+    mteb_version: Line
+    model: ModelPart
+    encoder: EncoderPart
+    scores: dict[Line, dict[Line, dict[Line, Finite]]]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two of them the same: task, data, model revision and encoder settings."""
+        model = self.model.model_dump(include={"name", "kind", "revision"})
+        return {"task": self.task, "data": self.dataset_revision, **model, **self.encoder.model_dump()}
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the main score over subsets, of the split with the most of them."""
+        split = max(self.scores.values(), key=len, default={})
+        values = [values["main_score"] for values in split.values() if "main_score" in values]
+        return sum(values) / len(values) if values else None
 
 
 Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from clirbench.bias import shown_as
 from clirbench.errors import printable
-from clirbench.schema import Document, EstimatePart, RunDocument
+from clirbench.schema import Document, EstimatePart, MtebDocument, RunDocument
 from clirbench.tasks import SETTINGS, list_tasks, load_task
 
 _PIPED_WIDTH = 200
@@ -104,6 +104,21 @@ def run_table(document: RunDocument, console: Console) -> Group:
             Text(f"{document.run.missing:,} of {document.run.queries:,} queries are not in the run: they count as 0")
         )
     return Group(*parts)
+
+
+def foreign_table(documents: Sequence[MtebDocument], console: Console) -> Group:
+    """The main scores of mteb's own tasks, by subset and as their mean."""
+    table = plain_table(console)
+    for heading in ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"):
+        table.add_column(heading, justify="left" if heading in ("task of mteb", "score") else "right", no_wrap=True)
+    for document in documents:
+        split = max(document.scores.values(), key=len, default={})
+        values = {name: scores["main_score"] for name, scores in split.items() if "main_score" in scores}
+        ordered = sorted(values, key=values.__getitem__)
+        ends = [f"{printable(name)} {cell(values[name], 100)}" for name in (ordered[:1] + ordered[-1:])]
+        table.add_row(document.task, printable(document.main_score), str(len(split)), cell(document.mean, 100), *ends)
+    name, version = printable(documents[0].model.name), printable(documents[0].mteb_version)
+    return Group(title(f"{name}: mteb's own tasks, evaluated by mteb {version}"), table)
 
 
 def remarks(document: Document) -> list[str]:

@@ -1,7 +1,7 @@
 """Encoding: each distinct text once per role, checked, and kept in a crash-safe cache."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ def distinct_texts(collection: Collection) -> int:
     return len(set(collection.queries)) + len(set(collection.candidates))
 
 
+def by_length(texts: Iterable[str]) -> list[str]:
+    """Distinct texts, longest first: the order in which they are encoded."""
+    return sorted(set(texts), key=lambda text: (-len(text), text))
+
+
 def encode_collection(
     loaded: LoadedEncoder,
     collection: Collection,
@@ -91,7 +96,7 @@ def encode_collection(
     indices = []
     zero = 0
     for role, encode, texts in roles:
-        distinct = sorted(set(texts), key=lambda text: (-len(text), text))
+        distinct = by_length(texts)
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
         entry = CacheEntry(cache, loaded, role, distinct, SHARD) if cache else None

@@ -5,17 +5,24 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app, listed
+from clirbench.cli.app import app, examples, listed
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench run",
+        "clirbench run --model intfloat/multilingual-e5-small",
+        "clirbench run --model path/to/folder --tasks xquad-r --languages en,th",
+        "clirbench run --model rrf:clirbench/bm25+clirbench/hybrid --tasks demo",
+    )
+)
 def run(  # noqa: PLR0917
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             "-m",
-            help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, or MODULE:FACTORY.",
+            help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, rrf:A+B, or sum:0.7*A+0.3*B.",
             show_default=False,
         ),
     ] = None,
@@ -24,7 +31,7 @@ def run(  # noqa: PLR0917
         typer.Option(
             "--tasks",
             "-t",
-            help="Tasks, comma-separated.",
+            help="Tasks, comma-separated: names, TOML files of your own, or mteb:NAME for one of mteb's.",
             show_default="demo; with --model: xquad-r,mlqa-r",
         ),
     ] = None,
@@ -80,7 +87,10 @@ def run(  # noqa: PLR0917
     pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of a streamed task's corpus.", show_default="CLIRBENCH_MIRROR, or the hub"),
+        typer.Option(
+            help="Folder of a streamed task's corpus, or of the data of an mteb: task.",
+            show_default="CLIRBENCH_MIRROR, or the hub",
+        ),
     ] = None,
     vectors: Annotated[
         Path | None,
@@ -98,6 +108,10 @@ def run(  # noqa: PLR0917
         int | None, typer.Option(help="Ray workers.", show_default="as many as there is room for")
     ] = None,
     gpus_per_worker: Annotated[float, typer.Option(help="GPUs of a Ray worker.")] = 0,
+    price_per_million: Annotated[
+        float | None,
+        typer.Option(help="Dollars that an API takes for a million tokens, to be told the cost.", show_default=False),
+    ] = None,
 ) -> None:
     """Evaluate an encoder; without --model, the bundled one on the embedded demo task."""
     from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
@@ -138,15 +152,21 @@ def run(  # noqa: PLR0917
             workers=workers,
             gpus_per_worker=gpus_per_worker,
         ),
+        price=price_per_million,
     )
+    from clirbench.screen import foreign_table, stdout, summary  # noqa: PLC0415
     from clirbench.screen import pairs as pair_table  # noqa: PLC0415
-    from clirbench.screen import stdout, summary  # noqa: PLC0415
 
     outcome = run_tasks(plan)
     console = stdout()
-    summary([document for document, _ in outcome.results], console)
+    if outcome.results:
+        summary([document for document, _ in outcome.results], console)
+    if outcome.foreign:
+        console.print(foreign_table([document for document, _ in outcome.foreign], console))
     for document, path in outcome.results:
         if pairs:
             console.print(pair_table(document, document.task.metrics[0], console))
         console.print(f"{document.task.id}: {path}", markup=False, soft_wrap=True)
+    for theirs, path in outcome.foreign:
+        console.print(f"mteb:{theirs.task}: {path}", markup=False, soft_wrap=True)
     console.print(outcome.next_step, markup=False, soft_wrap=True)

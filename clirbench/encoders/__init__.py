@@ -15,11 +15,14 @@ from clirbench.encoders.base import (
     EncoderSettings,
     LoadedEncoder,
     ModelInfo,
+    NoVectors,
+    Scorer,
     check_name,
     check_options,
     refuse,
     with_transform,
 )
+from clirbench.encoders.fusion import is_fusion, load_fusion
 from clirbench.errors import ClirbenchError
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -34,7 +37,8 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
 
     Args:
         name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder
-            (sentence-transformers, or packed by ``clirbench train``), or a sentence-transformers name on the hub.
+            (sentence-transformers, or packed by ``clirbench train``), a sentence-transformers name on the hub, or a fusion of
+            several (``rrf:A+B``, ``sum:0.7*A+0.3*B``).
         options: What to ask of it.
 
     Returns:
@@ -61,6 +65,8 @@ def _find(name: str, options: EncoderOptions) -> LoadedEncoder:
         from clirbench.encoders.from_mteb import load_mteb  # noqa: PLC0415
 
         return load_mteb(name.removeprefix("mteb:"), options)
+    if is_fusion(name):
+        return load_fusion(name, options, load_encoder)
     if _FACTORY.fullmatch(name):
         return _load_factory(name, options)
     from clirbench.encoders.packed import is_packed, load_packed  # noqa: PLC0415
@@ -76,8 +82,8 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncode
     """Wrap what a user hands to :func:`clirbench.evaluate`.
 
     Args:
-        model: A name, a LoadedEncoder, a SentenceTransformer, an mteb encoder, or an object with ``encode_queries`` and
-            ``encode_candidates``.
+        model: A name, a LoadedEncoder, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
+            with ``encode_queries`` and ``encode_candidates``, or with ``prepare_candidates`` and ``score``.
         options: What to ask of it; a model in memory keeps its device, dtype, length and remote code.
 
     Returns:
@@ -99,7 +105,7 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncode
 
 
 def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
-    if isinstance(model, Encoder):
+    if isinstance(model, Encoder | Scorer):
         return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
         from clirbench.encoders.from_mteb import wrap_mteb  # noqa: PLC0415
@@ -110,8 +116,8 @@ def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
 
         return wrap_sentence_transformer(model, options, None, "memory", options.name)
     raise ClirbenchError(
-        f"cannot use a {type(model).__name__} as an encoder: it needs encode_queries and encode_candidates, "
-        "or be a SentenceTransformer or an mteb encoder"
+        f"cannot use a {type(model).__name__} as an encoder: it needs encode_queries and encode_candidates "
+        "(or prepare_candidates and score), or be a SentenceTransformer or an mteb encoder"
     )
 
 
@@ -132,7 +138,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
     encoder = factory()
     if isinstance(encoder, type):
         raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
-    if not isinstance(encoder, Encoder):
+    if not isinstance(encoder, Encoder | Scorer):
         if hasattr(encoder, "encode"):
             return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
@@ -143,7 +149,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
     return replace(loaded, info=replace(loaded.info, name=f"own/{module_name}.{factory_name}"))
 
 
-def _wrap_own(encoder: Encoder, options: EncoderOptions) -> LoadedEncoder:
+def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedEncoder:
     revision = getattr(encoder, "revision", None)
     parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
     name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
@@ -155,6 +161,9 @@ def _wrap_own(encoder: Encoder, options: EncoderOptions) -> LoadedEncoder:
         revision_kind="declared" if revision is not None else "unknown",
         parameters=parameters if isinstance(parameters, int) else None,
     )
+    if not isinstance(encoder, Encoder):
+        refuse(options, ("query_prompt", "candidate_prompt", "similarity", "transform"), f"the scorer {name}")
+        return LoadedEncoder(NoVectors(name), info, EncoderSettings(similarity="own"), scorer=encoder)
     similarity = options.similarity or getattr(encoder, "similarity", "cosine")
     if similarity not in SIMILARITIES:
         raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")

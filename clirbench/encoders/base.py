@@ -11,6 +11,8 @@ from clirbench.errors import ClirbenchError
 from clirbench.transforms import Transform, parse_transform
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
+# Of models that give scores, as results state them.
+OTHER_SIMILARITIES = ("maxsim", "meanmaxsim", "bm25", "fusion", "own")
 DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -31,6 +33,54 @@ class Encoder(Protocol):
     def encode_candidates(self, texts: list[str]) -> Any:
         """Vectors of candidates."""
         ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """What clirbench needs of a model that scores pairs of texts without one vector for each: BM25, late interaction.
+
+    Optional attributes as of an :class:`Encoder`, ``similarity`` apart.
+    """
+
+    def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
+        """Take the candidates, called once before any scoring: distinct pairs of a text and its language."""
+        ...
+
+    def score(self, texts: list[str], languages: list[str]) -> Any:
+        """Finite scores of some queries with every candidate, higher is better.
+
+        An array or tensor (queries, candidates) of any float dtype; what differs by less than float32 can tell is a tie.
+        """
+        ...
+
+
+class NoVectors:
+    """Stands in for the encoder of a model that has none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        """Fail.
+
+        Raises:
+            ClirbenchError: Always.
+        """
+        raise ClirbenchError(
+            f"{self._name} scores pairs of texts and has no vectors, which this needs: "
+            "use an encoder, or a task that fits in memory"
+        )
+
+    encode_candidates = encode_queries
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Several models as one. ``method`` is "rrf" (reciprocal rank fusion) or "sum" (weighted, of scores scaled to 0 to 1)."""
+
+    method: str
+    weights: tuple[float, ...]
+    parts: tuple["LoadedEncoder", ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +134,9 @@ class EncoderSettings:
 class LoadedEncoder:
     """An encoder with its identity. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded, not part of it.
 
-    ``transform`` is what ``settings.transform`` names, with its texts.
+    ``transform`` is what ``settings.transform`` names, with its texts. A model that gives scores in the place of vectors has a
+    ``scorer``, one that is made of others a ``fusion``; its ``encoder`` fails in both cases. ``api`` marks one that others
+    compute and charge for.
     """
 
     encoder: Encoder
@@ -94,6 +146,9 @@ class LoadedEncoder:
     device: str = "cpu"
     trust_remote_code: bool = False
     transform: Transform | None = None
+    scorer: Scorer | None = None
+    fusion: Fusion | None = None
+    api: bool = False
 
 
 def with_transform(loaded: LoadedEncoder, options: EncoderOptions) -> LoadedEncoder:

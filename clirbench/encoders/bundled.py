@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clirbench.encoders import base
+from clirbench.encoders.bm25 import Bm25Scorer
 from clirbench.encoders.char_ngram import CharNgramEncoder
 from clirbench.encoders.packed import REFUSED, PackedEncoder
 from clirbench.errors import ClirbenchError
@@ -27,7 +28,7 @@ class Bundled:
     name: str
     description: str
     revision: str | None
-    make: Callable[[], base.Encoder]
+    make: Callable[[], base.Encoder | base.Scorer]
     folder: Path | None = None
 
     def identity(self) -> tuple[str, str]:
@@ -61,6 +62,12 @@ BUNDLED: dict[str, Bundled] = {
             "1",
             lambda: CharNgramEncoder(romanised=True),
         ),
+        Bundled(
+            "clirbench/bm25",
+            "BM25 (bm25s; k1 = 0.9, b = 0.4) over stemmed words, or pairs of characters where words are not spaced",
+            "1",
+            Bm25Scorer,
+        ),
     )
 }
 DEFAULT = "clirbench/hybrid"
@@ -78,8 +85,8 @@ def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     model = BUNDLED[name]
     revision, kind = model.identity()
     encoder = model.make()
-    return base.LoadedEncoder(
-        encoder=encoder,
-        info=base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0)),
-        settings=base.EncoderSettings(),
-    )
+    info = base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0))
+    if not isinstance(encoder, base.Encoder):
+        base.refuse(options, ("transform",), f"{name}, which has no vectors")
+        return base.LoadedEncoder(base.NoVectors(name), info, base.EncoderSettings(similarity="bm25"), scorer=encoder)
+    return base.LoadedEncoder(encoder=encoder, info=info, settings=base.EncoderSettings())

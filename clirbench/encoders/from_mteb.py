@@ -1,16 +1,22 @@
 """Models of mteb's registry, with the prompts and the revision that mteb declares."""
 
+import time
 from typing import Any
 
 from clirbench.encoders import base
 from clirbench.errors import ClirbenchError
 
+# Of a call to an API, and the seconds before the second one; each pause is twice the one before.
+ATTEMPTS = 5
+PAUSE = 2.0
+
 
 class MtebEncoder:
     """An mteb encoder, called the way mteb calls it for a retrieval task."""
 
-    def __init__(self, model: Any, batch_size: int) -> None:
-        self._model, self._batch_size = model, batch_size
+    def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
+        self._model, self._batch_size, self._name = model, batch_size, name
+        self._attempts = ATTEMPTS if api else 1
         self._task = _task_metadata()
 
     def encode_queries(self, texts: list[str]) -> Any:
@@ -36,6 +42,22 @@ class MtebEncoder:
         return str((getattr(model, "model_prompts", None) or {}).get(name, "") or "")
 
     def _encode(self, texts: list[str], prompt_type: str) -> Any:
+        for attempt in range(1, self._attempts):
+            try:
+                return self._encode_once(texts, prompt_type)
+            except Exception:
+                time.sleep(PAUSE * 2 ** (attempt - 1))
+        try:
+            return self._encode_once(texts, prompt_type)
+        except Exception as error:
+            if self._attempts == 1:
+                raise
+            line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ClirbenchError(
+                f"{self._name}: the API failed {self._attempts} times ({line}): what came is kept; run the same command again"
+            ) from error
+
+    def _encode_once(self, texts: list[str], prompt_type: str) -> Any:
         from datasets import Dataset  # noqa: PLC0415
         from mteb.types import PromptType  # noqa: PLC0415
         from torch.utils.data import DataLoader  # noqa: PLC0415
@@ -94,7 +116,8 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
     similarity = options.similarity or declared or "cosine"
     if similarity not in base.SIMILARITIES:
         raise ClirbenchError(f"mteb:{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
-    encoder = MtebEncoder(model, options.batch_size)
+    api = bool(meta and "API" in (meta.framework or ()))
+    encoder = MtebEncoder(model, options.batch_size, name, api)
     length = int(meta.max_tokens) if meta and meta.max_tokens and meta.max_tokens != float("inf") else None
     return base.LoadedEncoder(
         encoder=encoder,
@@ -114,6 +137,7 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
         batch_size=options.batch_size,
         device=str(getattr(model, "device", None) or options.device or "cpu"),
         trust_remote_code=options.trust_remote_code,
+        api=api,
     )
 
 

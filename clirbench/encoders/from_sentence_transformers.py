@@ -1,21 +1,27 @@
-"""sentence-transformers models: by hub name, from a local folder, or in memory."""
+"""sentence-transformers models, dense, sparse or multi-vector: by hub name, from a local folder, or in memory."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from clirbench.encoders import base
+from clirbench.encoders.multi_vector import MultiVectorScorer
 from clirbench.errors import ClirbenchError
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer with the prompts that its authors, or the user, chose for the two roles."""
+    """A SentenceTransformer or SparseEncoder with the prompts that its authors, or the user, chose for the two roles."""
 
-    def __init__(self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None) -> None:
+    def __init__(
+        self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None, sparse: bool = False
+    ) -> None:
         self._model, self._batch_size = model, batch_size
         self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
+        # Terms of a vocabulary, nearly all of them zero: dense, they would not fit.
+        self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Float tensor (texts, dimensions)."""
@@ -38,7 +44,12 @@ class SentenceTransformerEncoder:
         training = self._model.training
         try:
             return encode(
-                texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False, convert_to_tensor=True
+                texts,
+                prompt=prompt,
+                batch_size=self._batch_size,
+                show_progress_bar=False,
+                convert_to_tensor=True,
+                **self._more,
             )
         finally:
             # sentence-transformers switches to evaluation mode: a training loop wants its dropout back.
@@ -82,20 +93,33 @@ def wrap_sentence_transformer(
         ClirbenchError: Its similarity is one that an inner product cannot express.
     """
     similarity = options.similarity or str(model.similarity_fn_name or "cosine")
-    if similarity not in base.SIMILARITIES:
+    multi = _is(model, "MultiVectorEncoder")
+    if multi:
+        base.refuse(options, ("similarity", "transform"), "a multi-vector model")
+    elif similarity not in base.SIMILARITIES:
         raise ClirbenchError(f"{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
     parameters = list(model.parameters())
+    prompts = options.query_prompt, options.candidate_prompt
+    label = name or "memory/sentence-transformer"
+    encoder: base.Encoder
+    if multi:
+        encoder = base.NoVectors(label)
+    else:
+        sparse = _is(model, "SparseEncoder")
+        encoder = SentenceTransformerEncoder(model, options.batch_size, *prompts, sparse=sparse)
+    length = getattr(model, "max_seq_length", None)
     settings = base.EncoderSettings(
         similarity=similarity,
         dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "float32",
-        max_length=model.max_seq_length if isinstance(model.max_seq_length, int) else None,
+        max_length=length if isinstance(length, int) else None,
         query_prompt=_prompt(model, options.query_prompt, ("query",)),
         candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
     )
     return base.LoadedEncoder(
-        encoder=SentenceTransformerEncoder(model, options.batch_size, options.query_prompt, options.candidate_prompt),
+        encoder=encoder,
+        scorer=MultiVectorScorer(model, options.batch_size, *prompts) if multi else None,
         info=base.ModelInfo(
-            name=name or "memory/sentence-transformer",
+            name=label,
             kind="sentence-transformers",
             revision=revision,
             revision_kind=revision_kind if revision else "unknown",
@@ -108,6 +132,30 @@ def wrap_sentence_transformer(
     )
 
 
+def _is(model: Any, kind: str) -> bool:
+    """Whether a model is of a class of sentence-transformers, which older releases may not have."""
+    import sentence_transformers  # noqa: PLC0415
+
+    known = getattr(sentence_transformers, kind, None)
+    return known is not None and isinstance(model, known)
+
+
+def _class_of(name: str, commit: str | None) -> Any:
+    """The class that a model was saved as: dense, sparse or multi-vector."""
+    import sentence_transformers  # noqa: PLC0415
+    from sentence_transformers.util import load_file_path  # noqa: PLC0415
+
+    path = load_file_path(name, "config_sentence_transformers.json", revision=commit)
+    said = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
+    # PyLate's name for it.
+    kind = "MultiVectorEncoder" if said == "ColBERT" else str(said or "SentenceTransformer")
+    if not hasattr(sentence_transformers, kind):
+        raise ValueError(
+            f"it is a {kind}, which sentence-transformers {sentence_transformers.__version__} does not know"
+        )
+    return getattr(sentence_transformers, kind)
+
+
 def _prompt(model: Any, given: str | None, names: tuple[str, ...]) -> str:
     if given is not None:
         return given
@@ -118,12 +166,11 @@ def _prompt(model: Any, given: str | None, names: tuple[str, ...]) -> str:
 
 def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
     import torch  # noqa: PLC0415
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from transformers.utils import logging  # noqa: PLC0415
 
     logging.disable_progress_bar()
     try:
-        model = SentenceTransformer(
+        model = _class_of(name, commit)(
             name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code
         )
         if options.dtype:

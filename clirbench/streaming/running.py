@@ -18,8 +18,8 @@ from clirbench.trec import read_run
 ENGINES = ("local", "ray")
 
 
-def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task]) -> None:
-    """Fail on options that do not fit each other, or the tasks.
+def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], foreign: bool = False) -> None:
+    """Fail on options that do not fit each other, or the tasks; ``foreign`` says that some are mteb's own, which take a folder.
 
     Raises:
         ClirbenchError: It names the option.
@@ -46,6 +46,8 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
     whole = [task.id for task in tasks if task.corpus is None]
     changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
+    if foreign and (changed != ["data"] or len(whole) < len(tasks)):
+        whole.append("a task of mteb's")
     if whole and changed:
         option = {"top": "save-top"}.get(changed[0], changed[0])
         raise ClirbenchError(

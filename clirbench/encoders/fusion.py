@@ -1,0 +1,107 @@
+"""Several models as one: reciprocal rank fusion, or a weighted sum of scaled scores."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.encoders import base
+from clirbench.errors import ClirbenchError
+
+# Of Cormack, Clarke and Büttcher (2009), who found it uncritical.
+_K = 60
+_SPELLING = re.compile(r"(rrf|sum):(.+)", re.DOTALL)
+_WEIGHTED = re.compile(r"(\d*\.?\d+)\*(.+)", re.DOTALL)
+_OF_PARTS = ("query_prompt", "candidate_prompt", "similarity", "revision", "transform", "transform_sample")
+
+
+def is_fusion(name: str) -> bool:
+    """Whether a name spells a fusion: ``rrf:A+B`` or ``sum:0.7*A+0.3*B``."""
+    return _SPELLING.fullmatch(name) is not None
+
+
+def load_fusion(
+    name: str, options: base.EncoderOptions, load: Callable[[str, base.EncoderOptions], base.LoadedEncoder]
+) -> base.LoadedEncoder:
+    """Load the parts of a fusion.
+
+    Args:
+        name: ``rrf:A+B`` or ``sum:0.7*A+0.3*B``; a part without a weight has 1.
+        options: For every part; what only one of them could mean is refused.
+        load: Loads one part by its name.
+
+    Raises:
+        ClirbenchError: Fewer than two parts, a bad weight, or a part cannot be loaded.
+    """
+    matched = _SPELLING.fullmatch(name)
+    assert matched is not None  # noqa: S101
+    base.refuse(options, _OF_PARTS, "a fusion of models, whose parts have their own")
+    method, names, weights = matched[1], [], []
+    for part in matched[2].split("+"):
+        weighted = _WEIGHTED.fullmatch(part.strip())
+        names.append((weighted[2] if weighted else part).strip())
+        weights.append(float(weighted[1]) if weighted else 1.0)
+    if len(names) < 2 or not all(names) or len(set(names)) < len(names):
+        raise ClirbenchError(f"--model {name[:80]}: a fusion has two or more different models, such as {method}:A+B")
+    if method == "rrf" and set(weights) != {1.0}:
+        raise ClirbenchError(f"--model {name[:80]}: rrf looks at ranks and takes no weights; use sum")
+    if not all(weight > 0 for weight in weights):
+        raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give one above it")
+    parts = tuple(load(part, base.EncoderOptions(**{**asdict(options), "name": None})) for part in names)
+    if any(part.fusion for part in parts):
+        raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")
+    said = [
+        f"{weight:g}-{part.info.name}" if method == "sum" else part.info.name
+        for weight, part in zip(weights, parts, strict=True)
+    ]
+    own = options.name or f"fusion/{method}-" + "-".join(re.sub(r"[^\w.-]", "-", text) for text in said)
+    base.check_name(own)
+    revision = None
+    if all(part.info.revision for part in parts):
+        identity = [method, _K, weights, [[asdict(part.info), asdict(part.settings)] for part in parts]]
+        revision = "sha256:" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    counted = [part.info.parameters for part in parts]
+    return base.LoadedEncoder(
+        encoder=base.NoVectors(own),
+        info=base.ModelInfo(
+            own,
+            "fusion",
+            revision,
+            "parts-sha256" if revision else "unknown",
+            None if None in counted else sum(filter(None, counted)),
+        ),
+        settings=base.EncoderSettings(similarity="fusion"),
+        batch_size=options.batch_size,
+        device=parts[0].device,
+        trust_remote_code=options.trust_remote_code,
+        fusion=base.Fusion(method, tuple(weights), parts),
+    )
+
+
+def fused(fusion: base.Fusion, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The fused scores of one pool, which depend on all of its candidates.
+
+    Reciprocal rank fusion sums 1 / (60 + rank) over the parts; equal scores share the last of their ranks, as ties are lost
+    everywhere here. The weighted sum scales each part's scores of a query to 0 to 1 over the pool.
+
+    Args:
+        fusion: How.
+        scores: float32 (parts, queries, candidates of the pool).
+
+    Returns:
+        float32 (queries, candidates of the pool).
+    """
+    from scipy.stats import rankdata  # noqa: PLC0415
+
+    if fusion.method == "rrf":
+        found = sum(1 / (_K + rankdata(-part, method="max", axis=1)) for part in scores)
+    else:
+        found = 0
+        for weight, part in zip(fusion.weights, scores.astype(np.float64), strict=True):
+            low, high = part.min(axis=1, keepdims=True), part.max(axis=1, keepdims=True)
+            found = found + weight * (part - low) / np.where(high > low, high - low, 1)
+    return np.asarray(found, dtype=np.float32)

@@ -1,0 +1,123 @@
+"""Results of mteb's own tasks, kept beside ours and apart from them: run, written, read."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from clirbench.atomic import write_atomically
+from clirbench.encoders.base import LoadedEncoder
+from clirbench.errors import ClirbenchError
+from clirbench.progress import Reporter
+from clirbench.results import refuse_repeats
+from clirbench.schema import MtebDocument, problem, unreadable
+
+PREFIX = "mteb:"
+# Of their files: they stand beside results and are none, since nobody can recompute them.
+FILE_START = "mteb."
+_FILE = re.compile(r"mteb\.[A-Za-z0-9][A-Za-z0-9_.()-]{0,99}\.json")
+LIMIT = 200_000
+
+
+def run_foreign(
+    loaded: LoadedEncoder,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    languages: Sequence[str] | None,
+    data: Path | None,
+    force: bool,
+    reporter: Reporter,
+) -> list[tuple[MtebDocument, Path]]:
+    """Evaluate mteb's tasks that are not there yet, and write each result as soon as it is done.
+
+    Args:
+        loaded: The encoder.
+        names: mteb's names of the tasks.
+        folder: Of the model's results.
+        languages: Only these; the file is named after them.
+        data: A copy of the data in a folder.
+        force: Run again, and replace what is there.
+        reporter: Told of progress.
+
+    Returns:
+        The results with their paths.
+
+    Raises:
+        ClirbenchError: A task cannot be run, or another model's result is there.
+    """
+    found = []
+    for name in names:
+        if not name or "/" in name or name.startswith("."):
+            raise ClirbenchError(
+                f"--tasks has '{PREFIX}{name[:60]}': give mteb's name of a task, such as mteb:MLQARetrieval"
+            )
+        stem = "+".join([name, "-".join(languages)]) if languages else name
+        path = folder / f"{FILE_START}{stem}.json"
+        if path.exists() and not force:
+            document = read_foreign(path)
+            if document.model.revision is None or not _same(document, loaded):
+                raise ClirbenchError(
+                    f"{path} holds another run: pass --output for another folder, or --force to replace it"
+                )
+            reporter.note(f"mteb:{name}: kept {path} (same model; --force runs it again)")
+        else:
+            from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: PLC0415
+
+            reporter.note(f"mteb:{name}: evaluated by mteb")
+            document = run_mteb_task(loaded, name, languages, data)
+            try:
+                write_atomically(path, (document.model_dump_json(indent=1) + "\n").encode())
+            except OSError as error:
+                raise ClirbenchError(
+                    f"cannot write {path} ({error.strerror}): choose another folder with --output"
+                ) from error
+        found.append((document, path))
+    return found
+
+
+def read_foreign(path: Path) -> MtebDocument:
+    """Read a result of an mteb task, strictly.
+
+    Raises:
+        ClirbenchError: It cannot be read, or does not follow the schema.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > LIMIT:
+            raise ClirbenchError(f"{path}: is not a file of at most {LIMIT // 1000} kB: remove it")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): remove it") from error
+    return parse_foreign(content, path)
+
+
+def parse_foreign(content: bytes, path: Path) -> MtebDocument:
+    """A result of an mteb task from the bytes of a JSON file; ``path`` is only what messages call it.
+
+    Raises:
+        ClirbenchError: It is not JSON, repeats a key, or does not follow the schema.
+    """
+    try:
+        refuse_repeats(content)
+        return MtebDocument.model_validate_json(content)
+    except ValidationError as error:
+        raise ClirbenchError(f"{path}: {problem(error)}: run the task again") from error
+    except (ValueError, RecursionError) as error:
+        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run the task again") from error
+
+
+def foreign_files(names: Sequence[str]) -> list[str]:
+    """Which of some file names are those of results of whole mteb tasks, sorted."""
+    return sorted(name for name in names if _FILE.fullmatch(name))
+
+
+def _same(document: MtebDocument, loaded: LoadedEncoder) -> bool:
+    wanted = {
+        "name": loaded.info.name,
+        "kind": loaded.info.kind,
+        "revision": loaded.info.revision,
+        **asdict(loaded.settings),
+    }
+    return all(wanted[key] == value for key, value in document.identity.items() if key in wanted)

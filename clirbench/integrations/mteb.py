@@ -1,0 +1,281 @@
+"""clirbench's tasks as mteb's, mteb's tasks for clirbench's encoders, and results in the layout that mteb reads.
+
+mteb scores the first 1,000 candidates of each subset. So nDCG@10, R@k and MRR@10 per language pair are the same numbers as
+clirbench's; mAP over the full pool and rank distance need every rank, and cannot be had from mteb's results.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mteb
+import numpy as np
+from datasets import Dataset
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.benchmarks.benchmark import Benchmark
+from mteb.types import PromptType
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from clirbench.collections import Collection, choose_languages, load_collection
+from clirbench.encoding import as_float32, scaled
+from clirbench.errors import ClirbenchError
+from clirbench.kernel import QUERIES_PER_PRODUCT, one_blas_thread
+from clirbench.ranks import Layout, Products
+from clirbench.tasks import SETTINGS, Task, load_task
+
+# Languages of the shipped tasks as mteb writes them: ISO 639-3 and script.
+LANGUAGES = {
+    "ar": "ara-Arab", "bn": "ben-Beng", "de": "deu-Latn", "el": "ell-Grek", "en": "eng-Latn", "es": "spa-Latn",
+    "fa": "fas-Arab", "fi": "fin-Latn", "fr": "fra-Latn", "hi": "hin-Deva", "id": "ind-Latn", "ja": "jpn-Jpan",
+    "ko": "kor-Hang", "ru": "rus-Cyrl", "sw": "swa-Latn", "te": "tel-Telu", "th": "tha-Thai", "tr": "tur-Latn",
+    "vi": "vie-Latn", "yo": "yor-Latn", "zh": "zho-Hans",
+}  # fmt: skip
+SPLIT = "test"
+# What the three tasks of ours are called in mteb, before the setting.
+NAMES = {"xquad-r": "XQuADR", "mlqa-r": "MLQAR", "demo": "ClirbenchDemo"}
+_PARTS = {"monolingual": "Monolingual", "cross-lingual": "CrossLingual", "multilingual": "Multilingual"}
+
+
+class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
+    """One setting of a clirbench task as a genuine mteb retrieval task.
+
+    Its subsets are query languages ("en"), or language pairs ("en-de": English questions, German candidates). Every subset of a
+    task reads the same texts under the same identifiers.
+
+    Args:
+        task: A parallel task that fits in memory.
+        setting: Which setting.
+        languages: Restrict to these; None for all.
+    """
+
+    def __init__(self, task: Task, setting: str, languages: Sequence[str] | None = None, **kwargs: Any) -> None:
+        self._task, self._setting, self._languages = task, setting, choose_languages(task, languages)
+        super().__init__(**kwargs)
+
+    @classmethod
+    def of(cls, task: Task, setting: str, languages: Sequence[str] | None = None) -> "ClirbenchRetrieval":
+        """The task of a setting. mteb reads ``metadata`` of the class, so each has a class of its own."""
+        metadata = metadata_of(task, setting, choose_languages(task, languages))
+        made: ClirbenchRetrieval = type(metadata.name, (cls,), {"metadata": metadata})(task, setting, languages)
+        return made
+
+    def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
+        """Read the task's files, verified by their checksums."""
+        if self.data_loaded:
+            return
+        collection = load_collection(self._task, self._languages)
+        wanted = set(self.hf_subsets)
+        self.dataset = {
+            name: {SPLIT: split} for name, split in _subsets(collection, self._setting).items() if name in wanted
+        }
+        self.data_loaded: bool = True
+
+
+def tasks(
+    names: Sequence[str] = ("xquad-r", "mlqa-r"),
+    settings: Sequence[str] = SETTINGS,
+    languages: Sequence[str] | None = None,
+) -> list[Any]:
+    """What to hand to ``mteb.evaluate`` as its tasks: one for each task and setting of clirbench.
+
+    MIRACL is mteb's own (``mteb.get_task("MIRACLRetrieval")``); its monolingual numbers are what clirbench's are.
+
+    Args:
+        names: Identifiers of parallel tasks.
+        settings: Which settings.
+        languages: Restrict to these; None for all.
+
+    Returns:
+        Tasks; their data are read when they are first evaluated.
+
+    Raises:
+        ClirbenchError: There is no such task, setting or language.
+    """
+    found = []
+    for name in names:
+        task = load_task(name)
+        if task.corpus is not None:
+            raise ClirbenchError(f"{name} is mteb's own: use mteb.get_task('MIRACLRetrieval') or its hard negatives")
+        for setting in settings:
+            if setting not in task.settings:
+                raise ClirbenchError(f"{name} has no setting '{setting}': choose from {','.join(task.settings)}")
+            found.append(ClirbenchRetrieval.of(task, setting, languages))
+    return found
+
+
+def benchmark(languages: Sequence[str] | None = None, miracl: bool = False) -> Any:
+    """All of it as an mteb ``Benchmark``, its tasks named after the settings: Monolingual, CrossLingual, Multilingual.
+
+    Args:
+        languages: Restrict to these; None for all.
+        miracl: Add mteb's own MIRACLRetrieval, as it stands: 106 million passages.
+    """
+    chosen = tasks(languages=languages)
+    if miracl:
+        codes = [LANGUAGES[language].split("-")[0] for language in languages] if languages else None
+        chosen.append(mteb.get_task("MIRACLRetrieval", languages=codes))
+    return Benchmark(
+        name="clirbench",
+        tasks=chosen,
+        description="Question to answer sentence retrieval in one language, across languages, and in a pool of all languages.",
+        citation=load_task("xquad-r").citation,
+    )
+
+
+class OneEncoding:
+    """An mteb encoder for clirbench's tasks that encodes each distinct text once, whatever number of subsets it stands in.
+
+    It is a model of mteb's ``SearchProtocol``: ``mteb.evaluate(OneEncoding(model), tasks())``. Scores are exact inner products
+    by clirbench's own blocks; XQuAD-R's 132 subsets take 26,021 encodings instead of 313,248.
+
+    Args:
+        model: What ``mteb.get_model`` returns, or another mteb encoder.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._texts: dict[str, dict[str, int]] = {"query": {}, "document": {}}
+        self._vectors: dict[str, list[NDArray[np.float32]]] = {"query": [], "document": []}
+        self._corpus: Any = None
+        self.encoded = 0
+
+    @property
+    def mteb_model_meta(self) -> Any:
+        """Of the model."""
+        return self._model.mteb_model_meta
+
+    def index(self, corpus: Any, **kwargs: Any) -> None:
+        """Remember the corpus of a subset."""
+        self._corpus = corpus
+
+    def search(
+        self,
+        queries: Any,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        top_k: int,
+        encode_kwargs: Any,
+        **kwargs: Any,
+    ) -> dict[str, dict[str, float]]:
+        """The best candidates of each query, as mteb's protocol has it.
+
+        Raises:
+            ClirbenchError: A subset asks for re-ranking.
+        """
+        if kwargs.get("top_ranked") is not None:
+            raise ClirbenchError("OneEncoding ranks whole corpora: evaluate re-ranking tasks with the model itself")
+        told = {"task_metadata": task_metadata, "hf_split": hf_split, "hf_subset": hf_subset, **encode_kwargs}
+        left = self._encode(list(queries["text"]), "query", told)
+        right = self._encode(list(self._corpus["text"]), "document", told)
+        similarity = getattr(self.mteb_model_meta.similarity_fn_name, "value", None) or "cosine"
+        left, right = scaled(left, right, similarity)
+        ids = np.array(self._corpus["id"], dtype=object)
+        layout = Layout.of(np.array([0, len(ids)]))
+        products = Products(left, right, layout)
+        buffer = np.empty((QUERIES_PER_PRODUCT, layout.width), dtype=np.float32)
+        best = min(top_k, len(ids))
+        found = {}
+        with one_blas_thread():
+            for start in range(0, len(left), QUERIES_PER_PRODUCT):
+                stop = min(start + QUERIES_PER_PRODUCT, len(left))
+                scores = products.rows(start, stop, buffer)[:, layout.position]
+                columns = np.argpartition(-scores, best - 1, axis=1)[:, :best]
+                for row, chosen in enumerate(columns):
+                    found[queries["id"][start + row]] = dict(
+                        zip(ids[chosen].tolist(), scores[row, chosen].tolist(), strict=True)
+                    )
+        return found
+
+    def _encode(self, texts: list[str], role: str, told: Mapping[str, Any]) -> NDArray[np.float32]:
+        known = self._texts[role]
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            size = int(told.get("batch_size", 32))
+            inputs = DataLoader(Dataset.from_dict({"text": new}), batch_size=size)
+            vectors = as_float32(self._model.encode(inputs, prompt_type=PromptType(role), **told))
+            if not isinstance(vectors, np.ndarray):
+                raise ClirbenchError("OneEncoding needs dense vectors: evaluate the model itself")
+            known.update({text: len(known) + i for i, text in enumerate(new)})
+            self._vectors[role].append(vectors)
+            self.encoded += len(new)
+        if len(self._vectors[role]) > 1:
+            self._vectors[role] = [np.concatenate(self._vectors[role])]
+        return self._vectors[role][0][[known[text] for text in texts]]
+
+
+def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
+    """Mteb's description of one setting of a task.
+
+    Raises:
+        ClirbenchError: mteb's code of a language is not known here.
+    """
+    unknown = [language for language in languages if language not in LANGUAGES]
+    if unknown:
+        raise ClirbenchError(f"{task.id}: mteb's code of the language '{unknown[0]}' is not known here: leave it out")
+    if setting == "cross-lingual":
+        subsets = {f"{q}-{c}": [LANGUAGES[q], LANGUAGES[c]] for q in languages for c in languages if q != c}
+    elif setting == "monolingual":
+        subsets = {language: [LANGUAGES[language]] for language in languages}
+    else:
+        others = [LANGUAGES[language] for language in languages]
+        subsets = {x: [LANGUAGES[x], *(code for code in others if code != LANGUAGES[x])] for x in languages}
+    return TaskMetadata(
+        name=NAMES.get(task.id, f"Clirbench{task.id}") + _PARTS[setting],
+        description=f"{task.description} {setting} setting.",
+        reference=task.homepage if task.homepage.startswith("https://") else None,
+        dataset={"path": f"clirbench/{task.id}", "revision": task.hash},
+        type="Retrieval",
+        category="t2t",
+        modalities=["text"],
+        eval_splits=[SPLIT],
+        eval_langs=subsets,
+        main_score="ndcg_at_10",
+        bibtex_citation=task.citation,
+    )
+
+
+def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
+    """What mteb calls the data of a split, by subset; corpora are shared between them."""
+    languages = collection.languages
+    language = collection.candidate_language
+    ids = np.array([f"{languages[x]}-{i}" for i, x in enumerate(language.tolist())], dtype=object)
+    corpora: dict[str, Any] = {}
+
+    def corpus(name: str, rows: NDArray[np.intp]) -> Any:
+        if name not in corpora:
+            texts = [collection.candidates[i] for i in rows]
+            corpora[name] = Dataset.from_dict({"id": ids[rows].tolist(), "title": [""] * len(rows), "text": texts})
+        return corpora[name]
+
+    def split(pairs: NDArray[np.bool_], candidates: str, rows: NDArray[np.intp]) -> dict[str, Any]:
+        golds: dict[int, list[int]] = {}
+        for query, candidate in zip(
+            collection.gold_query[pairs].tolist(), collection.gold_candidate[pairs].tolist(), strict=True
+        ):
+            golds.setdefault(query, []).append(candidate)
+        names = {query: collection.topics[collection.query_topic[query]] for query in golds}
+        return {
+            "corpus": corpus(candidates, rows),
+            "queries": Dataset.from_dict(
+                {"id": list(names.values()), "text": [collection.queries[query] for query in golds]}
+            ),
+            "relevant_docs": {names[query]: {str(ids[c]): 1 for c in found} for query, found in golds.items()},
+            "top_ranked": None,
+        }
+
+    query_language = collection.query_language[collection.gold_query]
+    gold_language = language[collection.gold_candidate]
+    found = {}
+    for q, name in enumerate(languages):
+        if setting == "multilingual":
+            found[name] = split(query_language == q, "all", np.arange(len(ids)))
+            continue
+        for c, other in enumerate(languages):
+            if (q == c) == (setting == "monolingual"):
+                made = split((query_language == q) & (gold_language == c), other, np.flatnonzero(language == c))
+                if made["relevant_docs"]:
+                    found[name if q == c else f"{name}-{other}"] = made
+    return found

@@ -1,0 +1,94 @@
+"""clirbench's results in the layout of mteb's results repositories."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mteb
+from mteb.models.model_meta import ModelMeta
+from mteb.results import TaskResult
+
+from clirbench.errors import ClirbenchError
+from clirbench.integrations.mteb import NAMES, SPLIT, metadata_of
+from clirbench.results import Result
+from clirbench.tasks import load_task
+
+# Of a clirbench result, the numbers that mteb has under another name.
+_SCORES = {
+    "nDCG@10": "ndcg_at_10",
+    "R@1": "recall_at_1",
+    "R@10": "recall_at_10",
+    "R@100": "recall_at_100",
+    "MRR@10": "mrr_at_10",
+}
+
+
+def export(result: Result, folder: Path) -> list[Path]:
+    """Write a result as mteb has it: ``results/<org__model>/<revision>/<Task>.json`` and ``model_meta.json`` beside it.
+
+    Of each subset it has what mteb has too: nDCG@10 (the main score), R@1, R@10, R@100, MRR@10.
+
+    Args:
+        result: Of a parallel task.
+        folder: Where ``results`` is to lie; ``mteb.ResultCache(folder)`` reads it.
+
+    Returns:
+        The files of scores.
+
+    Raises:
+        ClirbenchError: The task has no mteb counterpart, or the folder cannot be written.
+    """
+    document = result.document
+    if document.task.id not in NAMES:
+        raise ClirbenchError(f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(NAMES)}")
+    meta = model_meta(document.model.name, document.model.revision, document.model.dimensions)
+    cache = mteb.ResultCache(folder)
+    written = []
+    for setting in document.task.settings:
+        metadata = metadata_of(load_task(document.task.id), setting, document.task.languages)
+        subsets = []
+        for name, values in _values(result, setting).items():
+            scores = {theirs: values[ours] for ours, theirs in _SCORES.items() if values.get(ours) is not None}
+            subsets.append(
+                {
+                    **scores,
+                    "main_score": scores["ndcg_at_10"],
+                    "hf_subset": name,
+                    "languages": metadata.eval_langs[name],
+                }
+            )
+        scored = TaskResult(
+            dataset_revision=metadata.revision,
+            task_name=metadata.name,
+            mteb_version=mteb.__version__,
+            scores={SPLIT: subsets},
+            evaluation_time=sum(document.cost.seconds.values()),
+        )
+        try:
+            cache.save_to_cache(scored, meta)
+        except OSError as error:
+            raise ClirbenchError(f"cannot write {folder} ({error.strerror}): choose another --output") from error
+        written.append(Path(cache.get_task_result_path(task_name=metadata.name, model_name=meta)))
+    return written
+
+
+def model_meta(name: str, revision: str | None, dimensions: int | None, similarity: str = "cosine") -> Any:
+    """Mteb's description of a model that it may not know."""
+    return ModelMeta.create_empty(
+        {
+            "name": name if "/" in name else f"clirbench/{name}",
+            # mteb makes a folder of it.
+            "revision": (revision or "no_revision_available").replace(":", "-"),
+            "embed_dim": dimensions,
+            "similarity_fn_name": similarity,
+        }
+    )
+
+
+def _values(result: Result, setting: str) -> dict[str, Mapping[str, Any]]:
+    document = result.document
+    if setting == "cross-lingual":
+        return {
+            f"{q}-{c}": values for q, row in document.per_pair.items() for c, values in row.items() if values["queries"]
+        }
+    return {language: values[setting] for language, values in document.per_language.items() if setting in values}

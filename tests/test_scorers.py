@@ -1,0 +1,326 @@
+"""Models that are not one vector per text, each against an oracle of its own; sorting everything stands in for the kernel."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import Table, tiny_collection
+from tiny_models import multi_vector_model, sparse_model, static_model
+
+import clirbench
+from clirbench.collections import load_collection
+from clirbench.encoders import as_loaded, load_encoder
+from clirbench.encoders.base import EncoderOptions, Fusion
+from clirbench.encoders.bm25 import Bm25Scorer
+from clirbench.encoders.fusion import fused
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import evaluate_loaded
+from clirbench.progress import Silent
+from clirbench.scoring import score_collection, texts_to_encode
+
+
+class Products:
+    """A scorer whose scores are those of a table encoder, with chosen whole numbers: float32 holds them exactly."""
+
+    revision = "1"
+
+    def __init__(self, table):
+        self.table = table
+
+    def prepare_candidates(self, texts, languages):
+        assert len(texts) == len(languages) == len(set(zip(languages, texts, strict=True)))
+        self.candidates = self.table.encode_candidates(texts)
+
+    def score(self, texts, languages):
+        return self.table.encode_queries(texts).astype(np.float64) @ self.candidates.T.astype(np.float64)
+
+
+def table_of(collection, seed=0, dimensions=3):
+    """Small whole numbers, so that many scores tie; no vector is zero."""
+    rng = np.random.default_rng(seed)
+    queries = {text: rng.integers(1, 5, dimensions) for text in collection.queries}
+    return Table(queries, {text: rng.integers(1, 5, dimensions) for text in collection.candidates})
+
+
+def run(loaded, collection, settings=("monolingual", "cross-lingual", "multilingual")):
+    return evaluate_loaded(loaded, collection, settings, {"load": 0.0}, None, False, Silent())
+
+
+def ranks_by_sorting(scores, collection, within):
+    """Rank of each gold pair, in the order of the collection, by the tie rule."""
+    found = []
+    for query, candidate in zip(collection.gold_query, collection.gold_candidate, strict=True):
+        golds = set(collection.gold_candidate[collection.gold_query == query].tolist())
+        pool = range(len(collection.candidates))
+        if within:
+            language = collection.candidate_language[candidate]
+            pool = [c for c in pool if collection.candidate_language[c] == language]
+        order = sorted(pool, key=lambda c: (-scores[query, c], c in golds, c))
+        found.append(order.index(candidate) + 1)
+    return np.array(found)
+
+
+def test_a_scorer_has_the_ranks_of_the_encoder_whose_products_it_gives():
+    collection = tiny_collection(topics=70, missing={(3, "de"), (5, "zh")})
+    table = table_of(collection)
+    dense, scored = run(as_loaded(table), collection), run(as_loaded(Products(table)), collection)
+    assert scored.ranks_file == dense.ranks_file
+    assert scored.document.headline == dense.document.headline
+    assert scored.document.queue_jump == dense.document.queue_jump
+    assert scored.document.model.dimensions is None
+    assert scored.document.encoder.similarity == "own"
+    assert scored.document.cost.texts == texts_to_encode(as_loaded(Products(table)), collection)
+
+
+def test_a_scorer_is_given_every_language(tiny):
+    collection, seen = tiny(), []
+
+    class Spy(Products):
+        def score(self, texts, languages):
+            seen.extend(zip(languages, texts, strict=True))
+            return super().score(texts, languages)
+
+    run(as_loaded(Spy(table_of(collection))), collection)
+    assert set(seen) == {
+        (collection.languages[code], text)
+        for code, text in zip(collection.query_language, collection.queries, strict=True)
+    }
+
+
+@pytest.mark.parametrize("method", ["rrf", "sum"])
+def test_a_fusion_ranks_within_each_pool_as_if_it_were_the_only_one(method):
+    collection = tiny_collection(topics=30)
+    tables = [table_of(collection, seed) for seed in (0, 1)]
+    weights = (1.0, 1.0) if method == "rrf" else (0.7, 0.3)
+    parts = (as_loaded(Products(tables[0])), as_loaded(Table(tables[1].queries, tables[1].candidates)))
+    loaded = as_loaded(Products(tables[0]))
+    loaded = type(loaded)(loaded.encoder, loaded.info, loaded.settings, fusion=Fusion(method, weights, parts))
+    scored = score_collection(loaded, collection)
+    raw = [t.encode_queries(collection.queries) @ t.encode_candidates(collection.candidates).T for t in tables]
+
+    def fuse(columns):
+        total = np.zeros((len(collection.queries), len(columns)))
+        for weight, scores in zip(weights, raw, strict=True):
+            part = scores[:, columns]
+            part = part.astype(np.float64)
+            for row in range(len(part)):
+                if method == "rrf":
+                    # Equal scores share the last of their ranks.
+                    total[row] += [1 / (60 + (part[row] >= value).sum()) for value in part[row]]
+                else:
+                    low, high = part[row].min(), part[row].max()
+                    total[row] += weight * (part[row] - low) / ((high - low) or 1)
+        return total.astype(np.float32)
+
+    everything = fuse(np.arange(len(collection.candidates)))
+    assert np.array_equal(1 + scored.outranked.all.sum(axis=1), ranks_by_sorting(everything, collection, within=False))
+    blocks = [np.flatnonzero(collection.candidate_language == code) for code in range(3)]
+    apart = np.concatenate([fuse(block) for block in blocks], axis=1)
+    language = collection.candidate_language[collection.gold_candidate]
+    own = 1 + scored.within.all[np.arange(len(language)), language]
+    assert np.array_equal(own, ranks_by_sorting(apart, collection, within=True))
+    # The two are no restriction of each other: that is why both are counted.
+    assert not np.array_equal(own, ranks_by_sorting(everything, collection, within=True))
+
+
+def test_fused_scores_by_hand():
+    scores = np.array([[[3, 1, 2, 2]], [[0, 0, 0, 9]]], dtype=np.float32)
+    rrf = fused(Fusion("rrf", (1, 1), ()), scores)
+    expected = [1 / 61 + 1 / 64, 1 / 64 + 1 / 64, 1 / 63 + 1 / 64, 1 / 63 + 1 / 61]
+    assert rrf[0] == pytest.approx(expected, rel=1e-6)
+    assert fused(Fusion("sum", (2, 1), ()), scores)[0] == pytest.approx([2, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("rrf:clirbench/hybrid", "two or more"),
+        ("rrf:clirbench/hybrid+", "two or more"),
+        ("rrf:clirbench/hybrid+clirbench/hybrid", "two or more different"),
+        ("rrf:2*clirbench/hybrid+clirbench/char-ngram", "takes no weights"),
+        ("sum:0*clirbench/hybrid+clirbench/char-ngram", "a weight is 0"),
+        ("sum:clirbench/hybrid+clirbench/none", "no bundled model"),
+    ],
+)
+def test_bad_fusions(name, told):
+    with pytest.raises(ClirbenchError, match=told) as error:
+        load_encoder(name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_fusion_has_an_identity_of_its_own():
+    one = load_encoder("sum:0.7*clirbench/hybrid+0.3*clirbench/char-ngram")
+    other = load_encoder("sum:0.6*clirbench/hybrid+0.4*clirbench/char-ngram")
+    assert one.info.name == "fusion/sum-0.7-clirbench-hybrid-0.3-clirbench-char-ngram"
+    assert one.info.revision != other.info.revision
+    with pytest.raises(ClirbenchError, match="--query-prompt does not apply"):
+        load_encoder("rrf:clirbench/hybrid+clirbench/char-ngram", EncoderOptions(query_prompt="q"))
+    with pytest.raises(ClirbenchError, match="has no vectors"):
+        one.encoder.encode_queries(["x"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (lambda shape: np.zeros((shape[0], shape[1] - 1)), "one row per query, one column per candidate"),
+        (lambda shape: np.full(shape, np.nan), "not finite"),
+        (lambda shape: np.full(shape, 1e300), "not finite"),
+    ],
+)
+def test_bad_scores(tiny, raw, told):
+    collection = tiny()
+
+    class Bad(Products):
+        def score(self, texts, languages):
+            return raw(super().score(texts, languages).shape)
+
+    with pytest.raises(ClirbenchError, match=told):
+        run(as_loaded(Bad(table_of(collection))), collection)
+
+
+def test_what_needs_vectors_refuses_a_scorer_with_a_line():
+    loaded = as_loaded(Products(Table({}, {})))
+    with pytest.raises(ClirbenchError, match="scores pairs of texts and has no vectors"):
+        loaded.encoder.encode_candidates(["a"])
+
+
+def bm25_by_hand(corpus, query, k1=0.9, b=0.4):
+    lengths = [len(document) for document in corpus]
+    average = sum(lengths) / len(corpus)
+    found = []
+    for document in corpus:
+        score = 0.0
+        for term in query:
+            n = sum(term in one for one in corpus)
+            tf = document.count(term)
+            idf = math.log(1 + (len(corpus) - n + 0.5) / (n + 0.5))
+            score += idf * tf / (tf + k1 * (1 - b + b * len(document) / average)) if n else 0
+        found.append(score)
+    return found
+
+
+def test_bm25_is_lucenes_formula():
+    texts = ["the river is long", "a long long road", "river and sea and river", "nothing"]
+    scorer = Bm25Scorer()
+    scorer.prepare_candidates(texts, ["xx"] * 4)
+    corpus = [text.split() for text in texts]
+    for query in ("river", "long river", "sea long unknown", "unknown"):
+        assert scorer.score([query], ["xx"])[0] == pytest.approx(bm25_by_hand(corpus, query.split()), abs=1e-5)
+
+
+def test_bm25_knows_languages():
+    scorer = Bm25Scorer()
+    assert scorer.tokens("The Rivers, running!", "en") == ["the", "river", "run"]
+    assert scorer.tokens("हिन्दी में", "xx") == ["हिन्दी", "में"]
+    assert scorer.tokens("東京都 2020", "zh") == ["東京", "京都", "2020"]
+    assert scorer.tokens("ＡＢＣ straße", "xx") == ["abc", "strasse"]
+    assert scorer.tokens("Straßen", "de") == scorer.tokens("strasse", "de")
+    assert scorer.tokens("!?", "en") == []
+
+
+def test_bm25_of_candidates_without_a_word():
+    scorer = Bm25Scorer()
+    scorer.prepare_candidates(["!", "?"], ["en", "en"])
+    assert scorer.score(["a"], ["en"]).tolist() == [[0, 0]]
+
+
+@pytest.mark.real
+def test_bm25_on_real_questions(mirror):
+    # Within a language retrieval of answer sentences is nearly lexical, across languages names and numbers are left.
+    result = clirbench.evaluate("clirbench/bm25", "xquad-r", languages=["en", "th", "de"])
+    assert result.score("monolingual", "mAP") > 0.7
+    assert result.score("cross-lingual", "mAP") < result.score("monolingual", "mAP") / 3
+
+
+def test_bm25_on_the_demo_set():
+    # Its distractors are closer to the question in wording than the answers are.
+    result = clirbench.evaluate("clirbench/bm25", "demo", languages=["en", "th", "de"])
+    assert 0 < result.score("cross-lingual", "mAP") < result.score("monolingual", "mAP") / 3
+    assert result.document.encoder.similarity == "bm25"
+    assert result.document.environment.packages["bm25s"]
+
+
+def test_a_fusion_on_the_demo_set_runs_and_resumes(tmp_path):
+    name = "rrf:clirbench/bm25+clirbench/hybrid"
+    result = clirbench.evaluate(name, "demo", languages=["en", "de"])
+    parts = [
+        clirbench.evaluate(part, "demo", languages=["en", "de"]) for part in ("clirbench/bm25", "clirbench/hybrid")
+    ]
+    values = [part.score("monolingual", "mAP") for part in parts]
+    assert result.score("monolingual", "mAP") > min(values)
+    assert result.document.model.kind == "fusion"
+    assert clirbench.read_result(result.save(tmp_path)).ranks_file == result.ranks_file
+
+
+def test_a_sparse_encoder_of_sentence_transformers(tmp_path):
+    from sentence_transformers import SparseEncoder
+
+    folder = sparse_model(tmp_path)
+    loaded = load_encoder(str(folder), EncoderOptions(device="cpu"))
+    assert loaded.settings.similarity == "dot"
+    collection = load_collection(clirbench.load_task("demo"), ["en", "de"])
+    result = run(loaded, collection)
+    model = SparseEncoder(str(folder), device="cpu")
+
+    class Dense:
+        similarity = "dot"
+
+        def encode_queries(self, texts):
+            return model.encode_query(texts, convert_to_sparse_tensor=False)
+
+        def encode_candidates(self, texts):
+            return model.encode_document(texts, convert_to_sparse_tensor=False)
+
+    oracle = run(as_loaded(Dense()), collection)
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        # Sums in another order round otherwise.
+        assert result.score(setting, "mAP") == pytest.approx(oracle.score(setting, "mAP"), abs=2e-3)
+    in_memory = run(as_loaded(model), collection)
+    assert in_memory.ranks_file == result.ranks_file
+
+
+def test_a_multi_vector_encoder_of_sentence_transformers(tmp_path):
+    from sentence_transformers import MultiVectorEncoder
+
+    folder = multi_vector_model(tmp_path)
+    loaded = load_encoder(str(folder), EncoderOptions(device="cpu"))
+    assert loaded.settings.similarity == "maxsim"
+    collection = load_collection(clirbench.load_task("demo"), ["en", "de"])
+    result = run(loaded, collection)
+    model = MultiVectorEncoder(str(folder), device="cpu")
+    texts = list(dict.fromkeys(collection.candidates))
+    candidates = [np.asarray(vectors.cpu()) for vectors in model.encode_document(texts)]
+
+    class MaxSim:
+        def prepare_candidates(self, texts_, languages):
+            self.chosen = [candidates[texts.index(text)] for text in texts_]
+
+        def score(self, texts_, languages):
+            queries = [np.asarray(vectors.cpu()) for vectors in model.encode_query(texts_)]
+            return np.array([[(q @ c.T).max(axis=1).sum() for c in self.chosen] for q in queries])
+
+    oracle = run(as_loaded(MaxSim()), collection)
+    for setting in ("monolingual", "cross-lingual", "multilingual"):
+        assert result.score(setting, "mAP") == pytest.approx(oracle.score(setting, "mAP"), abs=2e-3)
+    assert run(as_loaded(model), collection).ranks_file == result.ranks_file
+    for options in (EncoderOptions(similarity="dot"), EncoderOptions(transform="center")):
+        with pytest.raises(ClirbenchError, match="does not apply to a multi-vector model"):
+            load_encoder(str(folder), options)
+
+
+def test_an_unknown_kind_of_model_is_named(tmp_path):
+    folder = static_model(tmp_path)
+    config = folder / "config_sentence_transformers.json"
+    text = config.read_text().replace('"SentenceTransformer"', '"QuantumEncoder"')
+    assert "QuantumEncoder" in text
+    config.write_text(text)
+    with pytest.raises(ClirbenchError, match=r"it is a QuantumEncoder, which sentence-transformers .* does not know"):
+        load_encoder(str(folder))
+
+
+def test_a_missing_bm25_names_its_extra(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "bm25s", None)
+    with pytest.raises(ClirbenchError, match=r"pip install 'clirbench\[bm25\]'"):
+        load_encoder("clirbench/bm25")

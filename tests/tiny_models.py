@@ -1,0 +1,73 @@
+"""Small random models of sentence-transformers, saved as folders: sparse and multi-vector."""
+
+import numpy as np
+
+
+def tiny_bert(folder, head):
+    """A random BERT of two layers with a character tokenizer, as transformers saves one; returns the folder."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
+
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = specials + [chr(c) for c in range(33, 127)] + [chr(c) for c in range(0x3B1, 0x3C9)]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, "[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split("", "isolated")]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        mask_token="[MASK]", model_max_length=64,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    model = (BertForMaskedLM if head else BertModel)(config)
+    with torch.no_grad():
+        # Random weights of the usual size make every text nearly alike.
+        for parameter in model.parameters():
+            parameter.mul_(8)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def sparse_model(folder):
+    """A SPLADE-like SparseEncoder with random weights, saved below the folder."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.sparse_encoder.modules import MLMTransformer, SpladePooling
+
+    base = tiny_bert(folder / "mlm", head=True)
+    model = SparseEncoder(modules=[MLMTransformer(str(base)), SpladePooling("max")], device="cpu")
+    model.save(str(folder / "sparse"))
+    return folder / "sparse"
+
+
+def multi_vector_model(folder):
+    """A MultiVectorEncoder with random weights, saved below the folder."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+
+    base = tiny_bert(folder / "bert", head=False)
+    model = MultiVectorEncoder(modules=[Transformer(str(base)), Normalize()], device="cpu")
+    model.save(str(folder / "multi"))
+    return folder / "multi"
+
+
+def static_model(folder, dimensions=16, seed=0):
+    """A static SentenceTransformer over characters with random weights, saved below the folder."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {"[UNK]": 0} | {chr(c): i + 1 for i, c in enumerate(range(33, 4000))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    weights = np.random.default_rng(seed).standard_normal((len(vocabulary), dimensions)).astype(np.float32)
+    model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
+    model.save(str(folder / "static"))
+    return folder / "static"
