@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.errors import ClirbenchError
+from clirbench.own_task import METRICS, READER, OwnFiles, facts_of
 from clirbench.paths import data_dir
 
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
@@ -38,6 +39,25 @@ _OPTIONAL: dict[str, type] = {
     "judgements": dict,
     "absent": dict,
     "remarks": dict,
+}
+_OWN: dict[str, type] = {
+    "format": int,
+    "id": str,
+    "name": str,
+    "description": str,
+    "licence": str,
+    "reader": str,
+    "languages": list,
+    "queries": str,
+    "candidates": str,
+}
+_OWN_OPTIONAL: dict[str, type] = {
+    "homepage": str,
+    "citation": str,
+    "settings": list,
+    "metrics": list,
+    "bias": list,
+    "relevant_from": float,
 }
 _CORPUS = ("hub", "revision", "split")
 _LISTS = ("languages", "settings", "metrics", "bias")
@@ -83,7 +103,7 @@ class Task:
 
     A streamed task (one with a ``corpus``) has more candidates than memory: they are read shard by shard. Its ``sources`` are
     keyed "<language>/topics" and "<language>/qrels", and ``judgements`` pins the gold pairs of a language
-    (:func:`clirbench.corpora.judgement_digest`).
+    (:func:`clirbench.corpora.judgement_digest`). A task of one's own has its files in ``own``.
     """
 
     id: str
@@ -106,6 +126,7 @@ class Task:
     judgements: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
+    own: OwnFiles | None = None
 
     def checksums(self, languages: Sequence[str]) -> dict[str, str]:
         """By language, the SHA-256 of its file, or of the gold pairs of a streamed task where they are pinned."""
@@ -156,21 +177,59 @@ def load_task(name: str) -> Task:
     return _parse(raw, path)
 
 
+def _parse_own(raw: dict[str, Any], path: Path) -> Task:
+    _keys(raw, _OWN, path, "", _OWN_OPTIONAL)
+    for key, kind in {**_OWN, **_OWN_OPTIONAL}.items():
+        # TOML tells 1 from 1.0, and a grade may be either.
+        kinds = (int, float) if key == "relevant_from" else kind
+        if key in raw and (not isinstance(raw[key], kinds) or raw[key] in ("", [])):
+            raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
+    _check_head(raw, path)
+    files, facts = facts_of(raw, path)
+    for setting in raw.get("settings", ()):
+        if setting not in facts["settings"]:
+            why = facts["absent"].get(setting, f"use {', '.join(facts['settings'])}")
+            raise ClirbenchError(f"{path}: 'settings' has '{setting}': {why}")
+    text: dict[str, Any] = {key: str(raw.get(key, "")) for key in _TEXT if key != "candidate_text"}
+    return Task(
+        **text,
+        candidate_text="text",
+        gold_sha256="",
+        languages=tuple(raw["languages"]),
+        settings=tuple(raw.get("settings", facts["settings"])),
+        metrics=tuple(raw.get("metrics", METRICS)),
+        bias=tuple(raw.get("bias", facts["bias"])),
+        sources={x: SourceFile(sha256=facts["sha256"], path=files.candidates) for x in raw["languages"]},
+        counts=facts["counts"],
+        file=path,
+        absent=facts["absent"],
+        own=files,
+    )
+
+
+def _check_head(raw: dict[str, Any], path: Path) -> None:
+    if raw["format"] != FORMAT:
+        raise ClirbenchError(f"{path}: format {raw['format']} is not {FORMAT}: upgrade clirbench or the file")
+    if raw["id"] != path.stem:
+        raise ClirbenchError(f"{path}: 'id' is '{raw['id']}' but the file is named '{path.stem}': make them equal")
+    for key in _LISTS:
+        if not all(isinstance(value, str) for value in raw.get(key, ())) or len(set(raw.get(key, ()))) != len(
+            raw.get(key, ())
+        ):
+            raise ClirbenchError(f"{path}: '{key}' must list distinct names")
+
+
 def _parse(raw: dict[str, Any], path: Path) -> Task:
+    if raw.get("reader") == READER:
+        return _parse_own(raw, path)
     streamed = "corpus" in raw
     required = _KEYS if streamed else {**_KEYS, "gold_sha256": str, "source": dict}
     _keys(raw, required, path, "", _OPTIONAL)
     for key, kind in {**_KEYS, **_OPTIONAL}.items():
         if key in raw and (not isinstance(raw[key], kind) or raw[key] in ("", [], {})):
             raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
-    if raw["format"] != FORMAT:
-        raise ClirbenchError(f"{path}: format {raw['format']} is not {FORMAT}: upgrade clirbench or the file")
-    if raw["id"] != path.stem:
-        raise ClirbenchError(f"{path}: 'id' is '{raw['id']}' but the file is named '{path.stem}': make them equal")
+    _check_head(raw, path)
     languages = raw["languages"]
-    for key in _LISTS:
-        if not all(isinstance(value, str) for value in raw[key]) or len(set(raw[key])) != len(raw[key]):
-            raise ClirbenchError(f"{path}: '{key}' must list distinct names")
     for setting in raw["settings"]:
         if setting not in SETTINGS:
             raise ClirbenchError(f"{path}: 'settings' has '{setting}': use {', '.join(SETTINGS)}")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from clirbench.collections import assemble
-from clirbench.collections.parallel import LanguageData
+from clirbench.parallel import LanguageData
 from clirbench.tasks import load_task
 
 ROOT = Path(__file__).resolve().parent.parent

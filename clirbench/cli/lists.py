@@ -1,9 +1,14 @@
 """Commands that list what there is: tasks, models, metrics."""
 
-from clirbench.cli.app import app
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clirbench.cli.app import app, examples, listed
 
 
-@app.command()
+@app.command(epilog=examples("clirbench tasks"))
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
     from clirbench.catalogue import task_list  # noqa: PLC0415
@@ -12,7 +17,31 @@ def tasks() -> None:
     stdout().print(task_list())
 
 
-@app.command()
+@app.command(
+    name="init-task",
+    epilog=examples(
+        "clirbench init-task my-faq --languages en,de,th",
+        "clirbench run --model clirbench/hybrid --tasks my-faq/my-faq.toml",
+    ),
+)
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The task's identifier, such as my-faq.")],
+    languages: Annotated[str, typer.Option(help="Of the task, comma-separated.")] = "en,de",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder.", show_default="one named after the task")
+    ] = None,
+) -> None:
+    """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates."""
+    from clirbench.own_task import init_task  # noqa: PLC0415
+
+    chosen = listed(languages, "--languages") or []
+    files = init_task(name, Path(name) if output is None else output, chosen)
+    for path in files:
+        typer.echo(path)
+    typer.echo(f"next: put your texts in, then  clirbench run --model ORG/NAME --tasks {files[0]}")
+
+
+@app.command(epilog=examples("clirbench models"))
 def models() -> None:
     """List the bundled models."""
     from clirbench.catalogue import model_list  # noqa: PLC0415
@@ -21,7 +50,7 @@ def models() -> None:
     stdout().print(model_list())
 
 
-@app.command()
+@app.command(epilog=examples("clirbench metrics"))
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
     from clirbench.catalogue import metric_list  # noqa: PLC0415

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.collections import demo, lareqa
-from clirbench.collections.parallel import LanguageData
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldPairs
+from clirbench.own_task import read_parts
+from clirbench.parallel import LanguageData
 from clirbench.sources import Advance, fetch
 from clirbench.tasks import Task
 
@@ -108,6 +109,10 @@ def load_collection(
     Raises:
         ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
     """
+    if task.own is not None:
+        found = read_parts(task.own, task.languages)
+        chosen = choose_languages(task, languages)
+        return assemble(task, chosen, [found[language] for language in chosen])
     if task.reader not in READERS:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
     chosen = choose_languages(task, languages)
@@ -148,10 +153,15 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageDat
     query_topic: list[int] = []
     queries: list[str] = []
     candidates: list[str] = []
+    answered = {topic for part in parts for topic, _ in part.golds}
+    asked = {topic for part in parts for topic, _ in part.queries}
     for language, part in zip(languages, parts, strict=True):
-        own = {topic for topic, _ in part.golds}
+        # In a task of one's own a question may be answered in other languages only.
+        own = answered if task.own is not None else {topic for topic, _ in part.golds}
         seen = set()
         for topic, text in part.queries:
+            if task.own is not None and topic not in own:
+                continue
             if topic in seen or topic not in own:
                 fault = "asked twice" if topic in seen else "without a gold candidate"
                 raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
@@ -159,6 +169,10 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageDat
             query_topic.append(topic_index.setdefault(topic, len(topic_index)))
             queries.append(text)
         for topic, index in part.golds:
+            if task.own is not None:
+                if topic not in asked:
+                    continue
+                topic_index.setdefault(topic, len(topic_index))
             golds_of.setdefault(topic_index[topic], []).append(len(candidates) + index)
         candidates.extend(part.candidates)
     pairs = [(q, c) for q, topic in enumerate(query_topic) for c in sorted(set(golds_of[topic]))]

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from clirbench.collections.parallel import LanguageData
+from clirbench.parallel import LanguageData
 
 
 def read(path: Path) -> LanguageData:

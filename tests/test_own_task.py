@@ -1,0 +1,170 @@
+"""A task of one's own: what `init-task` writes runs, what is wrong is named by file, line and field."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import Table
+
+import clirbench
+from clirbench.collections import load_collection
+from clirbench.errors import ClirbenchError
+from clirbench.own_task import init_task
+
+HEAD = 'format = 1\nid = "mine"\nname = "Mine"\ndescription = "x"\nlicence = "private"\nreader = "jsonl"\n'
+QUERIES = [
+    {"topic": "a", "language": "en", "text": "a?"},
+    {"topic": "a", "language": "de", "text": "a (de)?"},
+    {"topic": "b", "language": "en", "text": "b?"},
+    {"topic": "b", "language": "de", "text": "b (de)?"},
+]
+CANDIDATES = [
+    {"language": "en", "text": "a.", "answers": ["a"]},
+    {"language": "en", "text": "b.", "answers": "b"},
+    {"language": "en", "text": "neither."},
+    {"language": "de", "text": "a (de).", "answers": ["a"]},
+    {"language": "de", "text": "b (de).", "answers": ["b"]},
+]
+
+
+def write(folder, queries=QUERIES, candidates=CANDIDATES, languages=("en", "de"), more=""):
+    for name, rows in (("q", queries), ("c", candidates)):
+        lines = [row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = f'{HEAD}languages = {json.dumps(list(languages))}\nqueries = "q.jsonl"\ncandidates = "c.jsonl"\n{more}'
+    (folder / "mine.toml").write_text(text, encoding="utf-8")
+    return str(folder / "mine.toml")
+
+
+def test_a_parallel_task_has_every_setting(tmp_path):
+    task = clirbench.load_task(write(tmp_path))
+    assert task.settings == ("monolingual", "cross-lingual", "multilingual")
+    assert "rank_distance" in task.bias
+    assert task.counts == {
+        "topics": 2,
+        "gold_pairs": 8,
+        "queries": {"en": 2, "de": 2},
+        "candidates": {"en": 3, "de": 2},
+    }
+    collection = load_collection(task)
+    pairs = {
+        (collection.queries[q], collection.candidates[c])
+        for q, c in zip(collection.gold_query, collection.gold_candidate, strict=True)
+    }
+    assert pairs == {(f"{t}{x}?", f"{t}{y}.") for t in "ab" for x in ("", " (de)") for y in ("", " (de)")}
+    vectors = np.eye(3)
+    place = {"a": 0, "b": 1, "n": 2}
+    encoder = Table(
+        {q: vectors[place[q[0]]] for q in collection.queries}, {c: vectors[place[c[0]]] for c in collection.candidates}
+    )
+    result = clirbench.evaluate(encoder, task)
+    assert result.score("multilingual", "mAP") == 1
+    assert result.score("bias", "rank_distance") == 1
+
+
+def test_a_task_without_answers_in_other_languages(tmp_path):
+    queries = [QUERIES[0], {"topic": "c", "language": "de", "text": "c?"}]
+    candidates = [CANDIDATES[0], CANDIDATES[2], {"language": "de", "text": "c.", "answers": ["c"]}]
+    task = clirbench.load_task(write(tmp_path, queries, candidates))
+    assert task.settings == ("monolingual", "multilingual")
+    assert task.bias == ("own_language_preference",)
+    result = clirbench.evaluate("clirbench/hybrid", task)
+    assert set(result.document.headline) == {"monolingual", "multilingual", "bias"}
+    with pytest.raises(ClirbenchError, match="no cross-lingual setting: no topic has an answer in another language"):
+        clirbench.evaluate("clirbench/hybrid", task, settings=["cross-lingual"])
+
+
+def test_questions_answered_in_another_language_only(tmp_path):
+    queries = [*QUERIES[:2], {"topic": "c", "language": "de", "text": "c?"}]
+    candidates = [*CANDIDATES[:1], *CANDIDATES[2:4], {"language": "en", "text": "c.", "answers": ["c"]}]
+    task = clirbench.load_task(write(tmp_path, queries, candidates))
+    result = clirbench.evaluate("clirbench/hybrid", task)
+    assert result.document.per_language["de"]["monolingual"]["queries"] == 1
+    assert result.document.per_pair["de"]["en"]["queries"] == 2
+    alone = clirbench.evaluate("clirbench/hybrid", task, languages=["de"])
+    # Its answer is not there: the question is left out.
+    assert alone.document.counts.queries == 1
+    assert alone.document.counts.topics == 1
+
+
+def test_grades_from_a_limit_on(tmp_path):
+    candidates = [dict(CANDIDATES[0], answers={"a": 2, "b": 1}), *CANDIDATES[1:]]
+    low = clirbench.load_task(write(tmp_path, candidates=candidates))
+    assert low.counts["gold_pairs"] == 10
+    high = clirbench.load_task(write(tmp_path, candidates=candidates, more="relevant_from = 1.5\n"))
+    assert high.counts["gold_pairs"] == 8
+    assert low.hash != high.hash
+
+
+def test_the_hash_follows_the_texts(tmp_path):
+    first = clirbench.load_task(write(tmp_path)).hash
+    assert clirbench.load_task(write(tmp_path)).hash == first
+    changed = [dict(QUERIES[0], text="A?"), *QUERIES[1:]]
+    assert clirbench.load_task(write(tmp_path, changed)).hash != first
+
+
+QUERY, CANDIDATE = QUERIES[0], CANDIDATES[0]
+
+
+@pytest.mark.parametrize(
+    ("which", "row", "told"),
+    [
+        ("q", "{", "line 5: not JSON"),
+        ("q", "[1]", "line 5: not an object"),
+        ("q", {"topic": "z", "language": "en"}, "line 5: field 'text' is missing"),
+        ("q", dict(QUERY, extra=1), "line 5: unknown field 'extra'"),
+        ("q", dict(QUERY, topic=3), "line 5: field 'topic' must be text"),
+        ("q", dict(QUERY, topic="z", text=" "), "line 5: field 'text' must be text"),
+        ("q", dict(QUERY, language="fr"), "line 5: language 'fr' is not one of en, de"),
+        ("q", dict(QUERY), "line 5: topic 'a' is asked twice in en"),
+        ("q", dict(QUERY, topic="z"), "line 5: no candidate answers topic 'z'"),
+        ("c", dict(CANDIDATE, answers=["z"]), "line 6: 'answers' has topic 'z', which no query asks"),
+        ("c", dict(CANDIDATE, answers=7), "line 6: field 'answers' must be a list"),
+        ("c", dict(CANDIDATE, answers={"a": "high"}), "line 6: the grade of 'a' in 'answers' is no number"),
+        ("c", dict(CANDIDATE, answers=[3]), "line 6: field 'answers' must be text"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, which, row, told):
+    rows = {"q": QUERIES, "c": CANDIDATES}
+    rows[which] = [*rows[which], row]
+    with pytest.raises(ClirbenchError, match=re.escape(f"{which}.jsonl, {told}")) as error:
+        clirbench.load_task(write(tmp_path, rows["q"], rows["c"]))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("queries =", "querys ="), "unknown key 'querys'"),
+        (('licence = "private"\n', ""), "missing key 'licence'"),
+        (('"q.jsonl"', '"none.jsonl"'), "none.jsonl: cannot be read"),
+        (('["en", "de"]', '["en", "de", "th"]'), "no query in th"),
+        (('["en", "de"]', "[]"), "'languages' must be a non-empty list"),
+        (('["en", "de"]', '["en", "en"]'), "'languages' must list distinct names"),
+        (('id = "mine"', 'id = "other"'), "make them equal"),
+        (('reader = "jsonl"\n', 'reader = "jsonl"\nmetrics = ["mAPP"]\n'), "mAPP"),
+        (('reader = "jsonl"\n', 'reader = "jsonl"\nsettings = ["bilingual"]\n'), "'settings' has 'bilingual'"),
+        (('reader = "jsonl"\n', 'reader = "jsonl"\nrelevant_from = "two"\n'), "'relevant_from' must be"),
+    ],
+)
+def test_a_wrong_task_file(tmp_path, change, told):
+    path = write(tmp_path)
+    content = (tmp_path / "mine.toml").read_text()
+    assert change[0] in content
+    (tmp_path / "mine.toml").write_text(content.replace(*change))
+    with pytest.raises(ClirbenchError, match=re.escape(told)) as error:
+        clirbench.evaluate("clirbench/hybrid", path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_init_task_writes_runs(tmp_path):
+    files = init_task("my-faq", tmp_path / "my-faq", ["en", "de", "th"])
+    assert [path.name for path in files] == ["my-faq.toml", "my-faq.queries.jsonl", "my-faq.candidates.jsonl"]
+    result = clirbench.evaluate("clirbench/hybrid", str(files[0]))
+    assert result.document.task.languages == ["en", "de", "th"]
+    assert result.document.task.complete
+    with pytest.raises(ClirbenchError, match="is there already"):
+        init_task("my-faq", tmp_path / "my-faq", ["en"])
+    with pytest.raises(ClirbenchError, match="has a slash"):
+        init_task("a/b", tmp_path, ["en"])
