@@ -83,6 +83,30 @@ class Result:
             raise ClirbenchError(f"{reason}: choose another folder with --output") from error
         return path
 
+    def to_pandas(self) -> Any:
+        """Every score as one row of a pandas DataFrame; see :func:`clirbench.notebook.as_pandas`."""
+        from clirbench.notebook import as_pandas  # noqa: PLC0415
+
+        return as_pandas(self)
+
+    def plot(self, metric: str | None = None) -> Any:
+        """The heat map of language pairs as a matplotlib figure; see :func:`clirbench.notebook.as_figure`."""
+        from clirbench.notebook import as_figure  # noqa: PLC0415
+
+        return as_figure(self, metric)
+
+    def hardest(self, n: int = 10, language: str | None = None) -> Any:
+        """The topics where a language fails while others succeed; see :func:`clirbench.notebook.hardest`."""
+        from clirbench.notebook import hardest  # noqa: PLC0415
+
+        return hardest(self, n, language)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline, and the heat map of language pairs."""
+        from clirbench.notebook import as_html  # noqa: PLC0415
+
+        return as_html(self)
+
     def __repr__(self) -> str:
         values = {
             f"{setting} {name}": round(estimate.value, 4)

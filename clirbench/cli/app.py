@@ -18,6 +18,12 @@ app = typer.Typer(
 ResultArgument = Annotated[Path, typer.Argument(metavar="RESULT.json", help="A result file of `clirbench run`.")]
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: what to type, one command a line."""
+    # A blank line between them keeps them apart: help text is filled otherwise.
+    return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
 def _version(value: bool) -> None:
     if value:
         from clirbench import __version__  # noqa: PLC0415

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app
+from clirbench.cli.app import app, examples
 from clirbench.errors import ClirbenchError
 
 SubmissionsOption = Annotated[
@@ -15,7 +15,12 @@ SubmissionsOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench compare clirbench/hybrid clirbench/cross",
+        "clirbench compare results/new results/old --metric nDCG@10 --pairs",
+    )
+)
 def compare(
     first: Annotated[
         str, typer.Argument(metavar="A", help="A submitted model, a folder of results, or a result JSON.")
@@ -52,7 +57,7 @@ def compare(
         console.print(comparison_tables(comparison, console, pairs))
 
 
-@app.command()
+@app.command(epilog=examples("clirbench leaderboard", "clirbench leaderboard --task xquad-r --format csv"))
 def leaderboard(
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
     format: Annotated[str, typer.Option(help="table, csv, json, markdown or latex.")] = "table",  # noqa: A002

@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app, listed
+from clirbench.cli.app import app, examples, listed
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench plan --model intfloat/multilingual-e5-small --tasks miracl",
+        "clirbench plan --model clirbench/hybrid --tasks miracl --languages sw,yo --workers 4",
+    )
+)
 def plan(  # noqa: PLR0917
     model: Annotated[
         str,

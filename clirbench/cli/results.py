@@ -6,11 +6,16 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import ResultArgument, app, listed
+from clirbench.cli.app import ResultArgument, app, examples, listed
 from clirbench.errors import ClirbenchError
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench score results/clirbench__hybrid/demo.json",
+        "clirbench score --run bm25.trec --task miracl --language sw",
+    )
+)
 def score(
     results: Annotated[
         list[Path] | None,
@@ -79,15 +84,20 @@ def _score_run(
     console.print(f"{document.task.id}: {target}", markup=False, soft_wrap=True)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench export results/clirbench__hybrid/demo.json --settings monolingual --metrics nDCG@10",
+        "clirbench export results/clirbench__hybrid/demo.json --format mteb --output mteb-results",
+    )
+)
 def export(
     result: ResultArgument,
     format: Annotated[  # noqa: A002
-        str, typer.Option(help="trec: per-query metrics, as `trec_eval -q` prints them.")
+        str, typer.Option(help="trec: per-query metrics, as `trec_eval -q` prints them. mteb: its results layout.")
     ] = "trec",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File.", show_default="standard output"),
+        typer.Option("--output", "-o", help="File, or for mteb a folder.", show_default="standard output"),
     ] = None,
     settings: Annotated[
         str | None, typer.Option(help="Only these settings, comma-separated.", show_default=False)
@@ -100,8 +110,11 @@ def export(
     from clirbench.export import trec_lines  # noqa: PLC0415
     from clirbench.results import read_result  # noqa: PLC0415
 
+    if format == "mteb":
+        _export_mteb(result, output, settings, metrics)
+        return
     if format != "trec":
-        raise ClirbenchError(f"--format is '{format}': use trec")
+        raise ClirbenchError(f"--format is '{format}': use trec or mteb")
     lines = trec_lines(read_result(result), listed(settings, "--settings"), listed(metrics, "--metrics"))
     if output is None:
         for line in lines:
@@ -120,7 +133,24 @@ def export(
     typer.echo(f"{output}: {lines_written:,} lines")
 
 
-@app.command()
+def _export_mteb(result: Path, output: Path | None, settings: str | None, metrics: str | None) -> None:
+    from clirbench.integrations.mteb_results import export as export_mteb  # noqa: PLC0415
+    from clirbench.results import read_result  # noqa: PLC0415
+
+    if settings is not None or metrics is not None:
+        raise ClirbenchError("--settings and --metrics serve --format trec: mteb's layout has all that mteb knows")
+    if output is None:
+        raise ClirbenchError("--format mteb writes several files: name a folder with --output")
+    for path in export_mteb(read_result(result), output):
+        typer.echo(path)
+
+
+@app.command(
+    epilog=examples(
+        "clirbench show results/clirbench__hybrid/demo.json",
+        "clirbench show results/clirbench__hybrid/demo.json --metric nDCG@10",
+    )
+)
 def show(
     result: ResultArgument,
     metric: Annotated[
@@ -141,7 +171,7 @@ def show(
     console.print(pairs(document, metric, console))
 
 
-@app.command()
+@app.command(epilog=examples("clirbench schema > result.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a result file."""
     import json  # noqa: PLC0415

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app
+from clirbench.cli.app import app, examples
 from clirbench.cli.board import SubmissionsOption
 
 site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
@@ -14,7 +14,7 @@ app.add_typer(site, name="site")
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the site, replaced as a whole.")]
 
 
-@site.command()
+@site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
 def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_site")) -> None:
     """Build the site from submissions: plain files that open from disk."""
     from clirbench.board import submissions_dir  # noqa: PLC0415
@@ -26,7 +26,7 @@ def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_s
     typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
 
 
-@site.command()
+@site.command(epilog=examples("clirbench site serve --port 8000"))
 def serve(
     submissions: SubmissionsOption = None,
     output: OutputOption = Path("_site"),

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app
+from clirbench.cli.app import app, examples
 from clirbench.errors import ClirbenchError
 
 
-@app.command()
+@app.command(epilog=examples("clirbench submit results/me__model --org me --set licence=MIT"))
 def submit(
     results: Annotated[Path, typer.Argument(metavar="RESULTS_DIR", help="Folder of one model's results.")],
     org: Annotated[str, typer.Option(help="Whose submission it is: the first part of the model's name.")],
@@ -55,7 +55,7 @@ def submit(
         typer.echo(f"  {command}")
 
 
-@app.command()
+@app.command(epilog=examples("clirbench check submissions", "clirbench check submissions/me__model --format json"))
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -94,7 +94,7 @@ def check(
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command()
+@app.command(epilog=examples('clirbench verify submissions/me__model --by "who"'))
 def verify(
     submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Folder of a submission.")],
     by: Annotated[str, typer.Option(help="Who verifies: signed into verification.json.")],

@@ -5,10 +5,15 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app
+from clirbench.cli.app import app, examples
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "clirbench train static.toml --data path/to/train --output trained",
+        "clirbench train paper-xlmr.toml --data path/to/train --alpha 0.5 --output trained-xlmr",
+    )
+)
 def train(  # noqa: PLR0917
     recipe: Annotated[str, typer.Argument(metavar="RECIPE.toml", help="A recipe, or the name of a shipped one.")],
     alpha: Annotated[

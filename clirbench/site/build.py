@@ -19,12 +19,13 @@ from clirbench.atomic import write_atomically
 from clirbench.board import AVERAGED, HEADLINE, MAIN, Entry, board_ranks, frame_of, read_entries, read_entry
 from clirbench.catalogue import metric_rows
 from clirbench.errors import ClirbenchError
+from clirbench.foreign import foreign_files, read_foreign
 from clirbench.paths import data_dir
 from clirbench.progress import Reporter, Silent
 from clirbench.results import RANKS_ENDING, Result
 from clirbench.site import content
 from clirbench.site.charts import scatter
-from clirbench.site.model_content import measured_task, reported_task
+from clirbench.site.model_content import foreign_task, measured_task, reported_task
 from clirbench.site.scripts import pair_values, script_json, topics_script
 from clirbench.site.task_content import demo_examples, protocol
 from clirbench.statistics import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
@@ -246,6 +247,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
             script.write_text(topics_script(result, name), encoding="utf-8", newline="\n")
         else:
             tasks.append((task, "reported", reported_task(result)))
+    foreign = [read_foreign(folder / file) for file in foreign_files([path.name for path in folder.iterdir()])]
     files = []
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
@@ -261,6 +263,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         entry=entry,
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
+        foreign=[foreign_task(document) for document in foreign],
         files=files,
         names=NAMES,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],

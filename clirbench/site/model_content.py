@@ -11,7 +11,7 @@ from clirbench.errors import ClirbenchError
 from clirbench.metrics import RankedLists
 from clirbench.paired import headline_tables
 from clirbench.results import Result
-from clirbench.schema import Document, EstimatePart, Reported
+from clirbench.schema import Document, EstimatePart, MtebDocument, Reported
 from clirbench.site.charts import Bar, bars, histogram
 from clirbench.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.statistics import Bootstrap, interval
@@ -84,6 +84,17 @@ def reported_task(document: Reported) -> dict[str, Any]:
             )
             for language, row in document.per_language.items()
         ],
+    }
+
+
+def foreign_task(document: MtebDocument) -> dict[str, Any]:
+    """What a model's page shows of one of mteb's own tasks: the main score by subset."""
+    split = max(document.scores.values(), key=len, default={})
+    values = {name: scores.get("main_score") for name, scores in split.items()}
+    return {
+        "document": document,
+        "mean": Cell(number(document.mean, 100, 1), document.mean),
+        "rows": [(name, Cell(number(value, 100, 1), value)) for name, value in values.items()],
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from clirbench.errors import ClirbenchError
+from clirbench.foreign import FILE_START, LIMIT, foreign_files, parse_foreign
 from clirbench.gold_ranks import GoldRanks, gold_digest
 from clirbench.ranks_file import decode_ranks
 from clirbench.rescore import rescore
@@ -46,8 +47,9 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     known = model_toml.RANKED
     allowed = {model_toml.FILE, VERIFICATION}
     allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
+    foreign = foreign_files(names)
     for name in names:
-        if name not in allowed:
+        if name not in allowed and name not in foreign:
             remedy = (
                 "the demo ranks no models" if name.startswith("demo.") else "leave only results, ranks and model.toml"
             )
@@ -69,6 +71,8 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     if not any(f"{task}.json" in names for task in known):
         found.add("error", folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
     _one_model(folder, results, found)
+    for name in foreign:
+        _foreign(folder / name, results, found)
     if VERIFICATION in names:
         check_verification(folder, results, untrusted, found)
     return found
@@ -85,6 +89,33 @@ def _one_model(folder: Path, results: dict[str, Document | Reported], found: Exa
                 path = folder / f"{document.task.id}.json"
                 message = f"is not that of {measured[0].task.id}.json: a submission is one model, run in one way"
                 found.add("error", path, part, message)
+
+
+def _foreign(path: Path, results: dict[str, Document | Reported], found: Examined) -> None:
+    """A result of an mteb task: nobody can recompute it, but it must be of this model, and its numbers possible."""
+    document = found.read(path, LIMIT, parse_foreign)
+    if document is None:
+        return
+    if path.name != f"{FILE_START}{document.task}.json":
+        found.add("error", path, "task", f"is {document.task!a}: name the file {FILE_START}{document.task}.json")
+    measured = next((one for one in results.values() if isinstance(one, Document)), None)
+    if measured is None:
+        found.add("error", path, "", "stands beside no measured result: add one, or remove this")
+        return
+    for key, theirs, ours in (
+        ("model.name", document.model.name, measured.model.name),
+        ("model.revision", document.model.revision, measured.model.revision),
+        ("encoder", document.encoder, measured.encoder),
+    ):
+        if theirs != ours:
+            found.add(
+                "error", path, key, f"is not that of {measured.task.id}.json: a submission is one model, run in one way"
+            )
+    for split, subsets in document.scores.items():
+        for subset, scores in subsets.items():
+            key = f"scores.{split}.{subset}.main_score"
+            if not -1 <= scores.get("main_score", 2) <= 1:
+                found.add("error", path, key, "is missing, or not within -1 and 1")
 
 
 def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:

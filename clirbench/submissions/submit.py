@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError, printable
+from clirbench.foreign import FILE_START, foreign_files, read_foreign
 from clirbench.results import RUN_ENDING, Result, read_result, run_folder
-from clirbench.schema import problem
+from clirbench.schema import Document, problem
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import (
     EVALUATION_SETS,
@@ -97,6 +98,7 @@ def submit(
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
         Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
+    _copy_foreign(_place(results), folder, first, name)
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
     missing += [f"trained_on.{task}" for task in EVALUATION_SETS if values["trained_on"][task] == "unknown"]
@@ -126,7 +128,24 @@ def _plain(name: str) -> str:
     return plain
 
 
-def _results(folder: Path) -> list[Result]:
+def _copy_foreign(results: Path, folder: Path, first: Document, name: str) -> None:
+    """Take the results of mteb's own tasks along, of the same model run in the same way."""
+    for file in foreign_files([path.name for path in results.iterdir()]):
+        found = read_foreign(results / file)
+        if found.encoder != first.encoder or found.model.revision != first.model.revision:
+            raise ClirbenchError(
+                f"{results / file}: is of another model than {first.task.id}: run the task again, or remove it"
+            )
+        renamed = found.model_copy(update={"model": found.model.model_copy(update={"name": name})})
+        write_atomically(folder / file, (renamed.model_dump_json(indent=1) + "\n").encode())
+
+
+def _place(folder: Path) -> Path:
+    """The folder of the one model's results that a folder is, or holds.
+
+    Raises:
+        ClirbenchError: It is no folder, or holds several.
+    """
     if not folder.is_dir():
         raise ClirbenchError(f"{folder}: is not a folder: give the folder of results that clirbench run wrote")
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
@@ -134,10 +153,15 @@ def _results(folder: Path) -> list[Result]:
         folder = inner[0]
     elif not any(folder.glob("*.json")) and inner:
         raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
+    return folder
+
+
+def _results(folder: Path) -> list[Result]:
+    folder = _place(folder)
     found = [
         read_result(path)
         for path in sorted(folder.glob("*.json"))
-        if path.name != VERIFICATION and not path.name.endswith(RUN_ENDING)
+        if path.name != VERIFICATION and not path.name.startswith(FILE_START) and not path.name.endswith(RUN_ENDING)
     ]
     whole = [r for r in found if r.document.task.complete and r.document.task.id in RANKED]
     if not whole:

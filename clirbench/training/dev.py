@@ -8,11 +8,11 @@ import numpy as np
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from clirbench.collections import Collection, assemble
-from clirbench.collections.parallel import LanguageData
 from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions
 from clirbench.errors import ClirbenchError
 from clirbench.evaluation import rank_and_score
+from clirbench.parallel import LanguageData
 from clirbench.tasks import SETTINGS, Task
 from clirbench.training.overlap import Protected
 from clirbench.training.recipe import DevPart, Recipe

@@ -1,0 +1,124 @@
+"""Commands for model authors: gate, card, inspect, doctor."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clirbench.cli.app import ResultArgument, app, examples
+from clirbench.errors import ClirbenchError
+
+
+@app.command(
+    epilog=examples(
+        "clirbench gate new/xquad-r.json --baseline old/xquad-r.json",
+        "clirbench gate new/xquad-r.json --baseline old/xquad-r.json --max-drop 1 --max-distance-increase 5%",
+    )
+)
+def gate(
+    result: ResultArgument,
+    baseline: Annotated[Path, typer.Option(help="Result to compare with: same task, languages and settings.")],
+    max_drop: Annotated[float, typer.Option(help="Points of 100 that a setting may lose.")] = 0.5,
+    max_distance_increase: Annotated[
+        str | None, typer.Option(help="How much rank distance may grow, such as 5%.", show_default="not looked at")
+    ] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric of the settings.", show_default="the task's first")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Also fail where a loss may be chance.")] = False,
+) -> None:
+    """Fail (exit code 1) where a model lost more than it may, and the loss is not chance.
+
+    A loss beyond the limit that the paired test over topics cannot tell from chance is "unclear": it fails only with --strict.
+    """
+    from clirbench.gate import gate as judge  # noqa: PLC0415
+    from clirbench.reports import gate_table  # noqa: PLC0415
+    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.screen import stdout  # noqa: PLC0415
+
+    checks = judge(read_result(result), read_result(baseline), max_drop, max_distance_increase, metric)
+    console = stdout()
+    console.print(gate_table(checks, console))
+    verdicts = {check.verdict for check in checks}
+    failed = "fail" in verdicts or (strict and "unclear" in verdicts)
+    typer.echo("FAIL" if failed else "pass" if verdicts == {"pass"} else "pass (unclear: see above)")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command(
+    epilog=examples(
+        "clirbench card results/me__model/xquad-r.json",
+        "clirbench card results/me__model/xquad-r.json results/me__model/mlqa-r.json --update path/to/model/README.md",
+    )
+)
+def card(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results of one model.")],
+    update: Annotated[
+        Path | None, typer.Option(help="Model card to put the scores into, such as README.md.", show_default=False)
+    ] = None,
+) -> None:
+    """Print the scores as the `model-index` of a model card, or put them into one."""
+    from clirbench.card import card_yaml, update_card  # noqa: PLC0415
+    from clirbench.results import read_result  # noqa: PLC0415
+
+    found = [read_result(path) for path in results]
+    if update is None:
+        typer.echo(card_yaml(found))
+        return
+    if update.is_dir():
+        raise ClirbenchError(f"--update is '{update}', a folder: name its README.md")
+    number = update_card(found, update)
+    typer.echo(f"{update}: {number} scores of {', '.join(result.document.task.id for result in found)}")
+
+
+@app.command(
+    epilog=examples(
+        "clirbench inspect results/clirbench__hybrid/xquad-r.json --query-language th",
+        "clirbench inspect results/me__model/demo.json --query-language hi --worst 5 --model path/to/model",
+    )
+)
+def inspect(
+    result: ResultArgument,
+    query_language: Annotated[str, typer.Option(help="Whose queries to look at.")],
+    worst: Annotated[int, typer.Option(help="How many topics, worst first.")] = 10,
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now, as of `run`.", show_default="the result's name")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False,
+) -> None:
+    """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
+    from clirbench.inspection import inspect_result  # noqa: PLC0415
+    from clirbench.paths import cache_dir  # noqa: PLC0415
+    from clirbench.progress import reporting  # noqa: PLC0415
+    from clirbench.reports import inspection  # noqa: PLC0415
+    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.screen import stdout  # noqa: PLC0415
+
+    with reporting() as reporter:
+        found = inspect_result(
+            read_result(result),
+            query_language,
+            worst,
+            model=model,
+            device=device,
+            cache=None if no_cache else cache_dir() / "vectors",
+            reporter=reporter,
+        )
+    console = stdout()
+    console.print(inspection(found, console))
+
+
+@app.command(epilog=examples("clirbench doctor", "clirbench doctor --offline"))
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask whether the hub can be reached.")] = False,
+) -> None:
+    """Say what is here and what is missing: versions, device, cache, mirror, hub, and what each feature needs."""
+    from clirbench.doctor import findings  # noqa: PLC0415
+    from clirbench.screen import plain_table, stdout  # noqa: PLC0415
+
+    console = stdout()
+    table = plain_table(console)
+    for heading in ("what", "state", "found"):
+        table.add_column(heading, no_wrap=heading != "found", overflow="fold")
+    for finding in findings(not offline):
+        table.add_row(finding.what, finding.state, finding.found)
+    console.print(table)

@@ -1,0 +1,249 @@
+"""What outranked the answers of one language's questions: texts, languages and scores, for a person to read."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.collections import Collection, load_collection
+from clirbench.encoders import load_encoder
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.errors import ClirbenchError
+from clirbench.evaluation import ENCODE, follow_download
+from clirbench.progress import Reporter, Silent
+from clirbench.ranks import Layout, Products
+from clirbench.results import Result
+from clirbench.schema import Document
+from clirbench.tasks import load_task
+from clirbench.vectors import distinct_texts, encode_collection
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Text:
+    """A candidate with its language, its score, and its rank in the pool."""
+
+    language: str
+    text: str
+    score: float
+    rank: int
+    gold: bool
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question, its golds by rank, and the best candidates that are wrong and stand before its last gold."""
+
+    topic: str
+    question: str
+    best_rank: int
+    golds: tuple[Text, ...]
+    before: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        model: Name of the model.
+        task: Identifier of the task.
+        query_language: Whose queries.
+        pool: "multilingual", or "monolingual" where the run has no multilingual setting.
+        topics: The worst topics, worst first.
+        confusion: By candidate language: share of the wrong candidates that outrank golds of these queries, over all topics,
+            and the same over the language's share of the pool; empty without the multilingual setting.
+        first: By language: how often a candidate in it stands first, over the worst topics.
+        differing: Ranks that differ from those of the result: the model, or a package under it, is not the same.
+    """
+
+    model: str
+    task: str
+    query_language: str
+    pool: str
+    topics: tuple[Topic, ...]
+    confusion: Mapping[str, tuple[float, float | None]]
+    first: Mapping[str, int]
+    differing: int
+
+
+def inspect_result(
+    result: Result,
+    query_language: str,
+    worst: int = 10,
+    *,
+    model: str | None = None,
+    device: str | None = None,
+    cache: Path | None = None,
+    reporter: Reporter | None = None,
+) -> Inspection:
+    """Rank the worst topics of one language again, and look at what stands before their golds.
+
+    The worst are those whose best gold stands farthest back in the result's ranks. The candidates' vectors come from the cache
+    of the run where they are; the few queries are encoded again.
+
+    Args:
+        result: Of a task that fits in memory.
+        query_language: Whose queries.
+        worst: How many topics.
+        model: Where the model is now; None for its name in the result.
+        device: Where to encode.
+        cache: Folder of vectors, or None.
+        reporter: Told of progress.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ClirbenchError: The language is not the result's, the task is streamed, or the model is not here or another one.
+    """
+    document, ranks = result.document, result.ranks
+    reporter = reporter or Silent()
+    if query_language not in ranks.languages:
+        raise ClirbenchError(
+            f"the result holds no language '{query_language}': choose from {','.join(ranks.languages)}"
+        )
+    if worst < 1:
+        raise ClirbenchError(f"--worst is {worst}: use 1 or more")
+    if document.corpus is not None:
+        raise ClirbenchError(
+            f"{document.task.id} is read shard by shard, and its passages are not kept: inspect another task"
+        )
+    pooled = ranks.pool_rank is not None
+    rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
+    mine = np.flatnonzero(
+        (ranks.query_language == ranks.languages.index(query_language))
+        & (pooled | (ranks.gold_language == ranks.query_language))
+    )
+    if not len(mine):
+        raise ClirbenchError("the result ranks these queries in pools of one other language only: run another setting")
+    best = np.full(len(ranks.topics), -1, dtype=np.int64)
+    # Descending ranks: the last one written is the best.
+    mine = mine[np.argsort(-rank[mine], kind="stable")]
+    best[ranks.topic[mine]] = rank[mine]
+    chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
+    loaded = load_for(document, model, device)
+    task = load_task(document.task.id)
+    languages = ranks.languages if pooled else (query_language,)
+    collection = load_collection(task, languages, follow_download(reporter))
+    part = _queries(collection, query_language, [ranks.topics[topic] for topic in chosen])
+    reporter.start(ENCODE, distinct_texts(part))
+    encoded = encode_collection(loaded, part, cache, True, lambda done: reporter.advance(ENCODE, done))
+    layout = Layout.of(part.candidate_starts)
+    buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
+    products = Products(encoded.queries, encoded.candidates, layout)
+    scores = products.rows(0, len(part.queries), buffer)[:, layout.position]
+    topics = [_topic(part, row, scores[row]) for row in range(len(part.queries))]
+    topics.sort(key=lambda topic: -topic.best_rank)
+    differing = 0
+    for topic in topics:
+        number = ranks.topics.index(topic.topic)
+        stated = np.sort(rank[mine[ranks.topic[mine] == number]])
+        differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
+    leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
+    return Inspection(
+        model=document.model.name,
+        task=document.task.id,
+        query_language=query_language,
+        pool="multilingual" if pooled else "monolingual",
+        topics=tuple(topics),
+        confusion=_confusion(document, query_language),
+        first=dict(leaders.most_common()),
+        differing=differing,
+    )
+
+
+def load_for(document: Document, model: str | None, device: str | None) -> LoadedEncoder:
+    """The encoder that a result came from, with the settings that it states.
+
+    Raises:
+        ClirbenchError: It cannot be loaded, gives no vectors, or is another revision than the result's.
+    """
+    stated, settings = document.model, document.encoder
+    if settings.transform_sample not in (None, "pool"):
+        raise ClirbenchError("the result's transform was fitted on a file that is not here: inspect a run without it")
+    name = model or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
+    options = EncoderOptions(device=device, transform=settings.transform)
+    if stated.kind == "sentence-transformers":
+        options = replace(
+            options,
+            name=stated.name,
+            similarity=settings.similarity,
+            max_length=settings.max_length,
+            dtype=settings.dtype if settings.dtype != "float32" else None,
+            query_prompt=settings.query_prompt,
+            candidate_prompt=settings.candidate_prompt,
+            revision=stated.revision if model is None else None,
+        )
+    elif stated.kind in ("packed", "own") and model:
+        options = replace(options, name=stated.name)
+    loaded = load_encoder(name, options)
+    if loaded.scorer is not None or loaded.fusion is not None:
+        raise ClirbenchError(f"{stated.name} gives scores in the place of vectors: inspect takes encoders only")
+    if loaded.info.revision != stated.revision:
+        raise ClirbenchError(
+            f"{name} is revision {loaded.info.revision}, but the result was made with {stated.revision}: pass --model"
+        )
+    return loaded
+
+
+def _queries(collection: Collection, language: str, topics: list[str]) -> Collection:
+    """The collection with the queries of these topics in one language, and all candidates."""
+    wanted = {collection.topics.index(topic) for topic in topics}
+    number = collection.languages.index(language)
+    kept = np.isin(collection.query_topic, list(wanted)) & (collection.query_language == number)
+    place = np.cumsum(kept) - 1
+    golds = kept[collection.gold_query]
+    sizes = np.bincount(collection.query_language[kept], minlength=len(collection.languages))
+    return replace(
+        collection,
+        queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
+        query_topic=collection.query_topic[kept],
+        query_starts=np.concatenate([[0], np.cumsum(sizes)]),
+        gold_query=place[collection.gold_query[golds]].astype(np.int32),
+        gold_candidate=collection.gold_candidate[golds],
+    )
+
+
+def _topic(collection: Collection, row: int, scores: NDArray[np.float32]) -> Topic:
+    golds = collection.gold_candidate[collection.gold_query == row]
+    is_gold = np.zeros(len(scores), dtype=bool)
+    is_gold[golds] = True
+    # The tie rule: among equal scores wrong candidates first, then golds in candidate order.
+    order = np.lexsort((np.arange(len(scores)), is_gold, -scores))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(1, len(order) + 1)
+
+    def text(candidate: int) -> Text:
+        language = collection.languages[int(collection.candidate_language[candidate])]
+        return Text(
+            language,
+            collection.candidates[candidate],
+            float(scores[candidate]),
+            int(place[candidate]),
+            bool(is_gold[candidate]),
+        )
+
+    by_rank = sorted(golds.tolist(), key=lambda gold: place[gold])
+    wrong = [int(c) for c in order[: place[by_rank[-1]]] if not is_gold[c]][:_SHOWN]
+    return Topic(
+        topic=collection.topics[int(collection.query_topic[row])],
+        question=collection.queries[row],
+        best_rank=int(place[by_rank[0]]),
+        golds=tuple(text(gold) for gold in by_rank),
+        before=tuple(text(candidate) for candidate in wrong),
+    )
+
+
+def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
+    by_gold = document.queue_jump.get(language, {})
+    totals = Counter[str]()
+    for counts in by_gold.values():
+        totals.update(counts)
+    everything = sum(totals.values())
+    ratio = document.queue_jump_ratio.get(language, {})
+    return {other: (count / everything, ratio.get(other)) for other, count in totals.most_common() if everything}
