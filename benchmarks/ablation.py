@@ -52,13 +52,20 @@ def name_of(alpha, seed):
     return f"ablation/alpha-{alpha:g}-seed-{seed}"
 
 
+def model_of(work, alpha, seed):
+    return work / "models" / f"{alpha:g}-{seed}"
+
+
 def missing(work, alpha, seed):
+    """Tasks without a result; all of them where the model is not kept."""
+    if not model_of(work, alpha, seed).is_dir():
+        return list(TASKS)
     return [t for t in TASKS if not (work / name_of(alpha, seed).replace("/", "__") / f"{t}.json").is_file()]
 
 
-def train_missing(data, work, reporter):
+def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     """Train and evaluate the runs that the work folder lacks."""
-    wanted = [(seed, alpha) for seed in SEEDS for alpha in ALPHAS if missing(work, alpha, seed)]
+    wanted = [(seed, alpha) for seed in seeds for alpha in alphas if missing(work, alpha, seed)]
     if not wanted:
         return
     from sentence_transformers import SentenceTransformer
@@ -81,10 +88,10 @@ def train_missing(data, work, reporter):
     work.mkdir(parents=True, exist_ok=True)
     record.write_text(identity)
     static = prepare_static(material, work / "tokenizer", reporter)
-    for seed in SEEDS:
-        alphas = [alpha for s, alpha in wanted if s == seed]
-        start = first_vectors(material, static, seed, reporter) if alphas else None
-        for alpha in alphas:
+    for seed in seeds:
+        lacking = [alpha for s, alpha in wanted if s == seed]
+        start = first_vectors(material, static, seed, reporter) if lacking else None
+        for alpha in lacking:
             reporter.note(f"alpha {alpha:g}, seed {seed}")
             run = plan.model_copy(update={"batches": plan.batches.model_copy(update={"alpha": alpha})})
             bag = TrainingBag(static.tokenizer, embedding_weights=start.copy())
@@ -96,10 +103,11 @@ def train_missing(data, work, reporter):
             sample = sample_vectors(weights, material.entries, static.store, static.part.damping_texts, seed)
             final = flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent)
             # As it would be shipped: a text without any token gets the unknown one's vector.
-            write_packed(final, static.tokenizer.to_str(), static.part.bits, output / "packed")
+            packed = model_of(work, alpha, seed)
+            write_packed(final, static.tokenizer.to_str(), static.part.bits, packed)
             for task in missing(work, alpha, seed):
                 options = clirbench.EncoderOptions(name=name_of(alpha, seed))
-                clirbench.evaluate(PackedEncoder(output / "packed"), task, options=options).save(work)
+                clirbench.evaluate(PackedEncoder(packed), task, options=options).save(work, force=True)
             shutil.rmtree(output)
 
 

@@ -20,6 +20,15 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     names = {result.document.model.name for result in results}
     if len(names) > 1:
         raise ClirbenchError(f"the results are of different models ({', '.join(sorted(names))}): give those of one")
+    first = results[0].document
+    for result in results[1:]:
+        for part in ("model", "encoder"):
+            if getattr(result.document, part) != getattr(first, part):
+                raise ClirbenchError(
+                    f"the results on {first.task.id} and {result.document.task.id} differ in '{part}': give those of one run"
+                )
+    if len({result.document.task.id for result in results}) < len(results):
+        raise ClirbenchError("two of the results are on one task: give one of them")
     found = []
     for result in results:
         document = result.document

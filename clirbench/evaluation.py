@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from clirbench.collections import Collection, choose_languages, load_collection
 from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.encoding import Clock
 from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks, gold_ranks
 from clirbench.progress import Reporter, Silent
@@ -108,14 +110,7 @@ def evaluate_loaded(
     reporter: Reporter,
 ) -> Result:
     """The part of :func:`evaluate` after loading; ``seconds`` already holds the time of the phases before."""
-    if loaded.scorer is not None or loaded.fusion is not None:
-        return _evaluate_scored(loaded, collection, settings, seconds, cache, allow_zero_vectors, reporter)
-    begin = time.perf_counter()
-    encoded = encode_collection(
-        loaded, collection, cache, allow_zero_vectors, lambda done: reporter.advance(ENCODE, done)
-    )
-    seconds["encode"] = time.perf_counter() - begin
-    ranks, scores, after = rank_and_score(encoded, collection, settings, lambda done: reporter.advance(RANK, done))
+    found = rank_collection(loaded, collection, settings, cache, allow_zero_vectors, reporter)
     run = Run(
         task=collection.task,
         languages=collection.languages,
@@ -123,52 +118,62 @@ def evaluate_loaded(
         topics=len(collection.topics),
         queries=len(collection.queries),
         pool_sizes=collection.pool_sizes,
-        dimensions=encoded.dimensions,
-        texts=encoded.texts,
-        encoded=encoded.encoded,
-        encode_seconds=encoded.seconds,
-        zero=encoded.zero,
-        seconds={**seconds, **after},
+        dimensions=found.dimensions,
+        texts=found.texts,
+        encoded=found.clock.texts,
+        encode_seconds=found.clock.seconds,
+        zero=found.zero,
+        seconds={**seconds, **found.seconds},
     )
-    return make_result(loaded, run, ranks, scores)
+    return make_result(loaded, run, found.ranks, found.scores)
 
 
-def _evaluate_scored(
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks and scores of a collection, with what they took.
+
+    ``dimensions`` is None and ``texts`` counts every part's where a model gives scores; the time in such a model counts as
+    encoding, that of everything else in the same pass as ranking.
+    """
+
+    ranks: GoldRanks
+    scores: Scores
+    dimensions: int | None
+    texts: int
+    clock: Clock
+    zero: int
+    seconds: dict[str, float]
+
+
+def rank_collection(
     loaded: LoadedEncoder,
     collection: Collection,
     settings: Sequence[str],
-    seconds: dict[str, float],
     cache: Path | None,
-    allow_zero_vectors: bool,
+    allow_zero: bool,
     reporter: Reporter,
-) -> Result:
-    """The same of a model that gives scores: encoding and ranking are one pass, whose time in the model counts as encoding."""
+) -> Ranked:
+    """Everything between a loaded model and its scores, whatever kind of model it is."""
     begin = time.perf_counter()
+    if loaded.scorer is None and loaded.fusion is None:
+        encoded = encode_collection(loaded, collection, cache, allow_zero, lambda done: reporter.advance(ENCODE, done))
+        encode = time.perf_counter() - begin
+        ranks, scores, after = rank_and_score(encoded, collection, settings, lambda done: reporter.advance(RANK, done))
+        clock = Clock(encoded.encoded, encoded.seconds)
+        seconds = {"encode": encode, **after}
+        return Ranked(ranks, scores, encoded.dimensions, encoded.texts, clock, encoded.zero, seconds)
     scored = score_collection(
         loaded,
         collection,
         cache,
-        allow_zero_vectors,
+        allow_zero,
         lambda done: reporter.advance(ENCODE, done),
         lambda done: reporter.advance(RANK, done),
     )
     took = time.perf_counter() - begin
-    ranks, scores, after = _score(collection, scored.outranked, settings, scored.within)
-    run = Run(
-        task=collection.task,
-        languages=collection.languages,
-        settings=settings,
-        topics=len(collection.topics),
-        queries=len(collection.queries),
-        pool_sizes=collection.pool_sizes,
-        dimensions=None,
-        texts=scored.texts,
-        encoded=scored.clock.texts,
-        encode_seconds=scored.clock.seconds,
-        zero=scored.zero,
-        seconds={**seconds, "encode": scored.clock.seconds, "rank": took - scored.clock.seconds, "score": after},
-    )
-    return make_result(loaded, run, ranks, scores)
+    ranks, scores, last = _score(collection, scored.outranked, settings, scored.within)
+    seconds = {"encode": scored.clock.seconds, "rank": took - scored.clock.seconds, "score": last}
+    return Ranked(ranks, scores, None, scored.texts, scored.clock, scored.zero, seconds)
 
 
 def rank_and_score(

@@ -68,8 +68,10 @@ def run_foreign(
 
             reporter.note(f"mteb:{name}: evaluated by mteb")
             document = run_mteb_task(loaded, name, languages, data)
+            content = (document.model_dump_json(indent=1) + "\n").encode()
+            parse_foreign(content, path)
             try:
-                write_atomically(path, (document.model_dump_json(indent=1) + "\n").encode())
+                write_atomically(path, content)
             except OSError as error:
                 raise ClirbenchError(
                     f"cannot write {path} ({error.strerror}): choose another folder with --output"

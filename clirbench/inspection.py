@@ -14,10 +14,10 @@ from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.errors import ClirbenchError
 from clirbench.evaluation import ENCODE, follow_download
 from clirbench.progress import Reporter, Silent
+from clirbench.provenance import task_of
 from clirbench.ranks import Layout, Products
 from clirbench.results import Result
 from clirbench.schema import Document
-from clirbench.tasks import load_task
 from clirbench.vectors import distinct_texts, encode_collection
 
 _SHOWN = 5
@@ -76,8 +76,10 @@ def inspect_result(
     query_language: str,
     worst: int = 10,
     *,
+    task: str | None = None,
     model: str | None = None,
     device: str | None = None,
+    trust_remote_code: bool = False,
     cache: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Inspection:
@@ -90,8 +92,10 @@ def inspect_result(
         result: Of a task that fits in memory.
         query_language: Whose queries.
         worst: How many topics.
+        task: The TOML file of a task of your own; None for a shipped one.
         model: Where the model is now; None for its name in the result.
         device: Where to encode.
+        trust_remote_code: Run code that the model brings.
         cache: Folder of vectors, or None.
         reporter: Told of progress.
 
@@ -126,10 +130,10 @@ def inspect_result(
     mine = mine[np.argsort(-rank[mine], kind="stable")]
     best[ranks.topic[mine]] = rank[mine]
     chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
-    loaded = load_for(document, model, device)
-    task = load_task(document.task.id)
-    languages = ranks.languages if pooled else (query_language,)
-    collection = load_collection(task, languages, follow_download(reporter))
+    source = task_of(document, task)
+    loaded = load_for(document, model, device, trust_remote_code)
+    # All languages of the run, also where one is ranked: what is fitted on the candidates must be what it was.
+    collection = load_collection(source, ranks.languages, follow_download(reporter))
     part = _queries(collection, query_language, [ranks.topics[topic] for topic in chosen])
     reporter.start(ENCODE, distinct_texts(part))
     encoded = encode_collection(loaded, part, cache, True, lambda done: reporter.advance(ENCODE, done))
@@ -137,7 +141,9 @@ def inspect_result(
     buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
     products = Products(encoded.queries, encoded.candidates, layout)
     scores = products.rows(0, len(part.queries), buffer)[:, layout.position]
-    topics = [_topic(part, row, scores[row]) for row in range(len(part.queries))]
+    own = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())
+    pool = slice(0, len(part.candidates)) if pooled else own
+    topics = [_topic(part, row, scores[row], pool) for row in range(len(part.queries))]
     topics.sort(key=lambda topic: -topic.best_rank)
     differing = 0
     for topic in topics:
@@ -157,17 +163,19 @@ def inspect_result(
     )
 
 
-def load_for(document: Document, model: str | None, device: str | None) -> LoadedEncoder:
+def load_for(
+    document: Document, model: str | None, device: str | None, trust_remote_code: bool = False
+) -> LoadedEncoder:
     """The encoder that a result came from, with the settings that it states.
 
     Raises:
-        ClirbenchError: It cannot be loaded, gives no vectors, or is another revision than the result's.
+        ClirbenchError: It cannot be loaded, gives no vectors, or is another revision, or has other settings, than the result's.
     """
     stated, settings = document.model, document.encoder
     if settings.transform_sample not in (None, "pool"):
         raise ClirbenchError("the result's transform was fitted on a file that is not here: inspect a run without it")
     name = model or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
-    options = EncoderOptions(device=device, transform=settings.transform)
+    options = EncoderOptions(device=device, transform=settings.transform, trust_remote_code=trust_remote_code)
     if stated.kind == "sentence-transformers":
         options = replace(
             options,
@@ -179,7 +187,14 @@ def load_for(document: Document, model: str | None, device: str | None) -> Loade
             candidate_prompt=settings.candidate_prompt,
             revision=stated.revision if model is None else None,
         )
-    elif stated.kind in ("packed", "own") and model:
+    elif stated.kind in ("mteb", "own"):
+        options = replace(
+            options, similarity=settings.similarity, revision=stated.revision if stated.kind == "mteb" else None
+        )
+        if stated.kind == "own":
+            prompts = settings.query_prompt or None, settings.candidate_prompt or None
+            options = replace(options, name=stated.name, query_prompt=prompts[0], candidate_prompt=prompts[1])
+    elif stated.kind == "packed" and model:
         options = replace(options, name=stated.name)
     loaded = load_encoder(name, options)
     if loaded.scorer is not None or loaded.fusion is not None:
@@ -188,6 +203,12 @@ def load_for(document: Document, model: str | None, device: str | None) -> Loade
         raise ClirbenchError(
             f"{name} is revision {loaded.info.revision}, but the result was made with {stated.revision}: pass --model"
         )
+    for key, value in settings.model_dump().items():
+        if getattr(loaded.settings, key) != value:
+            raise ClirbenchError(
+                f"{name} has {key.replace('_', ' ')} {getattr(loaded.settings, key)!r} here, but {value!r} in the result: "
+                "pass --model for the one that it was made with"
+            )
     return loaded
 
 
@@ -209,13 +230,14 @@ def _queries(collection: Collection, language: str, topics: list[str]) -> Collec
     )
 
 
-def _topic(collection: Collection, row: int, scores: NDArray[np.float32]) -> Topic:
+def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: slice) -> Topic:
     golds = collection.gold_candidate[collection.gold_query == row]
+    golds = golds[(golds >= pool.start) & (golds < pool.stop)]
     is_gold = np.zeros(len(scores), dtype=bool)
     is_gold[golds] = True
     # The tie rule: among equal scores wrong candidates first, then golds in candidate order.
-    order = np.lexsort((np.arange(len(scores)), is_gold, -scores))
-    place = np.empty(len(order), dtype=np.int64)
+    order = pool.start + np.lexsort((np.arange(pool.stop - pool.start), is_gold[pool], -scores[pool]))
+    place = np.zeros(len(scores), dtype=np.int64)
     place[order] = np.arange(1, len(order) + 1)
 
     def text(candidate: int) -> Text:

@@ -10,10 +10,11 @@ from clirbench.collections import load_collection
 from clirbench.errors import ClirbenchError
 from clirbench.metrics import Values
 from clirbench.paired import headline_tables
+from clirbench.provenance import task_of
 from clirbench.results import Result
 from clirbench.schema import EstimatePart
 from clirbench.statistics import Table
-from clirbench.tasks import SETTINGS, list_tasks, load_task
+from clirbench.tasks import SETTINGS
 
 COLUMNS = ("task", "setting", "metric", "query_language", "candidate_language", "value", "low", "high", "queries")
 
@@ -145,7 +146,7 @@ def as_figure(result: Result, metric: str | None = None) -> Any:
     return figure
 
 
-def hardest(result: Result, n: int = 10, language: str | None = None) -> Any:
+def hardest(result: Result, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
     """The topics where one language fails while others succeed, with their texts.
 
     A query's success is its average precision in the multilingual pool (in its own language's where the run has no
@@ -155,6 +156,7 @@ def hardest(result: Result, n: int = 10, language: str | None = None) -> Any:
         result: Of a parallel task, with its ranks.
         n: How many.
         language: Only this language; None for whichever fails.
+        task: The TOML file of a task of your own; None for a shipped one.
 
     Returns:
         A DataFrame, largest gap first: topic, language, gap, success, others, best_rank (of a gold), question, gold (in the
@@ -171,9 +173,10 @@ def hardest(result: Result, n: int = 10, language: str | None = None) -> Any:
         raise ClirbenchError(f"the result holds no language '{language}': choose from {','.join(languages)}")
     if document.corpus is not None or len(languages) < 2:
         raise ClirbenchError("hardest compares the languages of one topic: give a result of a parallel task")
-    if document.task.id not in list_tasks():
-        raise ClirbenchError(f"the texts of task '{document.task.id}' are not known: load the task's own TOML file")
-    setting = "multilingual" if ranks.pool_rank is not None else "monolingual"
+    setting = next((s for s in ("multilingual", "monolingual") if s in document.task.settings), None)
+    if setting is None:
+        raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
+    source = task_of(document, task)
     table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
     success = _by_topic(table)
     present = np.isfinite(success)
@@ -184,7 +187,7 @@ def hardest(result: Result, n: int = 10, language: str | None = None) -> Any:
     if language is not None:
         gap[:, [i for i, x in enumerate(languages) if x != language]] = -np.inf
     order = np.argsort(-gap, axis=None, kind="stable")[:n]
-    collection = load_collection(load_task(document.task.id), languages)
+    collection = load_collection(source, languages)
     topic_number = {topic: i for i, topic in enumerate(collection.topics)}
     rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
     rows = []

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +103,15 @@ def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, An
     """
     files = OwnFiles(path.parent / raw["queries"], path.parent / raw["candidates"], float(raw.get("relevant_from", 1)))
     languages = raw["languages"]
+    for key, names in (("languages", languages), ("id", [raw["id"]])):
+        for name in names:
+            # Results are named after them.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
+                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
     parts = read_parts(files, languages)
     gold_languages: dict[str, set[str]] = {}
-    pairs = 0
+    golds = Counter(topic for part in parts.values() for topic, _ in part.golds)
+    pairs = sum(golds[topic] for part in parts.values() for topic, _ in part.queries)
     for language, part in parts.items():
         for topic, _ in part.golds:
             gold_languages.setdefault(topic, set()).add(language)
@@ -113,11 +120,6 @@ def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, An
         for topic, _ in part.queries:
             crossing |= bool(gold_languages[topic] - {language})
             own |= language in gold_languages[topic]
-            pairs += (
-                sum(sum(t == topic for t, _ in other.golds) for other in parts.values())
-                if topic in gold_languages
-                else 0
-            )
     settings = [name for name, has in (("monolingual", own), ("cross-lingual", crossing)) if has]
     absent = {}
     if not crossing:
@@ -133,9 +135,14 @@ def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, An
     }
     digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
     digest.update(repr(files.relevant_from).encode())
+    known = {"settings": [*settings, "multilingual"], "bias": list(PARALLEL_BIAS if parallel else OTHER_BIAS)}
+    for key, names in known.items():
+        for name in raw.get(key, ()):
+            if name not in names:
+                why = absent.get(name, f"these data have {', '.join(names)}")
+                raise ClirbenchError(f"{path}: '{key}' has '{name}': {why}")
     return files, {
-        "settings": [*settings, "multilingual"],
-        "bias": list(PARALLEL_BIAS if parallel else OTHER_BIAS),
+        **known,
         "absent": absent,
         "counts": counts,
         "sha256": digest.hexdigest(),
@@ -250,6 +257,10 @@ def _text(row: Mapping[str, Any], path: Path, number: int) -> str:
     text = row["text"]
     if not isinstance(text, str) or not text.strip():
         raise _wrong(path, number, "field 'text' must be text that is not empty", "add it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(path, number, "field 'text' holds half of a character (a lone surrogate)", "correct it") from error
     return text
 
 
@@ -275,7 +286,7 @@ def _answers(value: Any, files: OwnFiles, number: int) -> list[str]:
         return list(dict.fromkeys(_topic(topic, files.candidates, number, "answers") for topic in value))
     if isinstance(value, dict):
         for topic, grade in value.items():
-            if isinstance(grade, bool) or not isinstance(grade, int | float) or not math.isfinite(grade):
+            if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
                 raise _wrong(
                     files.candidates,
                     number,

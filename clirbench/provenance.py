@@ -11,6 +11,7 @@ from pathlib import Path
 
 from clirbench import __version__
 from clirbench.encoders.base import LoadedEncoder
+from clirbench.errors import ClirbenchError
 from clirbench.gold_ranks import GoldRanks
 from clirbench.ranks_file import encode_ranks
 from clirbench.results import RANKS_ENDING, Result, headline_of, result_stem
@@ -28,7 +29,7 @@ from clirbench.schema import (
 )
 from clirbench.scores import Scores
 from clirbench.statistics import CONFIDENCE, REPLICATES, SEED
-from clirbench.tasks import Task
+from clirbench.tasks import Task, list_tasks, load_task
 
 _PACKAGES = (
     "torch",
@@ -129,6 +130,29 @@ def make_result(loaded: LoadedEncoder, run: Run, ranks: GoldRanks, scores: Score
         ),
     )
     return Result(document, ranks, file)
+
+
+def task_of(document: Document, path: str | None = None) -> Task:
+    """The task that a result is of.
+
+    Args:
+        document: The result.
+        path: The TOML file of a task of one's own; None for a shipped one.
+
+    Raises:
+        ClirbenchError: It is not there, or has changed since.
+    """
+    stated = document.task
+    if path is None and stated.id not in list_tasks():
+        raise ClirbenchError(
+            f"'{stated.id}' is a task of your own, whose texts are not in the result: pass its TOML file as --task"
+        )
+    task = load_task(path or stated.id)
+    if (task.id, task.hash) != (stated.id, stated.hash):
+        raise ClirbenchError(
+            f"{task.file}: is not the task that the result is of, or its data have changed: run it again"
+        )
+    return task
 
 
 def _environment(loaded: LoadedEncoder) -> EnvironmentPart:

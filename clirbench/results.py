@@ -95,11 +95,11 @@ class Result:
 
         return as_figure(self, metric)
 
-    def hardest(self, n: int = 10, language: str | None = None) -> Any:
+    def hardest(self, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
         """The topics where a language fails while others succeed; see :func:`clirbench.notebook.hardest`."""
         from clirbench.notebook import hardest  # noqa: PLC0415
 
-        return hardest(self, n, language)
+        return hardest(self, n, language, task)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the headline, and the heat map of language pairs."""

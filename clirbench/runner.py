@@ -100,6 +100,11 @@ def run_tasks(plan: Plan) -> Outcome:
                 check_runs(paths[i], document, plan.streaming.top)
             reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
         for i in set(range(len(tasks))) - set(kept):
+            if loaded.api and tasks[i].corpus is not None:
+                raise ClirbenchError(
+                    f"{loaded.info.name} is an API, and vectors of {tasks[i].id} would be paid for and forgotten: write them to "
+                    "files yourself, and pass --vectors"
+                )
             _check_writable(paths[i])
         results = _run_missing(plan, tasks, restrictions, loaded, kept, model_seconds, reporter)
         for i, task in enumerate(tasks):

@@ -253,7 +253,10 @@ class MtebDocument(_Strict):
     mteb_version: Line
     model: ModelPart
     encoder: EncoderPart
-    scores: dict[Line, dict[Line, dict[Line, Finite]]]
+    scores: Annotated[
+        dict[Line, Annotated[dict[Line, dict[Line, Finite]], Field(min_length=1, max_length=500)]],
+        Field(min_length=1, max_length=10),
+    ]
 
     @property
     def identity(self) -> dict[str, Any]:

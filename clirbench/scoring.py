@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from clirbench.collections import Collection
 from clirbench.encoders.base import LoadedEncoder, Scorer
@@ -138,7 +139,9 @@ def _of_scorer(
     def rows(start: int, stop: int) -> Scores:
         wanted, row = np.unique(query[start:stop], return_inverse=True)
         chosen = [queries[i] for i in wanted]
+        started = time.perf_counter()
         raw = scorer.score([text for _, text in chosen], [language for language, _ in chosen])
+        clock.seconds += time.perf_counter() - started
         new = set(wanted.tolist()) - told
         told.update(new)
         if advance and new:
@@ -151,8 +154,15 @@ def _of_scorer(
 def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> Scores:
     if hasattr(raw, "detach"):
         raw = raw.detach().float().cpu().numpy()
-    with np.errstate(over="ignore"):
-        scores = np.asarray(raw, dtype=np.float32)
+    if sparse.issparse(raw):
+        raw = raw.toarray()
+    try:
+        with np.errstate(over="ignore"):
+            scores = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ClirbenchError(
+            f"{name} gave a {type(raw).__name__} that is no array of numbers: return scores"
+        ) from error
     if scores.shape != (len(texts), candidates):
         raise ClirbenchError(
             f"{name} gave scores of shape {'x'.join(map(str, scores.shape))} for {len(texts)} queries and "

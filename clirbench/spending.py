@@ -40,6 +40,10 @@ def estimate(loaded: LoadedEncoder, collections: Iterable[Collection], cache: Pa
         cache: Folder of vectors, or None.
     """
     texts = tokens = 0
+    collections = list(collections)
+    if loaded.fusion is not None:
+        found = [estimate(part, collections, cache) for part in loaded.fusion.parts if part.api]
+        return Spending(sum(one.texts for one in found), sum(one.tokens for one in found))
     if loaded.info.revision is None:
         cache = None
     for collection in collections:

@@ -186,10 +186,6 @@ def _parse_own(raw: dict[str, Any], path: Path) -> Task:
             raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
     _check_head(raw, path)
     files, facts = facts_of(raw, path)
-    for setting in raw.get("settings", ()):
-        if setting not in facts["settings"]:
-            why = facts["absent"].get(setting, f"use {', '.join(facts['settings'])}")
-            raise ClirbenchError(f"{path}: 'settings' has '{setting}': {why}")
     text: dict[str, Any] = {key: str(raw.get(key, "")) for key in _TEXT if key != "candidate_text"}
     return Task(
         **text,

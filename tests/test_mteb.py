@@ -117,7 +117,10 @@ def test_tasks_that_are_not_there():
 def test_export_is_read_back_by_mteb(ours, tmp_path):
     import mteb
 
-    saved = ours.save(tmp_path)
+    whole = ours.document.model_copy(update={"task": ours.document.task.model_copy(update={"complete": True})})
+    saved = clirbench.Result(whole, ours.ranks, ours.ranks_file).save(tmp_path)
+    restricted = CliRunner().invoke(app, ["export", str(ours.save(tmp_path / "other")), "--format", "mteb", "-o", "x"])
+    assert "of a restricted run" in str(restricted.exception)
     ran = CliRunner().invoke(app, ["export", str(saved), "--format", "mteb", "-o", str(tmp_path / "repository")])
     assert ran.exit_code == 0, ran.exception
     files = sorted((tmp_path / "repository" / "results").rglob("*.json"))
@@ -208,6 +211,7 @@ def test_mtebs_scores_are_those_of_the_encoder(copies, folder):
     ("arguments", "told"),
     [
         (["--tasks", "mteb:NoSuchTask"], "mteb has no task 'NoSuchTask'"),
+        (["--tasks", "mteb:XNLI", "-m", "clirbench/char-ngram"], "needs all candidates at once"),
         (["--tasks", "mteb:"], "give mteb's name of a task"),
         (["--tasks", "mteb:../x"], "give mteb's name of a task"),
         (["--tasks", "mteb:BelebeleRetrieval"], "its data cannot be read from the hub"),

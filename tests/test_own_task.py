@@ -168,3 +168,58 @@ def test_what_init_task_writes_runs(tmp_path):
         init_task("my-faq", tmp_path / "my-faq", ["en"])
     with pytest.raises(ClirbenchError, match="has a slash"):
         init_task("a/b", tmp_path, ["en"])
+
+
+THREE = [
+    {"language": "en", "text": "b.", "answers": ["b"]},
+    {"language": "de", "text": "b (de).", "answers": ["b"]},
+    {"language": "es", "text": "a (es).", "answers": ["a"]},
+]
+
+
+def test_a_question_whose_answers_are_left_out_is_left_out_in_its_own_language(tmp_path):
+    queries = [*QUERIES, {"topic": "a", "language": "es", "text": "a (es)?"}]
+    task = clirbench.load_task(write(tmp_path, queries, THREE, ("en", "de", "es")))
+    collection = load_collection(task, ["en", "de"])
+    assert collection.queries == ("b?", "b (de)?")
+    assert [collection.languages[i] for i in collection.query_language] == ["en", "de"]
+    result = clirbench.evaluate("clirbench/hybrid", task, languages=["en", "de"])
+    assert 0 < result.score("monolingual", "mAP") <= 1
+    assert result.document.per_language["de"]["monolingual"]["queries"] == 1
+
+
+def test_a_language_without_a_question_left_is_named(tmp_path):
+    queries = [QUERIES[0], {"topic": "b", "language": "de", "text": "b (de)?"}]
+    candidates = [{"language": "en", "text": "x."}, *CANDIDATES[3:]]
+    task = clirbench.load_task(write(tmp_path, queries, candidates))
+    with pytest.raises(ClirbenchError, match="no question in en is answered in en"):
+        clirbench.evaluate("clirbench/hybrid", task, languages=["en"])
+
+
+def test_what_would_break_later_is_refused_at_once(tmp_path):
+    broken = json.dumps(QUERIES[0]).replace("a?", "x\\ud83d")
+    with pytest.raises(ClirbenchError, match="half of a character"):
+        clirbench.load_task(write(tmp_path, [broken, *QUERIES[1:]]))
+    huge = json.dumps(dict(CANDIDATES[0], answers={"a": 1})).replace(": 1}", ": 1" + "0" * 400 + "}")
+    with pytest.raises(ClirbenchError, match="is no number"):
+        clirbench.load_task(write(tmp_path, candidates=[huge, *CANDIDATES[1:]]))
+    with pytest.raises(ClirbenchError, match=r"'languages' has 'e/\.\./n'"):
+        clirbench.load_task(write(tmp_path, languages=("e/../n", "de")))
+    alone = [QUERIES[0], QUERIES[2]]
+    with pytest.raises(ClirbenchError, match="'bias' has 'rank_distance'"):
+        clirbench.load_task(write(tmp_path, alone, CANDIDATES[:3], ("en",), 'bias = ["rank_distance"]\n'))
+
+
+def test_inspect_and_hardest_take_the_task_file(tmp_path):
+    from clirbench.inspection import inspect_result
+
+    path = write(tmp_path)
+    result = clirbench.evaluate("clirbench/hybrid", path)
+    assert len(result.hardest(3, task=path)) == 3
+    assert inspect_result(result, "en", 2, task=path).differing == 0
+    for call in (lambda: result.hardest(3), lambda: inspect_result(result, "en", 2)):
+        with pytest.raises(ClirbenchError, match="pass its TOML file as --task"):
+            call()
+    write(tmp_path, [dict(QUERIES[0], text="changed"), *QUERIES[1:]])
+    with pytest.raises(ClirbenchError, match="its data have changed"):
+        result.hardest(3, task=path)

@@ -165,6 +165,8 @@ def test_a_fusion_has_an_identity_of_its_own():
         (lambda shape: np.zeros((shape[0], shape[1] - 1)), "one row per query, one column per candidate"),
         (lambda shape: np.full(shape, np.nan), "not finite"),
         (lambda shape: np.full(shape, 1e300), "not finite"),
+        (lambda shape: None, "give scores|of shape"),
+        (lambda shape: [[1.0], [1.0, 2.0]], "no array of numbers"),
     ],
 )
 def test_bad_scores(tiny, raw, told):
@@ -314,7 +316,9 @@ def test_an_unknown_kind_of_model_is_named(tmp_path):
     text = config.read_text().replace('"SentenceTransformer"', '"QuantumEncoder"')
     assert "QuantumEncoder" in text
     config.write_text(text)
-    with pytest.raises(ClirbenchError, match=r"it is a QuantumEncoder, which sentence-transformers .* does not know"):
+    with pytest.raises(
+        ClirbenchError, match=r"it is a QuantumEncoder, which is no encoder that sentence-transformers .* has"
+    ):
         load_encoder(str(folder))
 
 

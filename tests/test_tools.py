@@ -78,6 +78,12 @@ def test_gate_calls_a_loss_that_may_be_chance_unclear(hybrid):
     assert found["monolingual"].verdict == "unclear"
 
 
+def test_hardest_needs_a_setting_that_it_can_read():
+    result = clirbench.evaluate("clirbench/hybrid", "demo", languages=["en", "de"], settings=["cross-lingual"])
+    with pytest.raises(ClirbenchError, match="run one of them"):
+        result.hardest(3)
+
+
 def test_gate_on_the_command_line(saved):
     hybrid, lexical = saved
     ran = call("gate", lexical, "--baseline", hybrid)
@@ -170,6 +176,12 @@ def test_inspect_of_a_monolingual_run():
     assert found.differing == 0
     assert {text.language for topic in found.topics for text in (*topic.golds, *topic.before)} == {"de"}
     assert not found.confusion
+
+
+def test_inspect_fits_on_what_the_run_was_fitted_on():
+    # Its idf is over all candidates of the run, also where only one language is ranked.
+    result = clirbench.evaluate("clirbench/char-ngram", "demo", languages=LANGUAGES, settings=["monolingual"])
+    assert inspect_result(result, "de", 48).differing == 0
 
 
 def test_inspect_on_the_command_line(saved):

@@ -82,7 +82,11 @@ def inspect(
     model: Annotated[
         str | None, typer.Option(help="Where the model is now, as of `run`.", show_default="the result's name")
     ] = None,
+    task: Annotated[str | None, typer.Option(help="TOML file of a task of your own.", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")
+    ] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False,
 ) -> None:
     """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
@@ -98,8 +102,10 @@ def inspect(
             read_result(result),
             query_language,
             worst,
+            task=task,
             model=model,
             device=device,
+            trust_remote_code=trust_remote_code,
             cache=None if no_cache else cache_dir() / "vectors",
             reporter=reporter,
         )

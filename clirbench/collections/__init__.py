@@ -155,6 +155,7 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageDat
     candidates: list[str] = []
     answered = {topic for part in parts for topic, _ in part.golds}
     asked = {topic for part in parts for topic, _ in part.queries}
+    kept: list[int] = []
     for language, part in zip(languages, parts, strict=True):
         # In a task of one's own a question may be answered in other languages only.
         own = answered if task.own is not None else {topic for topic, _ in part.golds}
@@ -175,6 +176,11 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageDat
                 topic_index.setdefault(topic, len(topic_index))
             golds_of.setdefault(topic_index[topic], []).append(len(candidates) + index)
         candidates.extend(part.candidates)
+        kept.append(len(seen))
+        if not seen:
+            raise ClirbenchError(
+                f"{task.id}: no question in {language} is answered in {', '.join(languages)}: add a language to --languages"
+            )
     pairs = [(q, c) for q, topic in enumerate(query_topic) for c in sorted(set(golds_of[topic]))]
     gold = np.array(pairs, dtype=np.int32).reshape(-1, 2)
     return Collection(
@@ -184,7 +190,7 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageDat
         queries=tuple(queries),
         candidates=tuple(candidates),
         query_topic=np.array(query_topic, dtype=np.int32),
-        query_starts=np.cumsum([0, *(len(part.queries) for part in parts)], dtype=np.int64),
+        query_starts=np.cumsum([0, *kept], dtype=np.int64),
         candidate_starts=np.cumsum([0, *(len(part.candidates) for part in parts)], dtype=np.int64),
         gold_query=np.ascontiguousarray(gold[:, 0]),
         gold_candidate=np.ascontiguousarray(gold[:, 1]),

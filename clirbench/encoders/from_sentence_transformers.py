@@ -9,6 +9,7 @@ from clirbench.encoders import base
 from clirbench.encoders.multi_vector import MultiVectorScorer
 from clirbench.errors import ClirbenchError
 
+_CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -149,9 +150,9 @@ def _class_of(name: str, commit: str | None) -> Any:
     said = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
     # PyLate's name for it.
     kind = "MultiVectorEncoder" if said == "ColBERT" else str(said or "SentenceTransformer")
-    if not hasattr(sentence_transformers, kind):
+    if kind not in _CLASSES or not hasattr(sentence_transformers, kind):
         raise ValueError(
-            f"it is a {kind}, which sentence-transformers {sentence_transformers.__version__} does not know"
+            f"it is a {kind[:40]}, which is no encoder that sentence-transformers {sentence_transformers.__version__} has"
         )
     return getattr(sentence_transformers, kind)
 

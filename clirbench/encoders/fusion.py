@@ -51,7 +51,7 @@ def load_fusion(
         raise ClirbenchError(f"--model {name[:80]}: rrf looks at ranks and takes no weights; use sum")
     if not all(weight > 0 for weight in weights):
         raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give one above it")
-    parts = tuple(load(part, base.EncoderOptions(**{**asdict(options), "name": None})) for part in names)
+    parts = tuple(load(part, _for_part(part, options)) for part in names)
     if any(part.fusion for part in parts):
         raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")
     said = [
@@ -78,8 +78,17 @@ def load_fusion(
         batch_size=options.batch_size,
         device=parts[0].device,
         trust_remote_code=options.trust_remote_code,
+        api=any(part.api for part in parts),
         fusion=base.Fusion(method, tuple(weights), parts),
     )
+
+
+def _for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
+    """The options that a part can take: bundled ones have neither device nor length."""
+    left = {"name": None}
+    if name.startswith("clirbench/"):
+        left |= dict.fromkeys(("device", "dtype", "max_length"))
+    return base.EncoderOptions(**{**asdict(options), **left})
 
 
 def fused(fusion: base.Fusion, scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -24,12 +24,12 @@ class MultiVectorScorer:
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
         """Encode the candidates; their languages are not looked at."""
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        vectors = self._encode(self._model.encode_document, [texts[i] for i in order], self._candidate_prompt)
-        self._candidates = [None] * len(texts)
-        # Texts of one length stand together, so that little is padded.
-        self._order = order
-        self._candidates = vectors
+        # Each text once, whatever its languages: two encodings of one text may round differently, and would not tie. Texts of
+        # one length stand together, so that little is padded.
+        distinct = sorted(set(texts), key=lambda text: (-len(text), text))
+        place = {text: i for i, text in enumerate(distinct)}
+        self._column = np.array([place[text] for text in texts], dtype=np.intp)
+        self._candidates = self._encode(self._model.encode_document, distinct, self._candidate_prompt)
 
     def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
         """float32 (queries, candidates)."""
@@ -41,10 +41,10 @@ class MultiVectorScorer:
             for start in range(0, len(queries), _QUERIES):
                 rows = slice(start, start + _QUERIES)
                 for first in range(0, len(self._candidates), _CANDIDATES):
-                    columns = self._order[first : first + _CANDIDATES]
-                    part = self._model.similarity(queries[rows], self._candidates[first : first + _CANDIDATES])
+                    columns = slice(first, first + _CANDIDATES)
+                    part = self._model.similarity(queries[rows], self._candidates[columns])
                     found[rows, columns] = part.float().cpu().numpy()
-        return found
+        return found[:, self._column]
 
     def _encode(self, encode: Any, texts: Sequence[str], prompt: str | None) -> list[Any]:
         training = self._model.training

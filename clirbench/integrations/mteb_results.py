@@ -41,6 +41,14 @@ def export(result: Result, folder: Path) -> list[Path]:
     document = result.document
     if document.task.id not in NAMES:
         raise ClirbenchError(f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(NAMES)}")
+    if not document.task.complete:
+        raise ClirbenchError(
+            "the result is of a restricted run, which mteb's layout cannot say: run all languages and settings"
+        )
+    if document.encoder.transform is not None:
+        raise ClirbenchError(
+            "mteb's layout knows a model's name and revision, not its transform: export a run without it"
+        )
     meta = model_meta(document.model.name, document.model.revision, document.model.dimensions)
     cache = mteb.ResultCache(folder)
     written = []

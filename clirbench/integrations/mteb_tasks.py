@@ -18,7 +18,17 @@ from clirbench.integrations.mteb_results import model_meta
 from clirbench.paths import mirror_dir
 from clirbench.schema import EncoderPart, ModelPart, MtebDocument
 
-_ROLES = {"query": "query", "document": "candidate"}
+_KEPT = (
+    "main_score",
+    "ndcg_at_10",
+    "map_at_10",
+    "mrr_at_10",
+    "recall_at_1",
+    "recall_at_10",
+    "recall_at_100",
+    "accuracy",
+    "f1",
+)
 
 
 class AsMteb:
@@ -82,6 +92,16 @@ def run_mteb_task(
     """
     if loaded.scorer is not None or loaded.fusion is not None or loaded.transform is not None:
         raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
+    if hasattr(loaded.encoder, "prepare"):
+        raise ClirbenchError(
+            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), which mteb's tasks do not tell: "
+            f"leave mteb:{name} out"
+        )
+    if loaded.api:
+        raise ClirbenchError(
+            f"mteb would call the API of {loaded.info.name} itself, without an estimate and without keeping vectors: "
+            f"run mteb:{name} with mteb"
+        )
     codes = [LANGUAGES.get(x, x).split("-")[0] for x in languages] if languages else None
     try:
         task = mteb.get_task(name, languages=codes, exclusive_language_filter=codes is not None)
@@ -135,6 +155,8 @@ def run_mteb_task(
                 part["hf_subset"]: {
                     key: round(float(value), 6)
                     for key, value in part.items()
+                    # mteb has a hundred more of each subset, which nobody reads here.
+                    if key in (*_KEPT, task.metadata.main_score)
                     if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
                 }
                 for part in parts

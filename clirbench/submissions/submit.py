@@ -94,11 +94,13 @@ def submit(
     parse_model_file(content, folder / model_toml.FILE)
     for key, trick in tricks(model.model_dump()):
         raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
+    foreign = _foreign(_place(results), folder, first, name, force)
     for result in found:
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
         Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
-    _copy_foreign(_place(results), folder, first, name)
+    for path, theirs in foreign.items():
+        write_atomically(path, theirs)
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
     missing += [f"trained_on.{task}" for task in EVALUATION_SETS if values["trained_on"][task] == "unknown"]
@@ -128,8 +130,9 @@ def _plain(name: str) -> str:
     return plain
 
 
-def _copy_foreign(results: Path, folder: Path, first: Document, name: str) -> None:
-    """Take the results of mteb's own tasks along, of the same model run in the same way."""
+def _foreign(results: Path, folder: Path, first: Document, name: str, force: bool) -> dict[Path, bytes]:
+    """The results of whole mteb tasks, to be taken along: of the same model run in the same way."""
+    taken = {}
     for file in foreign_files([path.name for path in results.iterdir()]):
         found = read_foreign(results / file)
         if found.encoder != first.encoder or found.model.revision != first.model.revision:
@@ -137,7 +140,11 @@ def _copy_foreign(results: Path, folder: Path, first: Document, name: str) -> No
                 f"{results / file}: is of another model than {first.task.id}: run the task again, or remove it"
             )
         renamed = found.model_copy(update={"model": found.model.model_copy(update={"name": name})})
-        write_atomically(folder / file, (renamed.model_dump_json(indent=1) + "\n").encode())
+        content = (renamed.model_dump_json(indent=1) + "\n").encode()
+        if not force and (folder / file).is_file() and (folder / file).read_bytes() != content:
+            raise ClirbenchError(f"{folder / file} holds another run: pass --force to replace it")
+        taken[folder / file] = content
+    return taken
 
 
 def _place(folder: Path) -> Path:

@@ -17,17 +17,17 @@ from clirbench.collections import Collection, load_collection
 from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.errors import ClirbenchError
-from clirbench.evaluation import ENCODE, follow_download, rank_and_score
+from clirbench.evaluation import ENCODE, RANK, follow_download, rank_collection
 from clirbench.gold_ranks import GoldRanks
 from clirbench.paths import cache_dir
 from clirbench.progress import Reporter, Silent
 from clirbench.results import model_folder, read_result
 from clirbench.schema import Document
 from clirbench.scores import Scores
+from clirbench.scoring import texts_to_encode
 from clirbench.submissions.check import check_submissions
 from clirbench.submissions.verification import FILE, Verification, verdict
 from clirbench.tasks import SETTINGS, list_tasks, load_task
-from clirbench.vectors import distinct_texts, encode_collection
 
 TASK, LANGUAGES = "xquad-r", 3
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
@@ -191,10 +191,10 @@ def largest_difference(stated: Document, again: Scores, languages: Sequence[str]
 def _run(loaded: LoadedEncoder, task: str, languages: Sequence[str], reporter: Reporter) -> tuple[GoldRanks, Scores]:
     shipped = load_task(task)
     collection = sample_queries(load_collection(shipped, None, follow_download(reporter)), languages)
-    reporter.start(ENCODE, distinct_texts(collection))
-    encoded = encode_collection(loaded, collection, None, True, lambda done: reporter.advance(ENCODE, done))
-    ranks, scores, _ = rank_and_score(encoded, collection, shipped.settings)
-    return ranks, scores
+    reporter.start(ENCODE, texts_to_encode(loaded, collection))
+    reporter.start(RANK, len(collection.queries), brief=True)
+    found = rank_collection(loaded, collection, shipped.settings, None, True, reporter)
+    return found.ranks, found.scores
 
 
 def _difference(a: float | None, b: float | None) -> float:

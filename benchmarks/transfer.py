@@ -1,0 +1,115 @@
+"""Does hybrid training also help on MLQA and XNLI? mteb's MLQARetrieval and XNLI on small local copies, by alpha.
+
+    python benchmarks/transfer.py --data DIR --work DIR            # train what is missing (alpha 0, 0.5, 1), print the table
+    python benchmarks/transfer.py --data DIR --work DIR --write    # also write it into README
+
+MLQARetrieval's copy is made of MLQA-R's paragraphs and questions in 7 languages (49 pairs, which is all that is here: the hub's
+has about 12,000 English questions); XNLI's of 48 sentences written for this, two hypotheses each in 4 languages, in the place of
+the hub's thousands a language. The models are the ablation's, seed 1: same data, same updates, other batches.
+"""
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+
+import ablation  # noqa: E402
+from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
+
+from clirbench.encoders import load_encoder  # noqa: E402
+from clirbench.encoders.base import EncoderOptions  # noqa: E402
+from clirbench.integrations.mteb import LANGUAGES  # noqa: E402
+from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: E402
+from clirbench.progress import reporting  # noqa: E402
+from clirbench.sources import fetch  # noqa: E402
+from clirbench.tasks import load_task  # noqa: E402
+
+README = HERE.parent / "README.md"
+MARKED = re.compile(r"(<!-- transfer -->\n).*?(<!-- /transfer -->)", re.DOTALL)
+ALPHAS, SEEDS = (0.0, 0.5, 1.0), (1,)
+
+
+def mlqa_copy(folder):
+    """MLQARetrieval's layout: paragraphs as documents, one subset for each ordered pair of languages."""
+    task = load_task("mlqa-r")
+    corpora, questions, answers = {}, {}, {}
+    for language in task.languages:
+        document = json.loads(fetch(task.sources[language]).read_text(encoding="utf-8"))
+        corpora[language], questions[language], answers[language] = {}, {}, {}
+        for article in document["data"]:
+            for paragraph in article["paragraphs"]:
+                name = f"{language}-{len(corpora[language])}"
+                corpora[language][name] = paragraph["context"]
+                for question in paragraph["qas"]:
+                    questions[language][question["id"]] = question["question"]
+                    answers[language][question["id"]] = name
+    subsets = {}
+    for asked in task.languages:
+        for read in task.languages:
+            pairs = [(topic, answers[read][topic]) for topic in questions[asked] if topic in answers[read]]
+            codes = "-".join(LANGUAGES[language].split("-")[0] for language in (asked, read))
+            subsets[codes] = corpora[read], {topic: questions[asked][topic] for topic, _ in pairs}, pairs
+    return retrieval_copy(folder, subsets)
+
+
+def nli_copy(folder):
+    pairs = {}
+    for line in (HERE / "transfer_xnli.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        pairs.setdefault(row["language"], []).extend(
+            [(row["premise"], row["entailed"], 0), (row["premise"], row["contradicted"], 2)]
+        )
+    return xnli_copy(folder, pairs), pairs
+
+
+def model_of(work, alpha):
+    folder = ablation.model_of(work, alpha, SEEDS[0])
+    return load_encoder(str(folder), EncoderOptions(name=f"ablation/alpha-{alpha:g}"))
+
+
+def measured(work):
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        mlqa = mlqa_copy(Path(place) / "MLQARetrieval")
+        xnli, pairs = nli_copy(Path(place) / "xnli")
+        models = [(f"alpha {alpha:g}", model_of(work, alpha)) for alpha in ALPHAS]
+        for label, loaded in [*models, ("clirbench/hybrid", load_encoder("clirbench/hybrid"))]:
+            found = run_mteb_task(loaded, "MLQARetrieval", data=mlqa).scores["test"]
+            own = [values["main_score"] for name, values in found.items() if len(set(name.split("-"))) == 1]
+            across = [values["main_score"] for name, values in found.items() if len(set(name.split("-"))) == 2]
+            assert (len(own), len(across)) == (7, 42)
+            inferred = run_mteb_task(loaded, "XNLI", list(pairs), data=xnli).scores["test"]
+            mean = sum(values["main_score"] for values in inferred.values()) / len(inferred)
+            scores = sum(own) / 7, sum(across) / 42, mean
+            rows.append(f"| {label} | " + " | ".join(f"{100 * value:.1f}" for value in scores) + " |")
+    return [
+        "| model | MLQARetrieval nDCG@10, one language | across languages | XNLI average precision |",
+        "|---|---|---|---|",
+        *rows,
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
+    parser.add_argument("--work", type=Path, required=True, help="folder of the ablation's models")
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    arguments = parser.parse_args()
+    with reporting() as reporter:
+        ablation.train_missing(arguments.data, arguments.work, reporter, ALPHAS, SEEDS)
+    table = "\n".join(measured(arguments.work))
+    print(table)
+    if arguments.write:
+        text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", README.read_text(encoding="utf-8"))
+        if count != 1:
+            raise SystemExit("README.md has no transfer markers")
+        README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
