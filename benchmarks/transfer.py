@@ -58,11 +58,17 @@ def mlqa_copy(folder):
 
 
 def nli_copy(folder):
+    rows = [json.loads(line) for line in (HERE / "transfer_xnli.jsonl").read_text(encoding="utf-8").splitlines()]
     pairs = {}
-    for line in (HERE / "transfer_xnli.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for i, row in enumerate(rows):
+        # Another sentence of the same language is neutral.
+        other = next(one for one in rows[i + 1 :] + rows[: i + 1] if one["language"] == row["language"])
         pairs.setdefault(row["language"], []).extend(
-            [(row["premise"], row["entailed"], 0), (row["premise"], row["contradicted"], 2)]
+            [
+                (row["premise"], row["entailed"], 0),
+                (row["premise"], other["premise"], 1),
+                (row["premise"], row["contradicted"], 2),
+            ]
         )
     return xnli_copy(folder, pairs), pairs
 

@@ -37,7 +37,10 @@ def retrieval_copy(folder, subsets, splits=("test",)):
 
 
 def xnli_copy(folder, pairs, splits=("test", "validation")):
-    """``pairs``: language -> [(premise, hypothesis, label)], 0 entailment, 2 contradiction."""
+    """``pairs``: language -> [(premise, hypothesis, label)], 0 entailment, 1 neutral (which mteb leaves out), 2 contradiction."""
+    for rows in pairs.values():
+        # mteb numbers the classes that it finds: without a neutral row contradictions would be taken for neutral and left out.
+        assert {label for _, _, label in rows} == {0, 1, 2}
     return write_config(
         folder,
         {

@@ -1,6 +1,7 @@
 """clirbench inside the real mteb, and mteb's tasks inside clirbench."""
 
 import json
+import time
 
 import pytest
 from mteb_copies import retrieval_copy, xnli_copy
@@ -156,7 +157,7 @@ def copies(tmp_path, monkeypatch):
     queries = {f"q{i}": f"where is the {word}" for i, word in enumerate(words)}
     subset = corpus, queries, [(f"q{i}", f"d{i}") for i in range(4)]
     retrieval_copy(mirror / "mteb" / "MLQARetrieval", {"eng-eng": subset, "eng-deu": subset}, ("test", "validation"))
-    rows = [("it rains", "it rains now", 0), ("it rains", "the sun shines", 2)] * 8
+    rows = [("it rains", "it rains now", 0), ("it rains", "a star", 1), ("it rains", "the sun shines", 2)] * 8
     xnli_copy(mirror / "mteb" / "xnli", {"en": rows})
     monkeypatch.setenv("CLIRBENCH_MIRROR", str(mirror))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -198,13 +199,30 @@ def test_mtebs_scores_are_those_of_the_encoder(copies, folder):
 
     found = run_mteb_task(load_encoder(str(folder), EncoderOptions(device="cpu")), "XNLI", ["en"])
     task = mteb.get_task("XNLI", languages=["eng"])
-    dataset = {**task.metadata.dataset, "path": str(copies / "mteb" / "xnli")}
+    # datasets caches a folder by its name.
+    path = (copies / "mteb" / "xnli").rename(copies / "mteb" / f"xnli-{time.time_ns()}")
+    dataset = {**task.metadata.dataset, "path": str(path)}
     task.metadata = task.metadata.model_copy(update={"dataset": dataset})
+    # Both classes are there; mteb loses one without a word where the copy has no neutral rows.
+    task.load_data()
+    assert sorted(task.dataset["en"]["test"][0]["labels"]) == [0] * 8 + [1] * 8
     theirs = evaluate(SentenceTransformer(str(folder), device="cpu"), task).task_results[0]
     expected = {part["hf_subset"]: part["main_score"] for part in theirs.scores["test"]}
     assert {name: scores["main_score"] for name, scores in found.scores["test"].items()} == pytest.approx(
         expected, abs=1e-5
     )
+
+
+def test_a_changed_copy_is_read_again(copies):
+    from clirbench.integrations.mteb_tasks import run_mteb_task
+
+    loaded = load_encoder("clirbench/hybrid")
+    first = run_mteb_task(loaded, "XNLI", ["en"])
+    rows = [("it rains", "it rains now", 2), ("it rains", "a star", 1), ("it rains", "the sun shines", 0)] * 8
+    xnli_copy(copies / "mteb" / "xnli", {"en": rows})
+    second = run_mteb_task(loaded, "XNLI", ["en"])
+    assert first.dataset_revision != second.dataset_revision
+    assert first.mean > second.mean
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import mteb
 import numpy as np
 from mteb.types import PromptType
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import LoadedEncoder, folder_revision
 from clirbench.encoders.from_mteb import MtebEncoder
 from clirbench.encoding import Check, as_float32
 from clirbench.errors import ClirbenchError
 from clirbench.integrations.mteb import LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
-from clirbench.paths import mirror_dir
+from clirbench.paths import cache_dir, mirror_dir
 from clirbench.schema import EncoderPart, ModelPart, MtebDocument
 
 _KEPT = (
@@ -116,7 +116,8 @@ def run_mteb_task(
     if folder is not None:
         if not folder.is_dir():
             raise ClirbenchError(f"--data is '{folder}', which is not a folder: correct it")
-        dataset = {**task.metadata.dataset, "path": str(folder.resolve())}
+        revision = folder_revision(folder)[:40]
+        dataset = {**task.metadata.dataset, "path": str(_named_by_content(folder, revision)), "revision": revision}
         task.metadata = task.metadata.model_copy(update={"dataset": dataset})
     model = loaded.encoder._model if isinstance(loaded.encoder, MtebEncoder) else AsMteb(loaded)
     try:
@@ -164,6 +165,23 @@ def run_mteb_task(
             for split, parts in scored.scores.items()
         },
     )
+
+
+def _named_by_content(folder: Path, revision: str) -> Path:
+    """A link to the folder with its checksum in its name.
+
+    datasets caches what it read from a folder by the folder's name: a changed copy would be taken for the one before.
+    """
+    link = cache_dir() / "mteb" / f"{folder.resolve().name}-{revision[:16]}"
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+    except OSError as error:
+        raise ClirbenchError(
+            f"cannot write {link} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder"
+        ) from error
+    return link
 
 
 def _mirrored(dataset: str) -> Path | None:
