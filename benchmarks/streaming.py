@@ -482,10 +482,17 @@ def main():
     table = "\n".join(rows)
     print(table)
     if arguments.write:
-        text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", README.read_text(encoding="utf-8"))
-        if count != 1:
+        text = README.read_text(encoding="utf-8")
+        found = MARKED.search(text)
+        if not found:
             raise SystemExit("README.md has no streaming-benchmarks markers")
-        README.write_text(text, encoding="utf-8")
+        # What was not run now stays as it was; a row is known by what it measures.
+        new = {row.split(" | ")[0]: row for row in rows}
+        old = {row.split(" | ")[0]: row for row in found[0].splitlines()[1:-1]}
+        table = "\n".join({**old, **new}.values())
+        README.write_text(
+            text[: found.start()] + found[1] + table + "\n" + found[2] + text[found.end() :], encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":
