@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -218,6 +219,8 @@ def test_the_driver_killed_or_stopped_goes_on_like_a_local_run(home, nodes):
         process = subprocess.Popen(
             command("slow", *on(nodes), "-o", "ray"),
             cwd=home, env=environment(home, **nodes.variables), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            # Tests that run in the background inherit an ignored SIGINT, and Python would leave it so.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
         while process.poll() is None and len(counts(home, "ray")) < before + 4:
             time.sleep(0.02)
