@@ -5,7 +5,7 @@ from typing import Any
 
 from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError
-from clirbench.results import Result
+from clirbench.results import Result, other_run
 from clirbench.tasks import list_tasks, load_task
 
 
@@ -22,11 +22,11 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
         raise ClirbenchError(f"the results are of different models ({', '.join(sorted(names))}): give those of one")
     first = results[0].document
     for result in results[1:]:
-        for part in ("model", "encoder"):
-            if getattr(result.document, part) != getattr(first, part):
-                raise ClirbenchError(
-                    f"the results on {first.task.id} and {result.document.task.id} differ in '{part}': give those of one run"
-                )
+        part = other_run(first, result.document)
+        if part:
+            raise ClirbenchError(
+                f"the results on {first.task.id} and {result.document.task.id} differ in '{part}': give those of one run"
+            )
     if len({result.document.task.id for result in results}) < len(results):
         raise ClirbenchError("two of the results are on one task: give one of them")
     found = []

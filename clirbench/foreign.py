@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from clirbench.atomic import write_atomically
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.errors import ClirbenchError
 from clirbench.progress import Reporter
-from clirbench.results import refuse_repeats
-from clirbench.schema import MtebDocument, problem, unreadable
+from clirbench.results import parse_strictly
+from clirbench.schema import MtebDocument
 
 PREFIX = "mteb:"
 # Of their files: they stand beside results and are none, since nobody can recompute them.
@@ -101,13 +99,7 @@ def parse_foreign(content: bytes, path: Path) -> MtebDocument:
     Raises:
         ClirbenchError: It is not JSON, repeats a key, or does not follow the schema.
     """
-    try:
-        refuse_repeats(content)
-        return MtebDocument.model_validate_json(content)
-    except ValidationError as error:
-        raise ClirbenchError(f"{path}: {problem(error)}: run the task again") from error
-    except (ValueError, RecursionError) as error:
-        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run the task again") from error
+    return parse_strictly(content, path, MtebDocument.model_validate_json, "run the task again")
 
 
 def foreign_files(names: Sequence[str]) -> list[str]:

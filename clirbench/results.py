@@ -3,9 +3,10 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +17,7 @@ from clirbench.ranks_file import decode_ranks
 from clirbench.schema import Document, EstimatePart, Reported, Submitted, TaskPart, problem, unreadable
 from clirbench.scores import Scores, unknown_names
 
+Parsed = TypeVar("Parsed")
 RANKS_ENDING = ".ranks.parquet"
 # Scores of a TREC run, which stand beside results and are none: there are no ranks behind them.
 RUN_ENDING = ".run.json"
@@ -225,6 +227,26 @@ def parse_submitted(content: bytes, path: Path) -> Document | Reported:
                 f"{path}: 'task.{key}' has '{printable(name[:40])}': upgrade clirbench, or run the model again"
             )
     return document
+
+
+def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parsed], remedy: str) -> Parsed:
+    """What a model of pydantic makes of the bytes of a JSON file; ``path`` is only what messages call it.
+
+    Raises:
+        ClirbenchError: It is not JSON in UTF-8, repeats a key, or does not follow the schema; ``remedy`` ends the line.
+    """
+    try:
+        refuse_repeats(content)
+        return validate(content)
+    except ValidationError as error:
+        raise ClirbenchError(f"{path}: {problem(error)}: {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): {remedy}") from error
+
+
+def other_run(first: Document, second: Document) -> str | None:
+    """In which part two results say that they are of different runs, "model" or "encoder"; None where they are of one."""
+    return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)
 
 
 def refuse_repeats(content: bytes) -> None:

@@ -81,12 +81,9 @@ def score_collection(
             zero += lost
         sources.append(rows)
         texts += distinct
-    pooled, within = (
-        GoldCounter(
-            collection.gold_query, collection.gold_candidate, len(collection.queries), collection.candidate_starts
-        )
-        for _ in range(2)
-    )
+    golds = collection.gold_query, collection.gold_candidate, len(collection.queries), collection.candidate_starts
+    pooled = GoldCounter(*golds)
+    within = GoldCounter(*golds) if fusion else pooled
     for start in range(0, len(collection.queries), QUERIES):
         stop = min(start + QUERIES, len(collection.queries))
         scores = np.stack([rows(start, stop) for rows in sources])
@@ -98,8 +95,7 @@ def score_collection(
             within.count_all(start, np.concatenate(blocks, axis=1))
         if ranked:
             ranked(stop - start)
-    one_pool = pooled.outranked if fusion is None else within.outranked
-    return Scored(pooled.outranked, one_pool, texts, clock, zero)
+    return Scored(pooled.outranked, within.outranked, texts, clock, zero)
 
 
 def texts_to_encode(loaded: LoadedEncoder, collection: Collection) -> int:

@@ -11,8 +11,6 @@ from clirbench.errors import ClirbenchError
 from clirbench.transforms import Transform, parse_transform
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
-# Of models that give scores, as results state them.
-OTHER_SIMILARITIES = ("maxsim", "meanmaxsim", "bm25", "fusion", "own")
 DTYPES = ("float32", "float16", "bfloat16")
 
 

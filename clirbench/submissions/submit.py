@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from clirbench.atomic import write_atomically
 from clirbench.errors import ClirbenchError, printable
 from clirbench.foreign import FILE_START, foreign_files, read_foreign
-from clirbench.results import RUN_ENDING, Result, read_result, run_folder
+from clirbench.results import RUN_ENDING, Result, other_run, read_result, run_folder
 from clirbench.schema import Document, problem
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import (
@@ -177,11 +177,11 @@ def _results(folder: Path) -> list[Result]:
         )
     first = whole[0].document
     for result in whole[1:]:
-        for part in ("model", "encoder"):
-            if getattr(result.document, part) != getattr(first, part):
-                raise ClirbenchError(
-                    f"{folder}: {result.document.task.id} and {first.task.id} differ in '{part}': run both with one model"
-                )
+        part = other_run(first, result.document)
+        if part:
+            raise ClirbenchError(
+                f"{folder}: {result.document.task.id} and {first.task.id} differ in '{part}': run both with one model"
+            )
     return whole
 
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from clirbench.errors import ClirbenchError
-from clirbench.results import refuse_repeats
-from clirbench.schema import Format, problem, unreadable
+from clirbench.results import parse_strictly
+from clirbench.schema import Format
 
 FILE = "verification.json"
 # Another device or library moves near ties by a rank or two; another model moves everything.
@@ -59,13 +58,7 @@ def parse_verification(content: bytes, path: Path) -> Verification:
     Raises:
         ClirbenchError: It does not follow the schema.
     """
-    try:
-        refuse_repeats(content)
-        return Verification.model_validate_json(content)
-    except ValidationError as error:
-        raise ClirbenchError(f"{path}: {problem(error)}: run clirbench verify again") from error
-    except (ValueError, RecursionError) as error:
-        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run clirbench verify again") from error
+    return parse_strictly(content, path, Verification.model_validate_json, "run clirbench verify again")
 
 
 def verdict(equal: float, close: float, largest: float) -> Verdict:
