@@ -17,9 +17,9 @@ import numpy as np
 from scipy.stats import t
 
 import clirbench
-from clirbench.paired import headline_samples
-from clirbench.progress import reporting
-from clirbench.statistics import holm
+from clirbench.metrics.headline_tables import headline_samples
+from clirbench.metrics.significance import holm
+from clirbench.support.progress import reporting
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -71,11 +71,11 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     from sentence_transformers import SentenceTransformer
 
     from clirbench.encoders.packed import PackedEncoder, write_packed
-    from clirbench.training.bag import TrainingBag
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
     from clirbench.training.material import checksums, first_vectors, prepare, prepare_static, training_data
-    from clirbench.training.static import damp_spectrum, flatten_norms, sample_vectors
+    from clirbench.training.static.bag import TrainingBag
+    from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
     plan, _ = recipe()
     material = prepare(plan, [data], reporter)

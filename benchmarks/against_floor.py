@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 import clirbench
-from clirbench.collections import load_collection
-from clirbench.evaluation import rank_and_score
-from clirbench.provenance import peak_memory
-from clirbench.tasks import SETTINGS
-from clirbench.vectors import Encoded
+from clirbench.encoders.encode import Encoded
+from clirbench.evaluation.evaluate import rank_and_score
+from clirbench.results.build import peak_memory
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task import SETTINGS
 
 DIMENSIONS = 384
 REPEATS = 7

@@ -46,8 +46,8 @@ def load_counting(folder):
 
 def run_clirbench(folder, languages):
     import clirbench
-    from clirbench.encoders import as_loaded
-    from clirbench.evaluation import evaluate
+    from clirbench.encoders.load import as_loaded
+    from clirbench.evaluation.evaluate import evaluate
 
     model, counts = load_counting(folder)
     loaded = as_loaded(model)
@@ -67,7 +67,7 @@ def run_mteb(folder, languages):
     from mteb.abstasks.task_metadata import TaskMetadata
 
     import clirbench
-    from clirbench.collections import load_collection
+    from clirbench.tasks.collection import load_collection
 
     subsets = [f"{a}-{b}" for a in languages for b in languages] + ["all"]
 
@@ -128,7 +128,7 @@ def _index(languages, name):
 
 
 def child(contender, folder, languages):
-    from clirbench.provenance import peak_memory
+    from clirbench.results.build import peak_memory
 
     seconds, texts, scores = {"clirbench": run_clirbench, "mteb": run_mteb}[contender](folder, languages)
     peak = peak_memory() / 2**20

@@ -42,7 +42,7 @@ def copies(target, number):
 
 def check(folder):
     """Seconds, peak memory of this process and its workers in MB (shared pages counted once), and errors."""
-    from clirbench.submissions.check import check_submissions, submissions_in
+    from clirbench.submissions.check_many import check_submissions, submissions_in
 
     peak, done = [0.0], threading.Event()
 
@@ -79,7 +79,8 @@ def proportional(process):
 
 def rank(folder):
     """Seconds to read models and to test all pairs on XQuAD-R, and the memory."""
-    from clirbench.board import board_ranks, read_entries
+    from clirbench.board.entries import read_entries
+    from clirbench.board.table import board_ranks
 
     begin = time.perf_counter()
     entries = read_entries(folder)

@@ -28,9 +28,9 @@ def folder_of(name):
 
 def measure(name):
     """In this process: load and encode; printed as JSON."""
-    from clirbench.collections import load_collection
-    from clirbench.encoders import load_encoder
-    from clirbench.tasks import load_task
+    from clirbench.encoders.load import load_encoder
+    from clirbench.tasks.collection import load_collection
+    from clirbench.tasks.task_file import load_task
 
     demo = load_collection(load_task("demo"))
     texts = [*demo.queries, *demo.candidates] * LIMIT[name]

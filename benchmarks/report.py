@@ -12,7 +12,7 @@ import against_floor
 import against_mteb
 
 import clirbench
-from clirbench.tables import shown_board
+from clirbench.board.text import shown_board
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n).*?(```)", re.DOTALL)

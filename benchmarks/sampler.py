@@ -14,11 +14,11 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models
 
-from clirbench.training.bag import BagCollator, TokenStore, TrainingBag
 from clirbench.training.batches import HybridBatchSampler
 from clirbench.training.fit import make_loss
 from clirbench.training.pairs import pair_dataset
 from clirbench.training.recipe import LossPart, StaticPart
+from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
 
 PAIRS, LANGUAGES, SIZE, VOCABULARY, DIMENSIONS, TOKENS, STEPS = 1_000_000, 11, 1024, 65_536, 512, 12, 20
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from clirbench.gold_ranks import GoldRanks
-from clirbench.ranks_file import encode_ranks
-from clirbench.results import Result, headline_of, read_result
-from clirbench.scores import compute_scores
-from clirbench.site.build import build_site
+from clirbench.board.site.build import build_site
+from clirbench.metrics.scores import compute_scores
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.ranks_file import encode_ranks
+from clirbench.results.result import Result, headline_of, read_result
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 SOURCES = (

@@ -59,11 +59,11 @@ def write_topics(folder, topics):
 def count_vectors(folder, beside=False):
     """Seconds to count, the peak of this process, and the seconds of bare products of the same shards, each beside its count."""
     from clirbench.encoders.base import EncoderOptions
-    from clirbench.progress import Silent
-    from clirbench.streaming.evaluation import evaluate_streamed
-    from clirbench.streaming.vectors import load_vectors
-    from clirbench.streaming.work import Streaming, candidates_of
-    from clirbench.tasks import load_task
+    from clirbench.encoders.precomputed import load_vectors
+    from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+    from clirbench.evaluation.streaming.options import Streaming, candidates_of
+    from clirbench.support.progress import Silent
+    from clirbench.tasks.task_file import load_task
 
     task = load_task(str(folder / "synthetic.toml"))
     options = EncoderOptions(name="synthetic/vectors", similarity="dot")
@@ -156,8 +156,8 @@ def text_corpus(folder, passages, queries, words=40):
 
 def read_corpus(folder):
     """(topics, rows) of a corpus that :func:`text_corpus` wrote."""
-    from clirbench.corpora import open_judgements
-    from clirbench.tasks import load_task
+    from clirbench.tasks.corpora.judged import open_judgements
+    from clirbench.tasks.task_file import load_task
 
     judgements = open_judgements(load_task(str(folder / "synthetic.toml")), folder / "corpus")
     rows = []
@@ -184,11 +184,11 @@ def build_words(folder, rows):
 def run_ours(folder):
     from against_mteb import load_counting
 
-    from clirbench.encoders import as_loaded
-    from clirbench.progress import Silent
-    from clirbench.streaming.evaluation import evaluate_streamed
-    from clirbench.streaming.work import Streaming, candidates_of
-    from clirbench.tasks import load_task
+    from clirbench.encoders.load import as_loaded
+    from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+    from clirbench.evaluation.streaming.options import Streaming, candidates_of
+    from clirbench.support.progress import Silent
+    from clirbench.tasks.task_file import load_task
 
     model, _ = load_counting(folder / "model")
     waited = 0.0
@@ -306,12 +306,12 @@ def against_mteb(work):
 
 def engine_seconds(folder, workers):
     """Seconds per shard from the first finished one on: start-up is apart."""
-    import clirbench.streaming.evaluation as evaluation
-    from clirbench.encoders import load_encoder
+    import clirbench.evaluation.streaming.evaluate as evaluation
     from clirbench.encoders.base import EncoderOptions
-    from clirbench.progress import Silent
-    from clirbench.streaming.work import Streaming
-    from clirbench.tasks import load_task
+    from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.streaming.options import Streaming
+    from clirbench.support.progress import Silent
+    from clirbench.tasks.task_file import load_task
 
     loaded = load_encoder("clirbench/hybrid")
     streaming = Streaming(data=folder / "corpus", shard=5_000)
@@ -319,7 +319,7 @@ def engine_seconds(folder, workers):
     if workers:
         from dataclasses import replace
 
-        from clirbench.distributed import connect, ray_engine
+        from clirbench.evaluation.streaming.ray_engine import connect, ray_engine
 
         streaming = connect(replace(streaming, engine="ray", workers=workers))
         engine = ray_engine("clirbench/hybrid", EncoderOptions(), loaded.info, Silent())
@@ -420,7 +420,7 @@ def trec(work):
     from miracl_corpus import build, real
     from test_streaming import Continuous, run, trec_scores
 
-    from clirbench.tasks import load_task
+    from clirbench.tasks.task_file import load_task
 
     languages = load_task("miracl").languages
     folder, task, data = build(work, partial(real, mirror), languages, 40, 200, 200)

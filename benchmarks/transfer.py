@@ -21,13 +21,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 import ablation  # noqa: E402
 from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
 
-from clirbench.encoders import load_encoder  # noqa: E402
 from clirbench.encoders.base import EncoderOptions  # noqa: E402
+from clirbench.encoders.load import load_encoder  # noqa: E402
 from clirbench.integrations.mteb import LANGUAGES  # noqa: E402
 from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: E402
-from clirbench.progress import reporting  # noqa: E402
-from clirbench.sources import fetch  # noqa: E402
-from clirbench.tasks import load_task  # noqa: E402
+from clirbench.support.progress import reporting  # noqa: E402
+from clirbench.tasks.fetch import fetch  # noqa: E402
+from clirbench.tasks.task_file import load_task  # noqa: E402
 
 README = HERE.parent / "README.md"
 MARKED = re.compile(r"(<!-- transfer -->\n).*?(<!-- /transfer -->)", re.DOTALL)

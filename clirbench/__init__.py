@@ -3,29 +3,30 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from clirbench.board import leaderboard
-    from clirbench.encoders import load_encoder
-    from clirbench.encoders.base import Encoder, EncoderOptions
-    from clirbench.errors import ClirbenchError
-    from clirbench.evaluation import evaluate
-    from clirbench.results import Result, read_result
-    from clirbench.tasks import Task, list_tasks, load_task
+from clirbench.support.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from clirbench.board.table import leaderboard
+    from clirbench.encoders.base import Encoder, EncoderOptions
+    from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.evaluate import evaluate
+    from clirbench.results.result import Result, read_result
+    from clirbench.support.errors import ClirbenchError
+    from clirbench.tasks.task import Task
+    from clirbench.tasks.task_file import list_tasks, load_task
 
 _HOME = {
-    "ClirbenchError": "clirbench.errors",
+    "ClirbenchError": "clirbench.support.errors",
     "Encoder": "clirbench.encoders.base",
     "EncoderOptions": "clirbench.encoders.base",
-    "Result": "clirbench.results",
-    "Task": "clirbench.tasks",
-    "evaluate": "clirbench.evaluation",
-    "leaderboard": "clirbench.board",
-    "list_tasks": "clirbench.tasks",
-    "load_encoder": "clirbench.encoders",
-    "load_task": "clirbench.tasks",
-    "read_result": "clirbench.results",
+    "Result": "clirbench.results.result",
+    "Task": "clirbench.tasks.task",
+    "evaluate": "clirbench.evaluation.evaluate",
+    "leaderboard": "clirbench.board.table",
+    "list_tasks": "clirbench.tasks.task_file",
+    "load_encoder": "clirbench.encoders.load",
+    "load_task": "clirbench.tasks.task_file",
+    "read_result": "clirbench.results.result",
 }
 __all__ = [
     "ClirbenchError",

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clirbench.collections import assemble
-from clirbench.parallel import LanguageData
-from clirbench.tasks import load_task
+from clirbench.tasks.collection import assemble
+from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.task_file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 

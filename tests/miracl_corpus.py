@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from clirbench.corpora.base import judgement_digest
-from clirbench.tasks import load_task
+from clirbench.tasks.corpora.base import judgement_digest
+from clirbench.tasks.task_file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 INVENTED = {

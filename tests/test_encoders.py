@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.encoders import as_loaded, load_encoder
 from clirbench.encoders.base import EncoderOptions, folder_revision
-from clirbench.errors import ClirbenchError
+from clirbench.encoders.load import as_loaded, load_encoder
+from clirbench.support.errors import ClirbenchError
 
 TEXTS = ["What is the capital of Japan?", "東京", "ก"]
 

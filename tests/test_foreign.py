@@ -7,11 +7,11 @@ from pathlib import Path
 import html5lib
 import pytest
 
-from clirbench.errors import ClirbenchError
-from clirbench.schema import MtebDocument
-from clirbench.site.build import build_site
-from clirbench.submissions.examine import examine
+from clirbench.board.site.build import build_site
+from clirbench.results.schema import MtebDocument
+from clirbench.submissions.check_one import examine
 from clirbench.submissions.submit import submit
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "clirbench__hybrid"

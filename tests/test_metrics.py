@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from clirbench.metrics import METRICS, RankedLists
+from clirbench.metrics.retrieval import METRICS, RankedLists
 
 TREC = {
     "mAP": "map",

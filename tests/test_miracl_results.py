@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from test_cli import clir
 
-from clirbench.corpora import load_judged, open_judgements
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, ModelInfo
-from clirbench.gold_ranks import GoldPairs, gold_ranks
-from clirbench.provenance import Run, make_result
-from clirbench.ranks import Outranked
-from clirbench.schema import CorpusPart
-from clirbench.scores import compute_scores, count_jumps
+from clirbench.metrics.scores import compute_scores, count_jumps
+from clirbench.ranking.gold_ranks import gold_ranks
+from clirbench.ranking.in_memory import Outranked
+from clirbench.results.build import Run, make_result
+from clirbench.results.schema import CorpusPart
 from clirbench.submissions.model_toml import EVALUATION_SETS
-from clirbench.tasks import load_task
+from clirbench.tasks.corpora.judged import load_judged, open_judgements
+from clirbench.tasks.gold_pairs import GoldPairs
+from clirbench.tasks.task_file import load_task
 
 pytestmark = pytest.mark.real
 
@@ -160,8 +161,8 @@ def test_verify_says_why_it_does_not(board):
 
 def test_hard_negatives_are_held_to_the_counts_that_are_known(board, tmp_path):
     """Nobody has published which questions were drawn: their number by language is what can be checked."""
-    from clirbench.results import read_result
-    from clirbench.submissions.examine import _gold_pairs_of
+    from clirbench.results.result import read_result
+    from clirbench.submissions.check_one import _gold_pairs_of
 
     task = load_task("miracl-hard-negatives")
     ranks = read_result(board / "submissions" / "sim__good" / "miracl.json").ranks

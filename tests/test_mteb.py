@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 import clirbench
 from clirbench.cli import app
-from clirbench.collections import load_collection
-from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
+from clirbench.encoders.load import load_encoder
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
 
 pytestmark = [
     # Of mteb and what it loads, not of ours.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 from conftest import Table
 
 import clirbench
-from clirbench.collections import load_collection
-from clirbench.errors import ClirbenchError
-from clirbench.own_task import init_task
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.new_task import init_task
 
 HEAD = 'format = 1\nid = "mine"\nname = "Mine"\ndescription = "x"\nlicence = "private"\nreader = "jsonl"\n'
 QUERIES = [
@@ -211,7 +211,7 @@ def test_what_would_break_later_is_refused_at_once(tmp_path):
 
 
 def test_inspect_and_hardest_take_the_task_file(tmp_path):
-    from clirbench.inspection import inspect_result
+    from clirbench.results.inspect import inspect_result
 
     path = write(tmp_path)
     result = clirbench.evaluate("clirbench/hybrid", path)

@@ -10,12 +10,12 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import clirbench
-from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.bundled import BUNDLED, DEFAULT
+from clirbench.encoders.load import load_encoder
 from clirbench.encoders.packed import PackedEncoder, dequantise, quantise, write_packed
-from clirbench.errors import ClirbenchError
-from clirbench.rescore import rescore
+from clirbench.results.rescore import rescore
+from clirbench.support.errors import ClirbenchError
 
 FOLDER = BUNDLED[DEFAULT].folder
 
@@ -111,7 +111,7 @@ def test_the_bundled_model_is_small_and_safe():
 
 def test_the_bundled_model_needs_neither_torch_nor_transformers():
     code = (
-        "import sys; from clirbench.encoders import load_encoder; e = load_encoder('clirbench/hybrid').encoder\n"
+        "import sys; from clirbench.encoders.load import load_encoder; e = load_encoder('clirbench/hybrid').encoder\n"
         "e.encode_queries(['Where is the library?']); e.encode_candidates(['Wo ist die Bibliothek?'])\n"
         "print(sorted({'torch', 'transformers', 'sentence_transformers', 'mteb'} & set(sys.modules)))"
     )
@@ -149,7 +149,7 @@ def test_the_bundled_card_names_every_source_and_licence():
 def test_romanisation():
     from tokenizers import normalizers
 
-    from clirbench.training.romanise import compile_rules, romanise, rules
+    from clirbench.training.static.romanise import compile_rules, romanise, rules
 
     table = rules()
     compiled = normalizers.Precompiled(compile_rules(table))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from threadpoolctl import threadpool_info
 
-from clirbench.errors import ClirbenchError
-from clirbench.ranks import count_outranked
+from clirbench.ranking.in_memory import count_outranked
+from clirbench.support.errors import ClirbenchError
 
 
 def brute_force(queries, candidates, gold_query, gold_candidate, starts):

@@ -74,7 +74,7 @@ def test_models_that_are_not_one_vector_per_text(shell):
     code = re.search(r"```python\n(class MyScorer.*?)```", README, re.DOTALL)[1]
     names = {}
     exec(code, names)
-    from clirbench.encoders import as_loaded
+    from clirbench.encoders.load import as_loaded
 
     assert as_loaded(names["MyScorer"]()).scorer is not None
 

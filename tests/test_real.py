@@ -8,10 +8,10 @@ import pytrec_eval
 from conftest import ROOT
 
 import clirbench
-from clirbench.collections import load_collection
-from clirbench.encoders import load_encoder
-from clirbench.rescore import rescore
-from clirbench.vectors import encode_collection
+from clirbench.encoders.encode import encode_collection
+from clirbench.encoders.load import load_encoder
+from clirbench.results.rescore import rescore
+from clirbench.tasks.collection import load_collection
 
 pytestmark = pytest.mark.real
 
@@ -114,7 +114,7 @@ def test_a_slice_of_xquad_r_equals_pytrec_eval(mirror):
         for g in golds:
             assert rank_of[topic, language, collection.candidate_language[g]] == ranked[int(g)]
     truth = pytrec_eval.RelevanceEvaluator(qrels, {"map", "ndcg_cut.10", "recall.10,100", "recip_rank"}).evaluate(runs)
-    from clirbench.export import trec_lines
+    from clirbench.results.trec_export import trec_lines
 
     exported = {}
     for line in trec_lines(result, ["multilingual"]):

@@ -9,13 +9,13 @@ import pytest
 import pytrec_eval
 
 import clirbench
-from clirbench.collections import load_collection
-from clirbench.encoders import as_loaded, load_encoder
-from clirbench.errors import ClirbenchError
-from clirbench.export import TREC_NAMES, trec_lines
-from clirbench.rescore import rescore
-from clirbench.schema import Document
-from clirbench.vectors import encode_collection
+from clirbench.encoders.encode import encode_collection
+from clirbench.encoders.load import as_loaded, load_encoder
+from clirbench.results.rescore import rescore
+from clirbench.results.schema import Document
+from clirbench.results.trec_export import TREC_NAMES, trec_lines
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
 
 LANGUAGES = ["de", "en", "th"]
 
@@ -333,7 +333,8 @@ def test_hostile_values_are_one_line(saved, change):
 
 
 def test_names_with_markup_are_shown_as_they_are(result, capsys):
-    from clirbench.screen import headline, pairs, stdout, summary
+    from clirbench.cli.display.results import headline, pairs, summary
+    from clirbench.support.terminal import stdout
 
     task = result.document.task.model_copy(update={"id": "[/x]"})
     document = result.document.model_copy(update={"task": task})

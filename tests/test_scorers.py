@@ -8,15 +8,15 @@ from conftest import Table, tiny_collection
 from tiny_models import multi_vector_model, sparse_model, static_model
 
 import clirbench
-from clirbench.collections import load_collection
-from clirbench.encoders import as_loaded, load_encoder
 from clirbench.encoders.base import EncoderOptions, Fusion
 from clirbench.encoders.bm25 import Bm25Scorer
 from clirbench.encoders.fusion import fused
-from clirbench.errors import ClirbenchError
-from clirbench.evaluation import evaluate_loaded
-from clirbench.progress import Silent
-from clirbench.scoring import score_collection, texts_to_encode
+from clirbench.encoders.load import as_loaded, load_encoder
+from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.ranking.from_scorers import score_collection, texts_to_encode
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Silent
+from clirbench.tasks.collection import load_collection
 
 
 class Products:

@@ -8,8 +8,8 @@ import pytest
 from tiny_models import multi_vector_model, sparse_model, static_model
 
 import clirbench
-from clirbench.errors import ClirbenchError
 from clirbench.integrations.sentence_transformers import CLIREvaluator
+from clirbench.support.errors import ClirbenchError
 
 
 @pytest.fixture

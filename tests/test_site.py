@@ -17,12 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
+from clirbench.board.site.build import build_site
+from clirbench.board.site.charts import Point, pareto_front, scatter
+from clirbench.board.site.content import plot_points
+from clirbench.board.site.scripts import script_json
 from clirbench.cli import app
-from clirbench.errors import ClirbenchError
-from clirbench.site.build import build_site
-from clirbench.site.charts import Point, pareto_front, scatter
-from clirbench.site.content import plot_points
-from clirbench.site.scripts import script_json
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
@@ -219,7 +219,7 @@ def test_the_pareto_front_by_hand():
 
 
 def test_variants_of_one_base_share_a_family():
-    from clirbench.board import read_entries
+    from clirbench.board.entries import read_entries
 
     families = {p.label: p.family for p in plot_points(read_entries(SUBMISSIONS), "xquad-r")}
     assert families["clirbench/hybrid"] == families["clirbench/mono"] == families["clirbench/cross"] is not None

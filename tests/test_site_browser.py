@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import clirbench
-from clirbench.site.build import build_site
+from clirbench.board.site.build import build_site
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
@@ -190,7 +190,7 @@ def test_filters_keep_what_python_keeps(visit, control, value, keeps):
 
 
 def clirbench_board():
-    from clirbench.tables import board_text
+    from clirbench.board.text import board_text
 
     return board_text(clirbench.leaderboard(ROOT / "submissions"), "json")
 
@@ -344,7 +344,7 @@ def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
 
 
 def test_comparing_agrees_with_python(visit):
-    from clirbench.comparison import compare
+    from clirbench.results.compare import compare
 
     names = ["clirbench__hybrid", "clirbench__cross"]
     page = visit(f"compare.html#task=mlqa-r&models={','.join(names)}").page

@@ -6,9 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from clirbench.errors import ClirbenchError
-from clirbench.sources import fetch
-from clirbench.tasks import SourceFile
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.fetch import fetch
+from clirbench.tasks.task import SourceFile
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

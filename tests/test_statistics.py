@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clirbench.statistics import Bootstrap, Table, interval, mean_of_present
+from clirbench.metrics.per_topic import Table, mean_of_present
+from clirbench.metrics.significance import Bootstrap, interval
 
 
 def table(values):

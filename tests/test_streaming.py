@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from miracl_corpus import build, invented, real, write_original, write_task
 
-from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
-from clirbench.progress import Silent
-from clirbench.ranks import count_outranked
-from clirbench.rescore import rescore
-from clirbench.shard_ranks import Cells, GoldScores
-from clirbench.streaming.evaluation import evaluate_streamed
-from clirbench.streaming.work import Streaming
-from clirbench.tasks import load_task
-from clirbench.tile_scores import exact_products
+from clirbench.encoders.load import as_loaded
+from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+from clirbench.evaluation.streaming.options import Streaming
+from clirbench.ranking.in_memory import count_outranked
+from clirbench.ranking.near_ties import exact_products
+from clirbench.ranking.shards import Cells, GoldScores
+from clirbench.results.rescore import rescore
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Silent
+from clirbench.tasks.task_file import load_task
 
 
 class Hashed:
@@ -181,7 +181,7 @@ def unit_rows(rng, rows, dimensions, offset):
 @pytest.mark.parametrize("dimensions", [3, 64, 384, 1024, 4096])
 @pytest.mark.parametrize("offset", [0.0, 3.0])
 def test_a_float32_product_is_off_by_much_less_than_is_looked_at_again(dimensions, offset):
-    from clirbench.shard_ranks import _ROUNDING
+    from clirbench.ranking.shards import _ROUNDING
 
     rng = np.random.default_rng(3)
     queries, candidates = unit_rows(rng, 64, dimensions, offset), unit_rows(rng, 3000, dimensions, offset)

@@ -17,11 +17,11 @@ from miracl_corpus import build, invented, write_original, write_task
 from test_cli import clir, environment
 from test_streaming import Continuous, texts_of
 
-from clirbench.errors import ClirbenchError
-from clirbench.results import read_result
-from clirbench.schema import RunDocument
-from clirbench.tasks import load_task
-from clirbench.trec import read_run, score_run
+from clirbench.evaluation.trec_runs import read_run, score_run
+from clirbench.results.result import read_result
+from clirbench.results.schema import RunDocument
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task_file import load_task
 
 ENCODER = """
 import hashlib, time
@@ -167,7 +167,7 @@ def test_another_run_in_the_folder_is_refused_with_one_line(home):
 def write_vectors(home, kind, dtype):
     task = load_task(str(home / "tiny-miracl.toml"))
     encoder = Continuous()
-    from clirbench.corpora import open_candidates, open_judgements
+    from clirbench.tasks.corpora.judged import open_candidates, open_judgements
 
     candidates, judgements = open_candidates(task, home / "corpus"), open_judgements(task, home / "corpus")
     for language in task.languages:
@@ -300,7 +300,7 @@ def test_plan(home):
 def full_run(home, language, depth, skip=()):
     """A run of a language's queries against its whole corpus, cut at a depth."""
     task = load_task(str(home / "tiny-miracl.toml"))
-    from clirbench.corpora import open_candidates, open_judgements
+    from clirbench.tasks.corpora.judged import open_candidates, open_judgements
 
     encoder = Continuous()
     candidates = open_candidates(task, home / "corpus")
@@ -441,7 +441,7 @@ def test_texts_of_is_what_is_read(home):
     rows = [("a#0", "", "text"), ("b#0", "title", "text"), ("c#0", "title", "")]
     write_original(home / "other", "sw", topics, rows)
     task = load_task(str(write_task(home, {"sw": (topics, rows)}, "other")))
-    from clirbench.corpora import open_candidates
+    from clirbench.tasks.corpora.judged import open_candidates
 
     read = open_candidates(task, home / "other").block("sw", 0, 0, 9).texts
     assert read == [text for _, text in texts_of({"sw": (topics, rows)})["sw"]]

@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clirbench.errors import ClirbenchError
-from clirbench.ranks_file import decode_ranks
-from clirbench.results import parse_submitted
-from clirbench.schema import Document
-from clirbench.submissions.check import _limit
-from clirbench.submissions.examine import examine
-from clirbench.submissions.examined import Finding
+from clirbench.results.ranks_file import decode_ranks
+from clirbench.results.read import parse_submitted
+from clirbench.results.schema import Document
+from clirbench.submissions.check_many import _limit
+from clirbench.submissions.check_one import examine
+from clirbench.submissions.findings import Finding
+from clirbench.support.errors import ClirbenchError
 
 SOURCE = Path(__file__).resolve().parent.parent / "submissions" / "clirbench__hybrid"
 FILES = {name: (SOURCE / name).read_bytes() for name in ("mlqa-r.json", "mlqa-r.ranks.parquet", "model.toml")}

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import clirbench
-from clirbench.errors import ClirbenchError
-from clirbench.gold_ranks import GoldRanks, gold_digest
-from clirbench.ranks_file import encode_ranks
-from clirbench.results import Result, headline_of, read_result
-from clirbench.scores import compute_scores
-from clirbench.submissions.check import Limits, check_submissions, report, submissions_in
-from clirbench.submissions.examine import examine
-from clirbench.submissions.possible import impossible, impossible_jumps
-from clirbench.submissions.reading import read_bounded, skeleton
+from clirbench.metrics.scores import compute_scores
+from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
+from clirbench.results.ranks_file import encode_ranks
+from clirbench.results.result import Result, headline_of, read_result
+from clirbench.submissions.check_many import Limits, check_submissions, report, submissions_in
+from clirbench.submissions.check_one import examine
+from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
+from clirbench.submissions.safe_read import read_bounded, skeleton
 from clirbench.submissions.submit import submit
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"

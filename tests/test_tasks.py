@@ -5,10 +5,10 @@ import unicodedata
 
 import pytest
 
-from clirbench.collections import load_collection
-from clirbench.errors import ClirbenchError
-from clirbench.scores import check_names
-from clirbench.tasks import list_tasks, load_task
+from clirbench.metrics.scores import check_names
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task_file import list_tasks, load_task
 
 SCRIPTS = {"ar": "ARABIC", "el": "GREEK", "hi": "DEVANAGARI", "ru": "CYRILLIC", "th": "THAI", "zh": "CJK"}
 

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.card import card_yaml, update_card
 from clirbench.cli import app
-from clirbench.errors import ClirbenchError
-from clirbench.gate import gate
-from clirbench.inspection import inspect_result
+from clirbench.results.gate import gate
+from clirbench.results.inspect import inspect_result
+from clirbench.results.model_card import card_yaml, update_card
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ["en", "de", "th"]
@@ -201,7 +201,7 @@ def test_inspect_refuses_another_model(saved):
 def test_doctor_says_what_is_missing(monkeypatch, tmp_path):
     import importlib.util
 
-    from clirbench.doctor import findings
+    from clirbench.cli.doctor import findings
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
@@ -217,7 +217,7 @@ def test_doctor_says_what_is_missing(monkeypatch, tmp_path):
 
 
 def test_doctor_knows_a_hub_that_does_not_answer(monkeypatch):
-    from clirbench.doctor import findings
+    from clirbench.cli.doctor import findings
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import toy_training as toy
 
-from clirbench.encoders import load_encoder
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
-from clirbench.progress import Silent
+from clirbench.encoders.load import load_encoder
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Silent
 from clirbench.training import run_recipe
 from clirbench.training.recipe import load_recipe, shipped_recipes
 from clirbench.training.rows import read_rows, resolve
@@ -281,8 +281,8 @@ def test_something_else_in_the_place_of_an_output(recipe, data, tmp_path, name, 
 
 
 def test_evaluation_text_stops_the_training(monkeypatch, tmp_path):
-    from clirbench.collections import load_collection
-    from clirbench.tasks import load_task
+    from clirbench.tasks.collection import load_collection
+    from clirbench.tasks.task_file import load_task
 
     demo = load_collection(load_task("demo"), ["en", "th"])
     start = demo.candidate_starts
@@ -532,9 +532,9 @@ def test_two_processes_train_one_model(tiny_xlmr, data, tmp_path):
 def test_the_cached_loss_gives_the_same_gradient(tiny_xlmr, directions):
     import torch
 
-    from clirbench.training.driver import base_model
     from clirbench.training.fit import make_loss
     from clirbench.training.recipe import LossPart, ModelPart
+    from clirbench.training.train import base_model
 
     texts = [[toy.sentence(x, [i, i + 1, i + 2]) for i in range(6)] for x in ("en", "de")]
     gradients = []

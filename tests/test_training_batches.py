@@ -9,7 +9,7 @@ import pytest
 from accelerate.data_loader import BatchSamplerShard, skip_first_batches
 from torch.utils.data import DataLoader
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 from clirbench.training.batches import HybridBatchSampler
 
 LANGUAGES = ("en", "de", "th", "zh")

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from clirbench.training.bag import BagCollator, TokenStore, TrainingBag
 from clirbench.training.corpus import Corpus, SourceTexts
-from clirbench.training.lexicon import commonness, english_counts, with_lists
 from clirbench.training.recipe import SourcePart, StaticPart
-from clirbench.training.static import damp_spectrum, flatten_norms, initial_vectors, inverse_frequencies
+from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
+from clirbench.training.static.lexicon import commonness, english_counts, with_lists
+from clirbench.training.static.vectors import damp_spectrum, flatten_norms, initial_vectors, inverse_frequencies
 
 WORDS = ("cat", "dog", "Katze", "Hund", "the", "die")
 TEXTS = ["the cat", "die Katze", "the dog", "die Hund", "cat", "Katze", "dog", "Hund"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.errors import ClirbenchError
-from clirbench.transforms import Transform, fit_transform, parse_transform
+from clirbench.encoders.transforms import Transform, fit_transform, parse_transform
+from clirbench.support.errors import ClirbenchError
 
 
 def samples(seed=0, languages=4, texts=50, dimensions=12):
@@ -76,7 +76,7 @@ class Biased:
 
 @pytest.mark.parametrize("transform", ["center", "lir:1", "lsar:2"])
 def test_a_known_bias_goes_away(tiny, monkeypatch, transform):
-    monkeypatch.setattr("clirbench.evaluation.load_collection", lambda *_: tiny(topics=20))
+    monkeypatch.setattr("clirbench.evaluation.evaluate.load_collection", lambda *_: tiny(topics=20))
     before = clirbench.evaluate(Biased(), "demo")
     options = clirbench.EncoderOptions(transform=transform)
     after = clirbench.evaluate(Biased(), "demo", options=options)

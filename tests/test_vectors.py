@@ -9,10 +9,10 @@ import pytest
 from scipy import sparse
 
 import clirbench
-from clirbench import vectors as vectors_module
-from clirbench.encoders import as_loaded
-from clirbench.errors import ClirbenchError
-from clirbench.vectors import encode_collection
+from clirbench.encoders import encode as vectors_module
+from clirbench.encoders.encode import encode_collection
+from clirbench.encoders.load import as_loaded
+from clirbench.support.errors import ClirbenchError
 
 
 class Recording:
@@ -45,7 +45,7 @@ def test_each_distinct_text_once_per_role_in_every_language():
     task = clirbench.load_task("demo")
     clirbench.evaluate(encoder, task)
     assert set(encoder.seen.values()) == {1}
-    collection = clirbench.collections.load_collection(task)
+    collection = clirbench.tasks.collection.load_collection(task)
     expected = {("q", text) for text in collection.queries} | {("c", text) for text in collection.candidates}
     assert set(encoder.seen) == expected
     for language in task.languages:

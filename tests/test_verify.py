@@ -12,14 +12,14 @@ import typer.testing
 import clirbench
 from clirbench.cli import app
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
+from clirbench.submissions.rerun import SAFE_FILES, compare_ranks, draw_languages, verify
 from clirbench.submissions.submit import submit
 from clirbench.submissions.verification import verdict
-from clirbench.submissions.verify import SAFE_FILES, compare_ranks, draw_languages, verify
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
-HYBRID = ROOT / "clirbench" / "models" / "hybrid"
+HYBRID = ROOT / "clirbench" / "encoders" / "models" / "hybrid"
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_another_model_under_the_name_differs(tmp_path, mirror):
 
 
 def test_a_verification_must_say_what_its_numbers_say(folder):
-    from clirbench.submissions.examine import examine
+    from clirbench.submissions.check_one import examine
 
     true = json.loads((SUBMISSIONS / folder.name / "verification.json").read_text(encoding="utf-8"))
     for change, key in (
@@ -182,8 +182,8 @@ def test_mistakes(folder, changes, options, message):
 
 
 def test_a_verification_of_other_ranks_does_not_count(folder):
-    from clirbench.board import read_entries
-    from clirbench.submissions.examine import examine
+    from clirbench.board.entries import read_entries
+    from clirbench.submissions.check_one import examine
 
     shutil.copy(SUBMISSIONS / folder.name / "verification.json", folder)
     assert read_entries(folder.parent)[0].verification.verdict == "agree"

@@ -6,10 +6,9 @@ from io import TextIOWrapper
 # In the order in which --help lists them.
 from clirbench.cli import run, plan, train, results, tools, submissions, board, site, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
-from clirbench.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable
 
 __all__ = ["app", "main"]
-
 _INTERRUPTED = 130
 
 

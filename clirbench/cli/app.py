@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 app = typer.Typer(
     add_completion=False,
@@ -14,7 +14,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Multilingual retrieval, measured in every setting at once.",
 )
-
 ResultArgument = Annotated[Path, typer.Argument(metavar="RESULT.json", help="A result file of `clirbench run`.")]
 
 
@@ -26,7 +25,7 @@ def examples(*lines: str) -> str:
 
 def _version(value: bool) -> None:
     if value:
-        from clirbench import __version__  # noqa: PLC0415
+        from clirbench.support.version import __version__  # noqa: PLC0415
 
         typer.echo(f"clirbench {__version__}")
         raise typer.Exit

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import app, examples
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 SubmissionsOption = Annotated[
     Path | None, typer.Option(help="Folder of submissions.", show_default="submissions, here or in the checkout")
@@ -36,10 +36,11 @@ def compare(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Compare two models: differences with intervals and paired tests over topics, in every setting and language."""
-    from clirbench.comparison import compare as compare_results  # noqa: PLC0415
-    from clirbench.finding import common_tasks, results_of  # noqa: PLC0415
-    from clirbench.screen import model_label, stdout  # noqa: PLC0415
-    from clirbench.tables import comparison_tables  # noqa: PLC0415
+    from clirbench.board.lookup import common_tasks, results_of  # noqa: PLC0415
+    from clirbench.cli.display.comparison import comparison_tables  # noqa: PLC0415
+    from clirbench.cli.display.results import model_label  # noqa: PLC0415
+    from clirbench.results.compare import compare as compare_results  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     if format not in ("table", "json"):
         raise ClirbenchError(f"--format is '{format}': use table or json")
@@ -64,9 +65,10 @@ def leaderboard(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
-    from clirbench.board import leaderboard as board  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
-    from clirbench.tables import FORMATS, board_tables, board_text  # noqa: PLC0415
+    from clirbench.board.table import leaderboard as board  # noqa: PLC0415
+    from clirbench.board.text import FORMATS, board_text  # noqa: PLC0415
+    from clirbench.cli.display.board import board_tables  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")

@@ -11,8 +11,8 @@ from clirbench.cli.app import app, examples, listed
 @app.command(epilog=examples("clirbench tasks"))
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
-    from clirbench.catalogue import task_list  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.cli.display.lists import task_list  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(task_list())
 
@@ -32,7 +32,7 @@ def init(
     ] = None,
 ) -> None:
     """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates."""
-    from clirbench.own_task import init_task  # noqa: PLC0415
+    from clirbench.tasks.new_task import init_task  # noqa: PLC0415
 
     chosen = listed(languages, "--languages") or []
     files = init_task(name, Path(name) if output is None else output, chosen)
@@ -44,8 +44,8 @@ def init(
 @app.command(epilog=examples("clirbench models"))
 def models() -> None:
     """List the bundled models."""
-    from clirbench.catalogue import model_list  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.cli.display.lists import model_list  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(model_list())
 
@@ -53,7 +53,7 @@ def models() -> None:
 @app.command(epilog=examples("clirbench metrics"))
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
-    from clirbench.catalogue import metric_list  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.cli.display.lists import metric_list  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(metric_list())

@@ -44,17 +44,16 @@ def plan(  # noqa: PLR0917
     workers: Annotated[int, typer.Option(help="Show up to so many workers.")] = 16,
 ) -> None:
     """Say what a run would take, from a measured sample: texts, tokens, hours, memory, disk, also on more workers."""
-    from clirbench.collections import choose_languages  # noqa: PLC0415
-    from clirbench.encoders import load_encoder  # noqa: PLC0415
+    from clirbench.cli.check_options import check_streaming  # noqa: PLC0415
+    from clirbench.cli.display.plan import plan_tables  # noqa: PLC0415
     from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
-    from clirbench.evaluation import choose_settings  # noqa: PLC0415
-    from clirbench.plan_table import plan_tables  # noqa: PLC0415
-    from clirbench.progress import reporting  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
-    from clirbench.streaming.plan import estimate  # noqa: PLC0415
-    from clirbench.streaming.running import check_streaming  # noqa: PLC0415
-    from clirbench.streaming.work import Streaming  # noqa: PLC0415
-    from clirbench.tasks import load_task  # noqa: PLC0415
+    from clirbench.encoders.load import load_encoder  # noqa: PLC0415
+    from clirbench.evaluation.streaming.estimate import estimate  # noqa: PLC0415
+    from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
+    from clirbench.support.progress import reporting  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
+    from clirbench.tasks.collection import choose_languages, choose_settings  # noqa: PLC0415
+    from clirbench.tasks.task_file import load_task  # noqa: PLC0415
 
     chosen = [load_task(name) for name in listed(tasks, "--tasks") or ()]
     streaming = Streaming(data=data, shard=shard_size, top=save_top)

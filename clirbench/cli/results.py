@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import ResultArgument, app, examples, listed
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 
 @app.command(
@@ -42,8 +42,8 @@ def score(
         return
     if not results:
         raise ClirbenchError("nothing to score: give result files, or --run RUN.trec --language LANGUAGE")
-    from clirbench.rescore import rescore  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.results.rescore import rescore  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
 
     disagree = False
     for path in results:
@@ -61,11 +61,12 @@ def score(
 def _score_run(
     run: Path, task: str, language: str | None, data: Path | None, name: str | None, output: Path, results: bool
 ) -> None:
-    from clirbench.atomic import write_atomically  # noqa: PLC0415
-    from clirbench.results import RUN_ENDING, model_folder  # noqa: PLC0415
-    from clirbench.screen import run_table, stdout  # noqa: PLC0415
-    from clirbench.tasks import load_task  # noqa: PLC0415
-    from clirbench.trec import read_run, score_run  # noqa: PLC0415
+    from clirbench.cli.display.results import run_table  # noqa: PLC0415
+    from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
+    from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
+    from clirbench.support.files import write_atomically  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
+    from clirbench.tasks.task_file import load_task  # noqa: PLC0415
 
     if results:
         raise ClirbenchError("--run scores a run, and result files are scored without it: give one of them")
@@ -107,8 +108,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a result in the format of another tool."""
-    from clirbench.export import trec_lines  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.results.trec_export import trec_lines  # noqa: PLC0415
 
     if format == "mteb":
         _export_mteb(result, output, settings, metrics)
@@ -120,7 +121,7 @@ def export(
         for line in lines:
             sys.stdout.write(line + "\n")
         return
-    from clirbench.atomic import write_atomically  # noqa: PLC0415
+    from clirbench.support.files import write_atomically  # noqa: PLC0415
 
     if not output.name or output.is_dir():
         raise ClirbenchError(f"--output is '{output}', a folder: name a file")
@@ -135,7 +136,7 @@ def export(
 
 def _export_mteb(result: Path, output: Path | None, settings: str | None, metrics: str | None) -> None:
     from clirbench.integrations.mteb_results import export as export_mteb  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
 
     if settings is not None or metrics is not None:
         raise ClirbenchError("--settings and --metrics serve --format trec: mteb's layout has all that mteb knows")
@@ -158,8 +159,9 @@ def show(
     ] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs."""
-    from clirbench.results import read_result  # noqa: PLC0415
-    from clirbench.screen import headline, pairs, stdout, summary  # noqa: PLC0415
+    from clirbench.cli.display.results import headline, pairs, summary  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     document = read_result(result).document
     metric = metric or document.task.metrics[0]
@@ -176,6 +178,6 @@ def schema() -> None:
     """Print the JSON Schema of a result file."""
     import json  # noqa: PLC0415
 
-    from clirbench.schema import Submitted  # noqa: PLC0415
+    from clirbench.results.schema import Submitted  # noqa: PLC0415
 
     typer.echo(json.dumps(Submitted.json_schema(), indent=1))

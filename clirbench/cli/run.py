@@ -114,9 +114,9 @@ def run(  # noqa: PLR0917
     ] = None,
 ) -> None:
     """Evaluate an encoder; without --model, the bundled one on the embedded demo task."""
+    from clirbench.cli.run_tasks import Plan, run_tasks  # noqa: PLC0415
     from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
-    from clirbench.runner import Plan, run_tasks  # noqa: PLC0415
-    from clirbench.streaming.work import Streaming  # noqa: PLC0415
+    from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
 
     options = EncoderOptions(
         batch_size=batch_size,
@@ -154,8 +154,9 @@ def run(  # noqa: PLR0917
         ),
         price=price_per_million,
     )
-    from clirbench.screen import foreign_table, stdout, summary  # noqa: PLC0415
-    from clirbench.screen import pairs as pair_table  # noqa: PLC0415
+    from clirbench.cli.display.results import foreign_table, summary  # noqa: PLC0415
+    from clirbench.cli.display.results import pairs as pair_table  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     outcome = run_tasks(plan)
     console = stdout()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import app, examples
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 
 @app.command(epilog=examples("clirbench submit results/me__model --org me --set licence=MIT"))
@@ -70,8 +70,8 @@ def check(
     ] = False,
 ) -> None:
     """Check submissions: every file, every number, every rank (exit code 1 if there are errors)."""
-    from clirbench.progress import reporting  # noqa: PLC0415
-    from clirbench.submissions.check import FORMATS, check_submissions, report, submissions_in  # noqa: PLC0415
+    from clirbench.submissions.check_many import FORMATS, check_submissions, report, submissions_in  # noqa: PLC0415
+    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
@@ -111,8 +111,8 @@ def verify(
     ] = None,
 ) -> None:
     """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
-    from clirbench.progress import reporting  # noqa: PLC0415
-    from clirbench.submissions.verify import verify as run_again  # noqa: PLC0415
+    from clirbench.submissions.rerun import verify as run_again  # noqa: PLC0415
+    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     with reporting() as reporter:
         found = run_again(

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import ResultArgument, app, examples
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 
 @app.command(
@@ -29,10 +29,10 @@ def gate(
 
     A loss beyond the limit that the paired test over topics cannot tell from chance is "unclear": it fails only with --strict.
     """
-    from clirbench.gate import gate as judge  # noqa: PLC0415
-    from clirbench.reports import gate_table  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.cli.display.gate_and_inspect import gate_table  # noqa: PLC0415
+    from clirbench.results.gate import gate as judge  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     checks = judge(read_result(result), read_result(baseline), max_drop, max_distance_increase, metric)
     console = stdout()
@@ -56,8 +56,8 @@ def card(
     ] = None,
 ) -> None:
     """Print the scores as the `model-index` of a model card, or put them into one."""
-    from clirbench.card import card_yaml, update_card  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
+    from clirbench.results.model_card import card_yaml, update_card  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
 
     found = [read_result(path) for path in results]
     if update is None:
@@ -90,12 +90,12 @@ def inspect(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False,
 ) -> None:
     """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
-    from clirbench.inspection import inspect_result  # noqa: PLC0415
-    from clirbench.paths import cache_dir  # noqa: PLC0415
-    from clirbench.progress import reporting  # noqa: PLC0415
-    from clirbench.reports import inspection  # noqa: PLC0415
-    from clirbench.results import read_result  # noqa: PLC0415
-    from clirbench.screen import stdout  # noqa: PLC0415
+    from clirbench.cli.display.gate_and_inspect import inspection  # noqa: PLC0415
+    from clirbench.results.inspect import inspect_result  # noqa: PLC0415
+    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.support.paths import cache_dir  # noqa: PLC0415
+    from clirbench.support.progress import reporting  # noqa: PLC0415
+    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     with reporting() as reporter:
         found = inspect_result(
@@ -118,8 +118,8 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask whether the hub can be reached.")] = False,
 ) -> None:
     """Say what is here and what is missing: versions, device, cache, mirror, hub, and what each feature needs."""
-    from clirbench.doctor import findings  # noqa: PLC0415
-    from clirbench.screen import plain_table, stdout  # noqa: PLC0415
+    from clirbench.cli.doctor import findings  # noqa: PLC0415
+    from clirbench.support.terminal import plain_table, stdout  # noqa: PLC0415
 
     console = stdout()
     table = plain_table(console)

@@ -35,7 +35,7 @@ def train(  # noqa: PLR0917
     force: Annotated[bool, typer.Option("--force", help="Replace another training in the folder.")] = False,
 ) -> None:
     """Train a model on hybrid batches; run again, it continues where it stopped."""
-    from clirbench.progress import reporting  # noqa: PLC0415
+    from clirbench.support.progress import reporting  # noqa: PLC0415
     from clirbench.training import run_recipe  # noqa: PLC0415
 
     changes = {"batches.alpha": alpha, "model.base": base, "seed": seed, "name": name}

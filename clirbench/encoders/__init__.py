@@ -1,192 +1,23 @@
-"""Encoders: two small methods, and one function that finds an encoder by its name."""
+"""Encoders: what turns texts into vectors or scores."""
 
-import importlib
-import re
-import sys
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from clirbench.encoders.base import (
-    SIMILARITIES,
-    Encoder,
-    EncoderOptions,
-    EncoderSettings,
-    LoadedEncoder,
-    ModelInfo,
-    NoVectors,
-    Scorer,
-    check_name,
-    check_options,
-    refuse,
-    with_transform,
-)
-from clirbench.encoders.fusion import is_fusion, load_fusion
-from clirbench.errors import ClirbenchError
+if TYPE_CHECKING:
+    from clirbench.encoders.base import Encoder, EncoderOptions, Scorer
+    from clirbench.encoders.load import load_encoder
 
-_FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_HOME = {
+    "Encoder": "clirbench.encoders.base",
+    "EncoderOptions": "clirbench.encoders.base",
+    "Scorer": "clirbench.encoders.base",
+    "load_encoder": "clirbench.encoders.load",
+}
+__all__ = ["Encoder", "EncoderOptions", "Scorer", "load_encoder"]
 
 
-# Options that only apply while clirbench itself loads the model.
-_OF_LOADING = ("device", "dtype", "max_length", "revision", "trust_remote_code")
-
-
-def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEncoder:
-    """Find an encoder by its name.
-
-    Args:
-        name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder
-            (sentence-transformers, or packed by ``clirbench train``), a sentence-transformers name on the hub, or a fusion of
-            several (``rrf:A+B``, ``sum:0.7*A+0.3*B``).
-        options: What to ask of it.
-
-    Returns:
-        The encoder, ready.
-
-    Raises:
-        ClirbenchError: There is no such encoder, it cannot be loaded, or an option does not apply to it.
-    """
-    options = options or EncoderOptions()
-    check_options(options)
-    return with_transform(_find(name, options), options)
-
-
-def _find(name: str, options: EncoderOptions) -> LoadedEncoder:
-    if not name.strip():
-        raise ClirbenchError(
-            "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
-        )
-    if name.startswith("clirbench/"):
-        from clirbench.encoders.bundled import load_bundled  # noqa: PLC0415
-
-        return load_bundled(name, options)
-    if name.startswith("mteb:"):
-        from clirbench.encoders.from_mteb import load_mteb  # noqa: PLC0415
-
-        return load_mteb(name.removeprefix("mteb:"), options)
-    if is_fusion(name):
-        return load_fusion(name, options, load_encoder)
-    if _FACTORY.fullmatch(name):
-        return _load_factory(name, options)
-    from clirbench.encoders.packed import is_packed, load_packed  # noqa: PLC0415
-
-    if is_packed(name):
-        return load_packed(Path(name).expanduser(), options)
-    from clirbench.encoders.from_sentence_transformers import load_sentence_transformer  # noqa: PLC0415
-
-    return load_sentence_transformer(name, options)
-
-
-def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncoder:
-    """Wrap what a user hands to :func:`clirbench.evaluate`.
-
-    Args:
-        model: A name, a LoadedEncoder, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
-            with ``encode_queries`` and ``encode_candidates``, or with ``prepare_candidates`` and ``score``.
-        options: What to ask of it; a model in memory keeps its device, dtype, length and remote code.
-
-    Returns:
-        The encoder with its identity; a model in memory has no revision.
-
-    Raises:
-        ClirbenchError: It is none of these.
-    """
-    if isinstance(model, LoadedEncoder):
-        return model
-    if isinstance(model, str | Path):
-        return load_encoder(str(model), options)
-    options = options or EncoderOptions()
-    check_options(options)
-    for option in _OF_LOADING:
-        if getattr(options, option):
-            raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
-    return with_transform(_wrap_memory(model, options), options)
-
-
-def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
-    if isinstance(model, Encoder | Scorer):
-        return _wrap_own(model, options)
-    if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
-        from clirbench.encoders.from_mteb import wrap_mteb  # noqa: PLC0415
-
-        return wrap_mteb(model, options)
-    if hasattr(model, "encode_query") and hasattr(model, "encode_document"):
-        from clirbench.encoders.from_sentence_transformers import wrap_sentence_transformer  # noqa: PLC0415
-
-        return wrap_sentence_transformer(model, options, None, "memory", options.name)
-    raise ClirbenchError(
-        f"cannot use a {type(model).__name__} as an encoder: it needs encode_queries and encode_candidates "
-        "(or prepare_candidates and score), or be a SentenceTransformer or an mteb encoder"
-    )
-
-
-def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
-    module_name, _, factory_name = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ClirbenchError(
-            f"cannot import '{module_name}' of --model {name} ({error}): run where the module lies, or install it; "
-            "write module:factory, without .py"
-        ) from error
-    factory: Callable[[], Any] | None = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise ClirbenchError(f"module '{module_name}' has no function '{factory_name}': correct --model {name}")
-    encoder = factory()
-    if isinstance(encoder, type):
-        raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
-    if not isinstance(encoder, Encoder | Scorer):
-        if hasattr(encoder, "encode"):
-            return _wrap_memory(encoder, options)
-        raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
-    refuse(options, _OF_LOADING, f"your own encoder {name}")
-    loaded = _wrap_own(encoder, options)
-    if options.name or hasattr(encoder, "name"):
-        return loaded
-    return replace(loaded, info=replace(loaded.info, name=f"own/{module_name}.{factory_name}"))
-
-
-def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedEncoder:
-    revision = getattr(encoder, "revision", None)
-    parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
-    name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
-    check_name(name)
-    info = ModelInfo(
-        name=name,
-        kind="own",
-        revision=str(revision) if revision is not None else None,
-        revision_kind="declared" if revision is not None else "unknown",
-        parameters=parameters if isinstance(parameters, int) else None,
-    )
-    if not isinstance(encoder, Encoder):
-        refuse(options, ("query_prompt", "candidate_prompt", "similarity", "transform"), f"the scorer {name}")
-        return LoadedEncoder(NoVectors(name), info, EncoderSettings(similarity="own"), scorer=encoder)
-    similarity = options.similarity or getattr(encoder, "similarity", "cosine")
-    if similarity not in SIMILARITIES:
-        raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")
-    settings = EncoderSettings(
-        similarity=similarity,
-        max_length=max_length if isinstance(max_length, int) else None,
-        query_prompt=options.query_prompt or "",
-        candidate_prompt=options.candidate_prompt or "",
-    )
-    prompted = _Prompted(encoder, settings) if settings.query_prompt or settings.candidate_prompt else encoder
-    return LoadedEncoder(prompted, info, settings)
-
-
-class _Prompted:
-    """An own encoder with texts that carry a prompt."""
-
-    def __init__(self, encoder: Encoder, settings: EncoderSettings) -> None:
-        self._encoder, self._settings = encoder, settings
-        if hasattr(encoder, "prepare"):
-            self.prepare = encoder.prepare
-
-    def encode_queries(self, texts: list[str]) -> Any:
-        return self._encoder.encode_queries([self._settings.query_prompt + text for text in texts])
-
-    def encode_candidates(self, texts: list[str]) -> Any:
-        return self._encoder.encode_candidates([self._settings.candidate_prompt + text for text in texts])
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: a module of this room must not pay for its neighbours.
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'clirbench.encoders' has no attribute '{name}'")

@@ -1,15 +1,20 @@
 """What an encoder is, and how one is identified."""
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from clirbench.errors import ClirbenchError
-from clirbench.transforms import Transform, parse_transform
+import numpy as np
+from numpy.typing import NDArray
 
+from clirbench.encoders.transforms import Transform, parse_transform
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.names import check_name
+
+# Dense, or a SciPy CSR array, which has no types of its own.
+Vectors: TypeAlias = NDArray[np.float32] | Any
 SIMILARITIES = ("cosine", "dot", "euclidean")
 DTYPES = ("float32", "float16", "bfloat16")
 
@@ -175,18 +180,6 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
     for name in names:
         if getattr(options, name) not in (None, False):
             raise ClirbenchError(f"--{name.replace('_', '-')} does not apply to {kind}: leave it out")
-
-
-def check_name(name: str) -> None:
-    """Fail on a name that cannot become a folder of results.
-
-    Raises:
-        ClirbenchError: It is not one or more parts of letters, digits, dots, hyphens and underscores, joined by slashes.
-    """
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name) or len(name.encode()) > 200:
-        raise ClirbenchError(
-            f"model name {name[:80]!r} cannot name a folder: use ORG/NAME in letters, digits, '.', '-' and '_'"
-        )
 
 
 def check_options(options: EncoderOptions) -> None:

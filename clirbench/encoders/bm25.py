@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 # Written without spaces between words; pairs of characters are the usual stand-in for a segmenter.
 _UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})

@@ -8,9 +8,9 @@ from clirbench.encoders import base
 from clirbench.encoders.bm25 import Bm25Scorer
 from clirbench.encoders.char_ngram import CharNgramEncoder
 from clirbench.encoders.packed import REFUSED, PackedEncoder
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
-_MODELS = Path(__file__).resolve().parent.parent / "models"
+_MODELS = Path(__file__).resolve().parent / "models"
 
 
 @dataclass(frozen=True)

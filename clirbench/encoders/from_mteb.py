@@ -4,7 +4,8 @@ import time
 from typing import Any
 
 from clirbench.encoders import base
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.names import check_name
 
 # Of a call to an API, and the seconds before the second one; each pause is twice the one before.
 ATTEMPTS = 5
@@ -109,7 +110,7 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
     """
     meta = model.mteb_model_meta
     name = options.name or (str(meta.name) if meta else "memory/mteb-encoder")
-    base.check_name(name)
+    check_name(name)
     if not hasattr(model, "encode"):
         raise ClirbenchError(f"mteb:{name} does not encode texts into vectors: choose an encoder")
     declared = getattr(meta.similarity_fn_name, "value", None) if meta else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from clirbench.encoders import base
 from clirbench.encoders.multi_vector import MultiVectorScorer
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")

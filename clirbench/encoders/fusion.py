@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders import base
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.names import check_name
 
 # Of Cormack, Clarke and Büttcher (2009), who found it uncritical.
 _K = 60
@@ -59,7 +60,7 @@ def load_fusion(
         for weight, part in zip(weights, parts, strict=True)
     ]
     own = options.name or f"fusion/{method}-" + "-".join(re.sub(r"[^\w.-]", "-", text) for text in said)
-    base.check_name(own)
+    check_name(own)
     revision = None
     if all(part.info.revision for part in parts):
         identity = [method, _K, weights, [[asdict(part.info), asdict(part.settings)] for part in parts]]

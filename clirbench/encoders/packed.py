@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from tokenizers import Tokenizer
 
 from clirbench.encoders import base
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.names import check_name
 
 FORMAT = 1
 REFUSED = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "device")
@@ -117,7 +120,6 @@ class PackedEncoder:
         return [len(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
     def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        from scipy.sparse import csr_matrix  # noqa: PLC0415
 
         # Token 0 is the unknown one.
         encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -148,7 +150,7 @@ def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncode
     digest = base.folder_revision(folder)
     encoder = PackedEncoder(folder)
     label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
-    base.check_name(label)
+    check_name(label)
     return base.LoadedEncoder(
         encoder=encoder,
         info=base.ModelInfo(label, "packed", f"sha256:{digest}", "folder-sha256", parameters=encoder.parameters),
@@ -162,7 +164,7 @@ def to_sentence_transformer(folder: Path) -> Any:
     Raises:
         ClirbenchError: The folder is not a packed model.
     """
-    from clirbench.training.static import static_model  # noqa: PLC0415
+    pass
 
     encoder = PackedEncoder(folder)
     return static_model(encoder.tokenizer, encoder.weights)
@@ -171,3 +173,11 @@ def to_sentence_transformer(folder: Path) -> Any:
 def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int) -> NDArray[np.float32]:
     safe = np.where(scales > 0, scales, 1).astype(np.float32)
     return np.asarray(np.clip(np.rint(weights / safe[:, None]), -top, top), dtype=np.float32)
+
+
+def static_model(tokenizer: Tokenizer, weights: NDArray[np.float32]) -> Any:
+    """A plain sentence-transformers model of one StaticEmbedding, on the CPU."""
+    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding  # noqa: PLC0415
+
+    return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")

@@ -17,12 +17,14 @@ from mteb.types import PromptType
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from clirbench.collections import Collection, choose_languages, load_collection
-from clirbench.encoding import as_float32, scaled
-from clirbench.errors import ClirbenchError
-from clirbench.kernel import QUERIES_PER_PRODUCT, one_blas_thread
-from clirbench.ranks import Layout, Products
-from clirbench.tasks import SETTINGS, Task, load_task
+from clirbench.encoders.checks import as_float32
+from clirbench.encoders.similarity import scaled
+from clirbench.ranking.in_memory import Layout, Products
+from clirbench.ranking.kernel import QUERIES_PER_PRODUCT, one_blas_thread
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import Collection, choose_languages, load_collection
+from clirbench.tasks.task import SETTINGS, Task
+from clirbench.tasks.task_file import load_task
 
 # Languages of the shipped tasks as mteb writes them: ISO 639-3 and script.
 LANGUAGES = {

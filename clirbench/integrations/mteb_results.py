@@ -8,10 +8,10 @@ import mteb
 from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 
-from clirbench.errors import ClirbenchError
 from clirbench.integrations.mteb import NAMES, SPLIT, metadata_of
-from clirbench.results import Result
-from clirbench.tasks import load_task
+from clirbench.results.result import Result
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task_file import load_task
 
 # Of a clirbench result, the numbers that mteb has under another name.
 _SCORES = {

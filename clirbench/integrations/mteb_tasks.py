@@ -10,13 +10,13 @@ import numpy as np
 from mteb.types import PromptType
 
 from clirbench.encoders.base import LoadedEncoder, folder_revision
+from clirbench.encoders.checks import Check, as_float32
 from clirbench.encoders.from_mteb import MtebEncoder
-from clirbench.encoding import Check, as_float32
-from clirbench.errors import ClirbenchError
 from clirbench.integrations.mteb import LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
-from clirbench.paths import cache_dir, mirror_dir
-from clirbench.schema import EncoderPart, ModelPart, MtebDocument
+from clirbench.results.schema import EncoderPart, ModelPart, MtebDocument
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.paths import cache_dir, mirror_dir
 
 _KEPT = (
     "main_score",

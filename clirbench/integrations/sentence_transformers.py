@@ -8,15 +8,16 @@ from typing import Any
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from clirbench.collections import choose_languages, load_collection
-from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
-from clirbench.evaluation import choose_settings, evaluate_loaded
-from clirbench.progress import Silent
-from clirbench.results import Result
-from clirbench.scores import check_names
-from clirbench.tasks import Task, load_task
+from clirbench.encoders.load import as_loaded
+from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.metrics.scores import check_names
+from clirbench.results.result import Result
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Silent
+from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
+from clirbench.tasks.task import Task
+from clirbench.tasks.task_file import load_task
 
 _DISTANCE = "rank_distance"
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from clirbench.errors import ClirbenchError
-from clirbench.schema import Format, problem, unreadable
-from clirbench.tasks import list_tasks
+from clirbench.results.schema import Format, problem, unreadable
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task_file import list_tasks
 
 FILE = "model.toml"
 Answer = Literal["yes", "no", "unknown"]
@@ -25,8 +25,6 @@ _HEAD = """\
 # trained_on: "yes" where the training data hold that evaluation set (its texts, not only its domain), "no" where
 # they surely do not, "unknown" otherwise.
 """
-
-
 # How training data name an evaluation set.
 _NAMED = {"xquad-r": "xquad", "mlqa-r": "mlqa", "miracl": "miracl"}
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clirbench.atomic import write_atomically
-from clirbench.results import run_folder
-from clirbench.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
+from clirbench.results.file_names import run_folder
+from clirbench.results.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
 from clirbench.submissions.model_toml import EVALUATION_SETS, FILE, Answer, ModelFile, write_model_file
 from clirbench.submissions.submit import from_registry
+from clirbench.support.files import write_atomically
 
 Values = dict[str, dict[str, dict[str, float]]]  # language, setting, metric
 _PAPER = "hybrid-batch-2408.10536.csv"

@@ -8,11 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from clirbench.atomic import write_atomically
-from clirbench.errors import ClirbenchError, printable
-from clirbench.foreign import FILE_START, foreign_files, read_foreign
-from clirbench.results import RUN_ENDING, Result, other_run, read_result, run_folder
-from clirbench.schema import Document, problem
+from clirbench.results.file_names import RUN_ENDING, run_folder
+from clirbench.results.mteb_files import FILE_START, foreign_files, read_foreign
+from clirbench.results.result import Result, other_run, read_result
+from clirbench.results.schema import Document, problem
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import (
     EVALUATION_SETS,
@@ -22,8 +21,10 @@ from clirbench.submissions.model_toml import (
     parse_model_file,
     write_model_file,
 )
-from clirbench.submissions.reading import tricks
+from clirbench.submissions.safe_read import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import write_atomically
 
 _ORG = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 _TEXT = ("link", "revision", "licence", "base_model", "contact", "citation")

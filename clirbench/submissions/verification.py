@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clirbench.results import parse_strictly
-from clirbench.schema import Format
+from clirbench.results.read import parse_strictly
+from clirbench.results.schema import Format
 
+TASK, LANGUAGES = "xquad-r", 3
 FILE = "verification.json"
 # Another device or library moves near ties by a rank or two; another model moves everything.
 AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clirbench.errors import ClirbenchError
-from clirbench.progress import Reporter
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Reporter
 
 if TYPE_CHECKING:
-    from clirbench.training.driver import Trained
+    from clirbench.training.train import Trained
 
 
 def run_recipe(
@@ -21,7 +21,7 @@ def run_recipe(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> "Trained":
-    """Train what a recipe file says; see :func:`clirbench.training.driver.train`.
+    """Train what a recipe file says; see :func:`clirbench.training.train.train`.
 
     Args:
         recipe: A TOML file, or the name of a shipped recipe.
@@ -43,7 +43,7 @@ def run_recipe(
 
     read, path = load_recipe(recipe, changes)
     try:
-        from clirbench.training.driver import train  # noqa: PLC0415
+        from clirbench.training.train import train  # noqa: PLC0415
     except ImportError as error:
         raise ClirbenchError(f"clirbench train needs {error.name}: pip install 'clirbench[train]'") from error
     return train(read, path, output, data, reporter, allow_overlap=allow_overlap, force=force)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 Weights = Mapping[Any, tuple[float, float]]
 _NEEDED = ("query_language", "candidate_language", "topic")

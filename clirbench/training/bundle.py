@@ -8,14 +8,14 @@ import json
 import shutil
 from pathlib import Path
 
-from clirbench.atomic import write_atomically
 from clirbench.encoders.packed import CONFIG, TOKENIZER, WEIGHTS
-from clirbench.errors import ClirbenchError
-from clirbench.training.card import card
-from clirbench.training.driver import RECORD
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+from clirbench.training.model_card import card
 from clirbench.training.recipe import Recipe, as_tuples
+from clirbench.training.train import RECORD
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
+MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
 
 
 def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 from clirbench.training.overlap import Overlap, Protected
 from clirbench.training.recipe import Recipe, SourcePart
 from clirbench.training.rows import Row, read_rows, resolve

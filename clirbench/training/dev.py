@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from clirbench.collections import Collection, assemble
-from clirbench.encoders import as_loaded
 from clirbench.encoders.base import EncoderOptions
-from clirbench.errors import ClirbenchError
-from clirbench.evaluation import rank_and_score
-from clirbench.parallel import LanguageData
-from clirbench.tasks import SETTINGS, Task
+from clirbench.encoders.encode import encode_collection
+from clirbench.encoders.load import as_loaded
+from clirbench.evaluation.evaluate import rank_and_score
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import Collection, assemble
+from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.task import SETTINGS, Task
 from clirbench.training.overlap import Protected
 from clirbench.training.recipe import DevPart, Recipe
 from clirbench.training.rows import Row, read_rows, resolve
-from clirbench.vectors import encode_collection
 
 METRICS = ("mAP", "R@1", "R@10", "nDCG@10")
 PARALLEL, NATIVE = "parallel", "native"

@@ -20,8 +20,8 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
-from clirbench.atomic import write_atomically
-from clirbench.progress import Reporter
+from clirbench.support.files import write_atomically
+from clirbench.support.progress import Reporter
 from clirbench.training.batches import HybridBatchSampler, Weights
 from clirbench.training.dev import DevEvaluator
 from clirbench.training.recipe import LossPart, Recipe

@@ -8,24 +8,23 @@ from typing import Any
 from datasets import Dataset
 from tokenizers import Tokenizer
 
-from clirbench.atomic import write_atomically
-from clirbench.collections import Collection, load_collection
 from clirbench.encoders.base import folder_revision
-from clirbench.errors import ClirbenchError
-from clirbench.progress import Reporter
-from clirbench.sources import sha256_of
-from clirbench.tasks import list_tasks, load_task
-from clirbench.training.bag import BagCollator, TokenStore
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import sha256_of, write_atomically
+from clirbench.support.progress import Reporter
+from clirbench.tasks.collection import Collection, load_collection
+from clirbench.tasks.task_file import list_tasks, load_task
 from clirbench.training.corpus import Corpus, read_corpus
 from clirbench.training.dev import dev_collections, protect
 from clirbench.training.fit import Data
-from clirbench.training.lexicon import with_lists
 from clirbench.training.overlap import Overlap
 from clirbench.training.pairs import pair_dataset, pair_table
 from clirbench.training.recipe import Recipe, StaticPart
 from clirbench.training.rows import resolve
-from clirbench.training.static import Matrix, initial_vectors
-from clirbench.training.tokenizer import balanced_texts, train_tokenizer
+from clirbench.training.static.bag import BagCollator, TokenStore
+from clirbench.training.static.lexicon import with_lists
+from clirbench.training.static.tokenizer import balanced_texts, train_tokenizer
+from clirbench.training.static.vectors import Matrix, initial_vectors
 
 READ, TOKENISE, SMOOTH = "read (files)", "tokenise (texts)", "smooth (rounds)"
 

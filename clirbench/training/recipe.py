@@ -8,12 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clirbench.encoders.base import check_name
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.names import check_name
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "recipes"
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Text = Annotated[str, Field(min_length=1)]

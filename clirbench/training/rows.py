@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError
 
 # What a row's two sides are made of, by view: the column of the query side and that of the candidate side.
 VIEWS: dict[str, tuple[str, str]] = {

@@ -1,0 +1,317 @@
+"""`clirbench site build`: submissions to a folder of plain files, deleted and rebuilt each time."""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from clirbench.board.entries import Entry, read_entries, read_entry
+from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
+from clirbench.board.site import content
+from clirbench.board.site.charts import scatter
+from clirbench.board.site.model_page import foreign_task, measured_task, reported_task
+from clirbench.board.site.scripts import pair_values, script_json, topics_script
+from clirbench.board.site.task_page import demo_examples, protocol
+from clirbench.board.table import board_ranks, frame_of
+from clirbench.board.text import board_text
+from clirbench.metrics.catalogue import metric_rows
+from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
+from clirbench.results.file_names import RANKS_ENDING
+from clirbench.results.mteb_files import foreign_files, read_foreign
+from clirbench.results.result import Result
+from clirbench.submissions import verification
+from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+from clirbench.support.paths import data_dir
+from clirbench.support.progress import Reporter, Silent
+from clirbench.support.version import __version__
+from clirbench.tasks.task_file import list_tasks, load_task
+
+MARK = ".clirbench-site"
+MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
+NAMES = {
+    "xquad-r": "XQuAD-R",
+    "mlqa-r": "MLQA-R",
+    "miracl": "MIRACL",
+    "miracl-hard-negatives": "MIRACL hard negatives",
+}
+
+
+def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
+    """Build the site; the same input gives the same bytes.
+
+    Args:
+        submissions: Folder of submissions.
+        output: Folder of the site: replaced where an earlier build made it, refused where something else is in it.
+        reporter: Told of progress.
+
+    Returns:
+        Number of pages.
+
+    Raises:
+        ClirbenchError: The output is not ours to replace or cannot be written, or a submission cannot be read.
+    """
+    reporter = reporter or Silent()
+    output, submissions = output.resolve(), submissions.resolve()
+    if output == output.parent or submissions.is_relative_to(output):
+        raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
+    if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
+        raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
+    entries = read_entries(submissions)
+    if not entries:
+        raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
+    part = output.with_name(f".{output.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        pages = _write(entries, part, reporter)
+        shutil.rmtree(output, ignore_errors=True)
+        part.replace(output)
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {output} ({error.strerror}): choose another --output") from error
+    return pages
+
+
+def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
+    write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
+    for path in sorted((data_dir("site") / "assets").iterdir()):
+        write_atomically(target / "assets" / path.name, path.read_bytes())
+    tasks = [task for task in HEADLINE if any(task in entry.results for entry in entries)]
+    ranks = {task: board_ranks(entries, task) for task in tasks}
+    rows = [
+        content.board_row(entry, tasks, {task: ranks[task].get(entry.folder) for task in tasks}) for entry in entries
+    ]
+    shipped = [task for task in tasks if task in list_tasks()]
+    _write_models([entry.folder for entry in entries], target, shipped, reporter)
+    _write_data(entries, tasks, ranks, target)
+    number = 3 + len(entries)
+    _page(
+        target,
+        "index.html",
+        "index.html",
+        board=_board(rows, tasks),
+        verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
+        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in tasks if task in AVERAGED],
+        facets=_facets(rows),
+        shipped=shipped,
+    )
+    for task in shipped:
+        restricted = [
+            content.board_row(entry, [task], {task: ranks[task].get(entry.folder)})
+            for entry in entries
+            if task in entry.results
+        ]
+        number += 1
+        _page(
+            target,
+            f"tasks/{task}.html",
+            "task.html",
+            shipped=shipped,
+            task=load_task(task),
+            name=NAMES[task],
+            board=_board(restricted, [task]),
+            facets=_facets(restricted),
+            languages=_language_table(entries, task),
+            protocol=protocol(load_task(task)),
+            examples=demo_examples(),
+            metrics=metric_rows(),
+            worked=content.worked_example(),
+        )
+    comparable = [
+        {
+            "folder": entry.folder.name,
+            "label": entry.label,
+            "tasks": chosen,
+        }
+        for entry in entries
+        if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in AVERAGED])
+    ]
+    _page(target, "compare.html", "compare.html", shipped=shipped, models=comparable)
+    _page(
+        target,
+        "method.html",
+        "method.html",
+        shipped=shipped,
+        metrics=metric_rows(),
+        worked=content.worked_example(),
+        tasks=[load_task(task) for task in shipped],
+        changelog=_changelog(),
+        facts={
+            "replicates": REPLICATES,
+            "permutations": PERMUTATIONS,
+            "rank_permutations": RANK_PERMUTATIONS,
+            "confidence": CONFIDENCE,
+            "agree": verification.AGREE,
+            "close": verification.CLOSE,
+            "noise": verification.MAP_NOISE,
+            "json_limit": JSON_LIMIT,
+            "ranks_limit": RANKS_LIMIT,
+            "verify_task": verification.TASK,
+            "verify_languages": verification.LANGUAGES,
+        },
+    )
+    return number
+
+
+def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
+    """The table of a board: its columns, and its rows in the order of the first task's main number, reported ones last."""
+    columns = []
+    for task in tasks:
+        for i, (setting, metric) in enumerate(HEADLINE[task]):
+            name = (
+                content.SHORT[setting] if metric in ("mAP", "rank_distance") else metric.replace("R@100", "Recall@100")
+            )
+            columns.append(
+                {
+                    "key": f"{task}.{setting}.{metric}",
+                    "task": task,
+                    "setting": setting,
+                    "name": name,
+                    "first": i == 0,
+                    "lower": setting == "bias",
+                }
+            )
+    mains = [content.main_key(task) for task in tasks]
+
+    def order(row: dict[str, Any]) -> tuple[Any, ...]:
+        values = [row["cells"][main].value for main in mains]
+        return (row["origin"] == "reported", *[(v is None, -(v or 0)) for v in values], row["label"])
+
+    groups = [{"task": task, "name": NAMES[task], "span": len(HEADLINE[task])} for task in tasks]
+    return {
+        "columns": columns,
+        "groups": groups,
+        "rows": sorted(rows, key=order),
+        "tasks": list(tasks),
+        "main": mains[0],
+        "mean": set(AVERAGED) <= set(tasks),
+        "languages": sorted({x for t in tasks if t in AVERAGED for x in load_task(t).languages}),
+    }
+
+
+def _facets(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    return {key: sorted({row[key] for row in rows}) for key in ("licence_kind", "zero_shot", "origin")}
+
+
+def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
+    """Multilingual mAP by query language, models in the order of their mean."""
+    languages = list(load_task(task).languages)
+    setting, metric = MAIN[task]
+    rows = []
+    for entry in entries:
+        result = entry.results.get(task)
+        if result is None:
+            continue
+        source: Any = result.document if isinstance(result, Result) else result
+        values = [source.per_language.get(language, {}).get(setting, {}).get(metric) for language in languages]
+        if any(value is not None for value in values):
+            estimate = entry.estimate(task, setting, metric)
+            mean = estimate.value if estimate and estimate.value is not None else 0.0
+            cells = [content.heat_cell(value) for value in values]
+            rows.append((mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
+    rows.sort(key=lambda row: (row[4] == "reported", -row[0], row[1]))
+    return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
+
+
+def _write_models(folders: Sequence[Path], target: Path, shipped: Sequence[str], reporter: Reporter) -> None:
+    reporter.start("pages (models)", len(folders))
+    workers = min(os.cpu_count() or 1, len(folders))
+    if workers < 2 or len(folders) < 8:
+        for folder in folders:
+            write_model(folder, target, shipped)
+            reporter.advance("pages (models)", 1)
+        return
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for _ in pool.map(partial(write_model, target=target, shipped=shipped), folders, chunksize=4):
+            reporter.advance("pages (models)", 1)
+
+
+def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
+    """Write one model's page, its files to download, and what the compare page reads of it."""
+    entry = read_entry(folder)
+    name = folder.name
+    tasks = []
+    for i, (task, result) in enumerate(entry.results.items()):
+        if isinstance(result, Result):
+            tasks.append((task, "measured", measured_task(result, f"t{i}")))
+            if task not in AVERAGED:
+                continue
+            (target / "data" / "topics").mkdir(parents=True, exist_ok=True)
+            script = target / "data" / "topics" / f"{name}.{task}.js"
+            script.write_text(topics_script(result, name), encoding="utf-8", newline="\n")
+        else:
+            tasks.append((task, "reported", reported_task(result)))
+    foreign = [read_foreign(folder / file) for file in foreign_files([path.name for path in folder.iterdir()])]
+    files = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
+            copy = target / "files" / name / path.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            files.append((path.name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()))
+    _page(
+        target,
+        f"models/{name}.html",
+        "model.html",
+        shipped=shipped,
+        entry=entry,
+        origin=content.origin(entry, list(entry.results)),
+        tasks=tasks,
+        foreign=[foreign_task(document) for document in foreign],
+        files=files,
+        names=NAMES,
+        zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],
+    )
+
+
+def _write_data(
+    entries: Sequence[Entry], tasks: Sequence[str], ranks: dict[str, dict[Path, tuple[int, int]]], target: Path
+) -> None:
+    frame = frame_of(entries, tasks, ranks)
+    write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
+    write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
+    pairs = {
+        task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}
+        for task in AVERAGED
+    }
+    text = f"clirPairs({script_json(pairs)});\n"
+    write_atomically(target / "data" / "pairs.js", text.encode())
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(data_dir("site") / "templates"),
+        undefined=StrictUndefined,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["quoted"] = content.quoted
+    environment.globals.update(version=__version__, NAMES=NAMES, MARKS=MARKS)
+    return environment
+
+
+def _page(target: Path, place: str, template: str, **values: Any) -> None:
+    text = _environment().get_template(template).render(root="../" * place.count("/"), page=place, **values)
+    path = target / place
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _changelog() -> Markup:
+    text = data_dir("CHANGELOG.md").read_text(encoding="utf-8")
+    # Ours, and without HTML of its own; headings go below the page's.
+    html = MarkdownIt("commonmark", {"html": False}).render(text.partition("\n## ")[1] + text.partition("\n## ")[2])
+    for level in (3, 2):
+        html = html.replace(f"<h{level}>", f"<h{level + 1}>").replace(f"</h{level}>", f"</h{level + 1}>")
+    return Markup(html)  # noqa: S704

@@ -1,0 +1,155 @@
+"""What the pages say, as plain values: computed here, laid out in the templates."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from clirbench.board.entries import Entry
+from clirbench.board.headline import HEADLINE, LANGUAGES, MAIN
+from clirbench.board.site.charts import Point
+from clirbench.metrics.bias import BIAS, PoolLists
+from clirbench.metrics.retrieval import METRICS, RankedLists
+from clirbench.results.schema import EstimatePart
+
+SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
+_VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
+_ORDER = ("x-x-mono", "x-x", "mono", "hybrid", "x-y", "cross")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as shown, with what it is sorted by; ``margin`` and ``mark`` may be empty."""
+
+    text: str
+    value: float | None
+    margin: str = ""
+    mark: str = ""
+    heat: str = ""
+
+
+def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
+    """As shown: x100 with one decimal, or "–" where it is missing."""
+    return "–" if value is None or math.isnan(value) else f"{value * scale:,.{digits}f}"
+
+
+def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = False) -> Cell:
+    """A headline number of the board."""
+    if estimate is None or estimate.value is None:
+        return Cell("–", None)
+    scale, digits = (1, 0) if setting == "bias" else (100, 1)
+    return shown_cell(estimate, scale, digits, "*" if partial else "")
+
+
+def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = "") -> Cell:
+    """An estimate with its margin, in the unit of ``scale``."""
+    margin = "" if estimate.margin is None else number(estimate.margin, scale, digits)
+    return Cell(number(estimate.value, scale, digits), estimate.value, margin, mark)
+
+
+def origin(entry: Entry, tasks: Sequence[str]) -> str:
+    """Where its figures come from: "verified" (on one of these tasks), "differs", "measured" or "reported"."""
+    verdict = entry.verified(tasks)
+    if verdict:
+        return "differs" if verdict == "differ" else "verified"
+    return entry.origin
+
+
+def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
+    """One row of the front page's table."""
+    document = entry.document
+    cells = {}
+    for task in tasks:
+        languages = entry.languages(task)
+        partial = languages is not None and languages < LANGUAGES[task]
+        for setting, metric in HEADLINE[task]:
+            cells[f"{task}.{setting}.{metric}"] = estimate_cell(entry.estimate(task, setting, metric), setting, partial)
+    mains = [
+        cells[f"{task}.multilingual.mAP"].value for task in ("xquad-r", "mlqa-r") if f"{task}.multilingual.mAP" in cells
+    ]
+    known = [value for value in mains if value is not None]
+    mean = sum(known) / 2 if len(known) == 2 else None
+    speed = document.cost.texts_per_second if document else None
+    parameters = document.model.parameters if document else entry.model.parameters
+    # Of the tasks that are shown: one no makes it no, one unknown makes it unknown.
+    answers = {entry.model.zero_shot(task) for task in tasks if task in entry.results}
+    zero_shot = "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"
+    return {
+        "folder": entry.folder.name,
+        "label": entry.label,
+        "cells": cells,
+        "ranks": ranks,
+        "mean": Cell(number(mean), mean),
+        "parameters": Cell(size(parameters), parameters),
+        "speed": Cell(number(speed, 1, 0), speed),
+        "zero_shot": zero_shot,
+        "licence": entry.model.licence or "unknown",
+        "licence_kind": (entry.model.licence or "unknown").split(";")[0].strip().lower(),
+        "origin": origin(entry, tasks),
+        "tasks": [task for task in tasks if task in entry.results],
+    }
+
+
+def size(parameters: int | None) -> str:
+    """Parameters as 23 M or 1.5 B."""
+    if parameters is None:
+        return "–"
+    if parameters >= 10**9:
+        return f"{parameters / 10**9:.1f} B"
+    return f"{parameters / 10**6:.0f} M" if parameters >= 10**6 else f"{parameters:,}"
+
+
+def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
+    """The models that have both numbers of the plot."""
+    found = []
+    for entry in entries:
+        across, up = entry.estimate(task, "multilingual", "mAP"), entry.estimate(task, "bias", "rank_distance")
+        if across is None or up is None or across.value is None or up.value is None:
+            continue
+        variant = _VARIANT.search(entry.label)
+        found.append(
+            Point(
+                label=entry.label,
+                href=f"models/{quoted(entry.folder.name)}.html",
+                x=across.value,
+                y=up.value,
+                origin=origin(entry, [task]),
+                family=f"{entry.label[: variant.start()]} {entry.model.base_model}" if variant else None,
+                order=_ORDER.index(variant[1]) if variant else 0,
+            )
+        )
+    return found
+
+
+def quoted(name: str) -> str:
+    """A folder's name in an address."""
+    from urllib.parse import quote  # noqa: PLC0415
+
+    return quote(name, safe="")
+
+
+def worked_example() -> dict[str, Any]:
+    """A query with two golds, at ranks 2 and 5 of a pool of 20: each metric as the code computes it."""
+    lists = RankedLists.of(np.array([0, 0]), np.array([2, 5], dtype=np.int32))
+    pool = PoolLists(lists, np.array([True, False]), 20)
+    rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
+    rows += [(name, number(float(measure.compute(pool)[0]), 1, 4)) for name, measure in BIAS.items()]
+    return {"ranks": [2, 5], "pool": 20, "rows": rows}
+
+
+def heat_cell(value: float | None) -> Cell:
+    """A share as a cell of a heat map."""
+    return Cell(number(value), value, heat=heat(value))
+
+
+def heat(share: float | None) -> str:
+    """The class of a heat map's colour for a value of 0 to 1."""
+    return "" if share is None else f"h{round(20 * min(max(share, 0.0), 1.0))}"
+
+
+def main_key(task: str) -> str:
+    """The column that ranks the models of a task."""
+    return ".".join((task, *MAIN[task]))

@@ -1,0 +1,79 @@
+"""What pages read as scripts, since a page from disk may read nothing else: values by language, values by topic."""
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from clirbench.board.entries import Entry
+from clirbench.board.headline import AVERAGED
+from clirbench.metrics.headline_tables import headline_tables
+from clirbench.results.result import Result
+
+MISSING = 65535
+
+
+def topics_script(result: Result, folder: str) -> str:
+    """Per-topic AP and rank distance of one model and task, for the compare page: a script that registers them.
+
+    Values are unsigned 16-bit, little-endian, one column after the other: AP x 65,534 rounded, rank distance as it is (below
+    65,535), and 65,535 where a topic has no such query.
+    """
+    document = result.document
+    tables = headline_tables(result.ranks, document.counts.candidates, ["mAP"], ["rank_distance"])
+    columns: list[list[str]] = []
+    blocks = []
+    languages = document.task.languages
+    for (setting, metric), table in tables.items():
+        present = table.counts > 0
+        scale = 1.0 if metric == "rank_distance" else 65534.0
+        values = np.where(present, np.rint(table.sums / np.maximum(table.counts, 1) * scale), MISSING)
+        blocks.append(np.minimum(values, MISSING).astype("<u2").T)
+        if setting == "cross-lingual":
+            columns += [[setting, q, c] for q in languages for c in languages if c != q]
+        else:
+            columns += [[setting, q, q if setting == "monolingual" else "all"] for q in languages]
+    data = base64.b64encode(np.concatenate(blocks).tobytes()).decode()
+    record = {"columns": columns, "topics": len(result.ranks.topics), "data": data}
+    return f"clirTopics({script_json([folder, document.task.id])}, {json.dumps(record)});\n"
+
+
+def script_json(value: object) -> Markup:
+    """JSON that may stand in a script: nothing in it can end the script or start markup."""
+    text = json.dumps(value, ensure_ascii=True)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
+    """What the language filter recomputes from: by language (and pair), five decimals."""
+    result = entry.results.get(task)
+    if result is None or task not in AVERAGED:
+        return None
+    source: Any = result.document if isinstance(result, Result) else result
+    languages = source.task.languages
+
+    def of(language: str, setting: str, metric: str) -> float | None:
+        value = source.per_language.get(language, {}).get(setting, {}).get(metric)
+        return None if value is None else round(float(value), 5)
+
+    pairs = None
+    if isinstance(result, Result):
+        pairs = [
+            [None if q == c else _rounded(result.document.per_pair[q][c].get("mAP")) for c in languages]
+            for q in languages
+        ]
+    if not languages:
+        return None
+    return {
+        "languages": list(languages),
+        "monolingual": [of(x, "monolingual", "mAP") for x in languages],
+        "cross-lingual": pairs,
+        "multilingual": [of(x, "multilingual", "mAP") for x in languages],
+        "bias": [of(x, "bias", "rank_distance") for x in languages],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 5)

@@ -1,0 +1,78 @@
+"""`clirbench site serve`: the site on loopback, rebuilt when submissions or templates change."""
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from clirbench.board.site.build import build_site
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.paths import data_dir
+from clirbench.support.progress import Reporter
+
+_EVERY = 1.0
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """A line per request helps nobody."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
+
+def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -> None:
+    """Build, serve on 127.0.0.1, and rebuild on change until interrupted.
+
+    Args:
+        submissions: Folder of submissions.
+        output: Folder of the site.
+        port: 0 for any free one.
+        reporter: Told of the address and of every build.
+
+    Raises:
+        ClirbenchError: The site cannot be built, or the port is taken.
+    """
+    build_site(submissions, output, reporter)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(output)))
+    except (OSError, OverflowError) as error:
+        raise ClirbenchError(f"cannot listen on port {port} ({error}): choose another --port, or 0 for any") from error
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    reporter.note(f"http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
+    watched = [submissions, data_dir("site")]
+    seen = _state(watched)
+    try:
+        while True:
+            time.sleep(_EVERY)
+            now = _state(watched)
+            if now != seen:
+                seen = now
+                _rebuild(submissions, output, reporter)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _rebuild(submissions: Path, output: Path, reporter: Reporter) -> None:
+    try:
+        pages = build_site(submissions, output)
+        reporter.note(f"rebuilt {pages} pages")
+    except ClirbenchError as error:
+        # Somebody is in the middle of an edit: the old site stays until it is sound again.
+        reporter.note(f"not rebuilt: {error}")
+
+
+def _state(folders: Sequence[Path]) -> list[tuple[str, int, int]]:
+    found = []
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            try:
+                status = path.stat()
+            except OSError:
+                continue
+            found.append((str(path), status.st_mtime_ns, status.st_size))
+    return found

@@ -1,0 +1,122 @@
+"""Submissions to a table: one row per model, headline numbers per task, which ranks tests cannot separate."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clirbench.board.entries import Entry, read_entries, submissions_dir
+from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
+from clirbench.metrics.bias import BIAS
+from clirbench.metrics.headline_tables import headline_tables
+from clirbench.metrics.per_topic import shares_of_macro
+from clirbench.metrics.retrieval import METRICS
+from clirbench.metrics.significance import rank_intervals
+from clirbench.results.result import Result
+from clirbench.support.errors import ClirbenchError
+
+
+def leaderboard(submissions: str | Path | None = None, task: str | None = None) -> pd.DataFrame:
+    """The board as a DataFrame: one row per submission, best multilingual mAP of the first task first, reported rows last.
+
+    Args:
+        submissions: Folder of submissions; None for ``submissions`` here.
+        task: Only this task.
+
+    Returns:
+        Columns ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""), ``licence``, ``parameters``,
+        ``embedding_size``, ``coverage`` (tasks run, of those shown), ``mean`` (of multilingual mAP over xquad-r and mlqa-r,
+        only where both were run). Then per task ``<task> zero-shot`` (yes, no, unknown), ``<task> languages`` (how many its
+        numbers are means over), the headline numbers as
+        ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``, and the ranks by its main number
+        that pairwise tests cannot exclude, ``<task> rank low`` and ``<task> rank high``. What is missing is NaN.
+
+    Raises:
+        ClirbenchError: No such folder or task, or a submission that cannot be read.
+    """
+    if task is not None and task not in HEADLINE:
+        raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(HEADLINE)}")
+    folder = submissions_dir(submissions)
+    entries = [entry for entry in read_entries(folder) if task is None or task in entry.results]
+    if not entries:
+        raise ClirbenchError(
+            f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
+        )
+    tasks = [task] if task else list(HEADLINE)
+    return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
+
+
+def frame_of(
+    entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]]
+) -> pd.DataFrame:
+    """The board of some submissions, as :func:`leaderboard` describes it; ``ranks`` holds :func:`board_ranks` by task."""
+    rows = [_row(entry, tasks) for entry in entries]
+    for name in tasks:
+        for entry, row in zip(entries, rows, strict=True):
+            if entry.folder in ranks[name]:
+                row[f"{name} rank low"], row[f"{name} rank high"] = ranks[name][entry.folder]
+    columns = list(dict.fromkeys(key for row in [_row(None, tasks), *rows] for key in row))
+    frame = pd.DataFrame(rows, columns=columns)
+    whole = [
+        c
+        for c in columns
+        if c in ("parameters", "embedding_size") or c.endswith((" languages", " rank low", " rank high"))
+    ]
+    frame = frame.astype(dict.fromkeys(whole, "Int64"))
+    main = [f"{name} {' '.join(MAIN[name])}" for name in tasks]
+    order = frame.assign(reported=frame["origin"] == "reported").sort_values(
+        ["reported", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
+    )
+    return frame.loc[order.index].reset_index(drop=True)
+
+
+def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, int]]:
+    """By submission folder, the ranks by the task's main number that pairwise tests cannot exclude; measured results only."""
+    setting, metric = MAIN[task]
+    measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]
+    if not measured:
+        return {}
+    shares = np.stack([topic_shares(result, setting, metric) for _, result in measured], axis=1)
+    intervals = rank_intervals(shares, METRICS[metric].higher_is_better)
+    return {folder: (int(low), int(high)) for (folder, _), (low, high) in zip(measured, intervals, strict=True)}
+
+
+def topic_shares(result: Result, setting: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """float64 (topics,): what each topic adds to a headline number."""
+    names = ([], [metric]) if metric in BIAS else ([metric], [])
+    settings = ("multilingual",) if setting == "bias" else (setting,)
+    tables = headline_tables(result.ranks, result.document.counts.candidates, *names, settings)
+    return shares_of_macro(tables[setting, metric], slice(None))
+
+
+def _row(entry: Entry | None, tasks: Sequence[str]) -> dict[str, object]:
+    """One row; without an entry, the keys that every row has."""
+    model = entry.model if entry else None
+    document = entry.document if entry else None
+    row: dict[str, object] = {
+        "model": entry.label if entry else "",
+        "origin": entry.origin if entry else "",
+        "verified": entry.verified(tasks) if entry else "",
+        "licence": model.licence if model else "",
+        "parameters": document.model.parameters if document else model.parameters if model else None,
+        "embedding_size": document.model.dimensions if document else model.embedding_size if model else None,
+        "coverage": f"{sum(task in entry.results for task in tasks)}/{len(tasks)}" if entry else "",
+        "mean": None,
+    }
+    mains: list[float] = []
+    for task in tasks:
+        row[f"{task} zero-shot"] = model.zero_shot(task) if model and entry and task in entry.results else ""
+        row[f"{task} languages"] = entry.languages(task) if entry else None
+        for setting, metric in HEADLINE[task]:
+            estimate = entry.estimate(task, setting, metric) if entry else None
+            key = f"{task} {setting} {metric}"
+            for suffix, end in (("", "value"), (" low", "low"), (" high", "high")):
+                value = getattr(estimate, end) if estimate else None
+                row[key + suffix] = float("nan") if value is None else value
+            if (setting, metric) == MAIN[task] and task in AVERAGED and estimate and estimate.value is not None:
+                mains.append(estimate.value)
+        row[f"{task} rank low"] = row[f"{task} rank high"] = None
+    if len(mains) == len(AVERAGED):
+        row["mean"] = sum(mains) / len(mains)
+    return row

@@ -1,0 +1,47 @@
+"""Options of `clirbench run` that do not fit each other, or the tasks."""
+
+import math
+from collections.abc import Sequence
+
+from clirbench.evaluation.streaming.options import Streaming
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task import Task
+
+ENGINES = ("local", "ray")
+
+
+def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], foreign: bool = False) -> None:
+    """Fail on options that do not fit each other, or the tasks; ``foreign`` says that some are mteb's own, which take a folder.
+
+    Raises:
+        ClirbenchError: It names the option.
+    """
+    for name, value, least in (
+        ("shard-size", streaming.shard, 1),
+        ("save-top", streaming.top, 0),
+        ("workers", streaming.workers, 1),
+        ("gpus-per-worker", streaming.gpus_per_worker, 0),
+    ):
+        if value is not None and value < least:
+            raise ClirbenchError(f"--{name} is {value:g}: use {least} or more")
+    gpus = streaming.gpus_per_worker
+    if not math.isfinite(gpus) or (gpus > 1 and gpus != int(gpus)):
+        raise ClirbenchError(f"--gpus-per-worker is {gpus:g}: use a part of 1, or a whole number")
+    if streaming.engine not in ENGINES:
+        raise ClirbenchError(f"--engine is '{streaming.engine[:40]}': use {', '.join(ENGINES)}")
+    if streaming.engine != "ray":
+        for name in ("ray_address", "workers", "gpus_per_worker"):
+            if getattr(streaming, name):
+                raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
+    if streaming.vectors is not None and model is not None:
+        raise ClirbenchError("--vectors takes the place of --model: give one of them")
+    whole = [task.id for task in tasks if task.corpus is None]
+    changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
+    changed += ["engine"] if streaming.engine != "local" else []
+    if foreign and (changed != ["data"] or len(whole) < len(tasks)):
+        whole.append("a task of mteb's")
+    if whole and changed:
+        option = {"top": "save-top"}.get(changed[0], changed[0])
+        raise ClirbenchError(
+            f"--{option} serves tasks that are read shard by shard, and {whole[0]} is not: leave one out"
+        )

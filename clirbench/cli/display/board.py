@@ -1,0 +1,42 @@
+"""The board as tables on a terminal."""
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.text import Text
+
+from clirbench.board.headline import HEADLINE, LANGUAGES, MAIN
+from clirbench.board.text import _key, shown_board
+from clirbench.support.terminal import plain_table, title
+
+
+def board_tables(frame: pd.DataFrame, console: Console) -> Group:
+    """One table per task, for the terminal."""
+    shown = shown_board(frame)
+    parts: list[object] = []
+    for task in HEADLINE:
+        columns = [column for column in shown.columns if column.startswith(f"{task} ")]
+        present = [
+            i for i in range(len(shown)) if any(shown.iloc[i][c] != "-" for c in columns if not c.endswith("zero-shot"))
+        ]
+        if not columns or not present:
+            continue
+        order = frame.loc[present].assign(reported=frame["origin"] == "reported")
+        by = ["reported", _key(task, *MAIN[task])]
+        table = plain_table(console)
+        for column in ("model", *columns, "parameters", "origin"):
+            left = column in ("model", "origin") or column.endswith("zero-shot")
+            table.add_column(
+                column.removeprefix(f"{task} "), justify="left" if left else "right", no_wrap=column == "model"
+            )
+        for i in order.sort_values(by, ascending=[True, False], na_position="last").index:
+            row = shown.loc[i]
+            style = "dim italic" if row["origin"] == "reported" else ""
+            table.add_row(*(str(row[c]) for c in ("model", *columns, "parameters", "origin")), style=style)
+        parts += [title(f"{task}: x100 ± 95 % margin; rank: what pairwise tests over topics cannot exclude"), table]
+        if any(str(text).endswith("*") for column in columns for text in shown.loc[present, column]):
+            parts.append(Text(f"* mean over fewer than the {LANGUAGES[task]} languages of {task}: not comparable"))
+    if (frame["origin"] == "reported").any():
+        parts.append(
+            Text("reported: figures of a publication, not recomputed and not tested; see their caveats in submissions/")
+        )
+    return Group(*parts)  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""A comparison of two models as tables on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.text import Text
+
+from clirbench.results.compare import Comparison, Contrast, sentence
+from clirbench.support.terminal import cell, plain_table, title
+from clirbench.tasks.task import SETTINGS
+
+
+def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
+    """What two models differ in: settings, a sentence per setting, and the language pairs if wanted."""
+    first, second = comparison.first, comparison.second
+    parts: list[object] = [title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics")]
+    table = plain_table(console)
+    for heading in ("", first, second, "difference", "95 % interval", "p (Holm)", "shown"):
+        table.add_column(heading, justify="left" if heading in ("", "shown") else "right", no_wrap=True)
+    for contrast in comparison.of("overall"):
+        name = "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}"
+        table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
+    parts.append(table)
+    for setting in (*SETTINGS, "bias"):
+        if comparison.of("language", setting):
+            name = "rank distance" if setting == "bias" else setting
+            parts.append(Text(f"{name}: {sentence(comparison, setting)}."))
+    won = {sign: sum(c.better == sign for c in comparison.of("pair")) for sign in (1, -1, 0)}
+    if sum(won.values()):
+        parts.append(
+            Text(f"pairs: {first} is better in {won[1]}, {second} in {won[-1]}, no difference shown in {won[0]}.")
+        )
+    if pairs:
+        parts += [title("by language pair, query > candidate"), _pairs(comparison, console)]
+    return Group(*parts)  # type: ignore[arg-type]
+
+
+def _pairs(comparison: Comparison, console: Console) -> object:
+    table = plain_table(console)
+    for heading in ("pair", comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown"):
+        table.add_column(heading, justify="left" if heading in ("pair", "shown") else "right", no_wrap=True)
+    for contrast in comparison.of("pair"):
+        name = f"{contrast.query_language} > {contrast.candidate_language}"
+        table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
+    return table
+
+
+def _cells(contrast: Contrast) -> Sequence[str]:
+    scale, digits = (1, 0) if contrast.setting == "bias" else (100, 1)
+    bounds = "-"
+    if contrast.low is not None and contrast.high is not None:
+        bounds = f"{contrast.low * scale:+,.{digits}f} to {contrast.high * scale:+,.{digits}f}"
+    return (
+        cell(contrast.first, scale, digits),
+        cell(contrast.second, scale, digits),
+        f"{contrast.difference * scale:+,.{digits}f}",
+        bounds,
+        f"{contrast.p:.4f}",
+    )
+
+
+def _verdict(contrast: Contrast, comparison: Comparison) -> str:
+    return {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}[
+        contrast.better
+    ]

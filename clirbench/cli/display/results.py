@@ -1,0 +1,188 @@
+"""What a person sees at the end of a run: tables, x100 with one decimal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from clirbench.metrics.bias import shown_as
+from clirbench.results.schema import Document, EstimatePart, MtebDocument, RunDocument
+from clirbench.support.errors import printable
+from clirbench.support.terminal import cell, plain_table, title
+from clirbench.tasks.task import SETTINGS
+from clirbench.tasks.task_file import list_tasks, load_task
+
+
+def summary(documents: Sequence[Document], console: Console) -> None:
+    """Print the headline of one model on one or more tasks, then each task by query language."""
+    for metric in dict.fromkeys(document.task.metrics[0] for document in documents):
+        alike = [document for document in documents if document.task.metrics[0] == metric]
+        console.print(_headlines(alike, metric, console))
+    for document in documents:
+        console.print(_by_language(document, console))
+        for line in remarks(document):
+            console.print(line, soft_wrap=True)
+        if not document.task.complete:
+            console.print(
+                f"* restricted to {','.join(document.task.languages)} ({', '.join(document.task.settings)}): "
+                "not comparable with a full run",
+                style="yellow",
+                soft_wrap=True,
+            )
+
+
+def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
+    """One row per task, of tasks that are read by one metric."""
+    parallel = any("rank_distance" in document.task.bias for document in documents)
+    settings = SETTINGS if parallel else documents[0].task.settings
+    table = plain_table(console)
+    second = () if parallel else documents[0].task.metrics[1:2]
+    more = ("rank distance", "Max@R\nnorm.") if parallel else tuple(f"{settings[0]}\n{name}" for name in second)
+    for heading in ("task", *settings, *more):
+        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for document in documents:
+        bias = document.headline.get("bias", {})
+        table.add_row(
+            label(document),
+            *(_margin(document.headline.get(s, {}).get(metric), 100) for s in settings),
+            *([_margin(bias.get("rank_distance"), 1), _margin(bias.get("Max@R_normalised"), 100)] if parallel else []),
+            *(_margin(document.headline.get(settings[0], {}).get(name), 100) for name in second),
+        )
+    return Group(title(f"{model_label(documents[0])}: {metric} x100 ± 95 % margin"), table)
+
+
+def pairs(document: Document, metric: str, console: Console) -> Group:
+    """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual.
+
+    Empty for a task without language pairs.
+    """
+    if not document.per_pair:
+        return Group()
+    languages = document.task.languages
+    above = title(f"{label(document)}: {metric} x100, query language down, candidate language across")
+    table = plain_table(console)
+    table.add_column("", no_wrap=True)
+    for language in languages:
+        table.add_column(language, justify="right", no_wrap=True)
+    for query in languages:
+        cells = []
+        for candidate in languages:
+            if query == candidate:
+                value = document.per_language.get(query, {}).get("monolingual", {}).get(metric)
+            else:
+                value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
+            cells.append(_heat(value, query == candidate, console))
+        table.add_row(query, *cells)
+    return Group(above, table)
+
+
+def run_table(document: RunDocument, console: Console) -> Group:
+    """The scores of a TREC run."""
+    language = document.task.languages[0]
+    where = f"{document.task.id}, {language}, monolingual"
+    above = title(f"{printable(document.model)} on {where}: x100 ± 95 % margin, depth = {document.depth}")
+    table = plain_table(console)
+    for heading in ("metric", "value"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
+    for name, estimate in document.headline["monolingual"].items():
+        table.add_row(name, "needs a deeper run" if estimate.value is None else _margin(estimate, 100))
+    parts: list[Text | Table] = [above, table]
+    if document.run.missing:
+        parts.append(
+            Text(f"{document.run.missing:,} of {document.run.queries:,} queries are not in the run: they count as 0")
+        )
+    return Group(*parts)
+
+
+def foreign_table(documents: Sequence[MtebDocument], console: Console) -> Group:
+    """The main scores of mteb's own tasks, by subset and as their mean."""
+    table = plain_table(console)
+    for heading in ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"):
+        table.add_column(heading, justify="left" if heading in ("task of mteb", "score") else "right", no_wrap=True)
+    for document in documents:
+        split = max(document.scores.values(), key=len, default={})
+        values = {name: scores["main_score"] for name, scores in split.items() if "main_score" in scores}
+        ordered = sorted(values, key=values.__getitem__)
+        ends = [f"{printable(name)} {cell(values[name], 100)}" for name in (ordered[:1] + ordered[-1:])]
+        table.add_row(document.task, printable(document.main_score), str(len(split)), cell(document.mean, 100), *ends)
+    name, version = printable(documents[0].model.name), printable(documents[0].mteb_version)
+    return Group(title(f"{name}: mteb's own tasks, evaluated by mteb {version}"), table)
+
+
+def remarks(document: Document) -> list[str]:
+    """What a reader must know of a task's settings before comparing, one line each."""
+    if document.task.id not in list_tasks():
+        return []
+    said = load_task(document.task.id).remarks
+    return [f"{setting}: {said[setting]}" for setting in document.task.settings if setting in said]
+
+
+def headline(document: Document, console: Console) -> Group:
+    """Every headline number of a result: metrics by setting, then the measures of bias."""
+    metrics = plain_table(console)
+    settings = [setting for setting in SETTINGS if setting in document.headline]
+    for heading in ("metric x100", *settings):
+        metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
+    for name in document.task.metrics:
+        metrics.add_row(name, *(_margin(document.headline[s].get(name), 100) for s in settings))
+    bias = plain_table(console)
+    for heading in ("bias", "value", "unit"):
+        bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+    for name, estimate in document.headline.get("bias", {}).items():
+        scale, digits, unit = shown_as(name)
+        bias.add_row(name, _margin(estimate, scale, digits), unit)
+    return Group(title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
+
+
+def label(document: Document) -> str:
+    """The task's identifier, with a star where the run was restricted."""
+    return document.task.id if document.task.complete else f"{document.task.id}*"
+
+
+def model_label(document: Document) -> str:
+    """The model's name, with what was done to its vectors."""
+    name, transform = printable(document.model.name), document.encoder.transform
+    return f"{name} + {transform}" if transform else name
+
+
+def _by_language(document: Document, console: Console) -> Group:
+    metric = document.task.metrics[0]
+    parallel = "rank_distance" in document.task.bias
+    settings = SETTINGS if parallel else document.task.settings
+    second = [] if parallel else document.task.metrics[1:2]
+    above = title(f"{label(document)} by query language: {metric} x100")
+    table = plain_table(console)
+    more = ["rank distance"] if parallel else [f"{settings[0]}\n{name}" for name in second]
+    for heading in ("language", *settings, *more, "own-lang.\npreference"):
+        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
+    for language, numbers in document.per_language.items():
+        bias = numbers.get("bias", {})
+        preference = bias.get("own_language_preference")
+        table.add_row(
+            language,
+            *(cell(numbers.get(setting, {}).get(metric), 100) for setting in settings),
+            *([cell(bias.get("rank_distance"), 1)] if parallel else []),
+            *(cell(numbers.get(settings[0], {}).get(name), 100) for name in second),
+            "-" if preference is None else f"x{preference:.2f}",
+        )
+    return Group(above, table)
+
+
+def _margin(estimate: EstimatePart | None, scale: float, digits: int = 1) -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    shown = cell(estimate.value, scale, digits)
+    return shown if estimate.margin is None else f"{shown} ±{cell(estimate.margin, scale, digits)}"
+
+
+def _heat(value: float | None, diagonal: bool, console: Console) -> Text:
+    text = Text(cell(value, 100))
+    if value is None or not console.is_terminal:
+        return text
+    # One hue, from dark to light: readable on both dark and light terminals because the text colour is set as well.
+    shade = round(30 + 190 * min(max(value, 0), 1))
+    text.stylize(f"{'black' if shade > 120 else 'white'} on rgb({shade // 4},{shade},{shade // 2 + 40})")
+    if diagonal:
+        text.stylize("bold underline")
+    return text

@@ -1,0 +1,51 @@
+"""Pre-computed vectors in the place of a model."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from clirbench.encoders import base
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.corpora.vector_files import VectorFolder
+
+_REFUSED = (
+    "device",
+    "dtype",
+    "max_length",
+    "query_prompt",
+    "candidate_prompt",
+    "revision",
+    "trust_remote_code",
+    "transform",
+    "transform_sample",
+)
+
+
+class _Never:
+    """Stands where an encoder would, and is never asked."""
+
+    def encode_queries(self, texts: list[str]) -> Any:
+        raise AssertionError(f"{len(texts)} texts for vectors that are there")
+
+    encode_candidates = encode_queries
+
+
+def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOptions) -> base.LoadedEncoder:
+    """A folder of vectors as the model that made them; its revision is a checksum over the files of these languages.
+
+    Raises:
+        ClirbenchError: It has no name, an option does not apply, or a language has no files.
+    """
+    base.check_options(options)
+    base.refuse(options, _REFUSED, "vectors that are there already")
+    if options.name is None:
+        raise ClirbenchError("--vectors needs --name ORG/NAME: the files do not say whose vectors they are")
+    opened = VectorFolder(folder)
+    for language in languages:
+        opened.files(language)
+    digest = hashlib.sha256()
+    for name, content in opened.checksums(languages):
+        digest.update(f"{name}\0{content}\n".encode())
+    info = base.ModelInfo(options.name, "vectors", f"sha256:{digest.hexdigest()}", "vectors-sha256")
+    return base.LoadedEncoder(_Never(), info, base.EncoderSettings(similarity=options.similarity or "cosine"))

@@ -1,0 +1,113 @@
+"""The vector cache: one folder per model, settings, role and set of texts; its manifest is written last."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib import metadata
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.encoders.base import LoadedEncoder
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+
+_FORMAT = 1
+
+
+def versions(loaded: LoadedEncoder) -> dict[str, str]:
+    """Versions of what computes the vectors, so that an upgrade never mixes old shards with new ones."""
+    if loaded.info.kind not in ("sentence-transformers", "mteb"):
+        return {}
+    return {name: metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "mteb")}
+
+
+class CacheEntry:
+    """Dense shards of one role's distinct texts.
+
+    A shard is written under another name and renamed when it is whole; the manifest, with the checksums of all shards, is
+    written when the last one is there. What is damaged or half written counts as missing, so that it is encoded again.
+
+    Args:
+        root: Folder of all vectors.
+        loaded: The encoder; its name, revision and settings are part of the key, so that two models never share an entry.
+        role: "query" or "candidate".
+        texts: The distinct texts, in the order in which they are encoded.
+        shard: Texts per shard.
+    """
+
+    def __init__(self, root: Path, loaded: LoadedEncoder, role: str, texts: Sequence[str], shard: int) -> None:
+        digest = hashlib.sha256()
+        for text in texts:
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        identity = {
+            "format": _FORMAT,
+            "shard": shard,
+            "model": loaded.info.name,
+            "kind": loaded.info.kind,
+            "revision": loaded.info.revision,
+            # A transform works on finished vectors: one encoding serves them all.
+            "settings": {k: v for k, v in asdict(loaded.settings).items() if not k.startswith("transform")},
+            "packages": versions(loaded),
+            "role": role,
+            "texts": digest.hexdigest(),
+        }
+        self.folder = root / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        self._expected = self._manifest()
+        self._present: dict[str, str] = {}
+
+    def get(self, number: int, rows: int) -> NDArray[np.float32] | None:
+        """Shard ``number`` as float32 (rows, dimensions), or None where it is missing, damaged or of another shape."""
+        name = f"{number:06d}.npy"
+        try:
+            content = (self.folder / name).read_bytes()
+            digest = hashlib.sha256(content).hexdigest()
+            if digest != self._expected.get(name, digest):
+                return None
+            vectors = np.load(BytesIO(content), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        if vectors.ndim != 2 or vectors.shape[0] != rows or vectors.dtype != np.float32:
+            return None
+        self._present[name] = digest
+        return np.asarray(vectors)
+
+    def put(self, number: int, vectors: NDArray[np.float32]) -> None:
+        """Write shard ``number``.
+
+        Raises:
+            ClirbenchError: The cache cannot be written.
+        """
+        name = f"{number:06d}.npy"
+        buffer = BytesIO()
+        np.save(buffer, vectors, allow_pickle=False)
+        self._write(name, buffer.getvalue())
+        self._present[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+
+    def finish(self) -> None:
+        """Write the manifest, unless it is there and right.
+
+        Raises:
+            ClirbenchError: The cache cannot be written.
+        """
+        if self._present != self._expected:
+            self._write("manifest.json", json.dumps({"format": _FORMAT, "shards": self._present}).encode())
+
+    def _manifest(self) -> dict[str, str]:
+        try:
+            document = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            return {str(name): str(digest) for name, digest in document["shards"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
+    def _write(self, name: str, content: bytes) -> None:
+        try:
+            write_atomically(self.folder / name, content)
+        except OSError as error:
+            raise ClirbenchError(
+                f"cannot write the vector cache at {self.folder} ({error.strerror}): pass --no-cache, "
+                "or point CLIRBENCH_CACHE at a writable folder"
+            ) from error

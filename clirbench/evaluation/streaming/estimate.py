@@ -1,0 +1,214 @@
+"""What a run would take, from a measured sample: nobody should start a week of work blind."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.checks import Check, Clock
+from clirbench.evaluation.streaming.first_pass import encode_distinct, refuse_whole
+from clirbench.evaluation.streaming.options import Streaming, candidates_of
+from clirbench.ranking.shards import Cells, GoldScores
+from clirbench.results.build import peak_memory
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Reporter
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task import Task
+
+SAMPLE = 256
+_FILES = 4
+_WARM_UP = 16
+_COUNTED = 4_000
+_QUERIES = 1_000
+_SEED = 20240810
+PHASE = "encode a sample (texts)"
+
+
+@dataclass(frozen=True)
+class LanguagePlan:
+    """What one language would take.
+
+    Attributes:
+        language: Which.
+        queries: How many.
+        passages: How many candidates.
+        tokens: Tokens of all of them, estimated from the sample; None where the encoder does not say.
+        per_second: Candidates encoded a second.
+        read_seconds: Seconds to read all of them once.
+        encode_seconds: Seconds to encode all of them.
+        count_seconds: Seconds to compare all of them with the queries.
+    """
+
+    language: str
+    queries: int
+    passages: int
+    tokens: float | None
+    per_second: float
+    read_seconds: float
+    encode_seconds: float
+    count_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Seconds on one worker: everything is read twice."""
+        return 2 * self.read_seconds + self.encode_seconds + self.count_seconds
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run of one task would take. Bytes are upper estimates; seconds scale a sample of a few hundred texts a language."""
+
+    task: Task
+    device: str
+    languages: tuple[LanguagePlan, ...]
+    memory: int
+    disk: int
+    shards: int
+
+    def seconds(self, workers: int) -> float:
+        """With so many workers like this one; the first reading is the driver's alone."""
+        alone = sum(row.read_seconds for row in self.languages)
+        shared = sum(row.seconds - row.read_seconds for row in self.languages)
+        return alone + shared / workers
+
+
+def estimate(
+    loaded: LoadedEncoder,
+    task: Task,
+    languages: Sequence[str],
+    settings: Sequence[str],
+    *,
+    streaming: Streaming,
+    sample: int,
+    reporter: Reporter,
+) -> Estimate:
+    """Encode a sample of each language, compare random vectors with as many queries as there are, and scale both.
+
+    Args:
+        loaded: The encoder.
+        task: Any task; of one that is not streamed only the encoding is estimated.
+        languages: Languages of the run.
+        settings: Settings of the run.
+        streaming: How it would be run.
+        sample: Texts per language, from up to four of its files.
+        reporter: Told of progress.
+
+    Raises:
+        ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.
+    """
+    if task.corpus is not None:
+        refuse_whole(loaded)
+    if sample < 1:
+        raise ClirbenchError(f"--sample is {sample}: use 1 or more")
+    texts, reading = _samples(task, languages, streaming, sample)
+    reporter.start(PHASE, sum(map(len, texts.values())))
+    check = Check(loaded.info.name, "candidate", None, refuse_zero=False)
+    prepare = getattr(loaded.encoder, "prepare", None)
+    if prepare:
+        prepare([text for part in texts.values() for text in part])
+    encode = loaded.encoder.encode_candidates
+    # The first texts pay for what is compiled and allocated once.
+    encode([text for part in texts.values() for text in part][:_WARM_UP])
+    queries = {language: task.counts["queries"][language] for language in languages}
+    rows, dimensions, characters = [], 0, 0
+    for language in languages:
+        clock = Clock()
+        if prepare:
+            begin = time.perf_counter()
+            encode(texts[language])
+            clock = Clock(len(texts[language]), time.perf_counter() - begin)
+        else:
+            vectors = encode_distinct(encode, texts[language], check, clock)
+            dimensions = vectors.shape[1]
+        reporter.advance(PHASE, len(texts[language]))
+        counts = _token_counts(loaded, texts[language])
+        passages = task.counts["candidates"][language]
+        per_second = clock.texts / max(clock.seconds, 1e-9)
+        characters += sum(map(len, texts[language]))
+        rows.append(
+            LanguagePlan(
+                language=language,
+                queries=queries[language],
+                passages=passages,
+                tokens=None if counts is None else passages * sum(counts) / max(1, len(counts)),
+                per_second=per_second,
+                read_seconds=passages * reading[language],
+                encode_seconds=passages / per_second,
+                count_seconds=0.0,
+            )
+        )
+    if task.corpus is None:
+        total = sum(row.passages + row.queries for row in rows)
+        size = total * max(dimensions, 1) * 4
+        return Estimate(task, loaded.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
+    pooled = "multilingual" in settings
+    everyone = sum(queries.values())
+    cost = _comparison(min(_QUERIES, everyone), dimensions)
+    rows = [replace(row, count_seconds=cost * row.passages * (everyone if pooled else row.queries)) for row in rows]
+    shards = {row.language: -(-row.passages // streaming.shard) for row in rows}
+    golds = round(task.counts["gold_pairs"] * everyone / sum(task.counts["queries"].values()))
+    first = (everyone + golds) * dimensions * 4
+    shard = streaming.shard * (dimensions * 4 * 4 + 12 * characters // max(1, sum(map(len, texts.values()))))
+    disk = first + sum(n * 2 * (golds if pooled else golds * queries[x] // everyone) for x, n in shards.items())
+    disk += sum(n * queries[x] * streaming.top * 16 for x, n in shards.items())
+    return Estimate(
+        task=task,
+        device=loaded.device,
+        languages=tuple(rows),
+        memory=(peak_memory() or 0) + 3 * first + shard,
+        disk=disk,
+        shards=sum(shards.values()),
+    )
+
+
+def _samples(
+    task: Task, languages: Sequence[str], streaming: Streaming, sample: int
+) -> tuple[dict[str, list[str]], dict[str, float]]:
+    """Texts by language, and the seconds that one more takes to read."""
+    found: dict[str, list[str]] = {}
+    reading: dict[str, float] = {}
+    if task.corpus is None:
+        collection = load_collection(task, languages)
+        rng = np.random.default_rng(_SEED)
+        for i, language in enumerate(languages):
+            start, stop = collection.candidate_starts[i : i + 2]
+            chosen = rng.choice(stop - start, min(sample, stop - start), replace=False)
+            found[language] = [collection.candidates[start + j] for j in sorted(chosen)]
+            reading[language] = 0.0
+        return found, reading
+    candidates = candidates_of(task, streaming)
+    for language in languages:
+        files = candidates.files(language)
+        spread = sorted({round(i) for i in np.linspace(0, len(files) - 1, min(_FILES, len(files)))})
+        texts: list[str] = []
+        seconds = 0.0
+        for file in spread:
+            wanted = -(-sample // len(spread))
+            texts += candidates.block(language, file, 0, wanted).texts or []
+            # Opening a file is paid once for a file; what is timed is reading on.
+            begin = time.perf_counter()
+            more = candidates.block(language, file, wanted, wanted).ids
+            seconds += (time.perf_counter() - begin) / max(1, len(more)) / len(spread)
+        found[language], reading[language] = texts[:sample], seconds
+    return found, reading
+
+
+def _comparison(queries: int, dimensions: int) -> float:
+    """Seconds to compare one query (with its golds) with one passage, measured on random vectors."""
+    rng = np.random.default_rng(_SEED)
+    left, right = (rng.standard_normal((n, dimensions), dtype=np.float32) for n in (queries, _COUNTED))
+    golds = np.repeat(np.arange(queries, dtype=np.int32), 2)
+    counter = GoldScores(left, golds, np.full(len(golds), 2.0, dtype=np.float32))
+    none = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+    counter.count(right, none, none)
+    begin = time.perf_counter()
+    counter.count(right, none, none)
+    return (time.perf_counter() - begin) / (queries * _COUNTED)
+
+
+def _token_counts(loaded: LoadedEncoder, texts: list[str]) -> list[int] | None:
+    count: Any = getattr(loaded.encoder, "count_tokens", None)
+    return None if count is None else list(count(texts))

@@ -1,0 +1,280 @@
+"""The same shards on a Ray cluster: actors hold the encoder once and count one shard after the other.
+
+Counts are sums, so it does not matter who counts a shard, when, or twice. A shard whose worker or node died is given to another;
+the driver alone writes, so that killing it loses no more than killing a local run.
+"""
+
+import os
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder, ModelInfo
+from clirbench.encoders.load import load_encoder
+from clirbench.encoders.precomputed import load_vectors
+from clirbench.evaluation.streaming.count_shard import ShardCounts
+from clirbench.evaluation.streaming.job import Engine, Work
+from clirbench.evaluation.streaming.options import Streaming, candidates_of
+from clirbench.ranking.kernel import workers as cores
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Reporter
+from clirbench.support.version import __version__
+from clirbench.tasks.corpora.inventory import Shard
+
+# A shard that takes so many workers with it takes the next one too.
+_DEATHS = 3
+_WAIT = 60.0
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What a worker loads by itself, on its own node."""
+
+    model: str
+    options: EncoderOptions
+    expected: ModelInfo
+    version: str
+    folder: str
+    mirror: str | None
+    threads: int
+
+
+class _Worker:
+    """An actor: the encoder, loaded once, and what counts with it."""
+
+    def __init__(self, recipe: _Recipe) -> None:
+        self._recipe = recipe
+        self._counter: Any = None
+
+    def prepare(self, work: Work) -> None:
+        """Load the encoder and open the corpus."""
+        recipe = self._recipe
+        if __version__ != recipe.version:
+            raise ClirbenchError(f"a node has clirbench {__version__}, the driver {recipe.version}: install the same")
+        # Tokenizers start a thread per core of the node, whatever Ray gave this worker.
+        os.environ.setdefault("RAYON_NUM_THREADS", str(recipe.threads))
+        if recipe.mirror is not None:
+            os.environ["CLIRBENCH_MIRROR"] = recipe.mirror
+        if recipe.folder not in sys.path:
+            sys.path.insert(0, recipe.folder)
+        loaded = _load(recipe.model, recipe.options, work.streaming, work.languages)
+        if loaded.info != recipe.expected:
+            raise ClirbenchError(
+                f"a node loads {loaded.info.name} as revision {loaded.info.revision}, the driver {recipe.expected.revision}: "
+                "every node needs the same model"
+            )
+        self._counter = work.counter(loaded, candidates_of(work.task, work.streaming), recipe.threads)
+
+    def count(self, shard: Shard) -> bytes:
+        """The counts of a shard, as they are written."""
+        counts: ShardCounts = self._counter.count(shard, self._counter.read(shard))
+        return counts.to_bytes()
+
+
+def connect(streaming: Streaming) -> Streaming:
+    """Connect to the cluster (or start one on this machine), and say how many workers it has room for.
+
+    Raises:
+        ClirbenchError: Ray is not installed, there is no cluster at that address, or it has no room for one worker.
+    """
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError as error:
+        raise ClirbenchError("--engine ray needs Ray: pip install 'clirbench[ray]'") from error
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            if streaming.ray_address is None:
+                # Also where Ray's own variable names a cluster: the option says which one is meant.
+                room = max(cores(), streaming.workers or 1)
+                ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
+            else:
+                ray.init(address=streaming.ray_address, **quiet)
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
+            line = _line(error)
+            if streaming.ray_address is None:
+                raise ClirbenchError(
+                    f"cannot start Ray on this machine ({line}): see its logs, or give --ray-address"
+                ) from error
+            raise ClirbenchError(
+                f"cannot reach a Ray cluster at '{streaming.ray_address}' ({line}): start one with ray start --head, export "
+                "RAY_AUTH_MODE=token where it has a token, or leave out --ray-address for one on this machine"
+            ) from error
+    resources = ray.cluster_resources()
+    gpus = streaming.gpus_per_worker
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    # A worker lives on one node: what is left over on two of them serves nobody.
+    room = sum(int(node.get("GPU", 0) / gpus if gpus else node.get("CPU", 0)) for node in nodes)
+    if room < 1:
+        raise ClirbenchError(
+            f"the Ray cluster has {resources.get('GPU', 0):g} GPUs and {resources.get('CPU', 0):g} CPUs, too little for one "
+            "worker: lower --gpus-per-worker, or add nodes"
+        )
+    return streaming if streaming.workers else replace(streaming, workers=room)
+
+
+def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporter: Reporter) -> Engine:
+    """An engine that counts on the connected cluster.
+
+    Args:
+        model: Name of the encoder, as ``--model`` takes it; a folder must be there on every node.
+        options: How to load it.
+        expected: Who it must turn out to be.
+        reporter: Told of workers that die.
+    """
+
+    def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
+        recipe = _Recipe(
+            model=str(Path(model).resolve()) if Path(model).is_dir() else model,
+            options=options,
+            expected=expected,
+            version=__version__,
+            folder=str(Path.cwd()),
+            mirror=str(Path(mirror).resolve()) if (mirror := os.environ.get("CLIRBENCH_MIRROR")) else None,
+            threads=_threads(work.streaming),
+        )
+        yield from _Pool(recipe, replace(work, streaming=_absolute(work.streaming)), reporter).run(shards)
+
+    return run
+
+
+class _DiedError(Exception):
+    """A worker is gone, and what it had in hand must be given to another."""
+
+
+class _Pool:
+    """The workers of one run, and which shard each has."""
+
+    def __init__(self, recipe: _Recipe, work: Work, reporter: Reporter) -> None:
+        import ray  # noqa: PLC0415
+
+        self._ray, self._recipe, self._reporter = ray, recipe, reporter
+        self._work = ray.put(work)
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": work.streaming.gpus_per_worker, "max_restarts": 0}
+        self._actor = ray.remote(_Worker).options(**options)
+        self._starting: dict[Any, Any] = {}
+        self._busy: dict[Any, tuple[Any, Shard]] = {}
+        self._deaths: Counter[str] = Counter()
+        self._started = 0
+        self._wanted = work.streaming.workers or 1
+
+    def run(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
+        """Count all shards, in whatever order they get done."""
+        ray, queue = self._ray, deque(shards)
+        for _ in range(min(self._wanted, len(queue))):
+            self._start()
+        waited = 0.0
+        try:
+            while queue or self._busy:
+                done, _ = ray.wait([*self._starting, *self._busy], num_returns=1, timeout=_WAIT)
+                waited = 0.0 if done or self._busy else waited + _WAIT
+                if waited:
+                    self._reporter.note(
+                        f"no worker is alive, and the cluster has had no room for one for {waited:.0f} s: waiting (Ctrl-C stops)"
+                    )
+                for ref in done:
+                    if ref in self._starting:
+                        self._ready(ref, queue)
+                    else:
+                        yield from self._counted(ref, queue)
+        finally:
+            for actor in [*self._starting.values(), *(actor for actor, _ in self._busy.values())]:
+                ray.kill(actor)
+
+    def _start(self) -> None:
+        actor = self._actor.remote(self._recipe)
+        self._starting[actor.prepare.remote(self._work)] = actor
+        self._started += 1
+
+    def _ready(self, ref: Any, queue: deque[Shard]) -> None:
+        actor = self._starting.pop(ref)
+        try:
+            self._get(ref)
+        except _DiedError as error:
+            # A worker that dies while it loads would do so again and again.
+            if self._started >= self._wanted + _DEATHS * self._wanted:
+                raise ClirbenchError(
+                    f"workers die while they load the model ({_line(error)}): see Ray's logs"
+                ) from error
+            self._reporter.note("a worker died while it loaded the model: starting another")
+            self._start()
+            return
+        self._next(actor, queue)
+
+    def _counted(self, ref: Any, queue: deque[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
+        actor, shard = self._busy.pop(ref)
+        try:
+            counts = ShardCounts.from_bytes(self._get(ref))
+        except _DiedError as error:
+            # It may still be alive where only what it found was lost.
+            self._ray.kill(actor)
+            self._deaths[shard.name] += 1
+            if self._deaths[shard.name] >= _DEATHS:
+                raise ClirbenchError(
+                    f"{_DEATHS} workers died with shard {shard.name} ({_line(error)}): they may lack memory, lower --batch-size "
+                    "or --shard-size; what is counted is kept"
+                ) from error
+            self._reporter.note(f"a worker died: its shard {shard.name} goes to another")
+            queue.appendleft(shard)
+            self._start()
+            return
+        # The next shard is under way while this one is written.
+        self._next(actor, queue, shard)
+        yield shard, counts
+
+    def _next(self, actor: Any, queue: deque[Shard], last: Shard | None = None) -> None:
+        if queue:
+            shard = self._chosen(queue, last)
+            queue.remove(shard)
+            self._busy[actor.count.remote(shard)] = actor, shard
+
+    def _chosen(self, queue: deque[Shard], last: Shard | None) -> Shard:
+        """The shard after the worker's last one, since a file is read from its front; else one of a file that nobody reads."""
+        after = None if last is None else (last.language, last.file, last.start + last.size)
+        read = {(shard.language, shard.file) for _, shard in self._busy.values()}
+        fresh = None
+        for shard in queue:
+            if (shard.language, shard.file, shard.start) == after:
+                return shard
+            if fresh is None and (shard.language, shard.file) not in read:
+                fresh = shard
+        return fresh or queue[0]
+
+    def _get(self, ref: Any) -> Any:
+        try:
+            return self._ray.get(ref)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ClirbenchError):
+                raise ClirbenchError(str(error.cause)) from error
+            raise
+        # Whatever Ray calls a death: of the process, for lack of memory, of its node, of what it found.
+        except self._ray.exceptions.RayError as error:
+            raise _DiedError(_line(error)) from error
+
+
+def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: Sequence[str]) -> LoadedEncoder:
+    if streaming.vectors is not None:
+        return load_vectors(streaming.vectors, languages, options)
+    return load_encoder(model, options)
+
+
+def _threads(streaming: Streaming) -> int:
+    """Threads of a worker: the cores of a node like this one, shared by the workers that it gets."""
+    import ray  # noqa: PLC0415
+
+    nodes = max(1, sum(node["Alive"] is True for node in ray.nodes()))
+    here = -(-(streaming.workers or 1) // int(nodes))
+    return int(max(1, cores() // here))
+
+
+def _absolute(streaming: Streaming) -> Streaming:
+    paths = {name: getattr(streaming, name) for name in ("data", "vectors")}
+    return replace(streaming, **{name: path.resolve() for name, path in paths.items() if path is not None})
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

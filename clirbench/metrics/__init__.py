@@ -1,0 +1,1 @@
+"""Metrics: functions of the gold ranks, and what they add up to."""

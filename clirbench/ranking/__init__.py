@@ -1,0 +1,1 @@
+"""Ranking: from vectors or scores to the ranks of the gold candidates."""

@@ -1,0 +1,99 @@
+"""The ranks of the gold candidates: all that a metric may read, and what a ranks file holds."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.ranking.in_memory import Outranked
+from clirbench.tasks.gold_pairs import GoldPairs
+
+
+@dataclass(frozen=True)
+class GoldRanks:
+    """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own-block rank.
+
+    Ranks count from 1. All arrays have shape (gold pairs,).
+
+    Attributes:
+        topics: Topic identifiers.
+        languages: Languages of the run, in the task's order.
+        topic: int32, index into ``topics``.
+        query_language: int32, index into ``languages``.
+        gold_language: int32, index into ``languages``.
+        own_rank: int32, rank among the candidates of the gold's own language.
+        pool_rank: int32, rank among the candidates of all languages; None where the multilingual setting was left out.
+    """
+
+    topics: tuple[str, ...]
+    languages: tuple[str, ...]
+    topic: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    gold_language: NDArray[np.int32]
+    own_rank: NDArray[np.int32]
+    pool_rank: NDArray[np.int32] | None
+
+    def __len__(self) -> int:
+        return len(self.topic)
+
+    @property
+    def query(self) -> NDArray[np.intp]:
+        """Intp (gold pairs,), number of the row's query; queries are numbered by topic, then language."""
+        key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
+        return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+
+
+def gold_ranks(
+    pairs: GoldPairs, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
+) -> GoldRanks:
+    """Read the ranks of the gold pairs off the counts.
+
+    Args:
+        pairs: The gold pairs that were counted.
+        outranked: Counts with one block per language of the collection.
+        settings: Settings of the run: pairs that none of them ranks are left out.
+        within: Counts within each block by itself, where a score depends on the pool; None where it does not.
+
+    Returns:
+        Sorted ranks.
+    """
+    query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
+    counts = outranked.all
+    own = (within or outranked).all
+    own_rank = 1 + own[np.arange(len(own)), gold_language]
+    pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
+    # One integer per row sorts several times faster than four keys.
+    languages = len(pairs.languages)
+    pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
+    order = np.argsort(pair * (int(pairs.sizes.sum()) + 1) + own_rank)
+    if "multilingual" not in settings:
+        monolingual = query_language[order] == gold_language[order]
+        wanted = [] if "monolingual" not in settings else [monolingual]
+        wanted += [] if "cross-lingual" not in settings else [~monolingual]
+        order = order[np.logical_or.reduce(wanted)]
+    # A topic may have no row left, cross-lingually: it must not be resampled, nor would a ranks file hold it.
+    kept, topic_number = np.unique(topic[order], return_inverse=True)
+    return GoldRanks(
+        topics=tuple(pairs.topics[number] for number in kept),
+        languages=pairs.languages,
+        topic=topic_number.astype(np.int32),
+        query_language=query_language[order],
+        gold_language=gold_language[order],
+        own_rank=own_rank[order].astype(np.int32),
+        pool_rank=pool_rank[order] if "multilingual" in settings else None,
+    )
+
+
+def gold_digest(ranks: GoldRanks) -> str:
+    """SHA-256 over which gold pairs there are: the topics in their order, and how many pairs each has by query and gold language.
+
+    It does not depend on the ranks, so that a task file can pin it. The order counts: models are compared topic by topic.
+    """
+    n = len(ranks.languages)
+    key = (ranks.topic.astype(np.int64) * n + ranks.query_language) * n + ranks.gold_language
+    counts = np.bincount(key, minlength=len(ranks.topics) * n * n).astype("<i4")
+    names = json.dumps([list(ranks.languages), list(ranks.topics)])
+    return hashlib.sha256(names.encode() + counts.tobytes()).hexdigest()

@@ -1,0 +1,91 @@
+"""The topics where one language fails while others succeed."""
+
+from typing import Any
+
+import numpy as np
+
+from clirbench.metrics.headline_tables import headline_tables
+from clirbench.metrics.per_topic import Table
+from clirbench.metrics.retrieval import Values
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.schema import Document
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task_file import stated_task
+
+
+def hardest(
+    document: Document, ranks: GoldRanks, n: int = 10, language: str | None = None, task: str | None = None
+) -> Any:
+    """The topics where one language fails while others succeed, with their texts.
+
+    A query's success is its average precision in the multilingual pool (in its own language's where the run has no
+    multilingual setting). A topic's gap in a language is the mean success of its other languages minus that of this one.
+
+    Args:
+        document: The result of a parallel task.
+        ranks: Its ranks.
+        n: How many.
+        language: Only this language; None for whichever fails.
+        task: The TOML file of a task of your own; None for a shipped one.
+
+    Returns:
+        A DataFrame, largest gap first: topic, language, gap, success, others, best_rank (of a gold), question, gold (in the
+        query's language, or the first). The texts are read from the task's files.
+
+    Raises:
+        ClirbenchError: The task is not parallel, the texts cannot be had, or the result does not hold the language.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    languages = document.task.languages
+    if language is not None and language not in languages:
+        raise ClirbenchError(f"the result holds no language '{language}': choose from {','.join(languages)}")
+    if document.corpus is not None or len(languages) < 2:
+        raise ClirbenchError("hardest compares the languages of one topic: give a result of a parallel task")
+    setting = next((s for s in ("multilingual", "monolingual") if s in document.task.settings), None)
+    if setting is None:
+        raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
+    source = stated_task(document.task.id, document.task.hash, task)
+    table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
+    success = _by_topic(table)
+    present = np.isfinite(success)
+    others = (np.nansum(success, axis=1, keepdims=True) - np.nan_to_num(success)) / np.maximum(
+        present.sum(axis=1, keepdims=True) - 1, 1
+    )
+    gap = np.where(present & (present.sum(axis=1, keepdims=True) > 1), others - success, -np.inf)
+    if language is not None:
+        gap[:, [i for i, x in enumerate(languages) if x != language]] = -np.inf
+    order = np.argsort(-gap, axis=None, kind="stable")[:n]
+    collection = load_collection(source, languages)
+    topic_number = {topic: i for i, topic in enumerate(collection.topics)}
+    rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
+    rows = []
+    for topic, which in zip(*np.unravel_index(order, gap.shape), strict=True):
+        if not np.isfinite(gap[topic, which]):
+            break
+        query = np.flatnonzero(
+            (collection.query_topic == topic_number[ranks.topics[topic]]) & (collection.query_language == which)
+        )[0]
+        golds = collection.gold_candidate[collection.gold_query == query]
+        own = [g for g in golds if collection.candidate_language[g] == which] or list(golds)
+        mine = (ranks.topic == topic) & (ranks.query_language == which)
+        rows.append(
+            {
+                "topic": ranks.topics[topic],
+                "language": languages[which],
+                "gap": gap[topic, which],
+                "success": success[topic, which],
+                "others": others[topic, which],
+                "best_rank": int(rank[mine].min()),
+                "question": collection.queries[query],
+                "gold": collection.candidates[own[0]],
+            }
+        )
+    names = ["topic", "language", "gap", "success", "others", "best_rank", "question", "gold"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _by_topic(table: Table) -> Values:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(table.counts > 0, table.sums / table.counts, np.nan))

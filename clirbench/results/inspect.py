@@ -1,0 +1,202 @@
+"""What outranked the answers of one language's questions: texts, languages and scores, for a person to read."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.encoders.encode import distinct_texts, encode_collection
+from clirbench.ranking.in_memory import Layout, Products
+from clirbench.results.reload_model import load_for
+from clirbench.results.result import Result
+from clirbench.results.schema import Document
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import ENCODE, Reporter, Silent, follow_download
+from clirbench.tasks.collection import Collection, _queries, load_collection
+from clirbench.tasks.task_file import stated_task
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Text:
+    """A candidate with its language, its score, and its rank in the pool."""
+
+    language: str
+    text: str
+    score: float
+    rank: int
+    gold: bool
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question, its golds by rank, and the best candidates that are wrong and stand before its last gold."""
+
+    topic: str
+    question: str
+    best_rank: int
+    golds: tuple[Text, ...]
+    before: tuple[Text, ...]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        model: Name of the model.
+        task: Identifier of the task.
+        query_language: Whose queries.
+        pool: "multilingual", or "monolingual" where the run has no multilingual setting.
+        topics: The worst topics, worst first.
+        confusion: By candidate language: share of the wrong candidates that outrank golds of these queries, over all topics,
+            and the same over the language's share of the pool; empty without the multilingual setting.
+        first: By language: how often a candidate in it stands first, over the worst topics.
+        differing: Ranks that differ from those of the result: the model, or a package under it, is not the same.
+    """
+
+    model: str
+    task: str
+    query_language: str
+    pool: str
+    topics: tuple[Topic, ...]
+    confusion: Mapping[str, tuple[float, float | None]]
+    first: Mapping[str, int]
+    differing: int
+
+
+def inspect_result(
+    result: Result,
+    query_language: str,
+    worst: int = 10,
+    *,
+    task: str | None = None,
+    model: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+    cache: Path | None = None,
+    reporter: Reporter | None = None,
+) -> Inspection:
+    """Rank the worst topics of one language again, and look at what stands before their golds.
+
+    The worst are those whose best gold stands farthest back in the result's ranks. The candidates' vectors come from the cache
+    of the run where they are; the few queries are encoded again.
+
+    Args:
+        result: Of a task that fits in memory.
+        query_language: Whose queries.
+        worst: How many topics.
+        task: The TOML file of a task of your own; None for a shipped one.
+        model: Where the model is now; None for its name in the result.
+        device: Where to encode.
+        trust_remote_code: Run code that the model brings.
+        cache: Folder of vectors, or None.
+        reporter: Told of progress.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ClirbenchError: The language is not the result's, the task is streamed, or the model is not here or another one.
+    """
+    document, ranks = result.document, result.ranks
+    reporter = reporter or Silent()
+    if query_language not in ranks.languages:
+        raise ClirbenchError(
+            f"the result holds no language '{query_language}': choose from {','.join(ranks.languages)}"
+        )
+    if worst < 1:
+        raise ClirbenchError(f"--worst is {worst}: use 1 or more")
+    if document.corpus is not None:
+        raise ClirbenchError(
+            f"{document.task.id} is read shard by shard, and its passages are not kept: inspect another task"
+        )
+    pooled = ranks.pool_rank is not None
+    rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
+    mine = np.flatnonzero(
+        (ranks.query_language == ranks.languages.index(query_language))
+        & (pooled | (ranks.gold_language == ranks.query_language))
+    )
+    if not len(mine):
+        raise ClirbenchError("the result ranks these queries in pools of one other language only: run another setting")
+    best = np.full(len(ranks.topics), -1, dtype=np.int64)
+    # Descending ranks: the last one written is the best.
+    mine = mine[np.argsort(-rank[mine], kind="stable")]
+    best[ranks.topic[mine]] = rank[mine]
+    chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
+    source = stated_task(document.task.id, document.task.hash, task)
+    loaded = load_for(document, model, device, trust_remote_code)
+    # All languages of the run, also where one is ranked: what is fitted on the candidates must be what it was.
+    collection = load_collection(source, ranks.languages, follow_download(reporter))
+    part = _queries(collection, query_language, [ranks.topics[topic] for topic in chosen])
+    reporter.start(ENCODE, distinct_texts(part))
+    encoded = encode_collection(loaded, part, cache, True, lambda done: reporter.advance(ENCODE, done))
+    layout = Layout.of(part.candidate_starts)
+    buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
+    products = Products(encoded.queries, encoded.candidates, layout)
+    scores = products.rows(0, len(part.queries), buffer)[:, layout.position]
+    own = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())
+    pool = slice(0, len(part.candidates)) if pooled else own
+    topics = [_topic(part, row, scores[row], pool) for row in range(len(part.queries))]
+    topics.sort(key=lambda topic: -topic.best_rank)
+    differing = 0
+    for topic in topics:
+        number = ranks.topics.index(topic.topic)
+        stated = np.sort(rank[mine[ranks.topic[mine] == number]])
+        differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
+    leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
+    return Inspection(
+        model=document.model.name,
+        task=document.task.id,
+        query_language=query_language,
+        pool="multilingual" if pooled else "monolingual",
+        topics=tuple(topics),
+        confusion=_confusion(document, query_language),
+        first=dict(leaders.most_common()),
+        differing=differing,
+    )
+
+
+def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: slice) -> Topic:
+    golds = collection.gold_candidate[collection.gold_query == row]
+    golds = golds[(golds >= pool.start) & (golds < pool.stop)]
+    is_gold = np.zeros(len(scores), dtype=bool)
+    is_gold[golds] = True
+    # The tie rule: among equal scores wrong candidates first, then golds in candidate order.
+    order = pool.start + np.lexsort((np.arange(pool.stop - pool.start), is_gold[pool], -scores[pool]))
+    place = np.zeros(len(scores), dtype=np.int64)
+    place[order] = np.arange(1, len(order) + 1)
+
+    def text(candidate: int) -> Text:
+        language = collection.languages[int(collection.candidate_language[candidate])]
+        return Text(
+            language,
+            collection.candidates[candidate],
+            float(scores[candidate]),
+            int(place[candidate]),
+            bool(is_gold[candidate]),
+        )
+
+    by_rank = sorted(golds.tolist(), key=lambda gold: place[gold])
+    wrong = [int(c) for c in order[: place[by_rank[-1]]] if not is_gold[c]][:_SHOWN]
+    return Topic(
+        topic=collection.topics[int(collection.query_topic[row])],
+        question=collection.queries[row],
+        best_rank=int(place[by_rank[0]]),
+        golds=tuple(text(gold) for gold in by_rank),
+        before=tuple(text(candidate) for candidate in wrong),
+    )
+
+
+def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
+    by_gold = document.queue_jump.get(language, {})
+    totals = Counter[str]()
+    for counts in by_gold.values():
+        totals.update(counts)
+    everything = sum(totals.values())
+    ratio = document.queue_jump_ratio.get(language, {})
+    return {other: (count / everything, ratio.get(other)) for other, count in totals.most_common() if everything}

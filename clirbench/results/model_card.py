@@ -1,0 +1,101 @@
+"""A result as the `model-index` of a model card, which the hub shows beside the model."""
+
+from pathlib import Path
+from typing import Any
+
+from clirbench.results.result import Result, other_run
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+from clirbench.tasks.task_file import list_tasks, load_task
+
+
+def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
+    """The model's name, and every headline number as the hub's ``EvalResult``: shares in 0 to 1, ranks as they are.
+
+    Raises:
+        ClirbenchError: The results are of different models, or one is of a restricted run.
+    """
+    from huggingface_hub import EvalResult  # noqa: PLC0415
+
+    names = {result.document.model.name for result in results}
+    if len(names) > 1:
+        raise ClirbenchError(f"the results are of different models ({', '.join(sorted(names))}): give those of one")
+    first = results[0].document
+    for result in results[1:]:
+        part = other_run(first, result.document)
+        if part:
+            raise ClirbenchError(
+                f"the results on {first.task.id} and {result.document.task.id} differ in '{part}': give those of one run"
+            )
+    if len({result.document.task.id for result in results}) < len(results):
+        raise ClirbenchError("two of the results are on one task: give one of them")
+    found = []
+    for result in results:
+        document = result.document
+        known = load_task(document.task.id) if document.task.id in list_tasks() else None
+        if not document.task.complete:
+            raise ClirbenchError(
+                f"the result on {document.task.id} is of a restricted run, which a reader could not tell from a full one: "
+                "run all languages and settings"
+            )
+        for setting, numbers in document.headline.items():
+            for name, estimate in numbers.items():
+                if estimate.value is None:
+                    continue
+                found.append(
+                    EvalResult(
+                        task_type="retrieval",
+                        task_name="Multilingual retrieval",
+                        dataset_type=f"clirbench/{document.task.id}",
+                        dataset_name=f"{known.name if known else document.task.id} ({setting})",
+                        dataset_config=setting,
+                        metric_type=f"{setting}_{name}",
+                        metric_name=name,
+                        metric_value=round(estimate.value, 6),
+                    )
+                )
+    return names.pop(), found
+
+
+def card_yaml(results: list[Result]) -> str:
+    """The YAML to put between the two lines of `---` at the head of a model card."""
+    from huggingface_hub import ModelCardData  # noqa: PLC0415
+
+    name, scores = scores_of(results)
+    return str(ModelCardData(model_name=name, eval_results=scores).to_yaml())
+
+
+def update_card(results: list[Result], path: Path) -> int:
+    """Put the scores into the head of a local model card; other data sets' scores, other keys and the text stay.
+
+    Args:
+        results: Of one model.
+        path: The card, such as README.md; it is made where it is missing.
+
+    Returns:
+        How many scores the card has of these tasks.
+
+    Raises:
+        ClirbenchError: The card cannot be read or written, or its head is not YAML.
+    """
+    from huggingface_hub import ModelCard  # noqa: PLC0415
+
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else "---\n{}\n---\n"
+        card: Any = ModelCard(text, ignore_metadata_errors=False)
+    # YAML fails in ways of its own, and none of them is a defect of ours.
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(
+            f"{path}: cannot be read as a model card ({line}): correct it, or give another file"
+        ) from error
+    name, scores = scores_of(results)
+    mine = {score.dataset_type for score in scores}
+    kept = [score for score in card.data.eval_results or [] if score.dataset_type not in mine]
+    card.data.model_name = card.data.model_name or name
+    card.data.eval_results = [*kept, *scores]
+    try:
+        write_atomically(path, str(card).encode())
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {path} ({error.strerror}): give another file") from error
+    return len(scores)

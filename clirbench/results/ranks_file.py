@@ -1,0 +1,119 @@
+"""The ranks file: the ranks of all gold pairs in a few hundred kilobytes of Parquet."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.schema import Document
+from clirbench.support.errors import ClirbenchError
+
+_COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
+# Five columns of four bytes, and the topics' names.
+_ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
+
+
+def encode_ranks(ranks: GoldRanks) -> bytes:
+    """A ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
+    columns: dict[str, Any] = {
+        "topic": pa.DictionaryArray.from_arrays(pa.array(ranks.topic), pa.array(ranks.topics, pa.string())),
+        "query_language": pa.DictionaryArray.from_arrays(
+            pa.array(ranks.query_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
+        ),
+        "gold_language": pa.DictionaryArray.from_arrays(
+            pa.array(ranks.gold_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
+        ),
+        "own_rank": pa.array(ranks.own_rank, pa.int32()),
+        "pool_rank": pa.array(ranks.pool_rank, pa.int32())
+        if ranks.pool_rank is not None
+        else pa.nulls(len(ranks), pa.int32()),
+    }
+    sink = BytesIO()
+    # Splitting the bytes of a rank puts its empty upper bytes together: they compress to nothing.
+    pq.write_table(
+        pa.table(columns),
+        sink,
+        compression="zstd",
+        compression_level=15,
+        use_dictionary=["topic", "query_language", "gold_language"],
+        column_encoding={"own_rank": "BYTE_STREAM_SPLIT", "pool_rank": "BYTE_STREAM_SPLIT"},
+        write_statistics=False,
+        store_schema=False,
+    )
+    return sink.getvalue()
+
+
+def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
+    """Ranks from the bytes of a ranks file.
+
+    Raises:
+        ClirbenchError: Not a ranks file, not sorted, or not the one that the document describes.
+    """
+    try:
+        table = _bounded_table(content, document.ranks.rows)
+        frame = {name: table.column(name).combine_chunks() for name in _COLUMNS}
+        languages = document.task.languages
+        place = {language: i for i, language in enumerate(languages)}
+        topics, topic = _numbered(frame["topic"])
+        pool = frame["pool_rank"]
+        if frame["own_rank"].null_count:
+            raise ValueError("an own_rank is missing")
+        ranks = GoldRanks(
+            topics=topics,
+            languages=tuple(languages),
+            topic=topic,
+            query_language=_codes(frame["query_language"], place),
+            gold_language=_codes(frame["gold_language"], place),
+            own_rank=np.asarray(frame["own_rank"].to_numpy(zero_copy_only=False), dtype=np.int32),
+            pool_rank=None if pool.null_count else np.asarray(pool.to_numpy(zero_copy_only=False), dtype=np.int32),
+        )
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ClirbenchError(f"{path}: not a ranks file ({reason}): run the model again") from error
+    if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
+        raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
+    if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
+        raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
+    pair = (ranks.topic.astype(np.int64) * len(languages) + ranks.query_language) * len(languages) + ranks.gold_language
+    if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
+        raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
+    return ranks
+
+
+def _bounded_table(content: bytes, rows: int) -> pa.Table:
+    """The table, after what its footer says of its size: a small file can claim, and be made, to hold gigabytes."""
+    file = pq.ParquetFile(
+        pa.BufferReader(content), thrift_string_size_limit=1_000_000, thrift_container_size_limit=10_000
+    )
+    shape = file.metadata
+    if shape.num_rows != rows:
+        raise ValueError(f"{shape.num_rows:,} rows, but 'ranks.rows' is {rows:,}")
+    names = tuple(shape.schema.column(i).path for i in range(min(shape.num_columns, len(_COLUMNS) + 1)))
+    if sorted(names) != sorted(_COLUMNS):
+        raise ValueError(f"columns are not {', '.join(_COLUMNS)}")
+    for field in file.schema_arrow:
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if not (pa.types.is_integer(kind) if field.name.endswith("_rank") else pa.types.is_string(kind)):
+            raise ValueError(f"column {field.name} is {kind}")
+    chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(_COLUMNS))]
+    if sum(chunk.total_uncompressed_size for chunk in chunks) > _ROW_BYTES * rows + _SPARE_BYTES:
+        raise ValueError("its columns expand far beyond what so many rows need")
+    return file.read(use_threads=False)
+
+
+def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The distinct texts of a column in order of first appearance, and int32 (rows,) which one each row has."""
+    encoded = column.cast(pa.string()).dictionary_encode()
+    if column.null_count:
+        raise ValueError("a name is missing")
+    return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices.to_numpy(), dtype=np.int32)
+
+
+def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:
+    names, codes = _numbered(column)
+    return np.array([place[name] for name in names], dtype=np.int32)[codes]

@@ -1,0 +1,211 @@
+"""Recompute every number of a result from its ranks, and say where they differ."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.metrics.queue_jump import QueueJump, wrong_shares
+from clirbench.metrics.scores import compute_scores
+from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.result import Result
+from clirbench.tasks.task_file import list_tasks, load_task
+
+TOLERANCE = 1e-9
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number of the JSON that its ranks do not give.
+
+    Attributes:
+        key: Dotted path of the number.
+        stated: What the JSON says.
+        found: What the ranks give; text where it is a rule rather than a number.
+    """
+
+    key: str
+    stated: object
+    found: object
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """Outcome of re-scoring.
+
+    Attributes:
+        compared: How many numbers were recomputed from the ranks.
+        checked: How many were only checked against sums: the queue-jump totals.
+        differences: All that disagree by more than 1e-9.
+    """
+
+    compared: int
+    checked: int
+    differences: list[Difference]
+
+
+def rescore(result: Result) -> Rescore:
+    """Recompute a result.
+
+    Headline, micro, per-language and per-pair numbers come from the ranks alone. The queue-jump totals cannot:
+    their sum over candidate languages must equal what the pool ranks say, and their gold-language part what the own-block ranks
+    say. The own-language preference is recomputed from those totals.
+
+    Args:
+        result: A result as read.
+
+    Returns:
+        Counts and differences.
+    """
+    document, ranks = result.document, result.ranks
+    differences: list[Difference] = []
+    checked = 0
+    jumps = None
+    if "multilingual" in document.task.settings:
+        expected = _expected_jumps(ranks)
+        totals = _totals(result)
+        if totals is None or expected is None:
+            differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
+        else:
+            checked = totals.size
+            differences += _compare_jumps(ranks.languages, totals, *expected)
+            sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
+            jumps = QueueJump(totals, wrong_shares(ranks, sizes))
+    scores = compute_scores(
+        ranks,
+        document.counts.candidates,
+        document.task.settings,
+        document.task.metrics,
+        document.task.bias,
+        jumps,
+    )
+    stated = dict(_flat(document.model_dump(include=set(_PARTS))))
+    headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
+    found = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
+    differences += [
+        Difference(key, stated.get(key, "missing"), found.get(key, "missing"))
+        for key in sorted(stated.keys() | found.keys())
+        if not _same(stated.get(key, "missing"), found.get(key, "missing"))
+    ]
+    stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
+    if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
+        differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
+    differences += _counts(result)
+    differences += _against_task(result)
+    return Rescore(len(stated), checked, differences)
+
+
+_PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
+
+
+def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _same(stated: object, found: object) -> bool:
+    if isinstance(stated, int | float) and isinstance(found, int | float):
+        return math.isclose(stated, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return stated == found
+
+
+def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
+    """Per query and gold language, what the ranks say: wrong candidates above in all blocks, and in the gold's own block."""
+    if ranks.pool_rank is None:
+        return None
+    n = len(ranks.languages)
+    query = ranks.query
+    order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
+    first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
+    golds = np.diff(np.append(first, len(order)))
+    golds_above = np.empty(len(order), dtype=np.int64)
+    golds_above[order] = np.arange(len(order)) - np.repeat(first, golds)
+    # Rows of one query and gold language are neighbours, sorted by own-block rank.
+    block = query * n + ranks.gold_language
+    start = np.concatenate([[0], np.flatnonzero(np.diff(block)) + 1])
+    own_above = np.arange(len(block)) - np.repeat(start, np.diff(np.append(start, len(block))))
+    pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
+    everywhere = np.bincount(pair, weights=ranks.pool_rank - 1 - golds_above, minlength=n * n)
+    own = np.bincount(pair, weights=ranks.own_rank - 1 - own_above, minlength=n * n)
+    return everywhere.reshape(n, n).astype(np.int64), own.reshape(n, n).astype(np.int64)
+
+
+def _totals(result: Result) -> Counts | None:
+    languages = result.ranks.languages
+    known, jumps = set(languages), result.document.queue_jump
+    if set(jumps) != known or any(
+        set(row) != known or any(set(c) != known for c in row.values()) for row in jumps.values()
+    ):
+        return None
+    try:
+        cells = [[[result.document.queue_jump[q][g][c] for c in languages] for g in languages] for q in languages]
+        return np.array(cells, dtype=np.int64)
+    except (KeyError, OverflowError):
+        return None
+
+
+def _compare_jumps(
+    languages: tuple[str, ...],
+    totals: Counts,
+    everywhere: Counts,
+    own: Counts,
+) -> list[Difference]:
+    found = []
+    for q, query in enumerate(languages):
+        for g, gold in enumerate(languages):
+            key = f"queue_jump.{query}.{gold}"
+            if totals[q, g].sum() != everywhere[q, g] or (totals[q, g] < 0).any():
+                found.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
+            if totals[q, g, g] != own[q, g]:
+                found.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
+    return found
+
+
+def _against_task(result: Result) -> list[Difference]:
+    """What a result says of its task against the task that is shipped, so that a restricted run cannot pass for a full one."""
+    stated, candidates = result.document.task, result.document.counts.candidates
+    if stated.id not in list_tasks():
+        return []
+    task = load_task(stated.id)
+    languages = [language for language in task.languages if language in stated.languages]
+    complete = stated.languages == list(task.languages) and stated.settings == list(task.settings)
+    expected: dict[str, tuple[object, object]] = {
+        "task.hash": (stated.hash, task.hash),
+        "task.languages": (stated.languages, languages),
+        "task.complete": (stated.complete, complete),
+        "task.sources": (stated.sources, task.checksums(languages)),
+        "counts.candidates": (candidates, {language: task.counts["candidates"][language] for language in languages}),
+    }
+    if complete:
+        expected["counts.topics"] = (result.document.counts.topics, task.counts["topics"])
+        expected["counts.gold_pairs"] = (result.document.counts.gold_pairs, task.counts["gold_pairs"])
+    return [Difference(key, said, known) for key, (said, known) in expected.items() if said != known]
+
+
+def _counts(result: Result) -> list[Difference]:
+    document, ranks = result.document, result.ranks
+    found = []
+    largest = ranks.pool_rank.max(initial=0) if ranks.pool_rank is not None else 0
+    pool = sum(document.counts.candidates.values())
+    if largest > pool:
+        found.append(Difference("counts.candidates", pool, f"at least {largest}, the largest rank"))
+    sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages])
+    if (ranks.own_rank > sizes[ranks.gold_language]).any() or ranks.own_rank.min(initial=1) < 1:
+        found.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
+    for key, stated, counted in (
+        ("topics", document.counts.topics, len(ranks.topics)),
+        ("queries", document.counts.queries, len(np.unique(ranks.query))),
+        ("gold_pairs", document.counts.gold_pairs, len(ranks)),
+    ):
+        # A cross-lingual run has no row for a query whose only gold is in its own language.
+        exact = key == "gold_pairs" or set(document.task.settings) & {"monolingual", "multilingual"}
+        if counted > stated or (exact and counted != stated):
+            found.append(Difference(f"counts.{key}", stated, counted))
+    return found

@@ -1,0 +1,158 @@
+"""Results: one JSON file and one ranks file per model and task; reading and writing them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clirbench.metrics.scores import Scores
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.file_names import result_path
+from clirbench.results.ranks_file import decode_ranks
+from clirbench.results.read import _bytes, read_document
+from clirbench.results.schema import Document, EstimatePart
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one model on one task, with the ranks they come from.
+
+    Attributes:
+        document: What the JSON file holds.
+        ranks: What the ranks file holds.
+        ranks_file: Its bytes, whose checksum the document states.
+    """
+
+    document: Document
+    ranks: GoldRanks
+    ranks_file: bytes
+
+    def score(self, setting: str, metric: str) -> float | None:
+        """A headline number, such as ``score("multilingual", "mAP")`` or ``score("bias", "rank_distance")``.
+
+        Raises:
+            ClirbenchError: The setting or the metric was not run.
+        """
+        headline = self.document.headline
+        if setting not in headline or metric not in headline[setting]:
+            choices = ", ".join(headline.get(setting, headline))
+            raise ClirbenchError(f"the result holds no {setting} {metric}: choose from {choices}")
+        return headline[setting][metric].value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document as plain values, ready for JSON."""
+        left_out = {"corpus"} if self.document.corpus is None else None
+        return self.document.model_dump(mode="json", exclude=left_out)
+
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file, both atomically, the JSON last.
+
+        Args:
+            folder: Folder for results.
+            force: Replace a result of another run, or of a model without a revision.
+
+        Returns:
+            Path of the JSON file.
+
+        Raises:
+            ClirbenchError: The folder cannot be written, or another run's result is there.
+        """
+        path = Path(folder) / result_path(self.document)
+        if path.exists() and not force:
+            there = read_document(path)
+            if there.identity != self.document.identity or self.document.model.revision is None:
+                raise ClirbenchError(
+                    f"{path} holds another run: pass force=True to replace it, or give the model a name"
+                )
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        try:
+            # Never an old JSON beside new ranks: whoever is killed in between leaves no result, and runs again.
+            path.unlink(missing_ok=True)
+            write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
+            write_atomically(path, (text + "\n").encode())
+        except OSError as error:
+            reason = f"cannot write {path} ({error.strerror})"
+            raise ClirbenchError(f"{reason}: choose another folder with --output") from error
+        return path
+
+    def to_pandas(self) -> Any:
+        """Every score as one row of a pandas DataFrame; see :func:`clirbench.results.views.as_pandas`."""
+        from clirbench.results.views import as_pandas  # noqa: PLC0415
+
+        return as_pandas(self.document)
+
+    def plot(self, metric: str | None = None) -> Any:
+        """The heat map of language pairs as a matplotlib figure; see :func:`clirbench.results.views.as_figure`."""
+        from clirbench.results.views import as_figure  # noqa: PLC0415
+
+        return as_figure(self.document, metric)
+
+    def hardest(self, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
+        """The topics where a language fails while others succeed; see :func:`clirbench.results.hardest.hardest`."""
+        from clirbench.results.hardest import hardest  # noqa: PLC0415
+
+        return hardest(self.document, self.ranks, n, language, task)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the headline, and the heat map of language pairs."""
+        from clirbench.results.views import as_html  # noqa: PLC0415
+
+        return as_html(self.document)
+
+    def __repr__(self) -> str:
+        values = {
+            f"{setting} {name}": round(estimate.value, 4)
+            for setting, numbers in self.document.headline.items()
+            for name, estimate in numbers.items()
+            if name in ("mAP", "rank_distance") and estimate.value is not None
+        }
+        return f"Result({self.document.model.name!r}, {self.document.task.id!r}, {values})"
+
+
+def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
+    """The headline of computed scores, as a document holds it."""
+    return {
+        setting: {name: EstimatePart(value=e.value, low=e.low, high=e.high) for name, e in numbers.items()}
+        for setting, numbers in scores.headline.items()
+    }
+
+
+def read_result(path: str | Path) -> Result:
+    """Read a result and its ranks file.
+
+    Raises:
+        ClirbenchError: A file is missing, is not a result of this format, or the two do not belong together.
+    """
+    path = Path(path)
+    return with_ranks(read_document(path), path)
+
+
+def with_ranks(document: Document, path: Path) -> Result:
+    """A document, read from ``path``, with the ranks file beside it.
+
+    Raises:
+        ClirbenchError: That is missing, or does not belong to it.
+    """
+    if Path(document.ranks.file).name != document.ranks.file or document.ranks.file in ("", ".", ".."):
+        raise ClirbenchError(
+            f"{path}: 'ranks.file' must be a plain file name beside it, not {document.ranks.file[:80]!a}"
+        )
+    ranks_path = path.with_name(document.ranks.file)
+    try:
+        content = _bytes(ranks_path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClirbenchError(f"{ranks_path}: cannot be read ({reason}): put the ranks file back") from error
+    if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
+        raise ClirbenchError(
+            f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"
+        )
+    return Result(document, decode_ranks(content, document, ranks_path), content)
+
+
+def other_run(first: Document, second: Document) -> str | None:
+    """In which part two results say that they are of different runs, "model" or "encoder"; None where they are of one."""
+    return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)

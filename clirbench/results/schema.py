@@ -1,0 +1,289 @@
+"""The schema of a result file: what strangers send is read through it, strictly."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from clirbench.support.errors import printable
+
+FORMAT = 1
+# Not Literal[1]: true and 1.0 equal 1.
+Format = Annotated[int, Field(ge=1, le=1)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Size = Annotated[int, Field(ge=1, le=10**9)]
+Line = Annotated[str, Field(max_length=300)]
+Prompt = Annotated[str, Field(max_length=5000)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Number = Finite | None
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class TaskPart(_Strict):
+    """Which task was run, and how much of it. ``complete`` is true only for all languages and all settings."""
+
+    id: str
+    hash: str
+    complete: bool
+    languages: list[str]
+    settings: list[Setting]
+    metrics: list[str]
+    bias: list[str]
+    sources: dict[str, str] = Field(description="SHA-256 of each source file, by language")
+
+
+class ModelPart(_Strict):
+    """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
+
+    name: Line
+    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion"]
+    revision: Line | None
+    revision_kind: Line
+    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    dimensions: Size | None = Field(description="null for a model that gives scores in the place of vectors")
+
+
+class EncoderPart(_Strict):
+    """The settings that change the vectors.
+
+    ``transform`` is a removal of language bias such as "lir:2"; ``transform_sample`` says on which texts it was fitted:
+    "pool" (the candidates), or "sha256:..." of a file.
+    """
+
+    similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "own"]
+    dtype: Literal["float32", "float16", "bfloat16", "float64"]
+    max_length: Size | None
+    query_prompt: Prompt
+    candidate_prompt: Prompt
+    transform: Annotated[str, Field(pattern=r"^(center|(lir|lsar):[1-9][0-9]{0,3})$")] | None = None
+    transform_sample: Annotated[str, Field(pattern=r"^(pool|sha256:[0-9a-f]{64})$")] | None = None
+
+
+class EnvironmentPart(_Strict):
+    """Where and with what it was run."""
+
+    clirbench: Line
+    python: Line
+    platform: Line
+    device: Line
+    cpus: Size | None
+    batch_size: Size | None
+    trust_remote_code: bool
+    packages: dict[Line, Line]
+
+
+class CostPart(_Strict):
+    """What it took. Memory is the peak of the whole process, in bytes."""
+
+    seconds: dict[Literal["load", "encode", "rank", "score"], Amount]
+    texts: Count = Field(description="distinct texts, counted once per role")
+    texts_encoded: Count = Field(description="how many of them this run encoded; the others came from the cache")
+    texts_per_second: Amount | None
+    peak_memory: Count | None
+    zero_vectors: Count
+
+
+class CountsPart(_Strict):
+    """Size of what was ranked. ``candidates`` is the size of each language's pool."""
+
+    topics: Count
+    queries: Count
+    gold_pairs: Count
+    candidates: dict[str, Count]
+
+
+class CorpusPart(_Strict):
+    """What the candidates of a streamed task were read from. ``sha256`` is over ids and texts (or vectors), by language."""
+
+    source: Line
+    layout: Line
+    shard: Size = Field(description="most candidates in a shard")
+    shards: Size
+    engine: Line
+    sha256: dict[str, str]
+
+
+class EstimatePart(_Strict):
+    """A headline number with its 95 % bootstrap interval; null where it is undefined."""
+
+    value: Number
+    low: Number
+    high: Number
+
+    @property
+    def margin(self) -> float | None:
+        """The longer side of the interval; None where there is none."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return max(self.high - self.value, self.value - self.low)
+
+
+class RanksPart(_Strict):
+    """The ranks file beside the result."""
+
+    file: str
+    sha256: str
+    rows: Count
+
+
+class BootstrapPart(_Strict):
+    """How the intervals were drawn: percentile intervals over topics resampled with replacement."""
+
+    replicates: int
+    seed: int
+    confidence: Finite
+
+
+class SourcePart(_Strict):
+    """Where reported figures were read, and what a reader must know before comparing them."""
+
+    publication: Annotated[str, Field(min_length=1, max_length=300)]
+    url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[^\s<>\"]*)?$", max_length=500)]
+    place: Annotated[str, Field(max_length=1000)] = Field(description="table, file or section")
+    caveats: list[str]
+
+
+class ReportedTaskPart(_Strict):
+    """Which task a publication reports on, and how much of it."""
+
+    id: str
+    languages: list[str]
+
+
+class ReportedModelPart(_Strict):
+    """Which model a publication reports on, as far as it says."""
+
+    name: Line
+    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    dimensions: Size | None
+
+
+class Reported(_Strict):
+    """Figures from a publication, format 1: no ranks stand behind them. Shares are in 0 to 1.
+
+    ``headline`` holds means over the languages of ``per_language`` where the publication gives those; what it does not report
+    is not there.
+    """
+
+    format: Format
+    origin: Literal["reported"]
+    task: ReportedTaskPart
+    model: ReportedModelPart
+    headline: dict[str, dict[str, EstimatePart]]
+    per_language: dict[str, dict[str, dict[str, Number]]]
+    source: SourcePart
+
+
+class Document(_Strict):
+    """A result file, format 1: scores of one model on one task, with provenance. Shares are in 0 to 1."""
+
+    format: Format
+    origin: Literal["measured"]
+    task: TaskPart
+    model: ModelPart
+    encoder: EncoderPart
+    environment: EnvironmentPart
+    cost: CostPart
+    counts: CountsPart
+    corpus: CorpusPart | None = Field(default=None, description="of streamed tasks only")
+    headline: dict[str, dict[str, EstimatePart]]
+    micro: dict[str, dict[str, Number]]
+    per_language: dict[str, dict[str, dict[str, Number | Count]]]
+    per_pair: dict[str, dict[str, dict[str, Number | Count]]]
+    queue_jump: dict[str, dict[str, dict[str, Count]]] = Field(
+        description="by query, gold and candidate language: wrong candidates of the last that outrank a gold of the second"
+    )
+    queue_jump_ratio: dict[str, dict[str, Number]] = Field(
+        description="by query and candidate language: share of those wrong candidates over the language's share of the pool"
+    )
+    bootstrap: BootstrapPart
+    ranks: RanksPart
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same: task, its restriction, model revision and encoder settings."""
+        task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
+        model = self.model.model_dump(include={"name", "kind", "revision"})
+        return {**task, **model, **self.encoder.model_dump()}
+
+
+class RunPart(_Strict):
+    """Which TREC run was scored: its checksum, its tag, how many queries are judged, and how many of them it lacks."""
+
+    sha256: str
+    tag: Line
+    queries: Count
+    missing: Count
+
+
+class RunDocument(_Strict):
+    """Scores of a TREC run of one language, format 1.
+
+    ``depth`` is the most passages that a query has; a metric that reads further is null.
+    """
+
+    format: Format
+    origin: Literal["run"]
+    task: TaskPart
+    model: Line
+    depth: Size
+    run: RunPart
+    scorer: Line
+    headline: dict[str, dict[str, EstimatePart]]
+    bootstrap: BootstrapPart
+
+
+class MtebDocument(_Strict):
+    """A result of one of mteb's own tasks, format 1, evaluated by mteb: no ranks stand behind it, so nobody can recompute it.
+
+    ``scores`` are mteb's, by split and subset; ``main_score`` names the one that the task is read by (also "main_score").
+    """
+
+    format: Format
+    origin: Literal["mteb"]
+    task: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.()-]{0,99}$")]
+    task_type: Line
+    main_score: Line
+    source: Line
+    dataset_revision: Line
+    mteb_version: Line
+    model: ModelPart
+    encoder: EncoderPart
+    scores: Annotated[
+        dict[Line, Annotated[dict[Line, dict[Line, Finite]], Field(min_length=1, max_length=500)]],
+        Field(min_length=1, max_length=10),
+    ]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two of them the same: task, data, model revision and encoder settings."""
+        model = self.model.model_dump(include={"name", "kind", "revision"})
+        return {"task": self.task, "data": self.dataset_revision, **model, **self.encoder.model_dump()}
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of the main score over subsets, of the split with the most of them."""
+        split = max(self.scores.values(), key=len, default={})
+        values = [values["main_score"] for values in split.values() if "main_score" in values]
+        return sum(values) / len(values) if values else None
+
+
+Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a stranger's document, on one line: its key and the reason."""
+    first = error.errors(include_url=False)[0]
+    # The first part of the place may only say which of two schemas was meant.
+    place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
+    where = ".".join(str(part)[:40] for part in place) or "the file"
+    return f"'{printable(where)}' is wrong ({printable(first['msg'][:200])})"
+
+
+def unreadable(error: Exception) -> str:
+    """Why JSON or TOML cannot be read, on one line."""
+    return printable(str(error).splitlines()[0][:200]) if str(error) else "nested too deeply"

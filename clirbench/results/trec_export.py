@@ -1,0 +1,76 @@
+"""Results in the formats of other tools."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from clirbench.metrics.retrieval import METRICS, RankedLists
+from clirbench.results.result import Result
+from clirbench.support.errors import ClirbenchError
+
+TREC_NAMES = {
+    "mAP": "map",
+    "mAP@20": "map_cut_20_min",
+    "R@1": "recall_1",
+    "R@10": "recall_10",
+    "R@100": "recall_100",
+    "MRR@10": "recip_rank_10",
+    "MRR": "recip_rank",
+    "nDCG@10": "ndcg_cut_10",
+}
+
+
+def trec_lines(
+    result: Result, settings: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+) -> Iterator[str]:
+    """Per-query metrics in the form of ``trec_eval -q``: metric, query and value, separated by tabs.
+
+    A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``; each setting ends with
+    its averages over queries, under ``<setting>/all``. ``map_cut_20_min`` and ``recip_rank_10`` are not trec_eval's own: the
+    first divides by min(golds, 20), the second is 0 beyond rank 10.
+
+    Args:
+        result: A result with its ranks.
+        settings: Which settings; None for those of the result.
+        metrics: Which metrics, by clirbench's names; None for those of the result.
+
+    Yields:
+        Lines without their end.
+
+    Raises:
+        ClirbenchError: The result does not hold the setting or metric.
+    """
+    task = result.document.task
+    for name, chosen, held in (("setting", settings, task.settings), ("metric", metrics, task.metrics)):
+        for value in chosen or ():
+            if value not in held:
+                raise ClirbenchError(f"the result holds no {name} '{value}': choose from {','.join(held)}")
+    for setting in settings or task.settings:
+        yield from _setting_lines(result, setting, metrics or task.metrics)
+
+
+def _setting_lines(result: Result, setting: str, metrics: Sequence[str]) -> Iterator[str]:
+    ranks = result.ranks
+    languages = np.array(ranks.languages)
+    if setting == "multilingual":
+        rows = np.arange(len(ranks))
+        group = ranks.query
+        rank = ranks.pool_rank
+        pool = np.full(len(ranks), "all", dtype=object)
+    else:
+        own = ranks.query_language == ranks.gold_language
+        rows = np.flatnonzero(own if setting == "monolingual" else ~own)
+        group = ranks.query * len(languages) + ranks.gold_language
+        rank = ranks.own_rank
+        pool = languages[ranks.gold_language].astype(object)
+    assert rank is not None  # noqa: S101
+    _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
+    lists = RankedLists.of(number.astype(np.intp), rank[rows])
+    names = [
+        f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{ranks.topics[ranks.topic[row]]}"
+        for row in rows[first]
+    ]
+    for metric in metrics:
+        values = METRICS[metric].compute(lists)
+        yield from (f"{TREC_NAMES[metric]}\t{name}\t{value:.6f}" for name, value in zip(names, values, strict=True))
+        yield f"{TREC_NAMES[metric]}\t{setting}/all\t{values.mean() if len(values) else 0:.6f}"

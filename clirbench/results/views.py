@@ -1,0 +1,178 @@
+"""A result in a notebook: as HTML, as a table of pandas, as a picture, and the topics where a language fails."""
+
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from clirbench.metrics.bias import shown_as
+from clirbench.metrics.retrieval import Values
+from clirbench.results.schema import Document, EstimatePart
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task import SETTINGS
+
+COLUMNS = ("task", "setting", "metric", "query_language", "candidate_language", "value", "low", "high", "queries")
+
+
+def as_html(document: Document) -> str:
+    """The headline and the heat map of language pairs, self-contained: no script, no style sheet, every text escaped."""
+    metric = document.task.metrics[0]
+    settings = [setting for setting in SETTINGS if setting in document.headline]
+    head = Markup("").join(_cell("th", text) for text in ("x100", *settings))
+    rows = [
+        _cell("th", name) + Markup("").join(_cell("td", _shown(document.headline[s].get(name), 100)) for s in settings)
+        for name in document.task.metrics
+    ]
+    parts = [
+        Markup("<p><strong>{}</strong> on <strong>{}</strong>{}</p>").format(
+            document.model.name, document.task.id, "" if document.task.complete else " (restricted run)"
+        ),
+        _table(head, rows),
+    ]
+    bias = document.headline.get("bias", {})
+    if bias:
+        lines = []
+        for name, estimate in bias.items():
+            scale, digits, unit = shown_as(name)
+            lines.append(_cell("th", name) + _cell("td", _shown(estimate, scale, digits)) + _cell("td", unit))
+        parts.append(_table(Markup("").join(_cell("th", text) for text in ("bias", "value", "unit")), lines))
+    if document.per_pair:
+        languages = document.task.languages
+        values = pair_matrix(document, metric)
+        heat = [
+            _cell("th", query) + Markup("").join(_heat(value) for value in row)
+            for query, row in zip(languages, values, strict=True)
+        ]
+        parts.append(
+            Markup("<p>{} x100: query language down, candidate language across</p>").format(metric)
+            + _table(Markup("").join(_cell("th", text) for text in ("", *languages)), heat)
+        )
+    return str(Markup("<div>{}</div>").format(Markup("").join(parts)))
+
+
+def as_pandas(document: Document) -> Any:
+    """Every score as one row: columns task, setting, metric, query_language, candidate_language, value, low, high, queries.
+
+    Shares are in 0 to 1. A mean over all languages has "all" for both languages (and an interval); a mean over the pools of a
+    query language has "all" for the candidate language. What is undefined is NaN.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    rows: list[dict[str, Any]] = []
+
+    def add(setting: str, name: str, languages: tuple[str, str], value: Any, **more: Any) -> None:
+        rows.append(
+            {
+                "task": document.task.id,
+                "setting": setting,
+                "metric": name,
+                "query_language": languages[0],
+                "candidate_language": languages[1],
+                "value": value,
+                **more,
+            }
+        )
+
+    for setting, numbers in document.headline.items():
+        for name, estimate in numbers.items():
+            add(setting, name, ("all", "all"), estimate.value, low=estimate.low, high=estimate.high)
+    for query, by_setting in document.per_language.items():
+        for setting, values in by_setting.items():
+            own = query if setting == "monolingual" else "all"
+            for name, value in values.items():
+                if name != "queries":
+                    add(setting, name, (query, own), value, queries=values.get("queries"))
+    for query, by_candidate in document.per_pair.items():
+        for candidate, values in by_candidate.items():
+            for name, value in values.items():
+                if name != "queries":
+                    add("cross-lingual", name, (query, candidate), value, queries=values.get("queries"))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for name in ("value", "low", "high", "queries"):
+        frame[name] = frame[name].astype("float64" if name != "queries" else "Int64")
+    return frame
+
+
+def as_figure(document: Document, metric: str | None = None) -> Any:
+    """A matplotlib figure: the heat map of language pairs, or bars by query language where there are no pairs.
+
+    Raises:
+        ClirbenchError: matplotlib is not installed, or the result does not hold the metric.
+    """
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise ClirbenchError("matplotlib is not installed: pip install 'clirbench[plot]'") from error
+    metric = metric or document.task.metrics[0]
+    if metric not in document.task.metrics:
+        raise ClirbenchError(f"the result holds no metric '{metric}': choose from {','.join(document.task.metrics)}")
+    languages = document.task.languages
+    # A Figure of its own, not pyplot's: nothing is kept alive after the notebook drops it.
+    figure = Figure(figsize=(2.5 + 0.5 * len(languages), 2 + 0.42 * len(languages)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(f"{document.model.name} on {document.task.id}: {metric} x100")
+    if not document.per_pair:
+        settings = [setting for setting in SETTINGS if setting in document.headline]
+        width = 0.8 / len(settings)
+        for i, setting in enumerate(settings):
+            found = [document.per_language[x].get(setting, {}).get(metric) for x in languages]
+            heights = [np.nan if value is None else 100 * value for value in found]
+            axes.bar(np.arange(len(languages)) + i * width, heights, width, label=setting)
+        axes.set_xticks(np.arange(len(languages)) + 0.4 - width / 2, languages)
+        axes.set_xlabel("query language")
+        axes.legend()
+        return figure
+    values = 100 * pair_matrix(document, metric)
+    image = axes.imshow(values, vmin=0, vmax=100, cmap="viridis")
+    axes.set_xticks(range(len(languages)), languages)
+    axes.set_yticks(range(len(languages)), languages)
+    axes.set_xlabel("candidate language")
+    axes.set_ylabel("query language")
+    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
+        value = values[row, column]
+        # Light text on the dark half of the scale.
+        axes.text(
+            column, row, f"{value:.0f}", ha="center", va="center", color="black" if value > 60 else "white", fontsize=8
+        )
+    figure.colorbar(image, ax=axes)
+    return figure
+
+
+def pair_matrix(document: Document, metric: str) -> Values:
+    """float64 (languages, languages): a metric by query and candidate language, the diagonal monolingual, NaN for none."""
+    languages = document.task.languages
+    values = np.full((len(languages), len(languages)), np.nan)
+    for i, query in enumerate(languages):
+        for j, candidate in enumerate(languages):
+            if i == j:
+                value = document.per_language.get(query, {}).get("monolingual", {}).get(metric)
+            else:
+                value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
+            if value is not None:
+                values[i, j] = value
+    return values
+
+
+def _table(head: Markup, rows: list[Markup]) -> Markup:
+    body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
+    return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
+
+
+def _cell(tag: str, text: str) -> Markup:
+    return Markup(f"<{tag}>{escape(text)}</{tag}>")  # noqa: S704 - escaped here
+
+
+def _heat(value: float) -> Markup:
+    if not np.isfinite(value):
+        return _cell("td", "-")
+    # Half transparent: it is readable on a light and on a dark page.
+    share = min(max(float(value), 0), 1)
+    style = f"background: rgba(32, 144, 140, {0.75 * share:.2f})"
+    return Markup('<td style="{}">{}</td>').format(style, f"{100 * value:.1f}")
+
+
+def _shown(estimate: EstimatePart | None, scale: float, digits: int = 1) -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    text = f"{estimate.value * scale:,.{digits}f}"
+    return text if estimate.margin is None else f"{text} ±{estimate.margin * scale:,.{digits}f}"

@@ -1,0 +1,280 @@
+"""One submission, examined: every file, every number, every rank."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
+from clirbench.results.file_names import RANKS_ENDING, run_folder
+from clirbench.results.mteb_files import FILE_START, LIMIT, foreign_files, parse_foreign
+from clirbench.results.ranks_file import decode_ranks
+from clirbench.results.read import parse_submitted
+from clirbench.results.rescore import rescore
+from clirbench.results.result import Result
+from clirbench.results.schema import Document, Reported
+from clirbench.submissions import model_toml
+from clirbench.submissions import safe_read as reading
+from clirbench.submissions.check_unranked import check_reported, check_verification
+from clirbench.submissions.findings import Examined, Facts
+from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
+from clirbench.submissions.model_toml import ModelFile, holds, parse_model_file
+from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT
+from clirbench.submissions.verification import FILE as VERIFICATION
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task import Task
+from clirbench.tasks.task_file import load_task
+
+# No mark at an end and no two in a row: names that differ in nothing else look alike.
+_PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
+NAME = re.compile(f"{_PART}/{_PART}")
+_SHOWN = 10
+
+
+def examine(folder: Path, untrusted: bool = False) -> Examined:
+    """Examine one submission's folder. Nothing is followed out of it, nothing is read beyond its limit.
+
+    Args:
+        folder: ``submissions/<org>__<model>``.
+        untrusted: Refuse what only maintainers may add: verifications and reported figures.
+
+    Returns:
+        Findings, and facts of its measured results.
+    """
+    found = Examined(folder)
+    try:
+        names = reading.entries(folder)
+    except ClirbenchError as error:
+        found.fail(folder, error)
+        return found
+    known = model_toml.RANKED
+    allowed = {model_toml.FILE, VERIFICATION}
+    allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
+    foreign = foreign_files(names)
+    for name in names:
+        if name not in allowed and name not in foreign:
+            remedy = (
+                "the demo ranks no models" if name.startswith("demo.") else "leave only results, ranks and model.toml"
+            )
+            found.add(
+                "error", folder / ascii(name)[1:-1], "", f"does not belong into a submission: remove it ({remedy})"
+            )
+    model = _model(folder, names, found)
+    results: dict[str, Document | Reported] = {}
+    for task in known:
+        if f"{task}.json" in names:
+            document = _result(folder, task, names, untrusted, found)
+            if document is not None:
+                results[task] = document
+                _names(folder, task, document, model, found)
+        elif f"{task}{RANKS_ENDING}" in names:
+            found.add(
+                "error", folder / f"{task}{RANKS_ENDING}", "", f"has no {task}.json beside it: add it, or remove this"
+            )
+    if not any(f"{task}.json" in names for task in known):
+        found.add("error", folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
+    _one_model(folder, results, found)
+    for name in foreign:
+        _foreign(folder / name, results, found)
+    if VERIFICATION in names:
+        check_verification(folder, results, untrusted, found)
+    return found
+
+
+def _one_model(folder: Path, results: dict[str, Document | Reported], found: Examined) -> None:
+    """A submission is one model, run in one way, either measured or reported."""
+    measured = [document for document in results.values() if isinstance(document, Document)]
+    if measured and len(measured) < len(results):
+        found.add("error", folder, "", "holds measured and reported figures: submit them under names of their own")
+    for document in measured[1:]:
+        for part in ("model", "encoder"):
+            if getattr(document, part) != getattr(measured[0], part):
+                path = folder / f"{document.task.id}.json"
+                message = f"is not that of {measured[0].task.id}.json: a submission is one model, run in one way"
+                found.add("error", path, part, message)
+
+
+def _foreign(path: Path, results: dict[str, Document | Reported], found: Examined) -> None:
+    """A result of an mteb task: nobody can recompute it, but it must be of this model, and its numbers possible."""
+    document = found.read(path, LIMIT, parse_foreign)
+    if document is None:
+        return
+    if path.name != f"{FILE_START}{document.task}.json":
+        found.add("error", path, "task", f"is {document.task!a}: name the file {FILE_START}{document.task}.json")
+    measured = next((one for one in results.values() if isinstance(one, Document)), None)
+    if measured is None:
+        found.add("error", path, "", "stands beside no measured result: add one, or remove this")
+        return
+    for key, theirs, ours in (
+        ("model.name", document.model.name, measured.model.name),
+        ("model.revision", document.model.revision, measured.model.revision),
+        ("encoder", document.encoder, measured.encoder),
+    ):
+        if theirs != ours:
+            found.add(
+                "error", path, key, f"is not that of {measured.task.id}.json: a submission is one model, run in one way"
+            )
+    for split, subsets in document.scores.items():
+        for subset, scores in subsets.items():
+            key = f"scores.{split}.{subset}.main_score"
+            if not -1 <= scores.get("main_score", 2) <= 1:
+                found.add("error", path, key, "is missing, or not within -1 and 1")
+
+
+def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
+    path = folder / model_toml.FILE
+    if model_toml.FILE not in names:
+        found.add("error", path, "", "is missing: clirbench submit writes it")
+        return None
+    model = found.read(path, TOML_LIMIT, parse_model_file)
+    if model is None:
+        return None
+    for key in ("licence", "contact"):
+        if not getattr(model, key).strip():
+            found.add("warning", path, key, "is empty: say it if you can")
+    for task, answer in model.trained_on.items():
+        named = next((one for one in model.training_data if holds(one, task)), None)
+        if answer == "no" and named:
+            found.add(
+                "error", path, f"trained_on.{task}", f"is no, but training_data has {named[:60]!a}: correct one of them"
+            )
+    return model
+
+
+def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: Examined) -> Document | Reported | None:
+    path, ranks_path = folder / f"{task}.json", folder / f"{task}{RANKS_ENDING}"
+    document = found.read(path, JSON_LIMIT, parse_submitted)
+    if document is None:
+        return None
+    if document.task.id != task:
+        found.add("error", path, "task.id", f"is {document.task.id[:40]!a}, not {task}: name the file after its task")
+        return document
+    if isinstance(document, Reported):
+        if ranks_path.name in names:
+            found.add("error", ranks_path, "", "does not belong to reported figures: remove it")
+        if untrusted:
+            found.add(
+                "error", path, "origin", "reported figures come from maintainers: open an issue with their source"
+            )
+        check_reported(path, document, found)
+        return document
+    if ranks_path.name not in names:
+        found.add("error", ranks_path, "", "is missing: put the ranks file beside its result")
+        return document
+    try:
+        content = reading.read_bounded(ranks_path, RANKS_LIMIT)
+        if document.ranks.file != ranks_path.name:
+            found.add("error", path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
+        if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
+            found.add(
+                "error",
+                path,
+                "ranks.sha256",
+                f"is not the SHA-256 of {ranks_path.name}: submit both as they were written",
+            )
+        shipped, said = load_task(task), document.task
+        whole = said.complete and said.languages == list(shipped.languages) and said.settings == list(shipped.settings)
+        if not whole or document.ranks.rows != shipped.counts["gold_pairs"]:
+            # Nothing below would be about the same pool, and the number of rows bounds what is read.
+            found.add(
+                "error", path, "task.languages", "is not a run on the whole task: leave out --languages and --settings"
+            )
+            return document
+        ranks = decode_ranks(content, document, ranks_path)
+    except ClirbenchError as error:
+        found.fail(ranks_path, error)
+        return document
+    _measured(path, ranks_path, Result(document, ranks, content), found)
+    return document
+
+
+def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
+    """Whether ranks are of the task's gold pairs: exactly, where they are pinned; otherwise as many as it has by language."""
+    if task.gold_sha256:
+        return gold_digest(ranks) == task.gold_sha256
+    first = np.concatenate([[True], np.diff(ranks.query) != 0])
+    queries = np.bincount(ranks.query_language[first], minlength=len(task.languages)).tolist()
+    named = all(topic.partition(":")[0] in task.languages for topic in ranks.topics)
+    return (
+        named
+        and bool((ranks.query_language == ranks.gold_language).all())
+        and dict(zip(task.languages, queries, strict=True)) == task.counts["queries"]
+        and len(ranks) == task.counts["gold_pairs"]
+    )
+
+
+def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> None:
+    document, ranks = result.document, result.ranks
+    task = load_task(document.task.id)
+    for key, names in (("metrics", task.metrics), ("bias", task.bias)):
+        if getattr(document.task, key) != list(names):
+            found.add(
+                "error", path, f"task.{key}", f"is not what {task.id} asks for: run the model again with this clirbench"
+            )
+    if not _gold_pairs_of(task, ranks):
+        found.add("error", ranks_path, "", f"its rows are not the gold pairs of {task.id}: submit it as it was written")
+        return
+    rules = impossible(ranks, task.counts["candidates"])
+    for rule in rules:
+        found.add("error", ranks_path, "", f"{rule}: no ranking can give these ranks, run the model again")
+    if rules:
+        return
+    for key, message in impossible_jumps(ranks, task.counts["candidates"], document.queue_jump):
+        found.add("error", path, key, f"{message}: submit the file as it was written")
+    differences = rescore(result).differences
+    for difference in differences[:_SHOWN]:
+        stated, expected = f"{difference.stated}"[:60], f"{difference.found}"[:60]
+        message = f"is {stated}, but the ranks and the task give {expected}: submit the file as it was written"
+        found.add("error", path, difference.key, message)
+    if len(differences) > _SHOWN:
+        found.add("error", path, "", f"{len(differences) - _SHOWN} more numbers differ")
+    if differences:
+        return
+    if document.cost.zero_vectors:
+        found.add("warning", path, "cost.zero_vectors", "is not 0: some texts got no vector and were scored as lost")
+    if document.model.revision is None:
+        found.add("warning", path, "model.revision", "is null: nobody can tell which version of the model this was")
+    digest = hashlib.sha256(
+        ranks.own_rank.tobytes() + (ranks.pool_rank.tobytes() if ranks.pool_rank is not None else b"")
+    )
+    found.facts.append(
+        Facts(
+            task=task.id,
+            multilingual=result.score("multilingual", "mAP"),
+            parameters=document.model.parameters,
+            digest=digest.hexdigest(),
+        )
+    )
+
+
+def _names(folder: Path, task: str, document: Document | Reported, model: ModelFile | None, found: Examined) -> None:
+    path = folder / f"{task}.json"
+    name = document.model.name
+    if not NAME.fullmatch(name) or len(name) > 120:
+        found.add(
+            "error", path, "model.name", f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
+        )
+    transform = document.encoder.transform if isinstance(document, Document) else None
+    if folder.resolve().name != run_folder(name, transform):
+        wanted = ascii(run_folder(name, transform))
+        found.add("error", path, "model.name", f"belongs into a folder named {wanted}, not {folder.name!a}")
+    if model is None:
+        return
+    toml = folder / model_toml.FILE
+    if model.name != name:
+        found.add("error", toml, "name", f"is {model.name[:60]!a}, but {path.name} says {name[:60]!a}: make them equal")
+    if isinstance(document, Reported):
+        return
+    stated = document.model
+    for key, said, measured in (
+        ("revision", model.revision or None, stated.revision),
+        ("parameters", model.parameters, stated.parameters),
+        ("embedding_size", model.embedding_size, stated.dimensions),
+        ("max_length", model.max_length, document.encoder.max_length),
+        ("query_prefix", model.query_prefix, document.encoder.query_prompt),
+        ("candidate_prefix", model.candidate_prefix, document.encoder.candidate_prompt),
+    ):
+        if said != measured and said is not None and measured is not None:
+            shown = f"{said!a}"[:60], f"{measured!a}"[:60]
+            found.add("error", toml, key, f"is {shown[0]}, but {path.name} says {shown[1]}: make them equal")

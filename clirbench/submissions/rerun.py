@@ -1,0 +1,267 @@
+"""Re-running a sample of a submission: does the model give the ranks that it is said to give?"""
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.encoders.load import load_encoder
+from clirbench.evaluation.evaluate import rank_collection
+from clirbench.metrics.scores import Scores
+from clirbench.ranking.from_scorers import texts_to_encode
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.file_names import model_folder
+from clirbench.results.result import read_result
+from clirbench.results.schema import Document
+from clirbench.submissions.check_many import check_submissions
+from clirbench.submissions.verification import FILE, LANGUAGES, TASK, Verification, verdict
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+from clirbench.support.paths import cache_dir
+from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
+from clirbench.support.version import __version__
+from clirbench.tasks.collection import load_collection, sample_queries
+from clirbench.tasks.task import SETTINGS
+from clirbench.tasks.task_file import list_tasks, load_task
+
+_PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
+# Weights that are data, and what stands beside them: nothing that is code or a pickle is even downloaded.
+SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
+
+
+def verify(
+    folder: Path,
+    by: str,
+    *,
+    model: str | None = None,
+    task: str = TASK,
+    languages: int = LANGUAGES,
+    seed: int = 1,
+    trust_remote_code: str | None = None,
+    device: str | None = None,
+    reporter: Reporter | None = None,
+) -> Verification:
+    """Run the queries of a seeded sample of languages again, compare their ranks, and write ``verification.json``.
+
+    They are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared as well.
+
+    Args:
+        folder: A submission.
+        by: Who signs.
+        model: A local folder with the model, instead of the hub; its revision must be the submission's.
+        task: Which of its results.
+        languages: How many languages.
+        seed: Draws them.
+        trust_remote_code: The model's name, spelt out, to let it run code of its own.
+        device: Where to encode.
+        reporter: Told of progress.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ClirbenchError: The submission has errors, there is no such result, the model cannot be had in a safe form, or is
+            another revision.
+    """
+    if not by.strip() or len(by.strip()) > 200:
+        raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
+    if not 0 <= seed < 2**63:
+        raise ClirbenchError(f"--seed is {seed}: use 0 or more")
+    if task not in list_tasks() or not (folder / f"{task}.json").is_file():
+        held = [name for name in list_tasks() if (folder / f"{name}.json").is_file()]
+        raise ClirbenchError(
+            f"{folder}: holds no result on '{task[:40]}': pass --task, one of {', '.join(held) or 'none'}"
+        )
+    if load_task(task).corpus is not None:
+        raise ClirbenchError(
+            f"{task} is read shard by shard, and no sample of it is small: pass --task xquad-r or mlqa-r, or run it again with "
+            f"clirbench run --tasks {task} and compare"
+        )
+    if not os.access(folder, os.W_OK):
+        raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
+    # In a process with limits: a stranger's files are read here only once they are known to be what they say.
+    if check_submissions([folder])[0].errors:
+        raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
+    result = read_result(folder / f"{task}.json")
+    document = result.document
+    sample = draw_languages(document, languages, seed)
+    loaded = _load(document, model, trust_remote_code, device)
+    if loaded.info.revision != document.model.revision:
+        raise ClirbenchError(
+            f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
+            "give that revision"
+        )
+    ranks, scores = _run(loaded, task, sample, reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, ranks, sample)
+    largest = largest_difference(document, scores, sample)
+    verification = Verification(
+        format=1,
+        by=by.strip(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        task=task,
+        languages=sample,
+        seed=seed,
+        ranks_sha256=document.ranks.sha256,
+        revision=document.model.revision,
+        pairs=pairs,
+        equal=equal,
+        close=close,
+        largest_difference=largest,
+        verdict=verdict(equal, close, largest),
+        packages={
+            "clirbench": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _PACKAGES},
+        },
+    )
+    write_atomically(folder / FILE, (verification.model_dump_json(indent=1) + "\n").encode())
+    return verification
+
+
+def draw_languages(document: Document, number: int, seed: int) -> list[str]:
+    """A sample of the result's languages, in its order.
+
+    Raises:
+        ClirbenchError: It has fewer, or fewer than two were asked for.
+    """
+    known = document.task.languages
+    if not 2 <= number <= len(known):
+        raise ClirbenchError(f"--languages is {number}: use 2 to {len(known)}")
+    chosen = np.random.default_rng(seed).choice(len(known), size=number, replace=False)
+    return [known[i] for i in sorted(chosen)]
+
+
+def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str]) -> tuple[float, float, int]:
+    """Share of equal ranks, share of close ones (within 1, or 2 %), and how many gold pairs were compared.
+
+    A pair counts as equal or close where both its ranks do: that in the gold's own block, and that in the pool.
+
+    Args:
+        stated: Ranks of the submission.
+        again: Ranks of the re-run.
+        languages: Query languages to compare.
+
+    Raises:
+        ClirbenchError: The two do not hold the same gold pairs.
+    """
+    old, new = _chosen(stated, languages), _chosen(again, languages)
+    if [row[:3] for row in old] != [row[:3] for row in new]:
+        raise ClirbenchError("the submission does not hold the task's gold pairs: run clirbench check on it")
+    a, b = (np.array([row[3:] for row in rows], dtype=np.float64) for rows in (old, new))
+    gap = np.abs(a - b)
+    close = gap <= np.maximum(1, 0.02 * np.maximum(a, b))
+    return float((gap == 0).all(axis=1).mean()), float(close.all(axis=1).mean()), len(a)
+
+
+def largest_difference(stated: Document, again: Scores, languages: Sequence[str]) -> float:
+    """Largest difference of mAP between a document and a re-run, over query languages, settings and pairs."""
+    found = [0.0]
+    for query in languages:
+        for setting in SETTINGS:
+            values = [row[query][setting].get("mAP") for row in (again.per_language, stated.per_language)]
+            found.append(_difference(*values))
+        for candidate, cell in again.per_pair[query].items():
+            found.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
+    return max(found)
+
+
+def _run(loaded: LoadedEncoder, task: str, languages: Sequence[str], reporter: Reporter) -> tuple[GoldRanks, Scores]:
+    shipped = load_task(task)
+    collection = sample_queries(load_collection(shipped, None, follow_download(reporter)), languages)
+    reporter.start(ENCODE, texts_to_encode(loaded, collection))
+    reporter.start(RANK, len(collection.queries), brief=True)
+    found = rank_collection(loaded, collection, shipped.settings, None, True, reporter)
+    return found.ranks, found.scores
+
+
+def _difference(a: float | None, b: float | None) -> float:
+    return 0.0 if a is None or b is None else abs(a - b)
+
+
+def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
+    """Rows of these query languages, named and sorted: topic, query language, gold language, own and pool rank."""
+    if ranks.pool_rank is None:
+        raise ClirbenchError("the submission holds no ranks in the multilingual pool: run clirbench check on it")
+    rows = np.isin(ranks.query_language, [ranks.languages.index(language) for language in languages])
+    columns = (ranks.topic, ranks.query_language, ranks.gold_language, ranks.own_rank, ranks.pool_rank)
+    return sorted(
+        (ranks.topics[t], ranks.languages[q], ranks.languages[g], int(own), int(pool))
+        for t, q, g, own, pool in zip(*(column[rows] for column in columns), strict=True)
+    )
+
+
+def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedEncoder:
+    stated, settings = document.model, document.encoder
+    if trust is not None and trust != stated.name:
+        raise ClirbenchError(
+            f"--trust-remote-code is '{trust}': spell out the model's name, {stated.name}, to let it run code"
+        )
+    options = EncoderOptions(
+        device=device,
+        similarity=settings.similarity,
+        transform=settings.transform,
+        trust_remote_code=trust is not None,
+    )
+    if settings.transform_sample not in (None, "pool"):
+        raise ClirbenchError("its transform was fitted on a file that is not here: it cannot be verified")
+    if stated.kind == "bundled":
+        return load_encoder(stated.name, replace(options, similarity=None))
+    if stated.kind not in ("sentence-transformers", "packed", "mteb"):
+        raise ClirbenchError(f"{stated.name} is code of its submitters' own: it cannot be verified by running it")
+    if stated.kind == "mteb" and model is None:
+        if trust is None:
+            _refuse_unsafe(_download(stated.name, stated.revision))
+        return load_encoder(f"mteb:{stated.name}", replace(options, revision=stated.revision, similarity=None))
+    folder = Path(model) if model else _download(stated.name, stated.revision)
+    if not folder.is_dir():
+        raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
+    if trust is None:
+        _refuse_unsafe(folder)
+    if stated.kind == "packed":
+        return load_encoder(str(folder), replace(options, similarity=None, name=stated.name))
+    given = replace(
+        options,
+        name=stated.name,
+        max_length=settings.max_length,
+        dtype=settings.dtype if settings.dtype != "float32" else None,
+        query_prompt=settings.query_prompt,
+        candidate_prompt=settings.candidate_prompt,
+    )
+    loaded = load_encoder(str(folder), given)
+    if model is None:
+        # The folder is a hub snapshot at exactly that commit.
+        loaded = replace(loaded, info=replace(loaded.info, revision=stated.revision, revision_kind="hub-commit"))
+    return loaded
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download  # noqa: PLC0415
+
+    try:
+        # A folder of its own: the hub's cache may hold files of this commit that somebody else asked for.
+        folder = cache_dir() / "verify" / model_folder(name) / str(revision)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(SAFE_FILES), local_dir=folder))
+    except Exception as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClirbenchError(
+            f"cannot download {name} at {revision} ({line}): check the network, or pass --model FOLDER"
+        ) from error
+
+
+def _refuse_unsafe(folder: Path) -> None:
+    if not any(folder.rglob("*.safetensors")):
+        raise ClirbenchError(
+            f"{folder} has no safetensors weights, and nothing else is loaded: ask its submitters for them"
+        )
+    for path in folder.rglob("*"):
+        if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".py"):
+            raise ClirbenchError(
+                f"{path} can run code when it is loaded: remove it from the copy, "
+                "or read it and name the model with --trust-remote-code"
+            )

@@ -1,0 +1,107 @@
+"""Reading what strangers send: regular files only, never more than their limit, no links, no tricks in text."""
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError
+
+JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 600_000, 50_000
+ENTRIES = 100
+
+
+def entries(folder: Path) -> list[str]:
+    """Names in a folder, sorted.
+
+    Raises:
+        ClirbenchError: It is a link, not a folder, or holds more than 100 entries.
+    """
+    try:
+        status = folder.lstat()
+    except (OSError, ValueError) as error:
+        raise ClirbenchError(f"{folder}: cannot be read: give the folder of a submission") from error
+    if stat.S_ISLNK(status.st_mode):
+        raise ClirbenchError(f"{folder}: is a link: put the files themselves there")
+    if not stat.S_ISDIR(status.st_mode):
+        raise ClirbenchError(f"{folder}: is not a folder: give the folder of a submission")
+    found = []
+    with os.scandir(folder) as items:
+        for item in items:
+            found.append(item.name)
+            if len(found) > ENTRIES:
+                raise ClirbenchError(
+                    f"{folder}: holds more than {ENTRIES} files: leave only results, ranks and model.toml"
+                )
+    return sorted(found)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Bytes of a regular file of at most ``limit`` bytes.
+
+    Raises:
+        ClirbenchError: It is a link, a folder, a device, too large, or cannot be read.
+    """
+    descriptor = -1
+    try:
+        before = path.lstat()
+        if stat.S_ISLNK(before.st_mode):
+            raise ClirbenchError(f"{path}: is a link: put the file itself there")
+        if not stat.S_ISREG(before.st_mode):
+            raise ClirbenchError(f"{path}: is not a file: remove it")
+        if before.st_size > limit:
+            raise ClirbenchError(
+                f"{path}: has {before.st_size:,} bytes, and at most {limit:,} are allowed: make it smaller"
+            )
+        # Not followed, should it have become a link since; not waited for, should it have become a pipe.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb", closefd=True) as file:
+            descriptor = -1
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise ClirbenchError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}): put it back") from error
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+    if len(content) > limit:
+        raise ClirbenchError(f"{path}: has more than {limit:,} bytes: make it smaller")
+    return content
+
+
+def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Texts that could deceive a reader or a page, each with its key: control and invisible characters, markup.
+
+    Prompts and citations may hold line ends, tabs, and angle brackets (instruction models use them); pages escape them.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(inner, float | int):
+                yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
+            yield from tricks(str(name), f"{key}.{str(name)[:40]!a}".lstrip("."))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from tricks(inner, f"{key}.{i}")
+    elif isinstance(value, str):
+        if value.isprintable() and "<" not in value and ">" not in value:
+            return
+        free = key.rsplit(".", 1)[-1] in _FREE
+        for character in value:
+            kind = unicodedata.category(character)
+            if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and not (free and character in "\n\t"):
+                yield key, f"holds the invisible character U+{ord(character):04X}: remove it"
+                break
+            if character in "<>" and not free:
+                yield key, f"holds '{character}', which looks like markup: remove it"
+                break
+
+
+_FREE = ("query_prompt", "candidate_prompt", "query_prefix", "candidate_prefix", "citation")
+
+
+def skeleton(name: str) -> str:
+    """What a hurried reader sees of an ASCII name: names that share it look alike."""
+    return name.lower().translate(_ALIKE).replace("rn", "m").replace("vv", "w")
+
+
+_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_", "+": "_", "5": "s"})

@@ -1,0 +1,1 @@
+"""Support: errors, files, paths, progress, the terminal."""

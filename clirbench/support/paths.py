@@ -1,0 +1,51 @@
+"""Where packaged data and the cache live."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from clirbench.support.errors import ClirbenchError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def data_dir(name: str) -> Path:
+    """Folder (or file) of shipped data: the checkout's when run from one, otherwise the installed package's.
+
+    Args:
+        name: Folder or file at the top of the repository, such as ``tasks``.
+
+    Returns:
+        An existing path.
+
+    Raises:
+        ClirbenchError: Neither place has it, which means a broken installation.
+    """
+    checkout = _PACKAGE.parent
+    places = [_PACKAGE / "_data" / name]
+    if (checkout / "pyproject.toml").is_file():
+        places.insert(0, checkout / name)
+    for place in places:
+        if place.exists():
+            return place
+    raise ClirbenchError(f"clirbench's own folder '{name}' is missing: reinstall with pip install clirbench")
+
+
+def cache_dir() -> Path:
+    """Folder for downloads and vectors: ``CLIRBENCH_CACHE``, or the platform's cache folder."""
+    return Path(os.environ.get("CLIRBENCH_CACHE") or platformdirs.user_cache_dir("clirbench"))
+
+
+def mirror_dir() -> Path | None:
+    """Folder named by ``CLIRBENCH_MIRROR``, which stands in for the data hosts; None where it is not set.
+
+    Raises:
+        ClirbenchError: It names something that is not a folder.
+    """
+    value = os.environ.get("CLIRBENCH_MIRROR")
+    if not value:
+        return None
+    if not Path(value).is_dir():
+        raise ClirbenchError(f"CLIRBENCH_MIRROR names '{value}', which is not a folder: correct or unset it")
+    return Path(value)

@@ -1,0 +1,269 @@
+"""Source files to a Collection: queries, candidates and gold pairs, each with a language."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Advance
+from clirbench.tasks import demo, lareqa
+from clirbench.tasks.fetch import fetch
+from clirbench.tasks.gold_pairs import GoldPairs
+from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.own_data import read_parts
+from clirbench.tasks.task import Task
+
+READERS: dict[str, Callable[[Path], LanguageData]] = {"lareqa": lareqa.read, "demo": demo.read}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A loaded task: queries, candidates and gold pairs.
+
+    Candidates stand in blocks, one per language in the order of ``languages``: block ``b`` is
+    ``candidate_starts[b]:candidate_starts[b + 1]``; likewise the queries. Gold pairs are sorted by query, then by candidate.
+
+    Attributes:
+        task: The task.
+        languages: Languages loaded; fewer than the task's where the run is restricted.
+        topics: Topic identifiers, always text.
+        queries: Query texts.
+        candidates: Candidate texts, not de-duplicated.
+        query_topic: int32 (queries,), index into ``topics``.
+        query_starts: int64 (languages + 1,).
+        candidate_starts: int64 (languages + 1,).
+        gold_query: int32 (gold pairs,), index into ``queries``.
+        gold_candidate: int32 (gold pairs,), index into ``candidates``.
+    """
+
+    task: Task
+    languages: tuple[str, ...]
+    topics: tuple[str, ...]
+    queries: tuple[str, ...]
+    candidates: tuple[str, ...]
+    query_topic: NDArray[np.int32]
+    query_starts: NDArray[np.int64]
+    candidate_starts: NDArray[np.int64]
+    gold_query: NDArray[np.int32]
+    gold_candidate: NDArray[np.int32]
+
+    @property
+    def query_language(self) -> NDArray[np.int32]:
+        """int32 (queries,), index into ``languages``."""
+        return np.repeat(np.arange(len(self.languages), dtype=np.int32), np.diff(self.query_starts))
+
+    @property
+    def candidate_language(self) -> NDArray[np.int32]:
+        """int32 (candidates,), index into ``languages``."""
+        return np.repeat(np.arange(len(self.languages), dtype=np.int32), np.diff(self.candidate_starts))
+
+    @property
+    def gold_pairs(self) -> GoldPairs:
+        """The gold pairs with their topics and languages, in the order of ``gold_query``."""
+        return GoldPairs(
+            topics=self.topics,
+            languages=self.languages,
+            sizes=np.diff(self.candidate_starts),
+            topic=self.query_topic[self.gold_query],
+            query_language=self.query_language[self.gold_query],
+            gold_language=self.candidate_language[self.gold_candidate],
+        )
+
+    @property
+    def pool_sizes(self) -> dict[str, int]:
+        """Number of candidates by language."""
+        return dict(zip(self.languages, np.diff(self.candidate_starts).tolist(), strict=True))
+
+
+def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages to run, in the task's order; None means all.
+
+    Raises:
+        ClirbenchError: The task has no such language, or none is left.
+    """
+    for language in languages or ():
+        if language not in task.languages:
+            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out of the tasks"
+            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
+    chosen = tuple(x for x in task.languages if languages is None or x in languages)
+    if not chosen:
+        raise ClirbenchError(f"no language chosen for {task.id}: choose from {','.join(task.languages)}")
+    return chosen
+
+
+def load_collection(
+    task: Task, languages: Sequence[str] | None = None, advance: Callable[[str], Advance] | None = None
+) -> Collection:
+    """Fetch a task's files, read them and check every declared count.
+
+    Args:
+        task: The task.
+        languages: Restrict to these languages, in the task's order; None for all.
+        advance: Given a file's name, returns the callback that follows its download.
+
+    Returns:
+        The collection.
+
+    Raises:
+        ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
+    """
+    if task.own is not None:
+        found = read_parts(task.own, task.languages)
+        chosen = choose_languages(task, languages)
+        return assemble(task, chosen, [found[language] for language in chosen])
+    if task.reader not in READERS:
+        raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
+    chosen = choose_languages(task, languages)
+    parts = []
+    for language in chosen:
+        source = task.sources[language]
+        path = fetch(source, advance(source.name) if advance else None)
+        try:
+            part = READERS[task.reader](path)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ClirbenchError(f"{path}: not a {task.reader} file ({error}): replace it with the original") from error
+        _check(task, f"queries in {language}", len(part.queries), task.counts["queries"][language])
+        _check(task, f"candidates in {language}", len(part.candidates), task.counts["candidates"][language])
+        parts.append(part)
+    collection = assemble(task, chosen, parts)
+    if chosen == task.languages:
+        _check(task, "topics", len(collection.topics), task.counts["topics"])
+        _check(task, "gold pairs", len(collection.gold_query), task.counts["gold_pairs"])
+    return collection
+
+
+def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageData]) -> Collection:
+    """Join the languages of a parallel task: a candidate is gold for every query of its topic, whatever its language.
+
+    Args:
+        task: The task.
+        languages: One per part.
+        parts: What a reader gave, per language.
+
+    Returns:
+        The collection; topics are in order of first appearance.
+
+    Raises:
+        ClirbenchError: A language asks one topic twice, or a query has no gold candidate in its own language.
+    """
+    topic_index: dict[str, int] = {}
+    golds_of: dict[int, list[int]] = {}
+    query_topic: list[int] = []
+    queries: list[str] = []
+    candidates: list[str] = []
+    answered = {topic for part in parts for topic, _ in part.golds}
+    asked = {topic for part in parts for topic, _ in part.queries}
+    kept: list[int] = []
+    for language, part in zip(languages, parts, strict=True):
+        # In a task of one's own a question may be answered in other languages only.
+        own = answered if task.own is not None else {topic for topic, _ in part.golds}
+        seen = set()
+        for topic, text in part.queries:
+            if task.own is not None and topic not in own:
+                continue
+            if topic in seen or topic not in own:
+                fault = "asked twice" if topic in seen else "without a gold candidate"
+                raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
+            seen.add(topic)
+            query_topic.append(topic_index.setdefault(topic, len(topic_index)))
+            queries.append(text)
+        for topic, index in part.golds:
+            if task.own is not None:
+                if topic not in asked:
+                    continue
+                topic_index.setdefault(topic, len(topic_index))
+            golds_of.setdefault(topic_index[topic], []).append(len(candidates) + index)
+        candidates.extend(part.candidates)
+        kept.append(len(seen))
+        if not seen:
+            raise ClirbenchError(
+                f"{task.id}: no question in {language} is answered in {', '.join(languages)}: add a language to --languages"
+            )
+    pairs = [(q, c) for q, topic in enumerate(query_topic) for c in sorted(set(golds_of[topic]))]
+    gold = np.array(pairs, dtype=np.int32).reshape(-1, 2)
+    return Collection(
+        task=task,
+        languages=languages,
+        topics=tuple(topic_index),
+        queries=tuple(queries),
+        candidates=tuple(candidates),
+        query_topic=np.array(query_topic, dtype=np.int32),
+        query_starts=np.cumsum([0, *kept], dtype=np.int64),
+        candidate_starts=np.cumsum([0, *(len(part.candidates) for part in parts)], dtype=np.int64),
+        gold_query=np.ascontiguousarray(gold[:, 0]),
+        gold_candidate=np.ascontiguousarray(gold[:, 1]),
+    )
+
+
+def _check(task: Task, what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ClirbenchError(
+            f"{task.id}: {found} {what}, but {task.file.name} declares {expected}: the source or the task file is wrong"
+        )
+
+
+def choose_settings(
+    task: Task, settings: Sequence[str] | None, languages: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The settings to run, in the task's order.
+
+    Raises:
+        ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
+    """
+    lacks = "cross-lingual" in task.absent
+    if (
+        settings is not None
+        and "cross-lingual" in settings
+        and not lacks
+        and languages is not None
+        and len(set(languages)) == 1
+    ):
+        raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
+    for setting in settings or ():
+        if setting in task.absent:
+            raise ClirbenchError(f"{task.id} has no {setting} setting: {task.absent[setting]}")
+        if setting not in task.settings:
+            raise ClirbenchError(f"{task.id} has no setting '{setting}': choose from {','.join(task.settings)}")
+    chosen = tuple(s for s in task.settings if settings is None or s in settings)
+    if not chosen:
+        raise ClirbenchError(f"no setting chosen for {task.id}: choose from {','.join(task.settings)}")
+    return chosen
+
+
+def _queries(collection: Collection, language: str, topics: list[str]) -> Collection:
+    """The collection with the queries of these topics in one language, and all candidates."""
+    wanted = {collection.topics.index(topic) for topic in topics}
+    number = collection.languages.index(language)
+    kept = np.isin(collection.query_topic, list(wanted)) & (collection.query_language == number)
+    place = np.cumsum(kept) - 1
+    golds = kept[collection.gold_query]
+    sizes = np.bincount(collection.query_language[kept], minlength=len(collection.languages))
+    return replace(
+        collection,
+        queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
+        query_topic=collection.query_topic[kept],
+        query_starts=np.concatenate([[0], np.cumsum(sizes)]),
+        gold_query=place[collection.gold_query[golds]].astype(np.int32),
+        gold_candidate=collection.gold_candidate[golds],
+    )
+
+
+def sample_queries(collection: Collection, languages: Sequence[str]) -> Collection:
+    """The collection with the queries of some languages only, and all candidates."""
+    place = [collection.languages.index(language) for language in languages]
+    kept = np.isin(collection.query_language, place)
+    number = np.cumsum(kept) - 1
+    golds = kept[collection.gold_query]
+    sizes = [int(kept[a:b].sum()) for a, b in pairwise(collection.query_starts)]
+    return replace(
+        collection,
+        queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
+        query_topic=collection.query_topic[kept],
+        query_starts=np.cumsum([0, *sizes], dtype=np.int64),
+        gold_query=number[collection.gold_query[golds]].astype(np.int32),
+        gold_candidate=collection.gold_candidate[golds],
+    )

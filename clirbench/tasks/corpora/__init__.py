@@ -1,0 +1,1 @@
+"""Corpora: candidates that are read shard by shard."""

@@ -1,0 +1,137 @@
+"""What a streamed task is read from: topics and judgements, and candidates in files that are read front to back."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.support.errors import ClirbenchError
+
+
+class Passage(NamedTuple):
+    """A candidate with its identifier in its language's corpus. The text is the title, a space, and the text."""
+
+    id: str
+    text: str
+
+
+class Judgement(NamedTuple):
+    """One line of relevance judgements; what is 1 or more is gold. Identifiers are text, also where they look like numbers."""
+
+    query: str
+    passage: str
+    relevance: int
+
+
+@dataclass(frozen=True)
+class CorpusFile:
+    """One file of a corpus. ``key`` changes whenever its bytes would: size and time of a local file, or a hub commit."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive candidates of one file: their texts, or pre-computed vectors (candidates, dimensions) of any float dtype."""
+
+    ids: list[str]
+    texts: list[str] | None = None
+    vectors: NDArray[np.generic] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 over identifiers and texts, or vectors, in their order; the same whatever file format they came from."""
+        found = hashlib.sha256()
+        if self.texts is not None:
+            for id_, text in zip(self.ids, self.texts, strict=True):
+                found.update(f"{id_}\0{text}\n".encode("utf-8", "surrogatepass"))
+        else:
+            found.update("\n".join(self.ids).encode())
+            found.update(np.ascontiguousarray(self.vectors).data.cast("B") if self.ids else b"")
+        return found.hexdigest()
+
+
+class Judgements(Protocol):
+    """Where topics and judgements come from."""
+
+    def topics(self, language: str) -> list[tuple[str, str]]:
+        """(identifier, text) of each query."""
+        ...
+
+    def judgements(self, language: str) -> list[Judgement]:
+        """All judgements, positive and negative."""
+        ...
+
+
+class Candidates(Protocol):
+    """Where candidates come from. ``layout`` and ``source`` say which, as a result states it."""
+
+    layout: str
+    source: str
+
+    def files(self, language: str) -> Sequence[CorpusFile]:
+        """The files of a language, in their order."""
+        ...
+
+    def blocks(self, language: str, file: int, size: int) -> Iterator[Block]:
+        """A whole file in blocks of ``size`` candidates, the last one smaller."""
+        ...
+
+    def block(self, language: str, file: int, start: int, size: int) -> Block:
+        """``size`` candidates of a file from number ``start`` on, or as many as are left."""
+        ...
+
+
+class PassageFiles:
+    """Blocks of texts from files that can only be read from the front; reading on where one stopped costs nothing."""
+
+    def __init__(self) -> None:
+        self._at: tuple[str, int, int] | None = None
+        self._iterator: Iterator[Passage] = iter(())
+
+    @abstractmethod
+    def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
+        """The passages of a file from number ``start`` on."""
+
+    def blocks(self, language: str, file: int, size: int) -> Iterator[Block]:
+        """A whole file in blocks, as :class:`Candidates` has it."""
+        start = 0
+        while (block := self.block(language, file, start, size)).ids:
+            yield block
+            start += len(block.ids)
+            if len(block.ids) < size:
+                return
+
+    def block(self, language: str, file: int, start: int, size: int) -> Block:
+        """Some candidates of a file, as :class:`Candidates` has it."""
+        if self._at != (language, file, start):
+            self._iterator = self._passages(language, file, start)
+        found = list(islice(self._iterator, size))
+        self._at = (language, file, start + len(found))
+        return Block([passage.id for passage in found], [passage.text for passage in found])
+
+
+def passage_text(title: str | None, text: str | None) -> str:
+    """The text of a passage as every published MIRACL run has it: title, a space, text."""
+    return f"{title or ''} {text or ''}".strip()
+
+
+def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted: str) -> None:
+    """Fail where a language has no file.
+
+    Raises:
+        ClirbenchError: ``files`` is empty.
+    """
+    if not files:
+        raise ClirbenchError(f"{where}: has no corpus for {language} ({wanted}): add it, or leave {language} out")
+
+
+def judgement_digest(pairs: Sequence[tuple[str, str]]) -> str:
+    """SHA-256 over the gold pairs (query, passage) of one language, whatever their order and file format."""
+    lines = "".join(f"{query}\t{passage}\n" for query, passage in sorted(pairs))
+    return hashlib.sha256(lines.encode()).hexdigest()

@@ -1,0 +1,201 @@
+"""What a corpus holds, found in one reading without an encoder: sizes, checksums, and where the gold passages stand."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically
+from clirbench.tasks.corpora.base import Candidates, CorpusFile
+from clirbench.tasks.corpora.judged import Judged
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive candidates of one file: what is encoded, counted and written at a time.
+
+    Attributes:
+        language: Whose corpus.
+        file: Which of its files.
+        start: Number of the first candidate in the file.
+        size: How many.
+        sha256: What :meth:`clirbench.tasks.corpora.base.Block.digest` gives for them.
+    """
+
+    language: str
+    file: int
+    start: int
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """Name of its counts file."""
+        return f"{self.language}-{self.file:04d}-{self.start:09d}"
+
+
+@dataclass(frozen=True)
+class Gold:
+    """Where a gold passage stands: file and row in its language's corpus. ``text`` is None where there are vectors only."""
+
+    file: int
+    row: int
+    text: str | None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the languages of a run hold.
+
+    Attributes:
+        shards: All shards, in the order of the corpora.
+        golds: By language and passage identifier.
+    """
+
+    shards: tuple[Shard, ...]
+    golds: Mapping[tuple[str, str], Gold]
+
+    def pool_sizes(self, languages: Sequence[str]) -> dict[str, int]:
+        """Number of candidates by language."""
+        return {x: sum(shard.size for shard in self.shards if shard.language == x) for x in languages}
+
+    def digests(self, languages: Sequence[str]) -> dict[str, str]:
+        """By language, SHA-256 over the checksums of its shards."""
+        return {
+            x: hashlib.sha256("".join(s.sha256 for s in self.shards if s.language == x).encode()).hexdigest()
+            for x in languages
+        }
+
+
+@dataclass
+class _File:
+    """What one file holds: [rows, SHA-256] of each shard, [row, text] of each gold passage, and how many rows are judged."""
+
+    shards: list[tuple[int, str]]
+    golds: dict[str, tuple[int, str | None]]
+    judged: int
+
+
+def take_inventory(
+    judged: Judged,
+    candidates: Candidates,
+    size: int,
+    cache: Path | None,
+    advance: Callable[[str, int], None],
+) -> Inventory:
+    """Read every file of the run's languages once; with a cache, each only as long as it stays the same.
+
+    Args:
+        judged: Whose gold passages to look for.
+        candidates: Where they are.
+        size: Candidates per shard; a shard never crosses a file.
+        cache: Folder for what was found in each file, or None.
+        advance: Called with a language and a number of its candidates whenever so many are read.
+
+    Returns:
+        The inventory.
+
+    Raises:
+        ClirbenchError: The pool is not the declared one, holds nothing but judged passages, or lacks a gold passage.
+    """
+    shards: list[Shard] = []
+    golds: dict[tuple[str, str], Gold] = {}
+    for language in judged.languages:
+        wanted = frozenset(judged.gold_ids[judged.pairs_of(language)])
+        rows = judged_rows = 0
+        for number, file in enumerate(candidates.files(language)):
+            found = _scan(
+                judged,
+                candidates,
+                language,
+                number=number,
+                file=file,
+                wanted=wanted,
+                size=size,
+                cache=cache,
+                advance=advance,
+            )
+            start = 0
+            for length, digest in found.shards:
+                shards.append(Shard(language, number, start, length, digest))
+                start += length
+            for id_, (row, text) in found.golds.items():
+                if (language, id_) in golds:
+                    raise ClirbenchError(
+                        f"{candidates.source}: passage '{id_}' stands twice in {language}: a rank would be ambiguous"
+                    )
+                golds[language, id_] = Gold(number, row, text)
+            rows += start
+            judged_rows += found.judged
+        _check(judged, candidates, language, rows, judged_rows)
+        lost = sorted(id_ for id_ in wanted if (language, id_) not in golds)
+        if lost:
+            raise ClirbenchError(
+                f"{candidates.source}: {len(lost):,} gold passages of {language} are not in its corpus (first: '{lost[0]}'): "
+                "the corpus is not whole, download it again"
+            )
+    return Inventory(tuple(shards), golds)
+
+
+def _check(judged: Judged, candidates: Candidates, language: str, rows: int, judged_rows: int) -> None:
+    task = judged.task
+    if rows and rows == judged_rows:
+        raise ClirbenchError(
+            f"{candidates.source}: the corpus of {language} holds only judged passages; ranking just those is no retrieval "
+            "(what a system finds among the unjudged is the test): use the whole corpus"
+        )
+    expected = task.counts["candidates"][language]
+    if rows != expected:
+        raise ClirbenchError(
+            f"{candidates.source}: {rows:,} passages in {language}, but {task.file.name} declares {expected:,}: "
+            "the corpus is not that of the task, download it again"
+        )
+
+
+def _scan(
+    judged: Judged,
+    candidates: Candidates,
+    language: str,
+    *,
+    number: int,
+    file: CorpusFile,
+    wanted: frozenset[str],
+    size: int,
+    cache: Path | None,
+    advance: Callable[[str, int], None],
+) -> _File:
+    known = sorted(wanted), sorted(judged.judged_ids[language])
+    key = json.dumps([_FORMAT, candidates.layout, language, file.key, size, known])
+    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if cache else None
+    if path is not None:
+        try:
+            stored = _File(**json.loads(path.read_text(encoding="utf-8")))
+            advance(language, sum(length for length, _ in stored.shards))
+            return stored
+        except (OSError, ValueError, TypeError):
+            pass
+    found = _File([], {}, 0)
+    start = 0
+    for block in candidates.blocks(language, number, size):
+        found.shards.append((len(block.ids), block.digest()))
+        for row, id_ in enumerate(block.ids, start):
+            if id_ in judged.judged_ids[language]:
+                found.judged += 1
+                if id_ in wanted:
+                    if id_ in found.golds:
+                        raise ClirbenchError(f"{file.name}: passage '{id_}' stands twice: a rank would be ambiguous")
+                    found.golds[id_] = row, block.texts[row - start] if block.texts is not None else None
+        start += len(block.ids)
+        advance(language, len(block.ids))
+    if path is not None:
+        try:
+            write_atomically(path, json.dumps(asdict(found)).encode())
+        except OSError as error:
+            raise ClirbenchError(
+                f"cannot write {path} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"
+            ) from error
+    return found

@@ -1,0 +1,223 @@
+"""Corpora larger than memory: where they lie, and which queries are judged on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.paths import mirror_dir
+from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
+from clirbench.tasks.corpora.mteb_layout import MtebLayout
+from clirbench.tasks.corpora.original import OriginalFolder, read_qrels, read_topics
+from clirbench.tasks.fetch import fetch
+from clirbench.tasks.task import Task
+
+__all__ = ["Judged", "judgement_digest", "load_judged", "open_candidates", "open_judgements"]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The queries of a streamed task and their gold passages, without any passage's text.
+
+    Queries stand in blocks, one per language in the order of ``languages``, sorted by identifier; gold pairs are sorted by query.
+
+    Attributes:
+        task: The task.
+        languages: Languages of the run, in the task's order.
+        ids: Query identifiers as the source has them.
+        queries: Query texts.
+        starts: int64 (languages + 1,), first query of each language.
+        gold_query: int32 (gold pairs,), index into ``queries``.
+        gold_ids: Passage identifier of each gold pair, in the corpus of the query's language.
+        judged_ids: By language, identifiers of all judged passages, negative ones included.
+    """
+
+    task: Task
+    languages: tuple[str, ...]
+    ids: tuple[str, ...]
+    queries: tuple[str, ...]
+    starts: NDArray[np.int64]
+    gold_query: NDArray[np.int32]
+    gold_ids: tuple[str, ...]
+    judged_ids: dict[str, frozenset[str]]
+
+    @property
+    def query_language(self) -> NDArray[np.int32]:
+        """int32 (queries,), index into ``languages``."""
+        return np.repeat(np.arange(len(self.languages), dtype=np.int32), np.diff(self.starts))
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topic identifiers, "<language>:<query id>": identifiers of two languages may be the same."""
+        codes = self.query_language
+        return tuple(f"{self.languages[code]}:{id_}" for code, id_ in zip(codes, self.ids, strict=True))
+
+    def pairs_of(self, language: str) -> slice:
+        """The gold pairs of a language's queries."""
+        i = self.languages.index(language)
+        return slice(*np.searchsorted(self.gold_query, self.starts[i : i + 2]).tolist())
+
+
+def open_candidates(task: Task, data: Path | None) -> Candidates:
+    """Where the passages of a streamed task come from.
+
+    Args:
+        task: A streamed task.
+        data: Folder in either layout, or one that holds such a folder under the task's name; None for that in
+            ``CLIRBENCH_MIRROR``, or without a mirror for the hub.
+
+    Raises:
+        ClirbenchError: The folder is in neither layout.
+    """
+    found = _folder(task, data)
+    if found is not None:
+        return found
+    mirror = mirror_dir()
+    if mirror is not None:
+        raise ClirbenchError(
+            f"CLIRBENCH_MIRROR ({mirror}) holds no passages of {task.id}: put miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz or a "
+            f"snapshot of {_hub(task)} into {task.id}/ there, or pass --data FOLDER (judgements alone rank nothing)"
+        )
+    return MtebLayout(_corpus(task))
+
+
+def open_judgements(task: Task, data: Path | None) -> Judgements:
+    """Where the topics and judgements of a streamed task come from: the folder of its passages, or the task's own pinned files.
+
+    Raises:
+        ClirbenchError: The folder is in neither layout.
+    """
+    found = _folder(task, data)
+    if isinstance(found, MtebLayout):
+        return found
+    if task.sources:
+        return _Pinned(task, found)
+    if found is not None:
+        return found
+    if mirror_dir() is not None:
+        raise ClirbenchError(f"CLIRBENCH_MIRROR holds no topics of {task.id}: add them there, or pass --data FOLDER")
+    return MtebLayout(_corpus(task))
+
+
+def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) -> Judged:
+    """Read topics and judgements, and check what the task declares of them.
+
+    Args:
+        task: A streamed task.
+        languages: Languages of the run, in the task's order.
+        judgements: From where.
+
+    Raises:
+        ClirbenchError: A query stands twice, or a declared count or checksum differs.
+    """
+    ids: list[str] = []
+    queries: list[str] = []
+    gold_query: list[int] = []
+    gold_ids: list[str] = []
+    judged: dict[str, frozenset[str]] = {}
+    starts = [0]
+    for language in languages:
+        texts = _distinct(task, language, judgements.topics(language))
+        golds: dict[str, set[str]] = {}
+        rows = judgements.judgements(language)
+        for row in rows:
+            if row.relevance >= 1:
+                golds.setdefault(row.query, set()).add(row.passage)
+        judged[language] = frozenset(row.passage for row in rows)
+        # Only judged queries can be scored; the declared count says whether that leaves one out that it should not.
+        kept = sorted(query for query in texts if query in golds)
+        _expect(task, f"judged queries in {language}", len(kept), task.counts["queries"][language])
+        pairs = [(query, passage) for query in kept for passage in sorted(golds[query])]
+        expected = task.judgements.get(language)
+        if expected is not None and judgement_digest(pairs) != expected:
+            raise ClirbenchError(
+                f"{task.id}: the gold pairs of {language} are not those that {task.file.name} pins: replace the judgements"
+            )
+        number = {query: len(ids) + i for i, query in enumerate(kept)}
+        ids += kept
+        queries += [texts[query] for query in kept]
+        gold_query += [number[query] for query, _ in pairs]
+        gold_ids += [passage for _, passage in pairs]
+        starts.append(len(ids))
+    if tuple(languages) == task.languages:
+        _expect(task, "gold pairs", len(gold_ids), task.counts["gold_pairs"])
+    return Judged(
+        task=task,
+        languages=tuple(languages),
+        ids=tuple(ids),
+        queries=tuple(queries),
+        starts=np.array(starts, dtype=np.int64),
+        gold_query=np.array(gold_query, dtype=np.int32),
+        gold_ids=tuple(gold_ids),
+        judged_ids=judged,
+    )
+
+
+class _Pinned:
+    """Topics and judgements from the task's pinned files, where the folder of the passages has none of its own."""
+
+    def __init__(self, task: Task, folder: Any) -> None:
+        self._task, self._folder = task, folder
+
+    def topics(self, language: str) -> list[tuple[str, str]]:
+        if self._in_folder(language):
+            return list(self._folder.topics(language))
+        return read_topics(fetch(self._task.sources[f"{language}/topics"]))
+
+    def judgements(self, language: str) -> list[Judgement]:
+        if self._in_folder(language):
+            return list(self._folder.judgements(language))
+        return read_qrels(fetch(self._task.sources[f"{language}/qrels"]))
+
+    def _in_folder(self, language: str) -> bool:
+        return self._folder is not None and self._folder.has_judgements(language)
+
+
+def _folder(task: Task, data: Path | None) -> OriginalFolder | MtebLayout | None:
+    mirror = mirror_dir()
+    if data is None and mirror is None:
+        return None
+    if data is not None and not data.is_dir():
+        raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
+    corpus = _corpus(task)
+    places = [data, data / task.id] if data is not None else [mirror / task.id] if mirror is not None else []
+    for place in places:
+        if OriginalFolder.fits(place):
+            return OriginalFolder(place, corpus.split)
+        if MtebLayout.fits(place):
+            return MtebLayout(corpus, place)
+    if data is not None:
+        raise ClirbenchError(
+            f"--data {data}: holds neither miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz nor a snapshot of {_hub(task)}: correct it"
+        )
+    return None
+
+
+def _corpus(task: Task) -> Any:
+    if task.corpus is None:
+        raise ClirbenchError(f"{task.id} is not read shard by shard: leave out --data")
+    return task.corpus
+
+
+def _hub(task: Task) -> str:
+    return str(_corpus(task).hub)
+
+
+def _distinct(task: Task, language: str, topics: Sequence[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for query, text in topics:
+        if query in found:
+            raise ClirbenchError(f"{task.id}: query '{query}' stands twice in {language}: correct the topics")
+        found[query] = text
+    return found
+
+
+def _expect(task: Task, what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ClirbenchError(
+            f"{task.id}: {found:,} {what}, but {task.file.name} declares {expected:,}: the source is not the whole task"
+        )

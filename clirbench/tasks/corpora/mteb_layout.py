@@ -1,0 +1,180 @@
+"""mteb's layout, on the hub or in a local folder: ``{language}-corpus``, ``{language}-queries`` and ``{language}-qrels``.
+
+A local folder is a snapshot of the data set (its README.md declares the configurations), or just folders of those
+names with Parquet or JSON Lines files. Both are streamed by ``datasets``, never loaded as a whole.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
+from clirbench.tasks.corpora.original import local_file
+from clirbench.tasks.task import HubCorpus
+
+_ENDINGS = {".parquet": "parquet", ".jsonl": "json", ".jsonl.gz": "json", ".json.gz": "json"}
+_ROWS = 1000
+
+
+class MtebLayout(PassageFiles):
+    """A data set in mteb's retrieval layout.
+
+    Args:
+        corpus: Which one on the hub; a folder stands in for it.
+        folder: Local folder; None for the hub.
+    """
+
+    layout = "mteb"
+
+    def __init__(self, corpus: HubCorpus, folder: Path | None = None) -> None:
+        super().__init__()
+        self._corpus, self._folder = corpus, folder
+        self.source = f"folder {folder.name}" if folder else f"{corpus.hub}@{corpus.revision}"
+        self._streams: dict[str, Any] = {}
+
+    @staticmethod
+    def fits(folder: Path) -> bool:
+        """Whether a local folder has this layout."""
+        if next(folder.glob("*-queries/*"), None) is not None or next(folder.glob("*-corpus/*"), None) is not None:
+            return True
+        return any(str(config.get("config_name", "")).endswith(("-corpus", "-queries")) for config in _declared(folder))
+
+    def files(self, language: str) -> Sequence[CorpusFile]:
+        """As :class:`clirbench.tasks.corpora.base.Candidates` has it."""
+        config = f"{language}-corpus"
+        if self._folder is not None:
+            files = [local_file(path) for path in self._paths(config)]
+            refuse_empty(files, language, str(self._folder), f"{config}/*.parquet")
+            return files
+        number = self._stream(config).num_shards
+        return [CorpusFile(f"{config} {i}", f"{self.source} {config} {i} of {number}") for i in range(number)]
+
+    def topics(self, language: str) -> list[tuple[str, str]]:
+        """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
+        config = f"{language}-queries"
+        return [(str(_of(row, config, "_id", "id")), str(_of(row, config, "text"))) for row in self._rows(config)]
+
+    def judgements(self, language: str) -> list[Judgement]:
+        """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
+        config = f"{language}-qrels"
+        return [
+            Judgement(
+                str(_of(row, config, "query-id")),
+                str(_of(row, config, "corpus-id")),
+                _relevance(_of(row, config, "score"), config),
+            )
+            for row in self._rows(config)
+        ]
+
+    def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
+        config = f"{language}-corpus"
+        for row in islice(self._rows(config, file), start, None):
+            yield Passage(str(_of(row, config, "_id", "id")), passage_text(row.get("title"), _of(row, config, "text")))
+
+    def _rows(self, config: str, file: int | None = None) -> Iterator[dict[str, Any]]:
+        stream = self._stream(config) if self._folder is None or file is None else self._local(config, file)
+        if self._folder is None and file is not None:
+            stream = stream.shard(num_shards=stream.num_shards, index=file)
+        try:
+            for batch in stream.with_format("arrow").iter(batch_size=_ROWS):
+                yield from batch.to_pylist()
+        except ClirbenchError:
+            raise
+        except Exception as error:
+            raise self._unreadable(config, error) from error
+
+    def _stream(self, config: str) -> Any:
+        if config not in self._streams:
+            self._streams[config] = self._load(config)
+        return self._streams[config]
+
+    def _load(self, config: str) -> Any:
+        import datasets  # noqa: PLC0415
+
+        if self._folder is not None:
+            return self._local(config, None)
+        datasets.disable_progress_bars()
+        try:
+            return datasets.load_dataset(
+                self._corpus.hub, config, split=self._corpus.split, revision=self._corpus.revision, streaming=True
+            )
+        # The hub's client, fsspec and datasets raise dozens of types for one and the same: it cannot be reached.
+        except Exception as error:
+            raise self._unreadable(config, error) from error
+
+    def _local(self, config: str, file: int | None) -> Any:
+        import datasets  # noqa: PLC0415
+
+        paths = self._paths(config)
+        if not paths:
+            raise ClirbenchError(f"{self._folder}: has no {config} (Parquet or JSON Lines): add it")
+        chosen = paths if file is None else [paths[file]]
+        kind = next((kind for ending, kind in _ENDINGS.items() if chosen[0].name.endswith(ending)), None)
+        if kind is None:
+            raise ClirbenchError(f"{chosen[0]}: is neither Parquet nor JSON Lines: convert it")
+        try:
+            return datasets.load_dataset(kind, data_files=list(map(str, chosen)), split="train", streaming=True)
+        except Exception as error:
+            raise self._unreadable(config, error) from error
+
+    def _paths(self, config: str) -> list[Path]:
+        """The local files of a configuration: as the snapshot's README.md declares them, or in the folder of that name."""
+        assert self._folder is not None  # noqa: S101
+        patterns = self._patterns(config) or [
+            f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
+        ]
+        found = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
+        split = [path for path in found if path.name.startswith(self._corpus.split)]
+        return split or found
+
+    def _patterns(self, config: str) -> list[str]:
+        assert self._folder is not None  # noqa: S101
+        for declared in _declared(self._folder):
+            if declared.get("config_name") == config:
+                parts = declared.get("data_files") or []
+                parts = [parts] if isinstance(parts, str | dict) else parts
+                split = self._corpus.split
+                told = [part if isinstance(part, dict) else {"split": split, "path": part} for part in parts]
+                chosen = [part.get("path") for part in told if part.get("split", split) == split]
+                listed = [path for paths in chosen for path in (paths if isinstance(paths, list) else [paths])]
+                return [path for path in listed if isinstance(path, str) and path and not path.startswith("/")]
+        return []
+
+    def _unreadable(self, config: str, error: Exception) -> ClirbenchError:
+        line = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+        if self._folder is not None:
+            return ClirbenchError(f"{self._folder}: {config} cannot be read ({line}): download it again")
+        return ClirbenchError(
+            f"cannot read {config} of {self.source} ({line}): check the network, or pass --data FOLDER with a copy"
+        )
+
+
+def _declared(folder: Path) -> list[dict[str, Any]]:
+    """The configurations that a snapshot's README.md declares; none where it has no such file."""
+    from huggingface_hub import metadata_load  # noqa: PLC0415
+
+    readme = folder / "README.md"
+    try:
+        metadata: Any = metadata_load(readme) if readme.is_file() else None
+    # Not only ValueError: the YAML below it has errors of its own.
+    except Exception as error:
+        line = printable(str(error).splitlines()[0][:200])
+        raise ClirbenchError(f"{readme}: its metadata cannot be read ({line}): download it again") from error
+    configs = (metadata.get("configs") if isinstance(metadata, dict) else None) or []
+    return [config for config in configs if isinstance(config, dict)]
+
+
+def _relevance(score: Any, config: str) -> int:
+    try:
+        return int(score)
+    except (TypeError, ValueError) as error:
+        raise ClirbenchError(f"{config}: score {str(score)[:40]!r} is no whole number: correct it") from error
+
+
+def _of(row: dict[str, Any], config: str, *names: str) -> Any:
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    raise ClirbenchError(f"{config}: a row has no {' or '.join(names)}: it is not in mteb's layout")

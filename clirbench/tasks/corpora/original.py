@@ -1,0 +1,165 @@
+"""MIRACL's original layout: passages as gzipped JSON Lines, topics and judgements as TSV (Zhang et al. 2023).
+
+Below the folder, or below ``miracl-corpus/`` and ``miracl/`` in it, as the two data sets on the hub are named:
+
+    miracl-corpus-v1.0-{language}/docs-{n}.jsonl.gz                                  docid, title, text
+    miracl-v1.0-{language}/topics/topics.miracl-v1.0-{language}-dev.tsv              query id, query
+    miracl-v1.0-{language}/qrels/qrels.miracl-v1.0-{language}-dev.tsv                query id, Q0, docid, relevance
+"""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
+
+
+class OriginalFolder(PassageFiles):
+    """A local folder in the original layout.
+
+    Args:
+        folder: Its path.
+        split: Of topics and judgements, "dev".
+    """
+
+    layout = "original"
+
+    def __init__(self, folder: Path, split: str) -> None:
+        super().__init__()
+        self.source = f"folder {folder.name}"
+        self._folder, self._split = folder, split
+
+    @staticmethod
+    def fits(folder: Path) -> bool:
+        """Whether a folder has this layout, for passages or for judgements."""
+        return any(
+            next(place.glob(pattern), None) is not None
+            for place in _places(folder)
+            for pattern in ("miracl-corpus-v1.0-*", "miracl-v1.0-*")
+        )
+
+    def paths(self, language: str) -> list[Path]:
+        """The files of a language's corpus, by their number.
+
+        Raises:
+            ClirbenchError: There is none, or a number is missing.
+        """
+        name = f"miracl-corpus-v1.0-{language}"
+        found = {
+            int(match[1]): path
+            for place in _places(self._folder)
+            for path in (place / name).glob("docs-*.jsonl.gz")
+            if (match := re.fullmatch(r"docs-(\d+)\.jsonl\.gz", path.name))
+        }
+        missing = set(range(len(found))) - set(found)
+        if missing:
+            raise ClirbenchError(f"{self._folder}: {name}/docs-{min(missing)}.jsonl.gz is missing: download it again")
+        return [found[number] for number in sorted(found)]
+
+    def files(self, language: str) -> Sequence[CorpusFile]:
+        """As :class:`clirbench.tasks.corpora.base.Candidates` has it."""
+        files = [local_file(path) for path in self.paths(language)]
+        refuse_empty(files, language, str(self._folder), f"miracl-corpus-v1.0-{language}/docs-0.jsonl.gz")
+        return files
+
+    def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
+        path = self.paths(language)[file]
+        number = start
+        try:
+            with gzip.open(path, "rb") as lines:
+                for line in islice(lines, start, None):
+                    number += 1
+                    row = json.loads(line)
+                    yield Passage(str(row["docid"]), passage_text(row["title"], row["text"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClirbenchError(
+                f"{path}:{number}: not a passage with docid, title and text ({printable(str(error)[:80])}): download it again"
+            ) from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise ClirbenchError(f"{path}: cannot be read ({error}): download it again") from error
+
+    def has_judgements(self, language: str) -> bool:
+        """Whether the folder has topics and judgements of a language."""
+        return all(self._tsv(language, part) is not None for part in ("topics", "qrels"))
+
+    def topics(self, language: str) -> list[tuple[str, str]]:
+        """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
+        return read_topics(self._found(language, "topics"))
+
+    def judgements(self, language: str) -> list[Judgement]:
+        """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
+        return read_qrels(self._found(language, "qrels"))
+
+    def _found(self, language: str, part: str) -> Path:
+        path = self._tsv(language, part)
+        if path is None:
+            raise ClirbenchError(f"{self._folder}: has no {_tsv_name(language, part, self._split)}: add it")
+        return path
+
+    def _tsv(self, language: str, part: str) -> Path | None:
+        paths = [place / _tsv_name(language, part, self._split) for place in _places(self._folder)]
+        return next((path for path in paths if path.is_file()), None)
+
+
+def read_topics(path: Path) -> list[tuple[str, str]]:
+    """Topics as TSV: query id, query.
+
+    Raises:
+        ClirbenchError: A line is something else.
+    """
+    found = []
+    for number, fields in _fields(path):
+        if len(fields) != 2 or not fields[0]:
+            raise ClirbenchError(f"{path}:{number}: not a query id, a tab and a query: replace it with the original")
+        found.append((fields[0], fields[1]))
+    return found
+
+
+def read_qrels(path: Path) -> list[Judgement]:
+    """Judgements as TREC has them: query id, iteration, passage id, relevance, between tabs or spaces.
+
+    Raises:
+        ClirbenchError: A line is something else.
+    """
+    found = []
+    for number, fields in _fields(path):
+        parts = fields if len(fields) == 4 else " ".join(fields).split()
+        if len(parts) != 4 or not re.fullmatch(r"-?\d+", parts[3]):
+            raise ClirbenchError(
+                f"{path}:{number}: not a query id, Q0, a passage id and a relevance: replace it with the original"
+            )
+        found.append(Judgement(parts[0], parts[2], int(parts[3])))
+    return found
+
+
+def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        # Not splitlines(): a query may hold a line separator that is none of TSV's.
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error}): replace it with the original") from error
+    for number, line in enumerate(lines, 1):
+        if line.strip("\r"):
+            yield number, line.rstrip("\r").split("\t")
+
+
+def local_file(path: Path) -> CorpusFile:
+    """A local file, told from its next version by size and time."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct --data") from error
+    return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns}")
+
+
+def _places(folder: Path) -> tuple[Path, ...]:
+    return folder, folder / "miracl-corpus", folder / "miracl"
+
+
+def _tsv_name(language: str, part: str, split: str) -> str:
+    return f"miracl-v1.0-{language}/{part}/{part}.miracl-v1.0-{language}-{split}.tsv"

@@ -1,0 +1,128 @@
+"""Fetching a task's files: mirror, cache or network, always against their checksums."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import sha256_of
+from clirbench.support.paths import cache_dir, mirror_dir
+from clirbench.support.progress import Advance
+from clirbench.tasks.task import SourceFile
+
+_PIECE = 1 << 18
+
+
+def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
+    """Path of a local file that has the source's checksum.
+
+    In this order: the file in the package; the folder named by ``CLIRBENCH_MIRROR``; the cache; the network, from where
+    an interrupted download is resumed. With a mirror set, the network is not touched.
+
+    Args:
+        source: The file, pinned by its SHA-256.
+        advance: Called with (bytes received, total bytes or None) while downloading.
+
+    Returns:
+        The file, verified on every call.
+
+    Raises:
+        ClirbenchError: It cannot be had, is not the pinned one, or the cache cannot be written.
+    """
+    if source.path is not None:
+        return _verified(source.path, source, "reinstall clirbench")
+    mirror = mirror_dir()
+    if mirror is not None and source.mirror and (mirror / source.mirror).is_file():
+        return _verified(mirror / source.mirror, source, "replace it with the original")
+    cached = cache_dir() / "sources" / source.sha256[:16] / source.name.rpartition("/")[2]
+    if cached.is_file():
+        return _verified(cached, source, "delete it and run again")
+    if mirror is not None:
+        raise ClirbenchError(
+            f"'{source.mirror}' is not in CLIRBENCH_MIRROR ({mirror}): add it there, or unset the variable to download"
+        )
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(cached.with_name(cached.name + ".lock")):
+            # Another process may have brought it while this one waited.
+            if not cached.is_file():
+                _download(source, cached, advance)
+    except OSError as error:
+        raise ClirbenchError(
+            f"cannot write the cache at {cached.parent} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder"
+        ) from error
+    return cached
+
+
+def _verified(path: Path, source: SourceFile, remedy: str) -> Path:
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise ClirbenchError(f"cannot read {path} ({error.strerror}): {remedy}") from error
+    if found != source.sha256:
+        raise ClirbenchError(
+            f"{path} has SHA-256 {found[:16]}…, not {source.sha256[:16]}… (changed or truncated): {remedy}"
+        )
+    return path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process at a time, where the system has such locks; the lock ends with its holder, however that ends."""
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:
+        yield
+        return
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _download(source: SourceFile, target: Path, advance: Advance | None) -> None:
+    import httpx  # noqa: PLC0415
+
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    try:
+        with httpx.stream(
+            "GET",
+            str(source.url),
+            headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {}),
+            follow_redirects=True,
+            timeout=30,
+        ) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                # The part is already whole (the run died before the rename) or belongs to something else: the checksum tells.
+                have = 0
+            else:
+                response.raise_for_status()
+                resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+                have = have if resumed else 0
+                length = response.headers.get("Content-Length")
+                total = have + int(length) if length else None
+                with part.open("ab" if resumed else "wb") as file:
+                    for piece in response.iter_bytes(_PIECE):
+                        file.write(piece)
+                        have += len(piece)
+                        if advance:
+                            advance(have, total)
+                    file.flush()
+                    os.fsync(file.fileno())
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise ClirbenchError(f"{source.url} answered {status}: try again later, or set CLIRBENCH_MIRROR") from error
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError) as error:
+        raise ClirbenchError(
+            f"cannot download {source.url} ({type(error).__name__}): check the network and run again "
+            "(it resumes), or set CLIRBENCH_MIRROR to a folder that holds the files"
+        ) from error
+    found = sha256_of(part)
+    if found != source.sha256:
+        part.unlink()
+        raise ClirbenchError(
+            f"{source.url} came with SHA-256 {found[:16]}…, not {source.sha256[:16]}… (changed or truncated): "
+            "nothing was kept; run again"
+        )
+    part.replace(target)

@@ -1,0 +1,229 @@
+"""A task of one's own: a short TOML file beside two JSON Lines files, one of queries and one of candidates."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.tasks.language_data import LanguageData
+
+READER = "jsonl"
+METRICS = ("mAP", "mAP@20", "R@1", "R@10", "R@100", "MRR@10", "nDCG@10")
+# Between golds of several languages, and what makes sense without them.
+PARALLEL_BIAS = (
+    "rank_distance", "rank_distance_normalised", "Max@R", "Max@R_normalised", "Comp@10", "Comp@100",
+    "own_gold_removal", "other_gold_removal", "gold_removal_difference", "own_language_preference", "transfer_ratio",
+)  # fmt: skip
+OTHER_BIAS = ("own_language_preference",)
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """Where a task of one's own lies. ``relevant_from`` is the lowest grade that makes a candidate gold."""
+
+    queries: Path
+    candidates: Path
+    relevant_from: float
+
+
+def read_parts(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageData]:
+    """Read both files, and check every line.
+
+    Args:
+        files: Where they are.
+        languages: The task's.
+
+    Returns:
+        Queries, candidates and golds by language.
+
+    Raises:
+        ClirbenchError: A line is wrong (it names file, line and field), or a query has no gold candidate.
+    """
+    queries: dict[str, list[tuple[str, str]]] = {language: [] for language in languages}
+    candidates: dict[str, list[str]] = {language: [] for language in languages}
+    golds: dict[str, list[tuple[str, int]]] = {language: [] for language in languages}
+    asked: dict[str, int] = {}
+    seen: set[tuple[str, str]] = set()
+    for number, row in _rows(files.queries, ("topic", "language", "text"), ()):
+        topic, language = (
+            _topic(row["topic"], files.queries, number, "topic"),
+            _language(row, languages, files.queries, number),
+        )
+        if (topic, language) in seen:
+            raise _wrong(files.queries, number, f"topic '{topic}' is asked twice in {language}", "keep one of the two")
+        seen.add((topic, language))
+        asked.setdefault(topic, number)
+        queries[language].append((topic, _text(row, files.queries, number)))
+    answered = set()
+    for number, row in _rows(files.candidates, ("language", "text"), ("answers",)):
+        language = _language(row, languages, files.candidates, number)
+        for topic in _answers(row.get("answers", []), files, number):
+            if topic not in asked:
+                raise _wrong(
+                    files.candidates,
+                    number,
+                    f"'answers' has topic '{topic}', which no query asks",
+                    "correct one of the two",
+                )
+            answered.add(topic)
+            golds[language].append((topic, len(candidates[language])))
+        candidates[language].append(_text(row, files.candidates, number))
+    for topic, number in asked.items():
+        if topic not in answered:
+            raise _wrong(
+                files.queries, number, f"no candidate answers topic '{topic}'", f"add one to {files.candidates.name}"
+            )
+    for language in languages:
+        for what, found in (("query", queries), ("candidate", candidates)):
+            if not found[language]:
+                raise ClirbenchError(
+                    f"{files.queries.parent}: no {what} in {language}: add one, or take it out of 'languages'"
+                )
+    return {x: LanguageData(tuple(queries[x]), tuple(candidates[x]), tuple(golds[x])) for x in languages}
+
+
+def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, Any]]:
+    """What a task file of one's own need not say: sizes, settings and measures that make sense, checksums.
+
+    Args:
+        raw: The TOML file, its keys already checked.
+        path: Its place.
+
+    Returns:
+        The files, and "settings", "bias", "absent", "counts" and "sha256" as a task has them.
+
+    Raises:
+        ClirbenchError: A file is missing or wrong.
+    """
+    files = OwnFiles(path.parent / raw["queries"], path.parent / raw["candidates"], float(raw.get("relevant_from", 1)))
+    languages = raw["languages"]
+    for key, names in (("languages", languages), ("id", [raw["id"]])):
+        for name in names:
+            # Results are named after them.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
+                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
+    parts = read_parts(files, languages)
+    gold_languages: dict[str, set[str]] = {}
+    golds = Counter(topic for part in parts.values() for topic, _ in part.golds)
+    pairs = sum(golds[topic] for part in parts.values() for topic, _ in part.queries)
+    for language, part in parts.items():
+        for topic, _ in part.golds:
+            gold_languages.setdefault(topic, set()).add(language)
+    crossing = own = False
+    for language, part in parts.items():
+        for topic, _ in part.queries:
+            crossing |= bool(gold_languages[topic] - {language})
+            own |= language in gold_languages[topic]
+    settings = [name for name, has in (("monolingual", own), ("cross-lingual", crossing)) if has]
+    absent = {}
+    if not crossing:
+        absent["cross-lingual"] = "no topic has an answer in another language than its question"
+    if not own:
+        absent["monolingual"] = "no topic has an answer in the language of its question"
+    parallel = crossing and len(languages) > 1
+    counts = {
+        "topics": len(gold_languages),
+        "gold_pairs": pairs,
+        "queries": {x: len(part.queries) for x, part in parts.items()},
+        "candidates": {x: len(part.candidates) for x, part in parts.items()},
+    }
+    digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
+    digest.update(repr(files.relevant_from).encode())
+    known = {"settings": [*settings, "multilingual"], "bias": list(PARALLEL_BIAS if parallel else OTHER_BIAS)}
+    for key, names in known.items():
+        for name in raw.get(key, ()):
+            if name not in names:
+                why = absent.get(name, f"these data have {', '.join(names)}")
+                raise ClirbenchError(f"{path}: '{key}' has '{name}': {why}")
+    return files, {
+        **known,
+        "absent": absent,
+        "counts": counts,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct its name in the task file") from error
+    except UnicodeDecodeError as error:
+        raise ClirbenchError(
+            f"{path}: is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+        ) from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise _wrong(path, number, f"not JSON ({printable(str(error))})", "correct it") from error
+        except RecursionError as error:
+            raise _wrong(path, number, "nested too deeply", "correct it") from error
+        if not isinstance(row, dict):
+            raise _wrong(path, number, "not an object", "write {" + ", ".join(f'"{key}": ...' for key in needed) + "}")
+        for key in row:
+            if key not in needed and key not in optional:
+                raise _wrong(
+                    path, number, f"unknown field '{printable(key[:40])}'", f"use {', '.join((*needed, *optional))}"
+                )
+        for key in needed:
+            if key not in row:
+                raise _wrong(path, number, f"field '{key}' is missing", "add it")
+        yield number, row
+
+
+def _text(row: Mapping[str, Any], path: Path, number: int) -> str:
+    text = row["text"]
+    if not isinstance(text, str) or not text.strip():
+        raise _wrong(path, number, "field 'text' must be text that is not empty", "add it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(path, number, "field 'text' holds half of a character (a lone surrogate)", "correct it") from error
+    return text
+
+
+def _topic(value: Any, path: Path, number: int, field: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(path, number, f"field '{field}' must be text, such as \"returns\"", "put it in quotes")
+    return value
+
+
+def _language(row: Mapping[str, Any], languages: Sequence[str], path: Path, number: int) -> str:
+    language = row["language"]
+    if language not in languages:
+        raise _wrong(
+            path, number, f"language {language!a} is not one of {', '.join(languages)}", "correct it, or 'languages'"
+        )
+    return str(language)
+
+
+def _answers(value: Any, files: OwnFiles, number: int) -> list[str]:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        return list(dict.fromkeys(_topic(topic, files.candidates, number, "answers") for topic in value))
+    if isinstance(value, dict):
+        for topic, grade in value.items():
+            if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
+                raise _wrong(
+                    files.candidates,
+                    number,
+                    f"the grade of '{printable(topic)}' in 'answers' is no number",
+                    "correct it",
+                )
+        return [topic for topic, grade in value.items() if grade >= files.relevant_from]
+    raise _wrong(
+        files.candidates, number, "field 'answers' must be a list of topics, or topics with grades", "correct it"
+    )
+
+
+def _wrong(path: Path, number: int, fault: str, remedy: str) -> ClirbenchError:
+    return ClirbenchError(f"{path}, line {number}: {fault}: {remedy}")

@@ -1,0 +1,78 @@
+"""The model card of a trained model, from its recipe and the record of its training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from clirbench.results.read import read_document
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task import SETTINGS
+from clirbench.training.recipe import Recipe
+
+_TEMPLATE = Path(__file__).with_name("card.md.j2")
+_SHOWN = ("monolingual.mAP", "cross-lingual.mAP", "multilingual.mAP", "native.mAP", "bias.rank_distance")
+
+
+def card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path, ...] = ()) -> str:
+    """Markdown with a YAML head, as model hubs read it.
+
+    Args:
+        recipe: What was trained.
+        record: ``training.json`` of the training.
+        results: Result files of the trained model, for the table of scores.
+
+    Returns:
+        The card: data with licences, overlap check, dev scores, scores by command, limits.
+
+    Raises:
+        ClirbenchError: A result is of another model, or cannot be read.
+    """
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(
+        recipe=recipe,
+        record=record,
+        sources=[_source(recipe, record, i) for i in range(len(recipe.source))],
+        licences=sorted({_licence(recipe, name) for name in record["rows"]}),
+        licence_of={name: _licence(recipe, name) for name in record["rows"]},
+        dev=[
+            (stage, [_number(numbers.get(name), name) for name in _SHOWN])
+            for stage, numbers in record.get("dev", {}).items()
+        ],
+        dev_columns=_SHOWN,
+        scores=[_scores(path, recipe.name) for path in results],
+    )
+
+
+def _licence(recipe: Recipe, name: str) -> str:
+    return recipe.licences.get(name, "not stated in the recipe")
+
+
+def _source(recipe: Recipe, record: Mapping[str, Any], number: int) -> dict[str, Any]:
+    part = recipe.source[number]
+    return {
+        "name": part.name,
+        "view": part.view,
+        "monolingual": part.monolingual,
+        "cross_lingual": part.cross_lingual,
+        "files": [(name, record["rows"].get(name, 0)) for name in part.files],
+    }
+
+
+def _scores(path: Path, model: str) -> list[str]:
+    document = read_document(path)
+    if document.model.name != model:
+        raise ClirbenchError(f"{path}: a result of {document.model.name}, not of {model}: give the model's own results")
+    headline = document.headline
+    found = [document.task.id]
+    found += [_number(headline[setting]["mAP"].value, "mAP") for setting in SETTINGS]
+    found.append(_number(headline["bias"]["rank_distance"].value, "rank_distance"))
+    return found
+
+
+def _number(value: float | None, name: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.1f}" if name.endswith("rank_distance") else f"{100 * value:.1f}"

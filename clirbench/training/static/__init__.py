@@ -1,0 +1,1 @@
+"""The bag of subwords: a static model, before and after its training."""

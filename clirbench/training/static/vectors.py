@@ -1,0 +1,163 @@
+"""The static model before and after training: initial vectors from the lexicon graph, spectrum damping, its folder."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, diags
+
+from clirbench.training.corpus import Corpus, SourceTexts
+from clirbench.training.recipe import StaticPart
+from clirbench.training.static.bag import TokenStore
+from clirbench.training.static.lexicon import commonness, english_counts
+
+Matrix = NDArray[np.float32]
+
+
+def initial_vectors(
+    corpus: Corpus,
+    store: TokenStore,
+    part: StaticPart,
+    vocabulary: int,
+    seed: int,
+    advance: Callable[[int], None] | None = None,
+) -> Matrix:
+    """Random unit vectors, smoothed over the lexicon, times inverse document frequency.
+
+    In each round a lexicon row becomes the mean over its languages of the idf-weighted mean of its tokens, and a token
+    the weighted mean
+    of its own random vector and of the rows that it stands in.
+
+    Args:
+        corpus: What was read, its lexicon entries still single.
+        store: The corpus's texts as tokens.
+        part: Dimensions, rounds and weights.
+        vocabulary: Number of tokens.
+        seed: Fixes the random vectors.
+        advance: Told of rounds done.
+
+    Returns:
+        float32 (vocabulary, dimensions).
+    """
+    rng = np.random.default_rng(seed)
+    own = _unit(rng.standard_normal((vocabulary, part.dimensions), dtype=np.float32))
+    idf = inverse_frequencies(corpus, store, vocabulary)
+    vectors = own
+    graph = _graph(corpus, store, idf, part.graph_exponent) if part.graph_rounds else None
+    for _ in range(part.graph_rounds):
+        if graph is not None:
+            to_rows, to_tokens = graph
+            mean = to_tokens @ _unit(to_rows @ vectors)
+            known = np.linalg.norm(mean, axis=1) > 0
+            vectors = np.where(known[:, None], part.graph_own * own + (1 - part.graph_own) * _unit(mean), own)
+            vectors = _unit(vectors).astype(np.float32)
+        if advance:
+            advance(1)
+    return np.ascontiguousarray(vectors * idf[:, None])
+
+
+def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> NDArray[np.float32]:
+    """Inverse document frequency of each token, in the languages that use it, weighted by how much they use it. float32."""
+    weighted, used = np.zeros(vocabulary), np.zeros(vocabulary)
+    for number in range(len(corpus.languages)):
+        texts = corpus.running_texts(number)
+        if not len(texts):
+            continue
+        frequency = np.asarray(_bags(store, texts, vocabulary).sign().sum(axis=0)).ravel()
+        share = frequency / len(texts)
+        weighted += share * np.log((len(texts) + 1) / (frequency + 1))
+        used += share
+    # A token that no running text has is as rare as the rarest.
+    found = np.divide(weighted, used, out=np.zeros(vocabulary), where=used > 0)
+    return np.where(used > 0, found, found.max() or 1.0).astype(np.float32)
+
+
+def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
+    """Flatten the spectrum of text vectors: ``W <- W V (S / mean S) ** -power``, with S and V of the sample's singular values.
+
+    Args:
+        weights: float32 (vocabulary, dimensions).
+        sample: float32 (texts, dimensions), unit vectors of training texts.
+        power: 0 leaves everything as it is; 1 makes all directions alike (whitening).
+
+    Returns:
+        float32 (vocabulary, dimensions), in the basis of the singular vectors.
+    """
+    _, singular, basis = np.linalg.svd(sample.astype(np.float64), full_matrices=False)
+    scale = (singular / singular.mean()) ** -power
+    return np.ascontiguousarray((weights.astype(np.float64) @ basis.T * scale).astype(np.float32))
+
+
+def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
+    """Raise each vector's length to a power below 1, so that rare pieces, which training touches least, weigh less apart.
+
+    Args:
+        weights: float32 (vocabulary, dimensions).
+        exponent: 1 leaves everything as it is.
+
+    Returns:
+        float32 (vocabulary, dimensions), the mean length of 1.
+    """
+    lengths = np.linalg.norm(weights, axis=1, keepdims=True)
+    flat = weights * np.maximum(lengths, 1e-12) ** (exponent - 1)
+    return np.asarray(flat / np.linalg.norm(flat, axis=1).mean(), dtype=np.float32)
+
+
+def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: int, seed: int) -> Matrix:
+    """Unit vectors of training texts, as many from each language; lexicon entries are left out. float32 (texts, dimensions)."""
+    chosen = []
+    for language in range(len(corpus.languages)):
+        texts = corpus.running_texts(language)
+        np.random.default_rng([seed, language]).shuffle(texts)
+        chosen.append(texts[: number // len(corpus.languages)])
+    vectors = _bags(store, np.concatenate(chosen), len(weights)) @ weights
+    return _unit(vectors[np.linalg.norm(vectors, axis=1) > 0])
+
+
+def _bags(store: TokenStore, texts: NDArray[np.int32], vocabulary: int) -> csr_matrix:
+    ids, begins = store.gather(texts)
+    return csr_matrix(
+        (np.ones(len(ids), dtype=np.float32), ids, np.append(begins, len(ids))), shape=(len(texts), vocabulary)
+    )
+
+
+def _graph(
+    corpus: Corpus, store: TokenStore, idf: NDArray[np.float32], exponent: float
+) -> tuple[csr_matrix, csr_matrix] | None:
+    """Two averages: tokens to lexicon rows, and lexicon rows to tokens."""
+    counts = english_counts(corpus)
+    tables = [source for source in corpus.sources if source.part.view == "entries"]
+    if not tables:
+        return None
+    forward, backward = [], []
+    for source in tables:
+        weights = commonness(source, corpus, counts) ** exponent
+        bags = _row_bags(source, store, idf)
+        forward.append(bags)
+        backward.append(bags.T.multiply(weights[None, :]).tocsr())
+    from scipy.sparse import hstack, vstack  # noqa: PLC0415
+
+    to_rows, to_tokens = vstack(forward).tocsr(), hstack(backward).tocsr()
+    total = np.asarray(to_tokens.sum(axis=1)).ravel()
+    return to_rows.astype(np.float32), (diags(1 / np.maximum(total, 1e-12)) @ to_tokens).astype(np.float32).tocsr()
+
+
+def _row_bags(source: SourceTexts, store: TokenStore, idf: NDArray[np.float32]) -> csr_matrix:
+    total = csr_matrix((len(source.queries), len(idf)), dtype=np.float32)
+    for column in source.queries.T:
+        present = np.flatnonzero(column >= 0)
+        bags = _bags(store, column[present], len(idf)).multiply(idf[None, :]).tocsr()
+        lengths = np.asarray(bags.sum(axis=1)).ravel()
+        bags = diags(1 / np.maximum(lengths, 1e-12)) @ bags
+        spread = csr_matrix(
+            (np.ones(len(present), dtype=np.float32), (present, np.arange(len(present)))),
+            shape=(len(column), len(present)),
+        )
+        total = total + spread @ bags
+    languages = (source.queries >= 0).sum(axis=1)
+    return (diags(1 / np.maximum(languages, 1)) @ total).tocsr().astype(np.float32)
+
+
+def _unit(vectors: Matrix) -> Matrix:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
