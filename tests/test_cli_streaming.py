@@ -15,7 +15,7 @@ import pytest
 import pytrec_eval
 from miracl_corpus import build, invented, write_original, write_task
 from test_cli import clir, environment
-from test_streaming import Continuous, texts_of
+from test_evaluation_streaming import Continuous, texts_of
 
 from clirbench.evaluation.trec_runs import read_run, score_run
 from clirbench.results.result import read_result

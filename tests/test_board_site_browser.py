@@ -375,7 +375,7 @@ def test_comparing_agrees_with_python(visit):
 
 
 def test_a_hostile_submission_executes_nothing(visit, tmp_path):
-    from test_site import FEW, HOSTILE, some
+    from test_board_site import FEW, HOSTILE, some
 
     board = some(tmp_path / "submissions", FEW[:1])
     path = board / FEW[0] / "xquad-r.json"
