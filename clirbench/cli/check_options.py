@@ -10,8 +10,8 @@ from clirbench.tasks.task import Task
 ENGINES = ("local", "ray")
 
 
-def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], foreign: bool = False) -> None:
-    """Fail on options that do not fit each other, or the tasks; ``foreign`` says that some are mteb's own, which take a folder.
+def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], mteb_tasks: bool = False) -> None:
+    """Fail on options that do not fit each other, or the tasks; ``mteb_tasks``: some are mteb's own, which take a folder only.
 
     Raises:
         ClirbenchError: It names the option.
@@ -38,7 +38,7 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
     whole = [task.id for task in tasks if task.corpus is None]
     changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
-    if foreign and (changed != ["data"] or len(whole) < len(tasks)):
+    if mteb_tasks and (changed != ["data"] or len(whole) < len(tasks)):
         whole.append("a task of mteb's")
     if whole and changed:
         option = {"top": "save-top"}.get(changed[0], changed[0])

@@ -154,7 +154,7 @@ def run(  # noqa: PLR0917
         ),
         price=price_per_million,
     )
-    from clirbench.cli.display.results import foreign_table, summary  # noqa: PLC0415
+    from clirbench.cli.display.results import mteb_table, summary  # noqa: PLC0415
     from clirbench.cli.display.results import pairs as pair_table  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
 
@@ -162,12 +162,12 @@ def run(  # noqa: PLR0917
     console = stdout()
     if outcome.results:
         summary([document for document, _ in outcome.results], console)
-    if outcome.foreign:
-        console.print(foreign_table([document for document, _ in outcome.foreign], console))
+    if outcome.mteb_results:
+        console.print(mteb_table([document for document, _ in outcome.mteb_results], console))
     for document, path in outcome.results:
         if pairs:
             console.print(pair_table(document, document.task.metrics[0], console))
         console.print(f"{document.task.id}: {path}", markup=False, soft_wrap=True)
-    for theirs, path in outcome.foreign:
+    for theirs, path in outcome.mteb_results:
         console.print(f"mteb:{theirs.task}: {path}", markup=False, soft_wrap=True)
     console.print(outcome.next_step, markup=False, soft_wrap=True)

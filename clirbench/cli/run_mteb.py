@@ -5,14 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.results.mteb_files import FILE_START, PREFIX, parse_foreign, read_foreign
+from clirbench.results.mteb_files import FILE_START, PREFIX, parse_mteb_result, read_mteb_result
 from clirbench.results.schema import MtebDocument
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
 from clirbench.support.progress import Reporter
 
 
-def run_foreign(
+def run_mteb_tasks(
     loaded: LoadedEncoder,
     names: Sequence[str],
     folder: Path,
@@ -48,7 +48,7 @@ def run_foreign(
         stem = "+".join([name, "-".join(languages)]) if languages else name
         path = folder / f"{FILE_START}{stem}.json"
         if path.exists() and not force:
-            document = read_foreign(path)
+            document = read_mteb_result(path)
             if document.model.revision is None or not _same(document, loaded):
                 raise ClirbenchError(
                     f"{path} holds another run: pass --output for another folder, or --force to replace it"
@@ -60,7 +60,7 @@ def run_foreign(
             reporter.note(f"mteb:{name}: evaluated by mteb")
             document = run_mteb_task(loaded, name, languages, data)
             content = (document.model_dump_json(indent=1) + "\n").encode()
-            parse_foreign(content, path)
+            parse_mteb_result(content, path)
             try:
                 write_atomically(path, content)
             except OSError as error:

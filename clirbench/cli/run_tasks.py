@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from clirbench.cli.check_options import check_streaming
-from clirbench.cli.run_mteb import run_foreign
+from clirbench.cli.run_mteb import run_mteb_tasks
 from clirbench.encoders.api_cost import check_price, estimate
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.bundled import DEFAULT
@@ -56,7 +56,7 @@ class Outcome:
 
     results: list[tuple[Document, Path]]
     next_step: str
-    foreign: list[tuple[MtebDocument, Path]] = field(default_factory=list)
+    mteb_results: list[tuple[MtebDocument, Path]] = field(default_factory=list)
 
 
 def run_tasks(plan: Plan) -> Outcome:
@@ -72,14 +72,14 @@ def run_tasks(plan: Plan) -> Outcome:
     name = DEFAULT if plan.model is None else plan.model
     names = plan.tasks or (["demo"] if plan.model is None else [*STANDARD_SUITE])
     tasks = [load_task(task) for task in names if not task.startswith(PREFIX)]
-    foreign = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
+    mteb_names = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
     restrictions = []
     for task in tasks:
         check_names(task)
         restrictions.append(
             (choose_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages))
         )
-    check_streaming(plan.streaming, plan.model, tasks, bool(foreign))
+    check_streaming(plan.streaming, plan.model, tasks, bool(mteb_names))
     with reporting() as reporter:
         begin = time.perf_counter()
         if plan.streaming.vectors is not None:
@@ -128,9 +128,9 @@ def run_tasks(plan: Plan) -> Outcome:
                     allow_zero=plan.allow_zero_vectors,
                     reporter=reporter,
                 )
-        theirs = run_foreign(
+        theirs = run_mteb_tasks(
             loaded,
-            foreign,
+            mteb_names,
             plan.output / run_folder(loaded.info.name, loaded.settings.transform),
             languages=plan.languages,
             data=plan.streaming.data,

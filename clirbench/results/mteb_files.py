@@ -1,4 +1,4 @@
-"""Results of mteb's own tasks, kept beside ours and apart from them: run, written, read."""
+"""mteb's own results: JSON files that lie in a model's results folder beside those of clirbench."""
 
 import re
 from collections.abc import Sequence
@@ -8,37 +8,45 @@ from clirbench.results.read import parse_strictly
 from clirbench.results.schema import MtebDocument
 from clirbench.support.errors import ClirbenchError
 
+# How --tasks names one of mteb's own tasks.
 PREFIX = "mteb:"
-# Of their files: they stand beside results and are none, since nobody can recompute them.
+# How their file names start. It keeps them apart from clirbench's results, which have ranks and can be recomputed.
 FILE_START = "mteb."
 _FILE = re.compile(r"mteb\.[A-Za-z0-9][A-Za-z0-9_.()-]{0,99}\.json")
-LIMIT = 200_000
+MTEB_RESULT_LIMIT = 200_000
 
 
-def read_foreign(path: Path) -> MtebDocument:
-    """Read a result of an mteb task, strictly.
+def read_mteb_result(path: Path) -> MtebDocument:
+    """Read one of mteb's own results from its JSON file.
 
     Raises:
-        ClirbenchError: It cannot be read, or does not follow the schema.
+        ClirbenchError: The file cannot be read, is larger than 200 kB, or does not follow the schema.
     """
     try:
-        if not path.is_file() or path.stat().st_size > LIMIT:
-            raise ClirbenchError(f"{path}: is not a file of at most {LIMIT // 1000} kB: remove it")
+        if not path.is_file() or path.stat().st_size > MTEB_RESULT_LIMIT:
+            raise ClirbenchError(f"{path}: is not a file of at most {MTEB_RESULT_LIMIT // 1000} kB: remove it")
         content = path.read_bytes()
     except OSError as error:
         raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): remove it") from error
-    return parse_foreign(content, path)
+    return parse_mteb_result(content, path)
 
 
-def parse_foreign(content: bytes, path: Path) -> MtebDocument:
-    """A result of an mteb task from the bytes of a JSON file; ``path`` is only what messages call it.
+def parse_mteb_result(content: bytes, path: Path) -> MtebDocument:
+    """Parse the bytes of one of mteb's own results.
+
+    Args:
+        content: The bytes of the JSON file.
+        path: How error messages name the file; it is not opened.
 
     Raises:
-        ClirbenchError: It is not JSON, repeats a key, or does not follow the schema.
+        ClirbenchError: The content is not JSON, repeats a key, or does not follow the schema.
     """
     return parse_strictly(content, path, MtebDocument.model_validate_json, "run the task again")
 
 
-def foreign_files(names: Sequence[str]) -> list[str]:
-    """Which of some file names are those of results of whole mteb tasks, sorted."""
+def mteb_result_files(names: Sequence[str]) -> list[str]:
+    """Those of the file names that hold a result of a whole mteb task, sorted.
+
+    A run on a part of a task has the languages in its name (``mteb.XNLI+en.json``) and is left out.
+    """
     return sorted(name for name in names if _FILE.fullmatch(name))

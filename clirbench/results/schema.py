@@ -205,10 +205,19 @@ class Document(_Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two runs the same: task, its restriction, model revision and encoder settings."""
+        """What two runs must share to be the same run: task, languages, settings, model revision and encoder settings."""
         task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
         model = self.model.model_dump(include={"name", "kind", "revision"})
         return {**task, **model, **self.encoder.model_dump()}
+
+    def pair_value(self, query: str, candidate: str, metric: str) -> float | None:
+        """A metric of one query language against one candidate language; None where it was not run or is undefined.
+
+        A language against itself is its monolingual value.
+        """
+        if query == candidate:
+            return self.per_language.get(query, {}).get("monolingual", {}).get(metric)
+        return self.per_pair.get(query, {}).get(candidate, {}).get(metric)
 
 
 class RunPart(_Strict):
@@ -238,9 +247,10 @@ class RunDocument(_Strict):
 
 
 class MtebDocument(_Strict):
-    """A result of one of mteb's own tasks, format 1, evaluated by mteb: no ranks stand behind it, so nobody can recompute it.
+    """One of mteb's own results, format 1: mteb evaluated the task. It has no ranks, so nobody can recompute it.
 
-    ``scores`` are mteb's, by split and subset; ``main_score`` names the one that the task is read by (also "main_score").
+    ``scores`` are mteb's, by split, subset and metric. ``main_score`` is the name of the metric that mteb reads the task by;
+    ``scores`` holds its value a second time, under "main_score".
     """
 
     format: Format
@@ -260,15 +270,20 @@ class MtebDocument(_Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What makes two of them the same: task, data, model revision and encoder settings."""
+        """What two runs must share to be the same run: task, data, model revision and encoder settings."""
         model = self.model.model_dump(include={"name", "kind", "revision"})
         return {"task": self.task, "data": self.dataset_revision, **model, **self.encoder.model_dump()}
 
     @property
-    def mean(self) -> float | None:
-        """Mean of the main score over subsets, of the split with the most of them."""
+    def main_scores(self) -> dict[str, float | None]:
+        """The main score of each subset of the split with the most subsets; None for a subset without one."""
         split = max(self.scores.values(), key=len, default={})
-        values = [values["main_score"] for values in split.values() if "main_score" in values]
+        return {subset: scores.get("main_score") for subset, scores in split.items()}
+
+    @property
+    def mean(self) -> float | None:
+        """Mean of ``main_scores`` over the subsets that have one."""
+        values = [value for value in self.main_scores.values() if value is not None]
         return sum(values) / len(values) if values else None
 
 

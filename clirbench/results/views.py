@@ -139,18 +139,10 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
 
 
 def pair_matrix(document: Document, metric: str) -> Values:
-    """float64 (languages, languages): a metric by query and candidate language, the diagonal monolingual, NaN for none."""
+    """float64 (query languages, candidate languages) of :meth:`Document.pair_value`; NaN where there is none."""
     languages = document.task.languages
-    values = np.full((len(languages), len(languages)), np.nan)
-    for i, query in enumerate(languages):
-        for j, candidate in enumerate(languages):
-            if i == j:
-                value = document.per_language.get(query, {}).get("monolingual", {}).get(metric)
-            else:
-                value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
-            if value is not None:
-                values[i, j] = value
-    return values
+    # None becomes NaN.
+    return np.array([[document.pair_value(q, c, metric) for c in languages] for q in languages], dtype=np.float64)
 
 
 def _table(head: Markup, rows: list[Markup]) -> Markup:

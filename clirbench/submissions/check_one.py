@@ -8,7 +8,7 @@ import numpy as np
 
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
 from clirbench.results.file_names import RANKS_ENDING, run_folder
-from clirbench.results.mteb_files import FILE_START, LIMIT, foreign_files, parse_foreign
+from clirbench.results.mteb_files import FILE_START, MTEB_RESULT_LIMIT, mteb_result_files, parse_mteb_result
 from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import parse_submitted
 from clirbench.results.rescore import rescore
@@ -51,9 +51,9 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     known = model_toml.RANKED
     allowed = {model_toml.FILE, VERIFICATION}
     allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
-    foreign = foreign_files(names)
+    mteb_files = mteb_result_files(names)
     for name in names:
-        if name not in allowed and name not in foreign:
+        if name not in allowed and name not in mteb_files:
             remedy = (
                 "the demo ranks no models" if name.startswith("demo.") else "leave only results, ranks and model.toml"
             )
@@ -75,8 +75,8 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     if not any(f"{task}.json" in names for task in known):
         found.add("error", folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
     _one_model(folder, results, found)
-    for name in foreign:
-        _foreign(folder / name, results, found)
+    for name in mteb_files:
+        _mteb_result(folder / name, results, found)
     if VERIFICATION in names:
         check_verification(folder, results, untrusted, found)
     return found
@@ -95,9 +95,9 @@ def _one_model(folder: Path, results: dict[str, Document | Reported], found: Exa
                 found.add("error", path, part, message)
 
 
-def _foreign(path: Path, results: dict[str, Document | Reported], found: Examined) -> None:
+def _mteb_result(path: Path, results: dict[str, Document | Reported], found: Examined) -> None:
     """A result of an mteb task: nobody can recompute it, but it must be of this model, and its numbers possible."""
-    document = found.read(path, LIMIT, parse_foreign)
+    document = found.read(path, MTEB_RESULT_LIMIT, parse_mteb_result)
     if document is None:
         return
     if path.name != f"{FILE_START}{document.task}.json":

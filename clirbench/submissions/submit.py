@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from clirbench.results.file_names import RUN_ENDING, run_folder
-from clirbench.results.mteb_files import FILE_START, foreign_files, read_foreign
+from clirbench.results.mteb_files import FILE_START, mteb_result_files, read_mteb_result
 from clirbench.results.result import Result, other_run, read_result
 from clirbench.results.schema import Document, problem
 from clirbench.submissions import model_toml
@@ -95,12 +95,12 @@ def submit(
     parse_model_file(content, folder / model_toml.FILE)
     for key, trick in tricks(model.model_dump()):
         raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
-    foreign = _foreign(_place(results), folder, first, name, force)
+    mteb_results = _mteb_results(_place(results), folder, first, name, force)
     for result in found:
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
         Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
-    for path, theirs in foreign.items():
+    for path, theirs in mteb_results.items():
         write_atomically(path, theirs)
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
@@ -131,11 +131,11 @@ def _plain(name: str) -> str:
     return plain
 
 
-def _foreign(results: Path, folder: Path, first: Document, name: str, force: bool) -> dict[Path, bytes]:
+def _mteb_results(results: Path, folder: Path, first: Document, name: str, force: bool) -> dict[Path, bytes]:
     """The results of whole mteb tasks, to be taken along: of the same model run in the same way."""
     taken = {}
-    for file in foreign_files([path.name for path in results.iterdir()]):
-        found = read_foreign(results / file)
+    for file in mteb_result_files([path.name for path in results.iterdir()]):
+        found = read_mteb_result(results / file)
         if found.encoder != first.encoder or found.model.revision != first.model.revision:
             raise ClirbenchError(
                 f"{results / file}: is of another model than {first.task.id}: run the task again, or remove it"

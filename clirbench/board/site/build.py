@@ -18,7 +18,7 @@ from clirbench.board.entries import Entry, read_entries, read_entry
 from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
 from clirbench.board.site import content
 from clirbench.board.site.charts import scatter
-from clirbench.board.site.model_page import foreign_task, measured_task, reported_task
+from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.scripts import pair_values, script_json, topics_script
 from clirbench.board.site.task_page import demo_examples, protocol
 from clirbench.board.table import board_ranks, frame_of
@@ -26,7 +26,7 @@ from clirbench.board.text import board_text
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.results.file_names import RANKS_ENDING
-from clirbench.results.mteb_files import foreign_files, read_foreign
+from clirbench.results.mteb_files import mteb_result_files, read_mteb_result
 from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
@@ -250,7 +250,9 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
             script.write_text(topics_script(result, name), encoding="utf-8", newline="\n")
         else:
             tasks.append((task, "reported", reported_task(result)))
-    foreign = [read_foreign(folder / file) for file in foreign_files([path.name for path in folder.iterdir()])]
+    mteb_results = [
+        read_mteb_result(folder / file) for file in mteb_result_files([path.name for path in folder.iterdir()])
+    ]
     files = []
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
@@ -266,7 +268,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         entry=entry,
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
-        foreign=[foreign_task(document) for document in foreign],
+        mteb_results=[mteb_task(document) for document in mteb_results],
         files=files,
         names=NAMES,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],

@@ -87,14 +87,12 @@ def reported_task(document: Reported) -> dict[str, Any]:
     }
 
 
-def foreign_task(document: MtebDocument) -> dict[str, Any]:
+def mteb_task(document: MtebDocument) -> dict[str, Any]:
     """What a model's page shows of one of mteb's own tasks: the main score by subset."""
-    split = max(document.scores.values(), key=len, default={})
-    values = {name: scores.get("main_score") for name, scores in split.items()}
     return {
         "document": document,
         "mean": Cell(number(document.mean, 100, 1), document.mean),
-        "rows": [(name, Cell(number(value, 100, 1), value)) for name, value in values.items()],
+        "rows": [(name, Cell(number(value, 100, 1), value)) for name, value in document.main_scores.items()],
     }
 
 
@@ -128,10 +126,8 @@ def _pairs(document: Document) -> list[tuple[str, list[Cell]]]:
     for query in document.task.languages:
         cells = []
         for candidate in document.task.languages:
-            own = query == candidate
-            table: Any = document.per_language[query]["monolingual"] if own else document.per_pair[query][candidate]
-            value = table.get("mAP")
-            cells.append(Cell(number(value), value, mark="own" if own else "", heat=heat(value)))
+            value = document.pair_value(query, candidate, "mAP")
+            cells.append(Cell(number(value), value, mark="own" if query == candidate else "", heat=heat(value)))
         rows.append((query, cells))
     return rows
 

@@ -66,13 +66,7 @@ def pairs(document: Document, metric: str, console: Console) -> Group:
     for language in languages:
         table.add_column(language, justify="right", no_wrap=True)
     for query in languages:
-        cells = []
-        for candidate in languages:
-            if query == candidate:
-                value = document.per_language.get(query, {}).get("monolingual", {}).get(metric)
-            else:
-                value = document.per_pair.get(query, {}).get(candidate, {}).get(metric)
-            cells.append(_heat(value, query == candidate, console))
+        cells = [_heat(document.pair_value(query, x, metric), query == x, console) for x in languages]
         table.add_row(query, *cells)
     return Group(above, table)
 
@@ -95,17 +89,17 @@ def run_table(document: RunDocument, console: Console) -> Group:
     return Group(*parts)
 
 
-def foreign_table(documents: Sequence[MtebDocument], console: Console) -> Group:
+def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
     """The main scores of mteb's own tasks, by subset and as their mean."""
     table = plain_table(console)
     for heading in ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"):
         table.add_column(heading, justify="left" if heading in ("task of mteb", "score") else "right", no_wrap=True)
     for document in documents:
-        split = max(document.scores.values(), key=len, default={})
-        values = {name: scores["main_score"] for name, scores in split.items() if "main_score" in scores}
+        scores = document.main_scores
+        values = {name: score for name, score in scores.items() if score is not None}
         ordered = sorted(values, key=values.__getitem__)
         ends = [f"{printable(name)} {cell(values[name], 100)}" for name in (ordered[:1] + ordered[-1:])]
-        table.add_row(document.task, printable(document.main_score), str(len(split)), cell(document.mean, 100), *ends)
+        table.add_row(document.task, printable(document.main_score), str(len(scores)), cell(document.mean, 100), *ends)
     name, version = printable(documents[0].model.name), printable(documents[0].mteb_version)
     return Group(title(f"{name}: mteb's own tasks, evaluated by mteb {version}"), table)
 
