@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import clirbench
 from clirbench.tasks.collection import assemble
 from clirbench.tasks.language_data import LanguageData
 from clirbench.tasks.task_file import load_task
@@ -35,6 +36,15 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line(
             "!! the real-data tests were SKIPPED: CLIRBENCH_MIRROR does not name the data", red=True
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _isolated_session(tmp_path_factory):
+    """What fixtures of a module or of the session do must not depend on the user's cache either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIRBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("CLIRBENCH_MIRROR", raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +98,22 @@ def tiny_collection(languages=("en", "de", "zh"), topics=4, distractors=3, missi
 @pytest.fixture
 def tiny():
     return tiny_collection
+
+
+@pytest.fixture(scope="session")
+def hybrid():
+    """The bundled hybrid model on three languages of the demo set."""
+    return clirbench.evaluate("clirbench/hybrid", "demo", languages=["en", "de", "th"])
+
+
+@pytest.fixture(scope="session")
+def lexical():
+    """A model that is worse across languages, on the same."""
+    return clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en", "de", "th"])
+
+
+@pytest.fixture(scope="session")
+def saved_pair(hybrid, lexical, tmp_path_factory):
+    """The files of both results."""
+    folder = tmp_path_factory.mktemp("results")
+    return hybrid.save(folder), lexical.save(folder)

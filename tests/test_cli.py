@@ -1,7 +1,6 @@
 """The command line as a person uses it: every command, every mistake, resuming, killing."""
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from command_line import clir, environment
 
 import clirbench
 from clirbench.cli import app
@@ -37,23 +37,6 @@ def forgetful():
 def home(tmp_path):
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
-
-
-def environment(home, **more):
-    kept = {key: value for key, value in os.environ.items() if key not in ("CLIRBENCH_MIRROR", "FORCE_COLOR")}
-    return {**kept, "CLIRBENCH_CACHE": str(home / "cache"), "PYTHONWARNINGS": "default", "COLUMNS": "100", **more}
-
-
-def clir(home, *args, **more):
-    return subprocess.run(
-        [sys.executable, "-m", "clirbench", *args],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        env=environment(home, **more),
-        check=False,
-        timeout=300,
-    )
 
 
 def test_run_alone_is_the_whole_tour(home):
@@ -340,3 +323,31 @@ def test_the_first_two_commands_of_readme():
 def test_help_says_every_default(home):
     assert "[default: (the model's)]" in clir(home, "run", "--help").stdout
     assert clir(home, "train", "--help").stdout.count("[default: (the recipe's)]") == 4
+
+
+def commands():
+    import typer.main
+
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        yield from ((f"{name} {other}", one) for other, one in inner.items()) if inner else ((name, command),)
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()))
+def test_every_command_has_examples_that_parse(name, command):
+    lines = [line.strip() for line in (command.epilog or "").split("\n\n")]
+    assert lines[0] == "Examples:"
+    assert len(lines) > 1
+    import shlex
+
+    known = dict(commands())
+    typed = []
+    for line in lines[1:]:
+        words = shlex.split(line.split(" > ")[0])
+        assert words[0] == "clirbench"
+        called = next(n for n in known if words[1 : 1 + len(n.split())] == n.split())
+        typed.append(called)
+        # Parsed as typed, not run.
+        known[called].make_context(called, words[1 + len(called.split()) :], resilient_parsing=False)
+    assert name in typed

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import pytrec_eval
+from command_line import clir, environment
 from miracl_corpus import build, invented, write_original, write_task
-from test_cli import clir, environment
 from test_evaluation_streaming import Continuous, texts_of
 
 from clirbench.evaluation.trec_runs import read_run, score_run

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from command_line import environment
 from miracl_corpus import build, invented, passages, write_original, write_task
-from test_cli import environment
 
 ENCODER = """
 import hashlib, os, pathlib, time

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import pytrec_eval
 from conftest import REAL_DATA
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from miracl_corpus import build, invented, real, write_original, write_task
+from test_ranking_shards import unit_rows
 
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.streaming.evaluate import evaluate_streamed
 from clirbench.evaluation.streaming.options import Streaming
-from clirbench.ranking.in_memory import count_outranked
 from clirbench.ranking.near_ties import exact_products
 from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.results.rescore import rescore
@@ -129,110 +127,6 @@ def test_equals_sorting_every_pool(tmp_path, layout, shard):
     assert rows_of(result) == expected
     assert not rescore(result).differences
     assert result.document.corpus.layout == layout
-
-
-def test_a_shard_counts_what_the_kernel_for_memory_counts():
-    rng = np.random.default_rng(5)
-    for _ in range(30):
-        n, width, golds = int(rng.integers(1, 700)), int(rng.integers(1, 9000)), int(rng.integers(1, 6))
-        queries = rng.integers(-2, 3, (n, 3)).astype(np.float32)
-        candidates = rng.integers(-2, 3, (width, 3)).astype(np.float32)
-        pairs = np.array(
-            [
-                (q, c)
-                for q in range(n)
-                for c in sorted(rng.choice(width, min(width, int(rng.integers(1, golds + 1))), False))
-            ]
-        )
-        gold_query, gold = pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.int32)
-        scores = np.einsum("ij,ij->i", queries[gold_query], candidates[gold]).astype(np.float64)
-        memory = count_outranked(queries, candidates, gold_query, gold, np.array([0, width]))
-        counter = GoldScores(queries, gold_query, scores)
-        nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-        counts, _ = counter.count(candidates, Cells(np.arange(len(gold)), gold.astype(np.intp)), nothing)
-        assert (counts == memory.wrong[:, 0]).all()
-        assert (counter.golds_above() == memory.gold[:, 0]).all()
-
-
-@given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
-def test_counts_add_up_over_any_partition(seed):
-    rng = np.random.default_rng(seed)
-    n, width = int(rng.integers(1, 40)), int(rng.integers(2, 300))
-    queries, candidates = (rng.integers(-1, 2, (k, 3)).astype(np.float32) for k in (n, width))
-    gold_query, gold = np.arange(n, dtype=np.int32), rng.integers(0, width, n)
-    counter = GoldScores(queries, gold_query, (queries * candidates[gold]).sum(1).astype(np.float64))
-    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-    whole = counter.count(candidates, Cells(np.arange(n), gold.astype(np.intp)), nothing)[0]
-    cut = int(rng.integers(1, width))
-    parts = np.zeros_like(whole)
-    for a, b in ((0, cut), (cut, width)):
-        inside = np.flatnonzero((gold >= a) & (gold < b))
-        parts += counter.count(candidates[a:b], Cells(inside, (gold[inside] - a).astype(np.intp)), nothing)[0]
-    assert (parts == whole).all()
-
-
-def unit_rows(rng, rows, dimensions, offset):
-    """Unit float32 vectors, the nearer to each other the larger the offset, as those of many encoders are."""
-    found = rng.standard_normal((rows, dimensions)) + offset
-    return (found / np.linalg.norm(found, axis=1)[:, None]).astype(np.float32)
-
-
-@pytest.mark.parametrize("dimensions", [3, 64, 384, 1024, 4096])
-@pytest.mark.parametrize("offset", [0.0, 3.0])
-def test_a_float32_product_is_off_by_much_less_than_is_looked_at_again(dimensions, offset):
-    from clirbench.ranking.shards import _ROUNDING
-
-    rng = np.random.default_rng(3)
-    queries, candidates = unit_rows(rng, 64, dimensions, offset), unit_rows(rng, 3000, dimensions, offset)
-    exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
-    off = np.abs(queries @ candidates.T - exact).max()
-    assert 0 < off < _ROUNDING * np.sqrt(dimensions) / 2
-
-
-@pytest.mark.parametrize(("dimensions", "offset"), [(8, 0.0), (384, 0.0), (384, 3.0)])
-def test_what_float32_cannot_tell_apart_is_decided_in_float64(dimensions, offset):
-    """Candidates that differ from a gold in the last bits: the order is that of exact inner products."""
-    rng = np.random.default_rng(4)
-    n, width = 50, 5000
-    queries, candidates = unit_rows(rng, n, dimensions, offset), unit_rows(rng, width, dimensions, offset)
-    gold = rng.choice(width, n, replace=False)
-    for g in gold:
-        for i in rng.choice(width, 6, replace=False):
-            if i not in gold:
-                near = candidates[g] + rng.standard_normal(dimensions).astype(np.float32) * np.float32(3e-8)
-                candidates[i] = near
-    exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
-    mine = exact[np.arange(n), gold]
-    # Of those that float64 itself cannot tell apart nothing is asked.
-    assert (np.abs(exact - mine[:, None]) > 1e-14).sum() == n * width - n
-    scores = exact_products(queries, np.arange(n), candidates, gold)
-    for threads in (1, 3):
-        counter = GoldScores(queries, np.arange(n, dtype=np.int32), scores, threads)
-        nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-        counts, _ = counter.count(candidates, Cells(np.arange(n), gold.astype(np.intp)), nothing)
-        assert (counts == (exact > mine[:, None]).sum(axis=1)).all()
-    # Float32 alone would have it wrong, or the test would say nothing.
-    alone = queries @ candidates.T
-    assert ((alone >= alone[np.arange(n), gold][:, None]).sum(axis=1) - 1 != (exact > mine[:, None]).sum(axis=1)).any()
-
-
-@pytest.mark.parametrize("vectors", ["constant", "two"])
-def test_a_collapsed_encoder_gains_nothing(vectors):
-    """Where more candidates are near a gold than can be looked at, they all stand before it."""
-    rng = np.random.default_rng(6)
-    n, width, dimensions = 300, 9000, 100
-    one = unit_rows(rng, 2, dimensions, 0.0)
-    candidates = one[np.zeros(width, dtype=int) if vectors == "constant" else rng.integers(0, 2, width)]
-    queries = unit_rows(rng, n, dimensions, 0.0)
-    gold = rng.integers(0, width, n)
-    scores = exact_products(queries, np.arange(n), candidates, gold)
-    counter = GoldScores(queries, np.arange(n, dtype=np.int32), scores)
-    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
-    counts, _ = counter.count(candidates, Cells(np.arange(n), gold.astype(np.intp)), nothing)
-    exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
-    assert (counts == (exact >= scores[:, None] - 1e-12).sum(axis=1) - 1).all()
-    assert (counts > 3000).any()
 
 
 class Noisy(Continuous):

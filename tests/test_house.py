@@ -1,12 +1,16 @@
-"""The house: twelve rooms, imports in one direction, no circle."""
+"""The house: twelve rooms, imports in one direction, no circle, tests in files of the rooms' names."""
 
 import ast
 import graphlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parent.parent / "clirbench"
+TESTS = Path(__file__).resolve().parent
+PACKAGE = TESTS.parent / "clirbench"
 # From the top of the house to its foundation: a room imports from itself and from the rooms after it.
 ROOMS = (
     "cli",
@@ -80,6 +84,12 @@ def test_the_house_has_twelve_rooms():
     assert entries - {"_data", "py.typed"} == set(ROOMS)
 
 
+def test_each_room_has_its_tests_in_files_of_its_name():
+    rooms = {path.stem.removeprefix("test_").split("_")[0] for path in TESTS.glob("test_*.py")}
+    # Of no room: the rules that hold for the whole house, and the pages that people read.
+    assert rooms - {"house", "readme", "docs"} == set(ROOMS)
+
+
 @pytest.mark.parametrize(
     ("files", "said"),
     [
@@ -104,3 +114,16 @@ def test_a_breach_names_both_ends(tmp_path, files, said):
         (tmp_path / "clirbench" / name).write_text(text, encoding="utf-8")
     (found,) = breaches(tmp_path / "clirbench")
     assert said in found
+
+
+def test_importing_clirbench_is_light():
+    code = (
+        "import sys, time; begin = time.perf_counter(); import clirbench; took = time.perf_counter() - begin\n"
+        "heavy = sorted({'torch', 'mteb', 'sentence_transformers', 'pandas', 'numpy'} & set(sys.modules))\n"
+        "import json; print(json.dumps([took, heavy]))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
+    took, heavy = json.loads(ran.stdout)
+    assert heavy == []
+    # It takes milliseconds; the limit that users are promised is far above any noise.
+    assert took < 0.2

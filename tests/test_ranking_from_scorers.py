@@ -1,7 +1,5 @@
 """Models that are not one vector per text, each against an oracle of its own; sorting everything stands in for the kernel."""
 
-import math
-
 import numpy as np
 import pytest
 from conftest import Table, tiny_collection
@@ -9,8 +7,6 @@ from tiny_models import multi_vector_model, sparse_model, static_model
 
 import clirbench
 from clirbench.encoders.base import EncoderOptions, Fusion
-from clirbench.encoders.bm25 import Bm25Scorer
-from clirbench.encoders.fusion import fused
 from clirbench.encoders.load import as_loaded, load_encoder
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.ranking.from_scorers import score_collection, texts_to_encode
@@ -123,42 +119,6 @@ def test_a_fusion_ranks_within_each_pool_as_if_it_were_the_only_one(method):
     assert not np.array_equal(own, ranks_by_sorting(everything, collection, within=True))
 
 
-def test_fused_scores_by_hand():
-    scores = np.array([[[3, 1, 2, 2]], [[0, 0, 0, 9]]], dtype=np.float32)
-    rrf = fused(Fusion("rrf", (1, 1), ()), scores)
-    expected = [1 / 61 + 1 / 64, 1 / 64 + 1 / 64, 1 / 63 + 1 / 64, 1 / 63 + 1 / 61]
-    assert rrf[0] == pytest.approx(expected, rel=1e-6)
-    assert fused(Fusion("sum", (2, 1), ()), scores)[0] == pytest.approx([2, 0, 1, 2])
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("rrf:clirbench/hybrid", "two or more"),
-        ("rrf:clirbench/hybrid+", "two or more"),
-        ("rrf:clirbench/hybrid+clirbench/hybrid", "two or more different"),
-        ("rrf:2*clirbench/hybrid+clirbench/char-ngram", "takes no weights"),
-        ("sum:0*clirbench/hybrid+clirbench/char-ngram", "a weight is 0"),
-        ("sum:clirbench/hybrid+clirbench/none", "no bundled model"),
-    ],
-)
-def test_bad_fusions(name, told):
-    with pytest.raises(ClirbenchError, match=told) as error:
-        load_encoder(name)
-    assert "\n" not in str(error.value)
-
-
-def test_a_fusion_has_an_identity_of_its_own():
-    one = load_encoder("sum:0.7*clirbench/hybrid+0.3*clirbench/char-ngram")
-    other = load_encoder("sum:0.6*clirbench/hybrid+0.4*clirbench/char-ngram")
-    assert one.info.name == "fusion/sum-0.7-clirbench-hybrid-0.3-clirbench-char-ngram"
-    assert one.info.revision != other.info.revision
-    with pytest.raises(ClirbenchError, match="--query-prompt does not apply"):
-        load_encoder("rrf:clirbench/hybrid+clirbench/char-ngram", EncoderOptions(query_prompt="q"))
-    with pytest.raises(ClirbenchError, match="has no vectors"):
-        one.encoder.encode_queries(["x"])
-
-
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
@@ -184,74 +144,6 @@ def test_what_needs_vectors_refuses_a_scorer_with_a_line():
     loaded = as_loaded(Products(Table({}, {})))
     with pytest.raises(ClirbenchError, match="scores pairs of texts and has no vectors"):
         loaded.encoder.encode_candidates(["a"])
-
-
-def bm25_by_hand(corpus, query, k1=0.9, b=0.4):
-    lengths = [len(document) for document in corpus]
-    average = sum(lengths) / len(corpus)
-    found = []
-    for document in corpus:
-        score = 0.0
-        for term in query:
-            n = sum(term in one for one in corpus)
-            tf = document.count(term)
-            idf = math.log(1 + (len(corpus) - n + 0.5) / (n + 0.5))
-            score += idf * tf / (tf + k1 * (1 - b + b * len(document) / average)) if n else 0
-        found.append(score)
-    return found
-
-
-def test_bm25_is_lucenes_formula():
-    texts = ["the river is long", "a long long road", "river and sea and river", "nothing"]
-    scorer = Bm25Scorer()
-    scorer.prepare_candidates(texts, ["xx"] * 4)
-    corpus = [text.split() for text in texts]
-    for query in ("river", "long river", "sea long unknown", "unknown"):
-        assert scorer.score([query], ["xx"])[0] == pytest.approx(bm25_by_hand(corpus, query.split()), abs=1e-5)
-
-
-def test_bm25_knows_languages():
-    scorer = Bm25Scorer()
-    assert scorer.tokens("The Rivers, running!", "en") == ["the", "river", "run"]
-    assert scorer.tokens("हिन्दी में", "xx") == ["हिन्दी", "में"]
-    assert scorer.tokens("東京都 2020", "zh") == ["東京", "京都", "2020"]
-    assert scorer.tokens("ＡＢＣ straße", "xx") == ["abc", "strasse"]
-    assert scorer.tokens("Straßen", "de") == scorer.tokens("strasse", "de")
-    assert scorer.tokens("!?", "en") == []
-
-
-def test_bm25_of_candidates_without_a_word():
-    scorer = Bm25Scorer()
-    scorer.prepare_candidates(["!", "?"], ["en", "en"])
-    assert scorer.score(["a"], ["en"]).tolist() == [[0, 0]]
-
-
-@pytest.mark.real
-def test_bm25_on_real_questions(mirror):
-    # Within a language retrieval of answer sentences is nearly lexical, across languages names and numbers are left.
-    result = clirbench.evaluate("clirbench/bm25", "xquad-r", languages=["en", "th", "de"])
-    assert result.score("monolingual", "mAP") > 0.7
-    assert result.score("cross-lingual", "mAP") < result.score("monolingual", "mAP") / 3
-
-
-def test_bm25_on_the_demo_set():
-    # Its distractors are closer to the question in wording than the answers are.
-    result = clirbench.evaluate("clirbench/bm25", "demo", languages=["en", "th", "de"])
-    assert 0 < result.score("cross-lingual", "mAP") < result.score("monolingual", "mAP") / 3
-    assert result.document.encoder.similarity == "bm25"
-    assert result.document.environment.packages["bm25s"]
-
-
-def test_a_fusion_on_the_demo_set_runs_and_resumes(tmp_path):
-    name = "rrf:clirbench/bm25+clirbench/hybrid"
-    result = clirbench.evaluate(name, "demo", languages=["en", "de"])
-    parts = [
-        clirbench.evaluate(part, "demo", languages=["en", "de"]) for part in ("clirbench/bm25", "clirbench/hybrid")
-    ]
-    values = [part.score("monolingual", "mAP") for part in parts]
-    assert result.score("monolingual", "mAP") > min(values)
-    assert result.document.model.kind == "fusion"
-    assert clirbench.read_result(result.save(tmp_path)).ranks_file == result.ranks_file
 
 
 def test_a_sparse_encoder_of_sentence_transformers(tmp_path):
@@ -320,11 +212,3 @@ def test_an_unknown_kind_of_model_is_named(tmp_path):
         ClirbenchError, match=r"it is a QuantumEncoder, which is no encoder that sentence-transformers .* has"
     ):
         load_encoder(str(folder))
-
-
-def test_a_missing_bm25_names_its_extra(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "bm25s", None)
-    with pytest.raises(ClirbenchError, match=r"pip install 'clirbench\[bm25\]'"):
-        load_encoder("clirbench/bm25")

@@ -107,3 +107,9 @@ def test_hardest_topics_by_hand(result):
     assert set(result.hardest(4, "th").language) == {"th"}
     with pytest.raises(ClirbenchError, match="no language 'xx'"):
         result.hardest(language="xx")
+
+
+def test_hardest_needs_a_setting_that_it_can_read():
+    result = clirbench.evaluate("clirbench/hybrid", "demo", languages=["en", "de"], settings=["cross-lingual"])
+    with pytest.raises(ClirbenchError, match="run one of them"):
+        result.hardest(3)

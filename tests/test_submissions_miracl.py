@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_cli import clir
+from command_line import clir
 
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, ModelInfo
 from clirbench.metrics.scores import compute_scores, count_jumps
