@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from humanize import naturalsize
+
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.paths import cache_dir, data_dir, mirror_dir
 from clirbench.support.version import __version__
@@ -82,19 +84,13 @@ def _cache() -> Finding:
     if not os.access(there, os.W_OK):
         return Finding("cache", "missing", f"{folder} cannot be written: set CLIRBENCH_CACHE to a folder that can")
     free = shutil.disk_usage(there).free
-    return Finding("cache", "ok", f"{folder}: {_size(_used(folder))} used, {_size(free)} free; safe to delete")
+    return Finding(
+        "cache", "ok", f"{folder}: {naturalsize(_used(folder))} used, {naturalsize(free)} free; safe to delete"
+    )
 
 
 def _used(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
-
-
-def _size(amount: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:,.0f} {unit}"
-        amount /= 1000
-    return f"{amount:,.1f} TB"
 
 
 def _hub(online: bool) -> Finding:

@@ -64,7 +64,7 @@ def _score_run(
     from clirbench.cli.display.results import run_table  # noqa: PLC0415
     from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
     from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
-    from clirbench.support.files import write_atomically  # noqa: PLC0415
+    from clirbench.support.files import write_atomically, writing  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
     from clirbench.tasks.task_file import load_task  # noqa: PLC0415
 
@@ -76,10 +76,8 @@ def _score_run(
     target = output / model_folder(document.model) / f"{document.task.id}+{language}{RUN_ENDING}"
     if target.is_file() and document.run.sha256 not in target.read_text(encoding="utf-8", errors="replace"):
         raise ClirbenchError(f"{target} holds the scores of another run: give this one a --name, or another --output")
-    try:
+    with writing(target, "choose another --output"):
         write_atomically(target, (document.model_dump_json(indent=1) + "\n").encode())
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {target} ({error.strerror}): choose another --output") from error
     console = stdout()
     console.print(run_table(document, console))
     console.print(f"{document.task.id}: {target}", markup=False, soft_wrap=True)
@@ -121,15 +119,13 @@ def export(
         for line in lines:
             sys.stdout.write(line + "\n")
         return
-    from clirbench.support.files import write_atomically  # noqa: PLC0415
+    from clirbench.support.files import write_atomically, writing  # noqa: PLC0415
 
     if not output.name or output.is_dir():
         raise ClirbenchError(f"--output is '{output}', a folder: name a file")
     content = "".join(f"{line}\n" for line in lines).encode()
-    try:
+    with writing(output, "choose another --output"):
         write_atomically(output, content)
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {output} ({error.strerror}): choose another --output") from error
     lines_written = content.count(b"\n")
     typer.echo(f"{output}: {lines_written:,} lines")
 

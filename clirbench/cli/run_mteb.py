@@ -8,7 +8,7 @@ from clirbench.encoders.base import LoadedEncoder
 from clirbench.results.mteb_files import FILE_START, PREFIX, parse_mteb_result, read_mteb_result
 from clirbench.results.schema import MtebDocument
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 from clirbench.support.progress import Reporter
 
 
@@ -61,12 +61,8 @@ def run_mteb_tasks(
             document = run_mteb_task(loaded, name, languages, data)
             content = (document.model_dump_json(indent=1) + "\n").encode()
             parse_mteb_result(content, path)
-            try:
+            with writing(path, "choose another folder with --output"):
                 write_atomically(path, content)
-            except OSError as error:
-                raise ClirbenchError(
-                    f"cannot write {path} ({error.strerror}): choose another folder with --output"
-                ) from error
         found.append((document, path))
     return found
 

@@ -23,7 +23,7 @@ from clirbench.results.mteb_files import PREFIX
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import ENCODE, RANK, Reporter, follow_download, reporting
 from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
@@ -184,11 +184,9 @@ def _run_missing(
 def _check_writable(path: Path) -> None:
     """Fail before hours of work, not after."""
     probe = path.with_name(f".{path.name}.probe")
-    try:
+    with writing(path, "choose another folder with --output"):
         write_atomically(probe, b"")
         probe.unlink()
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another folder with --output") from error
 
 
 def _kept(

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from clirbench.encoders.base import Vectors
 from clirbench.encoders.similarity import squares_of
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 
 
 @dataclass
@@ -127,5 +127,6 @@ def encode_texts(encode: Callable[[list[str]], Any], texts: list[str]) -> Any:
         # torch.OutOfMemoryError, by its name: torch may not be there.
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        line = str(error).splitlines()[0]
-        raise ClirbenchError(f"the device is out of memory ({line}): lower --batch-size or --max-length") from error
+        raise ClirbenchError(
+            f"the device is out of memory ({first_line(error)}): lower --batch-size or --max-length"
+        ) from error

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from clirbench.encoders import base
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
 # Of a call to an API, and the seconds before the second one; each pause is twice the one before.
@@ -53,9 +53,9 @@ class MtebEncoder:
         except Exception as error:
             if self._attempts == 1:
                 raise
-            line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ClirbenchError(
-                f"{self._name}: the API failed {self._attempts} times ({line}): what came is kept; run the same command again"
+                f"{self._name}: the API failed {self._attempts} times ({first_line(error)}): "
+                "what came is kept; run the same command again"
             ) from error
 
     def _encode_once(self, texts: list[str], prompt_type: str) -> Any:
@@ -94,9 +94,8 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     try:
         model = meta.load_model(device=options.device)
     except (OSError, ValueError, RuntimeError, ImportError, AssertionError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
-            f"cannot load mteb:{name} ({line}): install what it needs, or check the network"
+            f"cannot load mteb:{name} ({first_line(error)}): install what it needs, or check the network"
         ) from error
     revision = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
     return wrap_mteb(model, options, revision)

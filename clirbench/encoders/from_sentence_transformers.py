@@ -7,7 +7,7 @@ from typing import Any
 
 from clirbench.encoders import base
 from clirbench.encoders.multi_vector import MultiVectorScorer
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -179,7 +179,7 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
         if options.max_length:
             model.max_seq_length = options.max_length
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, AssertionError, AttributeError) as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        line = first_line(error)
         remedy = "check the name, the folder's files and the options"
         if options.device:
             remedy = "correct --device, or leave it out"

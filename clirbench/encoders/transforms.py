@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import reading
 
 Matrix = NDArray[np.float32]
 POOL = "pool"
@@ -129,10 +130,8 @@ def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
 
 
 def _read_sample(path: Path) -> tuple[str, dict[str, list[str]]]:
-    try:
+    with reading(path, "correct --transform-sample"):
         content = path.read_bytes()
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct --transform-sample") from error
     texts: dict[str, list[str]] = {}
     for number, line in enumerate(content.splitlines(), 1):
         try:

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 
 _FORMAT = 1
 
@@ -104,10 +103,6 @@ class CacheEntry:
             return {}
 
     def _write(self, name: str, content: bytes) -> None:
-        try:
+        remedy = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
+        with writing(f"the vector cache at {self.folder}", remedy):
             write_atomically(self.folder / name, content)
-        except OSError as error:
-            raise ClirbenchError(
-                f"cannot write the vector cache at {self.folder} ({error.strerror}): pass --no-cache, "
-                "or point CLIRBENCH_CACHE at a writable folder"
-            ) from error

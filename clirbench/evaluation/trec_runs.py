@@ -16,6 +16,7 @@ from clirbench.results.build import task_part
 from clirbench.results.schema import BootstrapPart, EstimatePart, RunDocument, RunPart
 from clirbench.results.trec_export import TREC_NAMES
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
 from clirbench.support.names import check_name
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
@@ -51,11 +52,10 @@ def read_run(path: Path) -> TrecRun:
     Raises:
         ClirbenchError: It cannot be read, a line is something else, or a passage stands twice for a query.
     """
-    try:
+    with reading(path, "correct --run"):
         content = path.read_bytes()
+    try:
         text = content.decode("utf-8")
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct --run") from error
     except UnicodeDecodeError as error:
         raise ClirbenchError(
             f"{path}: not UTF-8 ({error.reason} at byte {error.start}): write the run again"

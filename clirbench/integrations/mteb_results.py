@@ -11,6 +11,7 @@ from mteb.results import TaskResult
 from clirbench.integrations.mteb import NAMES, SPLIT, metadata_of
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import writing
 from clirbench.tasks.task_file import load_task
 
 # Of a clirbench result, the numbers that mteb has under another name.
@@ -72,10 +73,8 @@ def export(result: Result, folder: Path) -> list[Path]:
             scores={SPLIT: subsets},
             evaluation_time=sum(document.cost.seconds.values()),
         )
-        try:
+        with writing(folder, "choose another --output"):
             cache.save_to_cache(scored, meta)
-        except OSError as error:
-            raise ClirbenchError(f"cannot write {folder} ({error.strerror}): choose another --output") from error
         written.append(Path(cache.get_task_result_path(task_name=metadata.name, model_name=meta)))
     return written
 

@@ -15,7 +15,8 @@ from clirbench.encoders.from_mteb import MtebEncoder
 from clirbench.integrations.mteb import LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
 from clirbench.results.schema import EncoderPart, ModelPart, MtebDocument
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.files import writing
 from clirbench.support.paths import cache_dir, mirror_dir
 
 _KEPT = (
@@ -125,10 +126,9 @@ def run_mteb_task(
     except ClirbenchError:
         raise
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         where = folder or f"the hub ({task.metadata.dataset['path']})"
         raise ClirbenchError(
-            f"mteb:{name}: its data cannot be read from {where} ({line}): "
+            f"mteb:{name}: its data cannot be read from {where} ({first_line(error)}): "
             "check the network, or pass --data FOLDER in mteb's layout"
         ) from error
     found = mteb.evaluate(
@@ -173,14 +173,10 @@ def _named_by_content(folder: Path, revision: str) -> Path:
     datasets caches what it read from a folder by the folder's name: a changed copy would be taken for the one before.
     """
     link = cache_dir() / "mteb" / f"{folder.resolve().name}-{revision[:16]}"
-    try:
+    with writing(link, "point CLIRBENCH_CACHE at a writable folder"):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(folder.resolve(), target_is_directory=True)
-    except OSError as error:
-        raise ClirbenchError(
-            f"cannot write {link} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder"
-        ) from error
     return link
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.results.result import Result, other_run
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.files import write_atomically, writing
 from clirbench.tasks.task_file import list_tasks, load_task
 
 
@@ -85,17 +85,14 @@ def update_card(results: list[Result], path: Path) -> int:
         card: Any = ModelCard(text, ignore_metadata_errors=False)
     # YAML fails in ways of its own, and none of them is a defect of ours.
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
-            f"{path}: cannot be read as a model card ({line}): correct it, or give another file"
+            f"{path}: cannot be read as a model card ({first_line(error)}): correct it, or give another file"
         ) from error
     name, scores = scores_of(results)
     mine = {score.dataset_type for score in scores}
     kept = [score for score in card.data.eval_results or [] if score.dataset_type not in mine]
     card.data.model_name = card.data.model_name or name
     card.data.eval_results = [*kept, *scores]
-    try:
+    with writing(path, "give another file"):
         write_atomically(path, str(card).encode())
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {path} ({error.strerror}): give another file") from error
     return len(scores)

@@ -7,6 +7,7 @@ from pathlib import Path
 from clirbench.results.read import parse_strictly
 from clirbench.results.schema import MtebDocument
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import reading
 
 # How --tasks names one of mteb's own tasks.
 PREFIX = "mteb:"
@@ -22,12 +23,10 @@ def read_mteb_result(path: Path) -> MtebDocument:
     Raises:
         ClirbenchError: The file cannot be read, is larger than 200 kB, or does not follow the schema.
     """
-    try:
+    with reading(path, "remove it"):
         if not path.is_file() or path.stat().st_size > MTEB_RESULT_LIMIT:
             raise ClirbenchError(f"{path}: is not a file of at most {MTEB_RESULT_LIMIT // 1000} kB: remove it")
         content = path.read_bytes()
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): remove it") from error
     return parse_mteb_result(content, path)
 
 

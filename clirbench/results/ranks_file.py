@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.schema import Document
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 
 _COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
 # Five columns of four bytes, and the topics' names.
@@ -73,8 +73,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
             pool_rank=None if pool.null_count else np.asarray(pool.to_numpy(zero_copy_only=False), dtype=np.int32),
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise ClirbenchError(f"{path}: not a ranks file ({reason}): run the model again") from error
+        raise ClirbenchError(f"{path}: not a ranks file ({first_line(error)}): run the model again") from error
     if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from clirbench.metrics.scores import unknown_names
 from clirbench.results.schema import Document, Reported, Submitted, problem, unreadable
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
 
 Parsed = TypeVar("Parsed")
 
@@ -20,10 +21,8 @@ def read_document(path: Path) -> Document:
     Raises:
         ClirbenchError: It cannot be read, is not JSON, repeats a key, or does not follow the schema.
     """
-    try:
+    with reading(path, "give the path of a result JSON"):
         content = _bytes(path)
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): give the path of a result JSON") from error
     document = parse_submitted(content, path)
     if not isinstance(document, Document):
         raise ClirbenchError(f"{path}: holds reported figures, without ranks: give a result of clirbench run")

@@ -13,7 +13,7 @@ from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import _bytes, read_document
 from clirbench.results.schema import Document, EstimatePart
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import reading, write_atomically, writing
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,11 @@ class Result:
                     f"{path} holds another run: pass force=True to replace it, or give the model a name"
                 )
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
-        try:
+        with writing(path, "choose another folder with --output"):
             # Never an old JSON beside new ranks: whoever is killed in between leaves no result, and runs again.
             path.unlink(missing_ok=True)
             write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
             write_atomically(path, (text + "\n").encode())
-        except OSError as error:
-            reason = f"cannot write {path} ({error.strerror})"
-            raise ClirbenchError(f"{reason}: choose another folder with --output") from error
         return path
 
     def to_pandas(self) -> Any:
@@ -141,11 +138,8 @@ def with_ranks(document: Document, path: Path) -> Result:
             f"{path}: 'ranks.file' must be a plain file name beside it, not {document.ranks.file[:80]!a}"
         )
     ranks_path = path.with_name(document.ranks.file)
-    try:
+    with reading(ranks_path, "put the ranks file back"):
         content = _bytes(ranks_path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ClirbenchError(f"{ranks_path}: cannot be read ({reason}): put the ranks file back") from error
     if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
         raise ClirbenchError(
             f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"

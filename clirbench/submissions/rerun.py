@@ -21,7 +21,7 @@ from clirbench.results.result import read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
 from clirbench.submissions.verification import FILE, LANGUAGES, TASK, Verification, verdict
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
@@ -248,9 +248,8 @@ def _download(name: str, revision: str | None) -> Path:
         folder = cache_dir() / "verify" / model_folder(name) / str(revision)
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(SAFE_FILES), local_dir=folder))
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
-            f"cannot download {name} at {revision} ({line}): check the network, or pass --model FOLDER"
+            f"cannot download {name} at {revision} ({first_line(error)}): check the network, or pass --model FOLDER"
         ) from error
 
 

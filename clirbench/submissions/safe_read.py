@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import reading
 
 JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 600_000, 50_000
 ENTRIES = 100
@@ -43,8 +44,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises:
         ClirbenchError: It is a link, a folder, a device, too large, or cannot be read.
     """
-    descriptor = -1
-    try:
+    with reading(path, "put it back"):
         before = path.lstat()
         if stat.S_ISLNK(before.st_mode):
             raise ClirbenchError(f"{path}: is a link: put the file itself there")
@@ -55,15 +55,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
                 f"{path}: has {before.st_size:,} bytes, and at most {limit:,} are allowed: make it smaller"
             )
         # Not followed, should it have become a link since; not waited for, should it have become a pipe.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-        with os.fdopen(descriptor, "rb", closefd=True) as file:
-            descriptor = -1
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             content = file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        raise ClirbenchError(f"{path}: cannot be read ({getattr(error, 'strerror', error)}): put it back") from error
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
     if len(content) > limit:
         raise ClirbenchError(f"{path}: has more than {limit:,} bytes: make it smaller")
     return content

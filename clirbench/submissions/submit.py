@@ -23,7 +23,7 @@ from clirbench.submissions.model_toml import (
 )
 from clirbench.submissions.safe_read import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import write_atomically
 
 _ORG = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
@@ -227,8 +227,7 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
         data = ModelCard(Path(path).read_text(encoding="utf-8")).data
     # YAML fails in ways of its own, and none of them is a defect of ours.
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ClirbenchError(f"{path}: not a model card ({printable(reason)}): correct --card") from error
+        raise ClirbenchError(f"{path}: not a model card ({first_line(error)}): correct --card") from error
     base, sets = data.get("base_model"), data.get("datasets")
     return {
         key: value

@@ -1,14 +1,21 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can mend, and the words of other libraries' exceptions on one line."""
+
+_LONGEST = 300
 
 
 class ClirbenchError(Exception):
     """A mistake or a missing thing that the user can mend.
 
     The message is one line: it names the file, key or value, and what to do next. The command line prints it
-    without a traceback and ends with exit code 2. Everything else that is raised is a defect of clirbench.
+    without a traceback and ends with exit code 2. Every other exception is a defect of clirbench.
     """
 
 
 def printable(text: str) -> str:
-    """A stranger's text on one line: what cannot be printed, or would move a terminal's cursor, as an escape."""
+    """A stranger's text on one line: what cannot be printed, or would move a terminal's cursor, becomes an escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says: its first line, printable and at most 300 characters; its type's name where it is empty."""
+    return printable((str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])

@@ -1,8 +1,12 @@
-"""Writing a file so that nobody ever sees half of it."""
+"""Files: written whole or not at all, and a refusal of the system as one line for the user."""
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -22,6 +26,44 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path | str, remedy: str) -> Iterator[None]:
+    """The block writes ``path``: where the system refuses, say so on one line.
+
+    Args:
+        path: What the message names.
+        remedy: What the user can do, such as "choose another --output".
+
+    Raises:
+        ClirbenchError: The block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ClirbenchError(f"cannot write {path} ({error.strerror}): {remedy}") from error
+
+
+@contextmanager
+def reading(path: Path | str, remedy: str) -> Iterator[None]:
+    """The block reads ``path``: where the system refuses, say so on one line.
+
+    Args:
+        path: What the message names.
+        remedy: What the user can do, such as "correct --data".
+
+    Raises:
+        ClirbenchError: The block raised an OSError, or the ValueError of a name that holds a null byte.
+        UnicodeDecodeError: The block decoded text that is not UTF-8.
+    """
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ClirbenchError(f"{path}: cannot be read ({reason}): {remedy}") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -1,12 +1,10 @@
 """Fetching a task's files: mirror, cache or network, always against their checksums."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import sha256_of
+from clirbench.support.files import reading, sha256_of, writing
 from clirbench.support.paths import cache_dir, mirror_dir
 from clirbench.support.progress import Advance
 from clirbench.tasks.task import SourceFile
@@ -42,42 +40,25 @@ def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
         raise ClirbenchError(
             f"'{source.mirror}' is not in CLIRBENCH_MIRROR ({mirror}): add it there, or unset the variable to download"
         )
-    try:
+    from filelock import FileLock  # noqa: PLC0415
+
+    with writing(f"the cache at {cached.parent}", "point CLIRBENCH_CACHE at a writable folder"):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(cached.with_name(cached.name + ".lock")):
+        with FileLock(cached.with_name(cached.name + ".lock")):
             # Another process may have brought it while this one waited.
             if not cached.is_file():
                 _download(source, cached, advance)
-    except OSError as error:
-        raise ClirbenchError(
-            f"cannot write the cache at {cached.parent} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder"
-        ) from error
     return cached
 
 
 def _verified(path: Path, source: SourceFile, remedy: str) -> Path:
-    try:
-        found = sha256_of(path)
-    except OSError as error:
-        raise ClirbenchError(f"cannot read {path} ({error.strerror}): {remedy}") from error
-    if found != source.sha256:
+    with reading(path, remedy):
+        digest = sha256_of(path)
+    if digest != source.sha256:
         raise ClirbenchError(
-            f"{path} has SHA-256 {found[:16]}…, not {source.sha256[:16]}… (changed or truncated): {remedy}"
+            f"{path} has SHA-256 {digest[:16]}…, not {source.sha256[:16]}… (changed or truncated): {remedy}"
         )
     return path
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time, where the system has such locks; the lock ends with its holder, however that ends."""
-    try:
-        import fcntl  # noqa: PLC0415
-    except ImportError:
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _download(source: SourceFile, target: Path, advance: Advance | None) -> None:

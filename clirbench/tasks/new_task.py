@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 
 _EXAMPLE = (
     ("opening-hours", "When do you open?", "We open at nine in the morning."),
@@ -70,10 +70,8 @@ def init_task(name: str, folder: Path, languages: Sequence[str]) -> list[Path]:
         + "".join(_line(language=x, text=f"A sentence that answers nothing ({x}).") for x in languages),
     }
     for path, text in contents.items():
-        try:
+        with writing(path, "choose another --output"):
             write_atomically(path, text.encode())
-        except OSError as error:
-            raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another --output") from error
     return list(contents)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
 from clirbench.tasks.language_data import LanguageData
 
 READER = "jsonl"
@@ -150,9 +151,8 @@ def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, An
 
 def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct its name in the task file") from error
+        with reading(path, "correct its name in the task file"):
+            lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise ClirbenchError(
             f"{path}: is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"

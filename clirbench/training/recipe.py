@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import reading
 from clirbench.support.names import check_name
 
 FORMAT = 1
@@ -222,10 +223,9 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         if not path.is_file():
             raise ClirbenchError(f"no recipe '{name}': give a TOML file, or one of {', '.join(shipped_recipes())}")
     try:
-        text = path.read_text(encoding="utf-8")
+        with reading(path, "check its permissions"):
+            text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
     for key, value in (changes or {}).items():

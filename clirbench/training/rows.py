@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 
 # What a row's two sides are made of, by view: the column of the query side and that of the candidate side.
 VIEWS: dict[str, tuple[str, str]] = {
@@ -180,9 +180,8 @@ def _open(load: Any, label: str) -> Any:
     try:
         return load()
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
-            f"{label}: cannot be loaded ({line}): check the name, the network, or use a folder"
+            f"{label}: cannot be loaded ({first_line(error)}): check the name, the network, or use a folder"
         ) from error
 
 

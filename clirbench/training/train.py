@@ -13,8 +13,8 @@ from typing import Any
 
 from clirbench.encoders.packed import static_model, write_packed
 from clirbench.results.build import peak_memory
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import mirror_dir
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
@@ -145,9 +145,8 @@ def base_model(part: ModelPart) -> Any:
             model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
     # A stranger's folder can fail in any way (broken safetensors, a module without a length): all are the user's to mend.
     except Exception as error:
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClirbenchError(
-            f"cannot load base model '{part.base}' ({line}): correct 'model.base' or --base"
+            f"cannot load base model '{part.base}' ({first_line(error)}): correct 'model.base' or --base"
         ) from error
     model.prompts = {"query": part.query_prompt, "document": part.candidate_prompt}
     return model
@@ -240,10 +239,8 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return dict(there)
     if not is_first_process():
         return dict(identity)
-    try:
+    with writing(path, "choose another --output"):
         write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {path} ({error.strerror}): choose another --output") from error
     return dict(identity)
 
 

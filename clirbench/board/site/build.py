@@ -31,7 +31,7 @@ from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
@@ -71,13 +71,11 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     if not entries:
         raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
     part = output.with_name(f".{output.name}.part")
-    try:
+    with writing(output, "choose another --output"):
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
         shutil.rmtree(output, ignore_errors=True)
         part.replace(output)
-    except OSError as error:
-        raise ClirbenchError(f"cannot write {output} ({error.strerror}): choose another --output") from error
     return pages
 
 

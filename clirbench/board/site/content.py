@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import humanize
 import numpy as np
 
 from clirbench.board.entries import Entry
@@ -95,11 +96,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
 
 def size(parameters: int | None) -> str:
     """Parameters as 23 M or 1.5 B."""
-    if parameters is None:
-        return "–"
-    if parameters >= 10**9:
-        return f"{parameters / 10**9:.1f} B"
-    return f"{parameters / 10**6:.0f} M" if parameters >= 10**6 else f"{parameters:,}"
+    return "–" if parameters is None else humanize.metric(parameters, precision=2).replace("G", "B")
 
 
 def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:

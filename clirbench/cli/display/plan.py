@@ -1,5 +1,6 @@
 """An estimate as a person reads it."""
 
+import humanize
 from rich.console import Console, Group
 from rich.text import Text
 
@@ -15,7 +16,7 @@ def plan_tables(estimate: Estimate, model: str, workers: int, console: Console) 
     for heading in ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"):
         table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
     for row in estimate.languages:
-        tokens = "-" if row.tokens is None else amount(row.tokens)
+        tokens = "-" if row.tokens is None else humanize.metric(row.tokens, precision=2)
         table.add_row(
             row.language,
             f"{row.queries:,}",
@@ -30,7 +31,7 @@ def plan_tables(estimate: Estimate, model: str, workers: int, console: Console) 
         "all",
         f"{sum(row.queries for row in estimate.languages):,}",
         f"{sum(row.passages for row in estimate.languages):,}",
-        "-" if None in known else amount(sum(tokens or 0 for tokens in known)),
+        "-" if None in known else humanize.metric(sum(tokens or 0 for tokens in known), precision=2),
         "",
         duration(sum(row.encode_seconds for row in estimate.languages)),
         duration(estimate.seconds(1)),
@@ -40,17 +41,10 @@ def plan_tables(estimate: Estimate, model: str, workers: int, console: Console) 
     times = ", ".join(f"{n}: {duration(estimate.seconds(n))}" for n in numbers)
     what = "counts and pass 1" if estimate.shards else "the vector cache"
     shards = f", {estimate.shards:,} shards" if estimate.shards else ""
+    memory, disk = (humanize.metric(size, "B", precision=2) for size in (estimate.memory, estimate.disk))
     lines = [
         f"workers like this one: {times}",
-        f"peak memory of each: about {amount(estimate.memory)}B",
-        f"disk for {what}: at most {amount(estimate.disk)}B{shards}",
+        f"peak memory of each: about {memory}",
+        f"disk for {what}: at most {disk}{shards}",
     ]
     return Group(above, table, *(Text(line) for line in lines))
-
-
-def amount(number: float) -> str:
-    """A large number with a suffix: 1.2 M, 34 G."""
-    for size, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{number / size:.{1 if number < 100 * size else 0}f}{suffix}"
-    return f"{number:.0f} "

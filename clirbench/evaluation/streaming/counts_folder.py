@@ -9,7 +9,7 @@ from typing import Any
 from clirbench.evaluation.streaming.count_shard import ShardCounts
 from clirbench.evaluation.streaming.first_pass import FirstPass
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import reading, write_atomically, writing
 from clirbench.tasks.corpora.inventory import Shard
 
 FORMAT = 1
@@ -98,14 +98,10 @@ class CountsFolder:
         if self.folder is None:
             return self._memory.get(shard.name)
         path = self._path(shard)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
+        with reading(path, "remove it, and it is counted again"):
+            content = path.read_bytes() if path.exists() else None
+        if content is None:
             return None
-        except OSError as error:
-            raise ClirbenchError(
-                f"{path}: cannot be read ({error.strerror}): remove it, and it is counted again"
-            ) from error
         try:
             digest, payload = content[:64], content[65:]
             if digest != self._digest(shard, payload):
@@ -155,12 +151,8 @@ class CountsFolder:
 
     def _write(self, name: str, content: bytes) -> None:
         assert self.folder is not None  # noqa: S101
-        try:
+        with writing(self.folder / name, "choose another folder with --output"):
             write_atomically(self.folder / name, content)
-        except OSError as error:
-            raise ClirbenchError(
-                f"cannot write {self.folder / name} ({error.strerror}): choose another folder with --output"
-            ) from error
 
 
 def _run_digest(identity: dict[str, Any], first: str) -> bytes:

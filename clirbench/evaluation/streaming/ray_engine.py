@@ -19,7 +19,7 @@ from clirbench.evaluation.streaming.count_shard import ShardCounts
 from clirbench.evaluation.streaming.job import Engine, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.kernel import workers as cores
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.inventory import Shard
@@ -95,7 +95,7 @@ def connect(streaming: Streaming) -> Streaming:
             else:
                 ray.init(address=streaming.ray_address, **quiet)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
-            line = _line(error)
+            line = first_line(error)
             if streaming.ray_address is None:
                 raise ClirbenchError(
                     f"cannot start Ray on this machine ({line}): see its logs, or give --ray-address"
@@ -198,7 +198,7 @@ class _Pool:
             # A worker that dies while it loads would do so again and again.
             if self._started >= self._wanted + _DEATHS * self._wanted:
                 raise ClirbenchError(
-                    f"workers die while they load the model ({_line(error)}): see Ray's logs"
+                    f"workers die while they load the model ({first_line(error)}): see Ray's logs"
                 ) from error
             self._reporter.note("a worker died while it loaded the model: starting another")
             self._start()
@@ -215,8 +215,8 @@ class _Pool:
             self._deaths[shard.name] += 1
             if self._deaths[shard.name] >= _DEATHS:
                 raise ClirbenchError(
-                    f"{_DEATHS} workers died with shard {shard.name} ({_line(error)}): they may lack memory, lower --batch-size "
-                    "or --shard-size; what is counted is kept"
+                    f"{_DEATHS} workers died with shard {shard.name} ({first_line(error)}): "
+                    "they may lack memory, lower --batch-size or --shard-size; what is counted is kept"
                 ) from error
             self._reporter.note(f"a worker died: its shard {shard.name} goes to another")
             queue.appendleft(shard)
@@ -253,7 +253,7 @@ class _Pool:
             raise
         # Whatever Ray calls a death: of the process, for lack of memory, of its node, of what it found.
         except self._ray.exceptions.RayError as error:
-            raise _DiedError(_line(error)) from error
+            raise _DiedError(first_line(error)) from error
 
 
 def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: Sequence[str]) -> LoadedEncoder:
@@ -274,7 +274,3 @@ def _threads(streaming: Streaming) -> int:
 def _absolute(streaming: Streaming) -> Streaming:
     paths = {name: getattr(streaming, name) for name in ("data", "vectors")}
     return replace(streaming, **{name: path.resolve() for name, path in paths.items() if path is not None})
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

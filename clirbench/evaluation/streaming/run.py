@@ -9,7 +9,7 @@ from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.trec_runs import read_run
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task import Task
 
@@ -71,12 +71,8 @@ def run_streamed(
     )
     for language, best in streamed.top.items():
         target = run_path(path, language)
-        try:
+        with writing(target, "make room and run again; what is counted is kept"):
             write_atomically(target, trec_run(dict(best), loaded.info.name).encode())
-        except OSError as error:
-            raise ClirbenchError(
-                f"cannot write {target} ({error.strerror}): make room and run again; what is counted is kept"
-            ) from error
         reporter.note(f"{language}: the best {streaming.top} passages of each query are in {target}")
     streamed.result.save(output, force=force)
     streamed.store.remove()

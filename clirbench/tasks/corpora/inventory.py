@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically
+from clirbench.support.files import write_atomically, writing
 from clirbench.tasks.corpora.base import Candidates, CorpusFile
 from clirbench.tasks.corpora.judged import Judged
 
@@ -192,10 +192,6 @@ def _scan(
         start += len(block.ids)
         advance(language, len(block.ids))
     if path is not None:
-        try:
+        with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
             write_atomically(path, json.dumps(asdict(found)).encode())
-        except OSError as error:
-            raise ClirbenchError(
-                f"cannot write {path} ({error.strerror}): point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"
-            ) from error
     return found

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
 from clirbench.tasks.corpora.original import local_file
 from clirbench.tasks.task import HubCorpus
@@ -143,7 +143,7 @@ class MtebLayout(PassageFiles):
         return []
 
     def _unreadable(self, config: str, error: Exception) -> ClirbenchError:
-        line = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
+        line = first_line(error)
         if self._folder is not None:
             return ClirbenchError(f"{self._folder}: {config} cannot be read ({line}): download it again")
         return ClirbenchError(
@@ -160,8 +160,9 @@ def _declared(folder: Path) -> list[dict[str, Any]]:
         metadata: Any = metadata_load(readme) if readme.is_file() else None
     # Not only ValueError: the YAML below it has errors of its own.
     except Exception as error:
-        line = printable(str(error).splitlines()[0][:200])
-        raise ClirbenchError(f"{readme}: its metadata cannot be read ({line}): download it again") from error
+        raise ClirbenchError(
+            f"{readme}: its metadata cannot be read ({first_line(error)}): download it again"
+        ) from error
     configs = (metadata.get("configs") if isinstance(metadata, dict) else None) or []
     return [config for config in configs if isinstance(config, dict)]
 

@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
 
 
@@ -150,10 +151,8 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def local_file(path: Path) -> CorpusFile:
     """A local file, told from its next version by size and time."""
-    try:
+    with reading(path, "correct --data"):
         state = path.stat()
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): correct --data") from error
     return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns}")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import sha256_of
 from clirbench.tasks.corpora.base import Block, CorpusFile, refuse_empty
 from clirbench.tasks.corpora.original import local_file
@@ -103,8 +103,9 @@ class VectorFolder:
             try:
                 array, ids = _npy(path) if path.suffix == ".npy" else _parquet(path)
             except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
-                reason = printable((str(error).strip() or type(error).__name__).splitlines()[0][:200])
-                raise ClirbenchError(f"{path}: cannot be read as vectors ({reason}): correct or remove it") from error
+                raise ClirbenchError(
+                    f"{path}: cannot be read as vectors ({first_line(error)}): correct or remove it"
+                ) from error
             if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(ids):
                 shape = "x".join(map(str, array.shape))
                 raise ClirbenchError(
