@@ -1,7 +1,11 @@
 """The application that commands are put on, and what several of them need."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -14,7 +18,44 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Multilingual retrieval, measured in every setting at once.",
 )
+Returned = TypeVar("Returned")
 ResultArgument = Annotated[Path, typer.Argument(metavar="RESULT.json", help="A result file of `clirbench run`.")]
+
+
+def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
+    """Let a command take several options as one parameter: put it below ``@app.command``.
+
+    A parameter that is annotated with a dataclass becomes the options that the dataclass's fields declare, in their
+    order and in its place. A field is declared as a parameter would be: ``seed: Annotated[int, typer.Option(...)] = 1``.
+    Two commands share options by naming the same dataclass.
+
+    Returns:
+        A function with one parameter per option, for typer to read; it calls ``command`` with the dataclasses made.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
+    options: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            field_hints = get_type_hints(groups[name], include_extras=True)
+            declared = inspect.signature(groups[name]).parameters.values()
+            options += [option.replace(annotation=field_hints[option.name]) for option in declared]
+        else:
+            options.append(parameter.replace(annotation=hints[name]))
+    # By keyword, so that an option without a default may stand behind one that has it.
+    options = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+
+    @wraps(command)
+    def call(**given: Any) -> Returned:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**given, **made)
+
+    call.__annotations__ = {option.name: option.annotation for option in options}
+    call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    return call
 
 
 def examples(*lines: str) -> str:
