@@ -15,7 +15,7 @@ from clirbench.results.result import Result
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, Reporter, Silent, follow_download
-from clirbench.tasks.collection import Collection, _queries, load_collection
+from clirbench.tasks.collection import Collection, load_collection, with_queries
 from clirbench.tasks.task_file import stated_task
 
 _SHOWN = 5
@@ -132,7 +132,9 @@ def inspect_result(
     loaded = load_for(document, model, device, trust_remote_code)
     # All languages of the run, also where one is ranked: what is fitted on the candidates must be what it was.
     collection = load_collection(source, ranks.languages, follow_download(reporter))
-    part = _queries(collection, query_language, [ranks.topics[topic] for topic in chosen])
+    asked = collection.query_language == collection.languages.index(query_language)
+    wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
+    part = with_queries(collection, asked & np.isin(collection.query_topic, wanted))
     reporter.start(ENCODE, distinct_texts(part))
     encoded = encode_collection(loaded, part, cache, True, lambda done: reporter.advance(ENCODE, done))
     layout = Layout.of(part.candidate_starts)

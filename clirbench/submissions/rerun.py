@@ -26,7 +26,7 @@ from clirbench.support.files import write_atomically
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
 from clirbench.support.version import __version__
-from clirbench.tasks.collection import load_collection, sample_queries
+from clirbench.tasks.collection import load_collection, with_queries
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import list_tasks, load_task
 
@@ -173,7 +173,9 @@ def largest_difference(stated: Document, again: Scores, languages: Sequence[str]
 
 def _run(loaded: LoadedEncoder, task: str, languages: Sequence[str], reporter: Reporter) -> tuple[GoldRanks, Scores]:
     shipped = load_task(task)
-    collection = sample_queries(load_collection(shipped, None, follow_download(reporter)), languages)
+    whole = load_collection(shipped, None, follow_download(reporter))
+    drawn = [whole.languages.index(language) for language in languages]
+    collection = with_queries(whole, np.isin(whole.query_language, drawn))
     reporter.start(ENCODE, texts_to_encode(loaded, collection))
     reporter.start(RANK, len(collection.queries), brief=True)
     found = rank_collection(loaded, collection, shipped.settings, None, True, reporter)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -234,11 +233,13 @@ def choose_settings(
     return chosen
 
 
-def _queries(collection: Collection, language: str, topics: list[str]) -> Collection:
-    """The collection with the queries of these topics in one language, and all candidates."""
-    wanted = {collection.topics.index(topic) for topic in topics}
-    number = collection.languages.index(language)
-    kept = np.isin(collection.query_topic, list(wanted)) & (collection.query_language == number)
+def with_queries(collection: Collection, kept: NDArray[np.bool_]) -> Collection:
+    """The collection with some of its queries, their gold pairs, and all candidates.
+
+    Args:
+        collection: Where to take them from.
+        kept: bool (queries,), true for each query to keep.
+    """
     place = np.cumsum(kept) - 1
     golds = kept[collection.gold_query]
     sizes = np.bincount(collection.query_language[kept], minlength=len(collection.languages))
@@ -246,24 +247,7 @@ def _queries(collection: Collection, language: str, topics: list[str]) -> Collec
         collection,
         queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
         query_topic=collection.query_topic[kept],
-        query_starts=np.concatenate([[0], np.cumsum(sizes)]),
-        gold_query=place[collection.gold_query[golds]].astype(np.int32),
-        gold_candidate=collection.gold_candidate[golds],
-    )
-
-
-def sample_queries(collection: Collection, languages: Sequence[str]) -> Collection:
-    """The collection with the queries of some languages only, and all candidates."""
-    place = [collection.languages.index(language) for language in languages]
-    kept = np.isin(collection.query_language, place)
-    number = np.cumsum(kept) - 1
-    golds = kept[collection.gold_query]
-    sizes = [int(kept[a:b].sum()) for a, b in pairwise(collection.query_starts)]
-    return replace(
-        collection,
-        queries=tuple(query for query, keep in zip(collection.queries, kept, strict=True) if keep),
-        query_topic=collection.query_topic[kept],
         query_starts=np.cumsum([0, *sizes], dtype=np.int64),
-        gold_query=number[collection.gold_query[golds]].astype(np.int32),
+        gold_query=place[collection.gold_query[golds]].astype(np.int32),
         gold_candidate=collection.gold_candidate[golds],
     )
