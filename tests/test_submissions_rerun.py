@@ -12,7 +12,7 @@ import typer.testing
 import clirbench
 from clirbench.cli import app
 from clirbench.encoders.base import EncoderOptions
-from clirbench.submissions.rerun import SAFE_FILES, compare_ranks, draw_languages, verify
+from clirbench.submissions.rerun import SAFE_FILES, Sample, compare_ranks, draw_languages, verify
 from clirbench.submissions.submit import submit
 from clirbench.submissions.verification import verdict
 from clirbench.support.errors import ClirbenchError
@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 @pytest.mark.real
 def test_a_true_submission_agrees(folder, mirror):
-    found = verify(folder, "somebody", languages=2, seed=3)
+    found = verify(folder, "somebody", Sample(languages=2, seed=3))
     assert (found.verdict, found.equal, found.pairs) == ("agree", 1.0, 2 * 11 * 1190)
     written = json.loads((folder / "verification.json").read_text(encoding="utf-8"))
     assert written == json.loads(found.model_dump_json())
@@ -43,7 +43,7 @@ def test_a_true_submission_agrees(folder, mirror):
 def test_a_model_fitted_on_all_candidates_is_run_on_all(tmp_path, mirror):
     target = tmp_path / "clirbench__hybrid+lsar-5"
     shutil.copytree(SUBMISSIONS / target.name, target)
-    assert verify(target, "somebody", task="mlqa-r", languages=2).verdict == "agree"
+    assert verify(target, "somebody", Sample("mlqa-r", 2)).verdict == "agree"
 
 
 @pytest.mark.real
@@ -62,7 +62,7 @@ def test_another_model_under_the_name_differs(tmp_path, mirror):
         path.write_text(json.dumps(document), encoding="utf-8")
     (results / "model.toml").unlink()
     made = submit(results, "acme", tmp_path / "submissions").folder
-    found = verify(made, "somebody", model=str(small), task="mlqa-r", languages=2)
+    found = verify(made, "somebody", Sample("mlqa-r", 2), model=str(small))
     assert found.verdict == "differ"
     assert found.equal < 0.9
     outcome = typer.testing.CliRunner().invoke(
@@ -141,6 +141,21 @@ def test_only_safe_weights_are_loaded(folder, tmp_path):
         verify(folder, "me", model=str(model))
 
 
+def test_a_model_that_is_only_said_to_be_bundled_is_not_looked_up(tmp_path, monkeypatch):
+    from clirbench.encoders import load
+
+    target = tmp_path / "acme__hybrid"
+    shutil.copytree(SUBMISSIONS / "clirbench__hybrid", target)
+    (target / "verification.json").unlink()
+    restated(target, name="acme/hybrid")
+    toml = target / "model.toml"
+    text = toml.read_text(encoding="utf-8")
+    toml.write_text(text.replace('name = "clirbench/hybrid"', 'name = "acme/hybrid"'), encoding="utf-8")
+    monkeypatch.setattr(load, "_find", lambda name, options: pytest.fail(f"{name} was loaded"))
+    with pytest.raises(ClirbenchError, match="acme/hybrid is said to be bundled, and is not"):
+        verify(target, "me")
+
+
 def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
     import huggingface_hub
 
@@ -168,9 +183,9 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
         ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),
         ({}, {"by": " "}, "--by is empty"),
         ({"kind": "packed"}, {"model": "nowhere"}, "--model is 'nowhere'"),
-        ({}, {"task": "demo"}, "holds no result on 'demo': pass --task, one of mlqa-r, xquad-r"),
+        ({}, {"sample": Sample("demo")}, "holds no result on 'demo': pass --task, one of mlqa-r, xquad-r"),
         ({}, {"by": "x" * 201}, "--by is empty or longer"),
-        ({}, {"seed": -1}, "--seed is -1"),
+        ({}, {"sample": Sample(seed=-1)}, "--seed is -1"),
         ({"parameters": 1}, {}, "has errors: see clirbench check"),
     ],
 )

@@ -111,6 +111,7 @@ def verify(
     ] = None,
 ) -> None:
     """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
+    from clirbench.submissions.rerun import Sample  # noqa: PLC0415
     from clirbench.submissions.rerun import verify as run_again  # noqa: PLC0415
     from clirbench.support.progress import reporting  # noqa: PLC0415
 
@@ -118,10 +119,8 @@ def verify(
         found = run_again(
             submission,
             by,
+            Sample(task, languages, seed),
             model=None if model is None else str(model),
-            task=task,
-            languages=languages,
-            seed=seed,
             trust_remote_code=trust_remote_code,
             device=device,
             reporter=reporter,

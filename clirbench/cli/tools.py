@@ -92,6 +92,7 @@ def inspect(
     """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
     from clirbench.cli.display.gate_and_inspect import inspection  # noqa: PLC0415
     from clirbench.results.inspect import inspect_result  # noqa: PLC0415
+    from clirbench.results.reload_model import ModelAt  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
     from clirbench.support.paths import cache_dir  # noqa: PLC0415
     from clirbench.support.progress import reporting  # noqa: PLC0415
@@ -103,9 +104,7 @@ def inspect(
             query_language,
             worst,
             task=task,
-            model=model,
-            device=device,
-            trust_remote_code=trust_remote_code,
+            model=ModelAt(model, device, trust_remote_code),
             cache=None if no_cache else cache_dir() / "vectors",
             reporter=reporter,
         )

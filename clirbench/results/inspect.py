@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.encode import distinct_texts, encode_collection
 from clirbench.ranking.in_memory import Layout, Products
-from clirbench.results.reload_model import load_for
+from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
 from clirbench.results.result import Result
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
@@ -75,9 +75,7 @@ def inspect_result(
     worst: int = 10,
     *,
     task: str | None = None,
-    model: str | None = None,
-    device: str | None = None,
-    trust_remote_code: bool = False,
+    model: ModelAt | None = None,
     cache: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Inspection:
@@ -91,9 +89,7 @@ def inspect_result(
         query_language: Whose queries.
         worst: How many topics.
         task: The TOML file of a task of your own; None for a shipped one.
-        model: Where the model is now; None for its name in the result.
-        device: Where to encode.
-        trust_remote_code: Run code that the model brings.
+        model: Where the model is now, and how to load it; None for its name in the result.
         cache: Folder of vectors, or None.
         reporter: Told of progress.
 
@@ -129,7 +125,12 @@ def inspect_result(
     best[ranks.topic[mine]] = rank[mine]
     chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
     source = stated_task(document.task.id, document.task.hash, task)
-    loaded = load_for(document, model, device, trust_remote_code)
+    loaded = reload_model(document, model or ModelAt())
+    if loaded.scorer is not None or loaded.fusion is not None:
+        raise ClirbenchError(
+            f"{loaded.info.name} gives scores in the place of vectors, and inspect takes encoders only: inspect another model"
+        )
+    refuse_another_model(loaded, document)
     # All languages of the run, also where one is ranked: what is fitted on the candidates must be what it was.
     collection = load_collection(source, ranks.languages, follow_download(reporter))
     asked = collection.query_language == collection.languages.index(query_language)

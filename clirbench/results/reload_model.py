@@ -1,6 +1,6 @@
-"""The model that a result came from, loaded again."""
+"""Load the model of a result again, to run it as the result says that it was run."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.load import load_encoder
@@ -8,20 +8,41 @@ from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
 
 
-def load_for(
-    document: Document, model: str | None, device: str | None, trust_remote_code: bool = False
-) -> LoadedEncoder:
-    """The encoder that a result came from, with the settings that it states.
+@dataclass(frozen=True)
+class ModelAt:
+    """Where the model of a result is now, and how to load it.
+
+    Attributes:
+        name: A name or folder, as ``--model`` of ``clirbench run`` takes it; None for the name in the result.
+        device: Where to encode; None for the model's own choice.
+        trust_remote_code: Run code that the model brings.
+    """
+
+    name: str | None = None
+    device: str | None = None
+    trust_remote_code: bool = False
+
+
+def reload_model(document: Document, at: ModelAt) -> LoadedEncoder:
+    """Load the model of a result with the prompts, length, dtype, similarity and transform that the result states.
+
+    Whether it is the very model of the result is for the caller to check: by its revision, or with :func:`refuse_another_model`.
+
+    Args:
+        document: The result.
+        at: Where the model is now.
 
     Raises:
-        ClirbenchError: It cannot be loaded, gives no vectors, or is another revision, or has other settings, than the result's.
+        ClirbenchError: The model cannot be loaded, or its transform was fitted on a file.
     """
+    refuse_unknown_sample(document)
     stated, settings = document.model, document.encoder
-    if settings.transform_sample not in (None, "pool"):
-        raise ClirbenchError("the result's transform was fitted on a file that is not here: inspect a run without it")
-    name = model or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
-    options = EncoderOptions(device=device, transform=settings.transform, trust_remote_code=trust_remote_code)
-    if stated.kind == "sentence-transformers":
+    name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
+    options = EncoderOptions(device=at.device, transform=settings.transform, trust_remote_code=at.trust_remote_code)
+    if name.startswith("mteb:"):
+        options = replace(options, similarity=settings.similarity, revision=stated.revision)
+    elif stated.kind in ("sentence-transformers", "mteb"):
+        # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
         options = replace(
             options,
             name=stated.name,
@@ -30,28 +51,49 @@ def load_for(
             dtype=settings.dtype if settings.dtype != "float32" else None,
             query_prompt=settings.query_prompt,
             candidate_prompt=settings.candidate_prompt,
-            revision=stated.revision if model is None else None,
+            revision=stated.revision if at.name is None else None,
         )
-    elif stated.kind in ("mteb", "own"):
+    elif stated.kind == "own":
         options = replace(
-            options, similarity=settings.similarity, revision=stated.revision if stated.kind == "mteb" else None
+            options,
+            name=stated.name,
+            similarity=settings.similarity,
+            query_prompt=settings.query_prompt or None,
+            candidate_prompt=settings.candidate_prompt or None,
         )
-        if stated.kind == "own":
-            prompts = settings.query_prompt or None, settings.candidate_prompt or None
-            options = replace(options, name=stated.name, query_prompt=prompts[0], candidate_prompt=prompts[1])
-    elif stated.kind == "packed" and model:
+    elif stated.kind == "packed" and at.name is not None:
         options = replace(options, name=stated.name)
-    loaded = load_encoder(name, options)
-    if loaded.scorer is not None or loaded.fusion is not None:
-        raise ClirbenchError(f"{stated.name} gives scores in the place of vectors: inspect takes encoders only")
-    if loaded.info.revision != stated.revision:
+    # A bundled model takes none of these options: its settings are its own.
+    return load_encoder(name, options)
+
+
+def refuse_unknown_sample(document: Document) -> None:
+    """Fail where the transform of a result was fitted on a file: the result holds its checksum, not its texts.
+
+    Raises:
+        ClirbenchError: It was.
+    """
+    if document.encoder.transform_sample not in (None, "pool"):
         raise ClirbenchError(
-            f"{name} is revision {loaded.info.revision}, but the result was made with {stated.revision}: pass --model"
+            f"the transform of {document.model.name} was fitted on a file of texts that the result does not hold: "
+            "give a result that was made without --transform-sample"
         )
-    for key, value in settings.model_dump().items():
+
+
+def refuse_another_model(loaded: LoadedEncoder, document: Document) -> None:
+    """Fail where a loaded model is not the one that a result was made with.
+
+    Raises:
+        ClirbenchError: Its revision or one of its settings is not the result's.
+    """
+    name = loaded.info.name
+    if loaded.info.revision != document.model.revision:
+        raise ClirbenchError(
+            f"{name} is revision {loaded.info.revision}, but the result was made with {document.model.revision}: pass --model"
+        )
+    for key, value in document.encoder.model_dump().items():
         if getattr(loaded.settings, key) != value:
             raise ClirbenchError(
                 f"{name} has {key.replace('_', ' ')} {getattr(loaded.settings, key)!r} here, but {value!r} in the result: "
                 "pass --model for the one that it was made with"
             )
-    return loaded

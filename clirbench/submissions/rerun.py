@@ -4,19 +4,20 @@ import datetime
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder
-from clirbench.encoders.load import load_encoder
+from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.bundled import BUNDLED
 from clirbench.evaluation.evaluate import rank_collection
 from clirbench.metrics.scores import Scores
 from clirbench.ranking.from_scorers import texts_to_encode
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import model_folder
+from clirbench.results.reload_model import ModelAt, refuse_unknown_sample, reload_model
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
@@ -35,14 +36,27 @@ _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
 SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What is run again of a submission.
+
+    Attributes:
+        task: Which of its results.
+        languages: How many query languages.
+        seed: Of the draw of the languages.
+    """
+
+    task: str = TASK
+    languages: int = LANGUAGES
+    seed: int = 1
+
+
 def verify(
     folder: Path,
     by: str,
+    sample: Sample | None = None,
     *,
     model: str | None = None,
-    task: str = TASK,
-    languages: int = LANGUAGES,
-    seed: int = 1,
     trust_remote_code: str | None = None,
     device: str | None = None,
     reporter: Reporter | None = None,
@@ -54,10 +68,8 @@ def verify(
     Args:
         folder: A submission.
         by: Who signs.
+        sample: What to run again; None for the default sample.
         model: A local folder with the model, instead of the hub; its revision must be the submission's.
-        task: Which of its results.
-        languages: How many languages.
-        seed: Draws them.
         trust_remote_code: The model's name, spelt out, to let it run code of its own.
         device: Where to encode.
         reporter: Told of progress.
@@ -71,6 +83,8 @@ def verify(
     """
     if not by.strip() or len(by.strip()) > 200:
         raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
+    sample = sample or Sample()
+    task, seed = sample.task, sample.seed
     if not 0 <= seed < 2**63:
         raise ClirbenchError(f"--seed is {seed}: use 0 or more")
     if task not in list_tasks() or not (folder / f"{task}.json").is_file():
@@ -90,22 +104,22 @@ def verify(
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
     result = read_result(folder / f"{task}.json")
     document = result.document
-    sample = draw_languages(document, languages, seed)
+    languages = draw_languages(document, sample.languages, seed)
     loaded = _load(document, model, trust_remote_code, device)
     if loaded.info.revision != document.model.revision:
         raise ClirbenchError(
             f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
             "give that revision"
         )
-    ranks, scores = _run(loaded, task, sample, reporter or Silent())
-    equal, close, pairs = compare_ranks(result.ranks, ranks, sample)
-    largest = largest_difference(document, scores, sample)
+    ranks, scores = _run(loaded, task, languages, reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, ranks, languages)
+    largest = largest_difference(document, scores, languages)
     verification = Verification(
         format=1,
         by=by.strip(),
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         task=task,
-        languages=sample,
+        languages=languages,
         seed=seed,
         ranks_sha256=document.ranks.sha256,
         revision=document.model.revision,
@@ -199,45 +213,35 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, 
 
 
 def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedEncoder:
-    stated, settings = document.model, document.encoder
+    """Load the submitted model: a bundled one, or the files of a copy or of the hub, once none of them can run code."""
+    stated = document.model
     if trust is not None and trust != stated.name:
         raise ClirbenchError(
             f"--trust-remote-code is '{trust}': spell out the model's name, {stated.name}, to let it run code"
         )
-    options = EncoderOptions(
-        device=device,
-        similarity=settings.similarity,
-        transform=settings.transform,
-        trust_remote_code=trust is not None,
-    )
-    if settings.transform_sample not in (None, "pool"):
-        raise ClirbenchError("its transform was fitted on a file that is not here: it cannot be verified")
+    refuse_unknown_sample(document)
+    at = ModelAt(None, device, trust is not None)
     if stated.kind == "bundled":
-        return load_encoder(stated.name, replace(options, similarity=None))
+        # A submission says of itself that its model is bundled: any other name would be looked up on the hub.
+        if stated.name not in BUNDLED:
+            raise ClirbenchError(f"{stated.name} is said to be bundled, and is not: ask its submitters what it is")
+        return reload_model(document, at)
     if stated.kind not in ("sentence-transformers", "packed", "mteb"):
         raise ClirbenchError(f"{stated.name} is code of its submitters' own: it cannot be verified by running it")
-    if stated.kind == "mteb" and model is None:
-        if trust is None:
-            _refuse_unsafe(_download(stated.name, stated.revision))
-        return load_encoder(f"mteb:{stated.name}", replace(options, revision=stated.revision, similarity=None))
+    in_registry = stated.kind == "mteb" and model is None
+    if in_registry and trust is not None:
+        return reload_model(document, at)
     folder = Path(model) if model else _download(stated.name, stated.revision)
     if not folder.is_dir():
         raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
     if trust is None:
         _refuse_unsafe(folder)
-    if stated.kind == "packed":
-        return load_encoder(str(folder), replace(options, similarity=None, name=stated.name))
-    given = replace(
-        options,
-        name=stated.name,
-        max_length=settings.max_length,
-        dtype=settings.dtype if settings.dtype != "float32" else None,
-        query_prompt=settings.query_prompt,
-        candidate_prompt=settings.candidate_prompt,
-    )
-    loaded = load_encoder(str(folder), given)
-    if model is None:
-        # The folder is a hub snapshot at exactly that commit.
+    if in_registry:
+        # mteb loads it by its name; the download shows that it has safe weights.
+        return reload_model(document, at)
+    loaded = reload_model(document, replace(at, name=str(folder)))
+    if model is None and stated.kind == "sentence-transformers":
+        # The folder is a snapshot of the hub at exactly that commit.
         loaded = replace(loaded, info=replace(loaded.info, revision=stated.revision, revision_kind="hub-commit"))
     return loaded
 
