@@ -533,13 +533,13 @@ def test_the_cached_loss_gives_the_same_gradient(tiny_xlmr, directions):
     import torch
 
     from clirbench.training.fit import make_loss
-    from clirbench.training.recipe import LossPart, ModelPart
+    from clirbench.training.recipe import LossPart, TransformerPart
     from clirbench.training.train import base_model
 
     texts = [[toy.sentence(x, [i, i + 1, i + 2]) for i in range(6)] for x in ("en", "de")]
     gradients = []
     for cached in (0, 2):
-        model = base_model(ModelPart(base=str(tiny_xlmr), max_length=32)).to("cpu")
+        model = base_model(TransformerPart(base=str(tiny_xlmr), max_length=32)).to("cpu")
         model.eval()
         loss = make_loss(model, LossPart(scale=20.0, directions=directions, cached_mini_batch=cached))
         loss([model.preprocess(side) for side in texts], None).backward()

@@ -1,5 +1,6 @@
 """The hybrid sampler: its law, its determinism, and its life inside trainers."""
 
+import doctest
 from collections import Counter
 from functools import partial
 
@@ -10,7 +11,7 @@ from accelerate.data_loader import BatchSamplerShard, skip_first_batches
 from torch.utils.data import DataLoader
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.training.batches import HybridBatchSampler
+from clirbench.training.batches import HybridBatchSampler, SamplerKeywords, SamplerOptions
 
 LANGUAGES = ("en", "de", "th", "zh")
 
@@ -209,6 +210,25 @@ def test_without_a_source_column_and_its_default_length(data):
 def test_what_cannot_be_sampled(data, options, message):
     with pytest.raises(ClirbenchError, match=message):
         HybridBatchSampler(data, **{"batch_size": 8, **options})
+
+
+def test_an_unknown_option_is_refused_by_its_name(data):
+    with pytest.raises(TypeError, match="'alhpa'"):
+        HybridBatchSampler(data, 8, alhpa=0.5)
+
+
+def test_the_keywords_are_those_of_the_options():
+    assert SamplerKeywords.__annotations__ == SamplerOptions.__annotations__
+
+
+def test_the_example_in_its_docstring():
+    (example,) = doctest.DocTestFinder(recurse=False).find(
+        HybridBatchSampler, globs={"HybridBatchSampler": HybridBatchSampler}
+    )
+    report = []
+    ran = doctest.DocTestRunner().run(example, out=report.append)
+    assert ran.attempted == 6
+    assert ran.failed == 0, "".join(report)
 
 
 def test_a_missing_column(data):

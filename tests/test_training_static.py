@@ -8,7 +8,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from clirbench.training.corpus import Corpus, SourceTexts
-from clirbench.training.recipe import SourcePart, StaticPart
+from clirbench.training.recipe import StaticPart, TrainingSource
 from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
 from clirbench.training.static.lexicon import commonness, english_counts, with_lists
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, initial_vectors, inverse_frequencies
@@ -20,7 +20,7 @@ PART = StaticPart(vocabulary=7, dimensions=256, damping_texts=256, graph_own=0.3
 
 def source(view, rows, **weights):
     table = np.array(rows, dtype=np.int32)
-    return SourceTexts(SourcePart(name=view, files=("x",), view=view, **weights), table, table)
+    return SourceTexts(TrainingSource(name=view, files=("x",), view=view, **weights), table, table)
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.languages import UNSPACED
 
-# Written without spaces between words; pairs of characters are the usual stand-in for a segmenter.
-_UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 # Snowball's stemmers by language; other languages keep their words whole.
 _STEMMERS = {
     "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
@@ -48,7 +47,8 @@ class Bm25Scorer:
     def tokens(self, text: str, language: str) -> list[str]:
         """The terms of a text."""
         words = self._words.findall(unicodedata.normalize("NFKC", text).casefold())
-        if language in _UNSPACED:
+        if language in UNSPACED:
+            # Pairs of characters are the usual stand-in for a segmenter.
             return [pair for word in words for pair in (_pairs(word) if not word.isascii() else [word])]
         if language in _STEMMERS:
             if language not in self._stemmers:

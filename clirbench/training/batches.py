@@ -1,7 +1,8 @@
-"""Hybrid batches: monolingual with probability alpha, cross-lingual otherwise (arXiv 2408.10536)."""
+"""Hybrid batches: monolingual with probability alpha, cross-lingual otherwise (arXiv 2408.10536, section 3)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -12,53 +13,116 @@ from clirbench.support.errors import ClirbenchError
 
 Weights = Mapping[Any, tuple[float, float]]
 _NEEDED = ("query_language", "candidate_language", "topic")
-_HEEDED = ("source", "query", "candidate")
+_OPTIONAL = ("source", "query", "candidate")
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """What :class:`HybridBatchSampler` draws: each field is a keyword of its constructor.
+
+    Attributes:
+        alpha: Probability that a batch is monolingual, 0 to 1.
+        language_sampling: How often a language (or language pair) is drawn: ``uniform``, each equally often, as the body of
+            the paper says; ``proportional``, by its number of rows, as the abstract says.
+        exponent: With ``proportional``, the power that the number of rows is raised to: 1 is proportional, 0 is uniform.
+        language_pairs: Languages of a cross-lingual batch. ``row``: each row draws its own pair, so that some negatives are
+            in the query's language. ``batch``: one pair is drawn for the whole batch.
+        source_weights: By value of the column ``source``, its weights in monolingual and in cross-lingual batches. A weight
+            of 0, or a source that is not named, is never drawn. None: a source weighs as many as it has rows of that kind.
+        batches: Batches in an epoch. None: the number of topics divided by ``batch_size``, at least 1.
+
+    Raises:
+        ClirbenchError: ``alpha``, ``language_sampling`` or ``language_pairs`` has another value.
+    """
+
+    alpha: float = 0.5
+    language_sampling: str = "uniform"
+    exponent: float = 1.0
+    language_pairs: str = "row"
+    source_weights: Weights | None = None
+    batches: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise ClirbenchError(f"alpha is {self.alpha}: use a probability, 0 to 1")
+        if self.language_sampling not in ("uniform", "proportional"):
+            raise ClirbenchError(f"language_sampling is '{self.language_sampling}': use uniform or proportional")
+        if self.language_pairs not in ("row", "batch"):
+            raise ClirbenchError(f"language_pairs is '{self.language_pairs}': use row or batch")
+
+
+class SamplerKeywords(TypedDict, total=False):
+    """The fields of :class:`SamplerOptions` as keywords, for type checkers."""
+
+    alpha: float
+    language_sampling: str
+    exponent: float
+    language_pairs: str
+    source_weights: Weights | None
+    batches: int | None
 
 
 class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
-    r"""Batches that are monolingual with probability ``alpha`` and cross-lingual otherwise.
+    r"""Draws batches that are monolingual with probability ``alpha`` and cross-lingual otherwise.
 
-    With languages :math:`L` and :math:`X, Y \in L`, the training objective of arXiv 2408.10536, section 3 is
+    In a monolingual batch every query and every candidate is in one language. In a cross-lingual batch the query and the
+    candidate of each row are in two languages. With languages :math:`X` and :math:`Y` and the in-batch contrastive loss
+    :math:`\mathcal{L}`, the expected loss is the objective of arXiv 2408.10536, section 3:
 
     .. math:: \alpha \, E_{X} [\mathcal{L}(q_X, d_X)] + (1 - \alpha) \, E_{X \neq Y} [\mathcal{L}(q_X, d_Y)]
 
-    where :math:`\mathcal{L}` is the in-batch contrastive loss. ``alpha=1`` is the paper's X-X-mono, ``alpha=0`` its X-Y.
+    ``alpha=1`` is the paper's X-X-mono, ``alpha=0`` its X-Y.
 
-    A monolingual batch draws a language, then a source that has it by its weight, then rows. A cross-lingual batch draws
-    a source by
-    its weight, then the language pair of each row (or one for the batch), then rows. Every batch comes from one source,
-    and no two of its rows
-    share a topic, a query or a candidate, because each would be a false negative of the other. A batch is shorter than
-    ``batch_size`` where
-    its source has too few topics. Rows are drawn with replacement between batches: an epoch is ``len(sampler)`` batches.
+    One batch is drawn in three steps:
 
-    Batch ``b`` of epoch ``e`` depends on nothing but the seed, ``e`` and ``b``: a training that resumes sees the batches that it
-    would have seen, and with several processes, of which each takes every n-th batch, all see one sequence.
+    1. Its kind: monolingual with probability ``alpha``.
+    2. Its source and languages. Monolingual: a language, then one of the sources that have it. Cross-lingual: a source, then
+       a language pair for each row. The whole batch comes from one source.
+    3. Its rows. A row is passed over where its topic, query or candidate stands in the batch already: it would be a false
+       negative of the other row. A source with too few topics gives a batch shorter than ``batch_size``.
 
-    It plugs into a trainer: ``SentenceTransformerTrainingArguments(batch_sampler=partial(HybridBatchSampler, alpha=0.5))``.
+    Rows may come again in another batch: an epoch is ``len(sampler)`` batches, not one pass over the rows.
+
+    A batch depends on the seed, the epoch and its number only. So a training that resumes sees the batches that it would have
+    seen, and several processes, each of which takes every n-th batch, share one sequence.
+
+    Example:
+        Five topics in three languages have a row for each of the nine ordered language pairs. With ``alpha=0.5`` half of the
+        batches are monolingual, a sixth in each language. In the others each row has one of the six pairs of two languages.
+
+        >>> import datasets
+        >>> languages = ("en", "de", "th")
+        >>> pairs = [(query, candidate) for query in languages for candidate in languages]
+        >>> rows = [
+        ...     {"topic": topic, "query_language": query, "candidate_language": candidate}
+        ...     for topic in range(5)
+        ...     for query, candidate in pairs
+        ... ]
+        >>> dataset = datasets.Dataset.from_list(rows)
+        >>> for batch in HybridBatchSampler(dataset, batch_size=3, seed=4, alpha=0.5, batches=4):
+        ...     print([f"{rows[i]['query_language']}-{rows[i]['candidate_language']} of {rows[i]['topic']}" for i in batch])
+        ['th-de of 1', 'en-de of 4', 'de-th of 0']
+        ['en-en of 1', 'en-en of 3', 'en-en of 4']
+        ['en-en of 2', 'en-en of 4', 'en-en of 1']
+        ['en-th of 4', 'th-de of 3', 'de-en of 1']
+
+        A trainer takes it as an argument, and gives ``dataset``, ``batch_size`` and ``seed`` itself:
+        ``SentenceTransformerTrainingArguments(batch_sampler=partial(HybridBatchSampler, alpha=0.5))``.
 
     Args:
-        dataset: A ``datasets.Dataset`` with the columns ``query_language``, ``candidate_language`` and ``topic``; where
-        it has ``source``, ``query`` or
-            ``candidate``, they are heeded. Give the trainer a data set whose format shows the two texts only:
-            ``dataset.with_format(None, columns=["query", "candidate"])``.
-        batch_size: Rows in a full batch.
-        drop_last: Leave out batches that are not full; ``len`` still counts them.
-        valid_label_columns: Not used; trainers pass it.
-        generator: Not used; trainers pass it.
-        seed: Fixes everything.
-        alpha: Probability of a monolingual batch.
-        language_sampling: ``uniform`` (the paper's body), or ``proportional`` to the number of rows (its abstract).
-        exponent: With ``proportional``, the power of the number of rows: 1 is proportional, 0 is uniform.
-        language_pairs: ``row``: each row of a cross-lingual batch has languages of its own, so that candidates in the query's
-            language stand among its negatives. ``batch``: one pair for the whole batch.
-        source_weights: By value of ``source``, its weights in monolingual and cross-lingual batches; 0 leaves it out.
-        Without it, all
-            sources weigh what they have rows.
-        batches: Batches in an epoch; by default the number of topics over ``batch_size``.
+        dataset: A ``datasets.Dataset`` with the columns ``query_language``, ``candidate_language`` and ``topic``. The columns
+            ``source``, ``query`` and ``candidate`` are read where they exist. The trainer hands every visible column to the
+            model: show it the two texts only, ``dataset.with_format(None, columns=["query", "candidate"])``.
+        batch_size: Rows in a full batch, 2 or more.
+        drop_last: Leave out batches that are not full. ``len`` still counts them.
+        valid_label_columns: Ignored; trainers pass it.
+        generator: Ignored; trainers pass it.
+        seed: Decides every draw.
+        **options: Fields of :class:`SamplerOptions`.
 
     Raises:
-        ClirbenchError: A column is missing, an argument is out of range, or no row fits a kind of batch that alpha asks for.
+        ClirbenchError: A column is missing or has missing values, an argument is out of range, or no row fits a kind of batch
+            that ``alpha`` asks for.
     """
 
     def __init__(
@@ -69,30 +133,19 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         valid_label_columns: list[str] | None = None,
         generator: Any = None,
         seed: int = 0,
-        *,
-        alpha: float = 0.5,
-        language_sampling: str = "uniform",
-        exponent: float = 1.0,
-        language_pairs: str = "row",
-        source_weights: Weights | None = None,
-        batches: int | None = None,
+        **options: Unpack[SamplerKeywords],
     ) -> None:
         if batch_size < 2:
             raise ClirbenchError(f"batch_size is {batch_size}: a contrastive batch needs 2 rows or more")
-        if not 0 <= alpha <= 1:
-            raise ClirbenchError(f"alpha is {alpha}: use a probability, 0 to 1")
-        if language_sampling not in ("uniform", "proportional"):
-            raise ClirbenchError(f"language_sampling is '{language_sampling}': use uniform or proportional")
-        if language_pairs not in ("row", "batch"):
-            raise ClirbenchError(f"language_pairs is '{language_pairs}': use row or batch")
+        chosen = SamplerOptions(**options)
         # Batches may be shorter than asked for: with None here, accelerate takes each one as it comes.
         self.batch_size = None
         self.drop_last, self.seed, self.epoch = drop_last, seed, 0
-        self._size, self._alpha, self._by_row = batch_size, alpha, language_pairs == "row"
-        self._exponent = exponent if language_sampling == "proportional" else 0.0
-        self._read(_columns(dataset))
-        self._weigh(source_weights)
-        self._batches = batches or max(1, len(np.unique(self._topic)) // batch_size)
+        self._size, self._alpha, self._by_row = batch_size, chosen.alpha, chosen.language_pairs == "row"
+        self._exponent = chosen.exponent if chosen.language_sampling == "proportional" else 0.0
+        self._group_rows(_columns(dataset))
+        self._weigh_groups(chosen.source_weights)
+        self._batches = chosen.batches or max(1, len(np.unique(self._topic)) // batch_size)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -110,7 +163,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         self.epoch = epoch
 
     def batch(self, number: int) -> list[int]:
-        """One batch of this epoch by its number, without the ones before."""
+        """Row numbers of one batch of this epoch, drawn without drawing the batches before it."""
         rng = np.random.default_rng([self.seed, self.epoch, number])
         if rng.random() < self._alpha:
             language = rng.choice(len(self._mono_language), p=self._mono_language)
@@ -125,10 +178,11 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         return self._draw(rng, groups, chances)
 
     def _draw(self, rng: np.random.Generator, groups: NDArray[np.int64], chances: NDArray[np.float64]) -> list[int]:
+        """Rows of the groups, each group drawn by its chance, without a repeated topic, query or candidate."""
         sizes = self._starts[groups + 1] - self._starts[groups]
         limits = np.cumsum(chances)
         taken = np.zeros(0, dtype=np.int64)
-        # A small source runs out of topics: a few tries, then a shorter batch.
+        # Repeats are dropped after the draw: draw some more than are missing, ever more, then accept a shorter batch.
         for attempt in range(6):
             number = (self._size - len(taken)) * (1 + attempt) + self._size // 8
             which = np.minimum(np.searchsorted(limits, rng.random(number), side="right"), len(groups) - 1)
@@ -141,23 +195,22 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
                 break
         return taken[: self._size].tolist()  # type: ignore[no-any-return]
 
-    def _read(self, table: pa.Table) -> None:
-        codes = {}
-        self._names: dict[str, list[Any]] = {}
+    def _group_rows(self, table: pa.Table) -> None:
+        """Sort the rows by group. A group is the rows of one source, one query language and one candidate language.
+
+        The rows of group ``g`` are ``_order[_starts[g] : _starts[g + 1]]``; ``_group_of`` finds ``g`` by the three numbers.
+        """
         both = pa.chunked_array([*table.column("query_language").chunks, *table.column("candidate_language").chunks])
-        languages, self._names["language"] = _codes(both)
-        codes["query_language"], codes["candidate_language"] = languages[: len(table)], languages[len(table) :]
+        languages, self._languages = _codes(both)
         if "source" in table.column_names:
-            codes["source"], self._names["source"] = _codes(table.column("source"))
+            sources, self._sources = _codes(table.column("source"))
         else:
-            codes["source"], self._names["source"] = np.zeros(len(table), dtype=np.int64), [None]
+            sources, self._sources = np.zeros(len(table), dtype=np.int64), [None]
         self._topic = _identities(table.column("topic"))
-        self._keys = [
-            self._topic,
-            *(_identities(table.column(c)) for c in ("query", "candidate") if c in table.column_names),
-        ]
-        n = len(self._names["language"])
-        group = (codes["source"] * n + codes["query_language"]) * n + codes["candidate_language"]
+        texts = [column for column in ("query", "candidate") if column in table.column_names]
+        self._keys = [self._topic, *(_identities(table.column(column)) for column in texts)]
+        n = len(self._languages)
+        group = (sources * n + languages[: len(table)]) * n + languages[len(table) :]
         self._order = np.argsort(group, kind="stable")
         kinds, starts = np.unique(group[self._order], return_index=True)
         self._starts = np.append(starts, len(group)).astype(np.int64)
@@ -165,14 +218,14 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
             (int(kind) // n // n, int(kind) // n % n, int(kind) % n): i for i, kind in enumerate(kinds.tolist())
         }
 
-    def _weigh(self, weights: Weights | None) -> None:
-        sources, languages = len(self._names["source"]), len(self._names["language"])
-        mono = np.zeros((sources, languages))
-        cross: list[list[tuple[int, float]]] = [[] for _ in range(sources)]
-        rows = np.zeros((sources, 2))
+    def _weigh_groups(self, weights: Weights | None) -> None:
+        """Work out the probability of every draw: of a language, of a source, of a language pair."""
+        mono = np.zeros((len(self._sources), len(self._languages)))
+        cross: list[list[tuple[int, float]]] = [[] for _ in self._sources]
+        rows = np.zeros((len(self._sources), 2))
         for (source, q, c), group in self._group_of.items():
             size = float(self._starts[group + 1] - self._starts[group])
-            # One row alone has no negative in a batch of its language.
+            # Where a batch comes from one group, a group of a single row would give no negatives: it is left out.
             if q == c:
                 if size > 1:
                     mono[source, q] = size
@@ -180,7 +233,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
             elif size > 1 or self._by_row:
                 cross[source].append((group, size))
                 rows[source, 1] += size
-        given = rows if weights is None else np.array([weights.get(name, (0, 0)) for name in self._names["source"]])
+        given = rows if weights is None else np.array([weights.get(name, (0, 0)) for name in self._sources])
         mono *= given[:, :1] > 0
         sizes = mono.sum(axis=0)
         self._mono_language = _chances(np.where(sizes > 0, sizes, np.nan), self._exponent)
@@ -202,11 +255,11 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
 
 
 def _columns(dataset: Any) -> pa.Table:
-    """The columns that batches are made by, in the data set's own row order (which shuffling or filtering may have changed)."""
+    """The columns that batches are made by, in the order of rows that the data set shows after shuffling or filtering."""
     for column in _NEEDED:
         if column not in dataset.column_names:
             raise ClirbenchError(f"the training data set has no column '{column}': HybridBatchSampler needs it")
-    wanted = [column for column in (*_NEEDED, *_HEEDED) if column in dataset.column_names]
+    wanted = [column for column in (*_NEEDED, *_OPTIONAL) if column in dataset.column_names]
     table = dataset.with_format("arrow", columns=wanted)[:]
     if not len(table):
         raise ClirbenchError("the training data set is empty: HybridBatchSampler needs rows")
@@ -219,7 +272,7 @@ def _columns(dataset: Any) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
-    """Small integers that stand for a column's values, and the values."""
+    """The distinct values of a column, and for each row the place of its value among them."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -227,12 +280,12 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
 
 
 def _identities(column: pa.ChunkedArray) -> NDArray[Any]:
-    """Numbers that are equal where the column's values are."""
+    """One integer a row; two rows have the same integer where they have the same value."""
     return column.to_numpy() if pa.types.is_integer(column.type) else _codes(column)[0]
 
 
 def _chances(sizes: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Probabilities in proportion to sizes to a power; sizes of 0 or NaN have none."""
+    """Probabilities in proportion to ``sizes ** exponent``; a size of 0 or NaN has probability 0."""
     known = np.nan_to_num(sizes) > 0
     power = np.where(known, np.where(known, sizes, 1.0) ** exponent, 0.0)
     total = power.sum()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.training.overlap import Overlap, Protected
-from clirbench.training.recipe import Recipe, SourcePart
+from clirbench.training.recipe import Recipe, TrainingSource
 from clirbench.training.rows import Row, read_rows, resolve
 
 
@@ -24,7 +24,7 @@ class SourceTexts:
         candidates: int32 (rows, languages), likewise.
     """
 
-    part: SourcePart
+    part: TrainingSource
     queries: NDArray[np.int32]
     candidates: NDArray[np.int32]
 
@@ -131,7 +131,7 @@ def read_corpus(
     )
 
 
-def _rows(part: SourcePart, name: str, folders: Sequence[Path], reading: _Reading) -> Iterator[Row]:
+def _rows(part: TrainingSource, name: str, folders: Sequence[Path], reading: _Reading) -> Iterator[Row]:
     known = set(reading.languages)
     wanted = known - set(part.without_languages)
     for row in read_rows(resolve(name, folders), part.view):

@@ -1,21 +1,29 @@
-"""Evaluation texts inside training data: found by exact match, or by a run of shared words or characters."""
+"""Evaluation text inside training data: an equal text, or a shared run of words or characters."""
 
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clirbench.support.languages import UNSPACED
+
+# Length of a shared run: in words, or in characters where a language writes no spaces.
 WORDS, CHARACTERS = 8, 25
-# From this many characters on, a text equal to a protected one is no coincidence in any language.
+# Two equal texts of this many characters are no coincidence, even under the names of two languages.
 _LONG = 25
 # Soft hyphens, joiners and direction marks; the stretching sign and vowel signs of Arabic.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u0640\u064b-\u065f\u0670]")
-_UNSPACED = frozenset({"zh", "th", "ja", "km", "lo", "my"})
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """One training text that holds evaluation text: where it stands, in which language, and what is shared."""
+    """One training text that holds evaluation text.
+
+    Attributes:
+        where: File and id of the training row.
+        language: Of the training text.
+        shared: The shared text, normalised.
+    """
 
     where: str
     language: str
@@ -23,12 +31,14 @@ class Overlap:
 
 
 class Protected:
-    """Texts that training must not contain.
+    """Texts that training must not hold, and the search for them.
 
-    Two texts overlap when they are equal after normalisation (NFKC, lower case, letters and digits only; no invisible
-    characters, no Arabic vowel signs), or share a run of 8 words (25 characters in Chinese, Thai and other scripts without
-    spaces) in one language.
-    A text that stands under another language's name counts where it is long enough not to be a loan word.
+    Texts are compared after :func:`normalise`. A training text overlaps in one of three cases:
+
+    - it equals a protected text of its language;
+    - it shares a run of 8 words with a protected text of its language (25 characters in Chinese, Thai and other languages
+      without spaces);
+    - it equals a protected text of any language and has 25 characters or more: a shorter one may be a loan word.
     """
 
     def __init__(self) -> None:
@@ -51,7 +61,7 @@ class Protected:
                 runs.update(_runs(plain, language))
 
     def find(self, language: str, text: str) -> str | None:
-        """What the text shares with a protected one of its language, normalised; None where nothing."""
+        """The first thing that a training text shares with a protected one, normalised; None where it shares nothing."""
         plain = normalise(text, language)
         if plain in self._exact.get(language, ()) or (len(plain) >= _LONG and plain.replace(" ", "") in self._long):
             return plain
@@ -62,15 +72,18 @@ class Protected:
 
 
 def normalise(text: str, language: str) -> str:
-    """Letters and digits in lower case, words separated by one space; without any space in scripts that write none."""
+    """A text as it is compared: NFKC, lower case, letters and digits only, one space between words.
+
+    Invisible characters and Arabic vowel signs are gone, as are all spaces in languages that write none.
+    """
     plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).lower())
-    # Marks are part of the letters that they stand on (Devanagari, Thai).
+    # Combining marks stay: in Devanagari and Thai they are part of a letter.
     plain = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in plain)
-    return ("" if language in _UNSPACED else " ").join(plain.split())
+    return ("" if language in UNSPACED else " ").join(plain.split())
 
 
 def _runs(plain: str, language: str) -> Iterable[str]:
-    if language in _UNSPACED:
+    if language in UNSPACED:
         return (plain[i : i + CHARACTERS] for i in range(len(plain) - CHARACTERS + 1))
     words = plain.split(" ")
     return (" ".join(words[i : i + WORDS]) for i in range(len(words) - WORDS + 1))

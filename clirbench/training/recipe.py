@@ -1,4 +1,4 @@
-"""Recipes: one TOML file says how a model is trained, and nothing else does."""
+"""Recipes: one TOML file decides how a model is trained."""
 
 import re
 import tomllib
@@ -26,10 +26,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class ModelPart(_Part):
-    """A transformer to start from: a hub name or a folder; lengths in tokens, prompts put before the texts.
+class TransformerPart(_Part):
+    """``[model]``: the transformer that training starts from.
 
-    ``pooling`` is put on a plain transformer; ``model`` keeps what a sentence-transformers model has.
+    Attributes:
+        base: A name on the hub, or a folder.
+        revision: Branch, tag or commit on the hub; None for the default branch.
+        pooling: How token vectors become one vector. ``mean`` or ``cls`` is put on a plain transformer; ``model`` keeps what a
+            sentence-transformers model does.
+        max_length: Tokens of a text that are read.
+        query_prompt: Put before each query.
+        candidate_prompt: Put before each candidate.
     """
 
     base: str
@@ -41,16 +48,24 @@ class ModelPart(_Part):
 
 
 class StaticPart(_Part):
-    """A bag of subwords made from the data: vocabulary in pieces, vectors of ``dimensions``.
+    """``[static]``: a bag of subwords that is made from the training data alone.
 
-    ``corpus_bytes`` of text in each language train the tokenizer; ``longest_piece`` is in characters; texts are cut at
-    ``max_length`` tokens in training. ``dropout`` is the share of tokens dropped from either side; ``same_text_dropout``
-    that from
-    the two sides where a batch pairs each text with itself. ``graph_rounds`` of smoothing over the lexicon keep
-    ``graph_own`` of a token's own random vector, rows weighted by (1 + English count) to the ``graph_exponent``.
-    ``damping`` flattens the spectrum of
-    ``damping_texts`` training texts after training, ``norm_exponent`` the lengths of the vectors; ``bits`` is the width of a
-    shipped weight.
+    Attributes:
+        vocabulary: Number of pieces.
+        dimensions: Length of a piece's vector.
+        longest_piece: Characters in a piece at most.
+        corpus_bytes: Bytes of text in each language that the tokenizer is trained on.
+        max_length: Tokens of a text that are read in training.
+        dropout: Share of tokens that training drops on either side of a pair.
+        same_text_dropout: The same for the query side and the candidate side, where a batch pairs each text with itself.
+        graph_rounds: Rounds in which the first vectors are smoothed over the lexicon; 0 for none.
+        graph_own: Share of a piece's own random vector in each round.
+        graph_exponent: Power of (1 + count of the rarest English word of a lexicon row). It is the row's weight in the smoothing
+            and in the draw of ``entries``.
+        damping: After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 wholly.
+        norm_exponent: After training, the power that each vector's length is raised to; 1 leaves it.
+        damping_texts: Training texts whose spectrum is taken.
+        bits: Width of a weight in the packed form.
     """
 
     vocabulary: Count
@@ -70,7 +85,7 @@ class StaticPart(_Part):
 
 
 class BatchesPart(_Part):
-    """Batches of ``size`` rows; see :class:`clirbench.training.batches.HybridBatchSampler`."""
+    """``[batches]``: ``size`` rows in a batch; the other keys are those of ``SamplerOptions`` in ``training/batches.py``."""
 
     size: Count
     alpha: Share = 0.5
@@ -80,11 +95,13 @@ class BatchesPart(_Part):
 
 
 class LossPart(_Part):
-    """In-batch contrastive loss; the cosine is multiplied by ``scale``; a ``cached_mini_batch`` above 0 saves memory.
+    """``[loss]``: the in-batch contrastive loss of arXiv 2408.10536, equation 1.
 
-    ``directions``: ``forward`` sets each query's candidate against the other candidates (equation 1 of the paper),
-    ``symmetric`` adds each candidate's query against the other queries, ``all`` sets each pair against every other text of
-    the batch on either side.
+    Attributes:
+        scale: Factor of the cosine.
+        directions: ``forward`` finds each query's candidate among the batch's candidates, as equation 1 does. ``symmetric``
+            also finds each candidate's query among the queries. ``all`` finds each partner among all other texts of the batch.
+        cached_mini_batch: Texts that are encoded at a time, which saves memory and leaves the loss as it is; 0 for all at once.
     """
 
     scale: Positive
@@ -93,7 +110,18 @@ class LossPart(_Part):
 
 
 class OptimizerPart(_Part):
-    """AdamW, or lazy Adam on the rows that a batch touches (``sparse-adam``); ``warmup`` is a share of the steps."""
+    """``[optimizer]``: how weights are updated.
+
+    Attributes:
+        name: ``adamw`` for a transformer; ``sparse-adam``, which updates only the vectors that a batch uses, for a static model.
+        steps: Updates in the whole training.
+        learning_rate: The highest one of the schedule.
+        weight_decay: AdamW's.
+        betas: Adam's.
+        schedule: The learning rate after the warm-up: ``linear`` or ``cosine`` down to 0, or ``constant``.
+        warmup: Share of the steps in which the learning rate rises from 0.
+        precision: ``auto`` takes bfloat16 on a GPU that has it.
+    """
 
     name: Literal["adamw", "sparse-adam"] = "adamw"
     steps: Count
@@ -106,7 +134,10 @@ class OptimizerPart(_Part):
 
 
 class DevSource(_Part):
-    """Topics held out of one file for the dev task, drawn among rows with at least ``languages`` languages."""
+    """``[[dev.source]]``: ``topics`` of one file, held out for the dev task.
+
+    They are drawn among the rows that have query and candidate in at least ``languages`` of the recipe's languages.
+    """
 
     file: str
     view: Literal["answer", "passage", "text"] = "answer"
@@ -115,7 +146,14 @@ class DevSource(_Part):
 
 
 class DevPart(_Part):
-    """The dev task: evaluated every ``every`` steps; ``patience`` evaluations without a better ``metric`` end the training."""
+    """``[dev]``: the dev task, which is scored while the model trains.
+
+    Attributes:
+        every: Steps between two evaluations.
+        metric: The number that early stopping watches, such as ``multilingual.mAP`` or ``bias.rank_distance``.
+        patience: Evaluations in a row without a better ``metric`` that end the training; 0 never ends it early.
+        source: Where the topics come from.
+    """
 
     every: Count
     metric: str = "multilingual.mAP"
@@ -123,14 +161,19 @@ class DevPart(_Part):
     source: Annotated[tuple[DevSource, ...], Field(min_length=1)]
 
 
-class SourcePart(_Part):
-    """Training data of one kind: every batch comes from one source.
+class TrainingSource(_Part):
+    """``[[source]]``: training data of one kind. Every batch comes from one source.
 
-    ``monolingual`` and ``cross_lingual`` are its weights among the sources of either kind of batch (0: not used there).
-    ``view`` says
-    which columns are paired; ``entries`` joins 1 to ``longest`` short entries of one language pair, at most ``lists``
-    lists per pair. Rows
-    whose ``source`` starts with one of ``without_origins``, and the languages in ``without_languages``, are left out.
+    Attributes:
+        name: Unlike that of any other source.
+        files: What :func:`clirbench.training.rows.resolve` finds.
+        view: Which columns are paired; see ``VIEWS`` in ``training/rows.py``.
+        monolingual: The source's weight among all sources of monolingual batches; 0 keeps it out of them.
+        cross_lingual: Likewise for cross-lingual batches.
+        longest: With ``view = "entries"``, entries in a list at most.
+        lists: With ``view = "entries"``, lists of each language pair at most.
+        without_origins: Rows whose column ``source`` starts with one of these are left out.
+        without_languages: Texts in these languages are left out.
     """
 
     name: str
@@ -145,10 +188,25 @@ class SourcePart(_Part):
 
 
 class Recipe(_Part):
-    """A recipe as it stands in its file, with everything that decides what comes out.
+    """A whole recipe: everything that decides what a training gives.
 
-    ``overlapping_rows``: whether rows that hold evaluation text stop the training, or are left out and counted.
-    ``licences`` by file and ``spent`` (public test sets among the data) are for the model card.
+    Attributes:
+        format: Of the recipe file.
+        name: Of the model, as ORG/NAME.
+        description: One line for the model card.
+        seed: Decides every random draw.
+        languages: Languages to train on; texts in others are left out and counted.
+        overlapping_rows: What happens to rows that hold evaluation text: they ``stop`` the training, or are ``drop``-ped and
+            counted.
+        model: The transformer to start from; either this or ``static`` is given.
+        static: The static model to make.
+        batches: How batches are drawn.
+        loss: The loss.
+        optimizer: How weights are updated.
+        dev: The dev task; None for none.
+        source: Training data.
+        licences: By file, for the model card.
+        spent: Public test sets among the training data, for the model card: they cannot test this model.
     """
 
     format: Literal[1]
@@ -157,13 +215,13 @@ class Recipe(_Part):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     languages: Annotated[tuple[Text, ...], Field(min_length=1)]
     overlapping_rows: Literal["stop", "drop"] = "stop"
-    model: ModelPart | None = None
+    model: TransformerPart | None = None
     static: StaticPart | None = None
     batches: BatchesPart
     loss: LossPart
     optimizer: OptimizerPart
     dev: DevPart | None = None
-    source: Annotated[tuple[SourcePart, ...], Field(min_length=1)]
+    source: Annotated[tuple[TrainingSource, ...], Field(min_length=1)]
     licences: Mapping[str, str] = Field(default_factory=dict)
     spent: tuple[str, ...] = ()
 
@@ -205,17 +263,17 @@ def shipped_recipes() -> list[str]:
 
 
 def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[Recipe, Path]:
-    """Read a recipe: a file, or a shipped one by its file name.
+    """Read a recipe.
 
     Args:
-        name: Path, or the name of a shipped recipe such as ``static.toml``.
-        changes: Values that replace the file's, by dotted key, such as ``{"batches.alpha": 0.0}``.
+        name: Path of a TOML file, or the file name of a shipped recipe such as ``static.toml``.
+        changes: Values that replace those of the file, by dotted key, such as ``{"batches.alpha": 0.0}``.
 
     Returns:
-        The recipe and the file that it came from.
+        The recipe and the path of its file.
 
     Raises:
-        ClirbenchError: There is no such recipe, or a key is unknown, missing or wrong; the message names file and key.
+        ClirbenchError: There is no such recipe, or a key is unknown, missing or wrong. The message names file and key.
     """
     path = Path(name)
     if not path.is_file():
@@ -251,24 +309,27 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int:
-    """The line where a key stands, or else the table that should hold it; 1 for the recipe as a whole."""
-    table = ".".join(part for part in place[:-1] if isinstance(part, str))
-    number = next((part for part in place if isinstance(part, int)), 0)
-    current, seen, found = "", -1, 1
-    for i, line in enumerate(text.splitlines(), 1):
+    """Number of the line where a key stands; else that of the table that should hold it; else 1.
+
+    ``place`` is pydantic's: ``("source", 1, "view")`` is the key ``view`` of the second ``[[source]]``.
+    """
+    wanted = ".".join(part for part in place[:-1] if isinstance(part, str))
+    index = next((part for part in place if isinstance(part, int)), 0)
+    current, seen, table_line = "", -1, 1
+    for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*(\[\[?)\s*([\w.]+)", line):
             current = header[2]
-            seen += current == table
-        inside = current == table and (not table or seen == number)
+            seen += current == wanted
+        inside = current == wanted and (not wanted or seen == index)
         if inside and header:
-            found = i
+            table_line = number
         if inside and place and re.match(rf"\s*{re.escape(str(place[-1]))}\s*=", line):
-            return i
-    return found
+            return number
+    return table_line
 
 
 def as_tuples(value: Any) -> Any:
-    """TOML arrays as tuples, so that a strict frozen model takes them."""
+    """Arrays of TOML or JSON as tuples, at any depth: a strict pydantic model refuses lists for tuples."""
     if isinstance(value, list):
         return tuple(as_tuples(entry) for entry in value)
     if isinstance(value, dict):

@@ -31,7 +31,7 @@ from clirbench.training.material import (
 )
 from clirbench.training.model_card import card
 from clirbench.training.processes import is_first_process, leave_group
-from clirbench.training.recipe import ModelPart, Recipe
+from clirbench.training.recipe import Recipe, TransformerPart
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
 RECORD = "training.json"
@@ -121,7 +121,7 @@ def train(
     return Trained(output / "model", record)
 
 
-def base_model(part: ModelPart) -> Any:
+def base_model(part: TransformerPart) -> Any:
     """The transformer to start from, with pooling, length and prompts.
 
     Raises:
