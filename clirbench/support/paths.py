@@ -8,6 +8,15 @@ import platformdirs
 from clirbench.support.errors import ClirbenchError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+CACHE = "CLIRBENCH_CACHE"
+MIRROR = "CLIRBENCH_MIRROR"
+# Every variable that a user may set, and what it does: the docs are generated from this table.
+VARIABLES = {
+    CACHE: "folder for downloads and vectors; without it, the platform's cache folder. Safe to delete",
+    MIRROR: "folder that stands in for the data hosts, and is read before any host is asked; the same checksums apply",
+    "HF_HUB_OFFLINE": "`1`: take models and data sets of the hub from its local cache only",
+    "HF_ENDPOINT": "address of another hub",
+}
 
 
 def data_dir(name: str) -> Path:
@@ -34,7 +43,7 @@ def data_dir(name: str) -> Path:
 
 def cache_dir() -> Path:
     """Folder for downloads and vectors: ``CLIRBENCH_CACHE``, or the platform's cache folder."""
-    return Path(os.environ.get("CLIRBENCH_CACHE") or platformdirs.user_cache_dir("clirbench"))
+    return Path(os.environ.get(CACHE) or platformdirs.user_cache_dir("clirbench"))
 
 
 def mirror_dir() -> Path | None:
@@ -43,9 +52,9 @@ def mirror_dir() -> Path | None:
     Raises:
         ClirbenchError: It names something that is not a folder.
     """
-    value = os.environ.get("CLIRBENCH_MIRROR")
+    value = os.environ.get(MIRROR)
     if not value:
         return None
     if not Path(value).is_dir():
-        raise ClirbenchError(f"CLIRBENCH_MIRROR names '{value}', which is not a folder: correct or unset it")
+        raise ClirbenchError(f"{MIRROR} names '{value}', which is not a folder: correct or unset it")
     return Path(value)

@@ -1,0 +1,383 @@
+"""The reference pages, generated from the code each time that the docs are built: they cannot drift from it."""
+
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import griffe
+import typer.main
+
+import clirbench
+from clirbench.cli import app
+from clirbench.encoders.bundled import BUNDLED
+from clirbench.metrics.catalogue import metric_rows
+from clirbench.results.schema import Submitted
+from clirbench.submissions.model_toml import ModelFile
+from clirbench.support.paths import VARIABLES
+from clirbench.tasks.new_task import init_task
+from clirbench.training.recipe import Recipe
+
+# What a user imports, by the name under which it is imported; the front door's names are those of its __all__.
+PUBLIC: dict[str, Sequence[str]] = {
+    "clirbench": [name for name in clirbench.__all__ if name != "__version__"],
+    "clirbench.integrations.sentence_transformers": ["CLIREvaluator"],
+    "clirbench.integrations.mteb": ["tasks", "benchmark", "OneEncoding"],
+    "clirbench.training.batches": ["HybridBatchSampler"],
+}
+
+
+def pages() -> dict[str, str]:
+    """Every generated page, by its path below ``reference/``."""
+    return {
+        "index.md": _index(),
+        "commands.md": _commands(),
+        "python.md": _python(),
+        "metrics.md": _metrics(),
+        "tasks.md": _tasks(),
+        "models.md": _models(),
+        "result.md": _result(),
+        "files.md": _files(),
+        "environment.md": _environment(),
+    }
+
+
+def _index() -> str:
+    links = [
+        ("Commands", "commands.md", "every command with its options, defaults and examples"),
+        ("Python", "python.md", "what `import clirbench` offers, and the integrations"),
+        ("Metrics", "metrics.md", "each metric and measure of bias: what it says, which way is up, its source"),
+        ("Tasks", "tasks.md", "each task with its sizes, languages and licence"),
+        ("Bundled models", "models.md", "the models that need no download"),
+        ("The result file", "result.md", "every key of the JSON, from its schema"),
+        ("TOML files", "files.md", "a task of your own, `model.toml`, a training recipe"),
+        ("Environment variables", "environment.md", "what can be set from outside"),
+    ]
+    rows = [f"- [{title}]({page}): {what}" for title, page, what in links]
+    return _page("Reference", "Everything on these pages is generated from the code when the docs are built.", *rows)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by what is typed after ``clirbench``."""
+    group: Any = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {child}": one for child, one in inner.items()} if inner else {name: command}
+    return found
+
+
+def _commands() -> str:
+    listed = ["| command | what it does |", "| --- | --- |"]
+    parts = []
+    for name, command in commands().items():
+        text = _prose(command.help)
+        listed.append(f"| [`{name}`](#clirbench-{name.replace(' ', '-')}) | {text.split(chr(10))[0]} |")
+        parts.append(_command(name, command, text))
+    foot = "Every command has `--help` (`-h`), which ends with examples. `clirbench --version` says the version.\n\n"
+    foot += (
+        "Exit codes: 0, all is well; 1, a check or a gate says no; 2, a mistake, with one line that says what to do; "
+    )
+    foot += "130, stopped by Ctrl-C."
+    return _page("Commands", *listed, "", foot, "", *parts)
+
+
+def _command(name: str, command: Any, text: str) -> str:
+    arguments = [p for p in command.params if not p.opts[0].startswith("-")]
+    options = [p for p in command.params if p.opts[0].startswith("-")]
+    usage = " ".join(
+        f"[{p.metavar or p.name.upper()}]" if not p.required else p.metavar or p.name.upper() for p in arguments
+    )
+    lines = [f"## clirbench {name}", text, f"```text\nclirbench {name} {usage + ' ' if usage else ''}[OPTIONS]\n```"]
+    if arguments:
+        rows = [f"| `{p.metavar or p.name.upper()}` | {_default(p)} | {_cell(p.help)} |" for p in arguments]
+        lines.append("\n".join(["| argument | default | meaning |", "| --- | --- | --- |", *rows]))
+    if options:
+        rows = [f"| {_spelt(p)} | {_default(p)} | {_cell(p.help)} |" for p in options]
+        lines.append("\n".join(["| option | default | meaning |", "| --- | --- | --- |", *rows]))
+    shown = [line.strip() for line in (command.epilog or "").split("\n") if line.startswith("  ")]
+    if shown:
+        lines.append("```bash\n" + "\n".join(shown) + "\n```")
+    return "\n\n".join(lines) + "\n"
+
+
+def _spelt(option: Any) -> str:
+    return ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+
+
+def _default(parameter: Any) -> str:
+    if isinstance(parameter.show_default, str):
+        return _cell(parameter.show_default)
+    if parameter.required:
+        return "**required**"
+    if getattr(parameter, "is_flag", False):
+        return "off"
+    return "" if parameter.default is None else f"`{parameter.default}`"
+
+
+def _python() -> str:
+    package = griffe.load("clirbench", search_paths=[str(Path(clirbench.__file__).parent.parent)])
+    parts = []
+    for module, names in PUBLIC.items():
+        parts.append(f"## {module}\n")
+        for name in names:
+            home: Any = clirbench._HOME[name] if module == "clirbench" else module
+            thing = package[f"{home}.{name}".removeprefix("clirbench.")]
+            parts.append(_thing(module, name, thing))
+    first = "Names are imported from the module whose heading they stand below. What stands on no page here is free to change."
+    return _page("Python", first, "", *parts)
+
+
+def _thing(module: str, name: str, thing: Any) -> str:
+    lines = [f"### {name} {{#{module}.{name}}}"]
+    if thing.is_function:
+        lines += [_signature(f"{module}.{name}", thing), *_docstring(thing)]
+        return "\n\n".join(lines) + "\n"
+    if "__init__" in thing.members and thing.docstring and not any(b for b in thing.bases if "Error" in str(b)):
+        lines.append(_signature(f"{module}.{name}", thing.members["__init__"]))
+    lines += _docstring(thing)
+    fields = [m for m in thing.members.values() if m.is_attribute and m.is_public and "property" not in m.labels]
+    told = any(s.kind.value == "attributes" for s in thing.docstring.parse("google")) if thing.docstring else False
+    if fields and not told:
+        rows = [f"| `{m.name}` | {_type(m.annotation)} | {_code(m.value)} |" for m in fields]
+        lines.append("\n".join(["| attribute | type | default |", "| --- | --- | --- |", *rows]))
+    for member in thing.members.values():
+        if not member.is_public or member.name.startswith("__") or not member.docstring:
+            continue
+        if member.is_function:
+            lines += [f"#### {name}.{member.name} {{#{module}.{name}.{member.name}}}"]
+            lines += [_signature(member.name, member), *_docstring(member)]
+        elif "property" in member.labels:
+            lines += [f"#### {name}.{member.name} {{#{module}.{name}.{member.name}}}", *_docstring(member)]
+    return "\n\n".join(lines) + "\n"
+
+
+def _signature(name: str, function: Any) -> str:
+    parts, keyword_only = [], False
+    for p in function.parameters:
+        if p.name == "self":
+            continue
+        kind = p.kind.value
+        if kind == "keyword-only" and not keyword_only:
+            keyword_only = True
+            parts.append("*")
+        stars = {"variadic positional": "*", "variadic keyword": "**"}.get(kind, "")
+        text = f"{stars}{p.name}" + (f": {p.annotation}" if p.annotation else "")
+        parts.append(text if p.default is None or stars else f"{text} = {p.default}")
+    end = f" -> {function.returns}" if function.returns and function.name != "__init__" else ""
+    one = f"{name}({', '.join(parts)}){end}"
+    if len(one) > 88:
+        one = f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){end}"
+    return f"```python\n{one}\n```"
+
+
+def _docstring(thing: Any) -> list[str]:
+    if thing.docstring is None:
+        return []
+    lines = []
+    for section in thing.docstring.parse("google"):
+        kind = section.kind.value
+        if kind == "text":
+            lines.append(_prose(section.value))
+        elif kind in ("parameters", "attributes"):
+            what = "parameter" if kind == "parameters" else "attribute"
+            rows = [f"| `{x.name}` | {_type(x.annotation)} | {_cell(x.description)} |" for x in section.value]
+            lines.append("\n".join([f"| {what} | type | meaning |", "| --- | --- | --- |", *rows]))
+        elif kind in ("returns", "yields"):
+            lines += [f"**{kind.capitalize()}** {_code(x.annotation)}: {_cell(x.description)}" for x in section.value]
+        elif kind == "raises":
+            lines += [f"**Raises** {_code(x.annotation)}: {_cell(x.description)}" for x in section.value]
+        elif kind == "examples":
+            lines += [
+                f"```python\n{text}\n```" if "code" in str(kind) or ">>>" in text else text
+                for kind, text in section.value
+            ]
+        else:
+            raise ValueError(f"{thing.path}: a docstring section '{kind}' that the reference does not know")
+    return lines
+
+
+def _metrics() -> str:
+    rows = ["| metric | better | what it says | source |", "| --- | --- | --- | --- |"]
+    rows += [f"| `{m.name}` | {m.better} | {_cell(m.says)} | {_cell(m.source)} |" for m in metric_rows()]
+    return _page(
+        "Metrics",
+        "As `clirbench metrics` lists them. All are computed from the ranks of the gold candidates.",
+        "Results hold shares in 0 to 1; tables show them x100.",
+        "",
+        *rows,
+    )
+
+
+def _tasks() -> str:
+    parts = ["As `clirbench tasks` lists them, and as their TOML files declare them.", ""]
+    for name in clirbench.list_tasks():
+        task = clirbench.load_task(name)
+        pairs = len(task.languages) * (len(task.languages) - 1) if "cross-lingual" in task.settings else 0
+        candidates = sum(task.counts["candidates"].values())
+        parts += [
+            f"## {name}",
+            "",
+            f"**{task.name}.** {_prose(task.description)}",
+            "",
+            "| | |",
+            "| --- | --- |",
+            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages, "
+            f"{candidates:,} candidate {task.candidate_text}s, {task.counts['gold_pairs']:,} gold pairs |",
+            f"| languages | {', '.join(task.languages)} |",
+            f"| settings | {', '.join(task.settings)}{f' ({pairs} pairs)' if pairs else ''} |",
+            f"| metrics | {', '.join(f'`{m}`' for m in task.metrics)} |",
+            f"| bias | {', '.join(f'`{m}`' for m in task.bias)} |",
+            f"| licence | {_cell(task.licence)} |",
+            *([f"| homepage | <{task.homepage}> |"] if task.homepage else []),
+            *(f"| no {what.replace('_', ' ')} | {_cell(why)} |" for what, why in task.absent.items()),
+            *(f"| {what.replace('_', ' ')} | {_cell(text)} |" for what, text in task.remarks.items()),
+            "",
+            *([f"```bibtex\n{task.citation.strip()}\n```", ""] if task.citation else []),
+        ]
+    return _page("Tasks", *parts)
+
+
+def _models() -> str:
+    rows = [f"| `{name}` | {_cell(text)} |" for name, text in BUNDLED.items()]
+    return _page(
+        "Bundled models",
+        "As `clirbench models` lists them. They need no download.",
+        "",
+        "| model | what it is |",
+        "| --- | --- |",
+        *rows,
+    )
+
+
+def _result() -> str:
+    schema = Submitted.json_schema()
+    return _page(
+        "The result file",
+        "One JSON file for each model and task, checked strictly: an unknown, missing or wrong key is refused.",
+        "`clirbench schema` prints its JSON Schema for other tools.",
+        "",
+        *_definitions(
+            schema["$defs"],
+            ["Document", *[n for n in schema["$defs"] if n != "Document"]],
+            {"Document": "A measured result"},
+        ),
+    )
+
+
+def _files() -> str:
+    parts = [
+        "Every file is read strictly: an unknown, missing or wrong key is an error that names the file and the key.",
+        "",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        files = init_task("my-faq", Path(folder), ["en", "de"])
+        parts += ["## A task of your own", "", "`clirbench init-task my-faq --languages en,de` writes these files:", ""]
+        for path in files:
+            language = "toml" if path.suffix == ".toml" else "json"
+            parts += [f"**{path.name}**", "", f"```{language}\n{path.read_text(encoding='utf-8').strip()}\n```", ""]
+    parts += ["## model.toml", "", "What a submission says of its model; `clirbench submit` writes it.", ""]
+    parts += _model_schema(ModelFile)
+    parts += ["## A training recipe", "", "The one argument of `clirbench train`.", ""]
+    parts += _model_schema(Recipe)
+    return _page("TOML files", *parts)
+
+
+def _model_schema(model: Any) -> list[str]:
+    schema = model.model_json_schema()
+    definitions = schema.get("$defs", {})
+    return [_object(schema), "", *_definitions(definitions, list(definitions), {}, "###")]
+
+
+def _definitions(
+    definitions: Mapping[str, Any], order: Iterable[str], titles: Mapping[str, str], level: str = "##"
+) -> list[str]:
+    parts = []
+    for name in order:
+        parts += [
+            f"{level} {titles.get(name, name)} {{#{name.lower().lstrip('_')}}}",
+            "",
+            _object(definitions[name]),
+            "",
+        ]
+    return parts
+
+
+def _object(schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = []
+    for key, value in schema["properties"].items():
+        default = "**required**" if key in required else f"`{json.dumps(value.get('default'))}`"
+        rows.append(f"| `{key}` | {_kind(value)} | {default} | {_cell(value.get('description', ''))} |")
+    text = _prose(schema.get("description", ""))
+    return "\n".join([text, "", "| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """A JSON Schema type in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        return f"[{name.lstrip('_')}](#{name.lower().lstrip('_')})"
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    kind = schema.get("type")
+    if kind == "array":
+        inner = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"list of {_kind(inner)}"
+    if kind == "object":
+        inner = schema.get("additionalProperties")
+        return f"table of {_kind(inner)}" if isinstance(inner, dict) else "table"
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+        "null": "null",
+    }
+    text = words.get(str(kind), "any")
+    limits = [f"{sign} {schema[key]:,}" for key, sign in _SIGNS.items() if key in schema]
+    limits += [f"at most {schema['maxLength']:,} characters"] if "maxLength" in schema else []
+    return f"{text} ({', '.join(limits)})" if limits else text
+
+
+_SIGNS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+
+
+def _environment() -> str:
+    rows = [f"| `{name}` | {_cell(meaning)} |" for name, meaning in VARIABLES.items()]
+    return _page(
+        "Environment variables",
+        "`clirbench doctor` says what is set.",
+        "",
+        "| variable | meaning |",
+        "| --- | --- |",
+        *rows,
+    )
+
+
+def _page(title: str, *lines: str) -> str:
+    return "\n".join([f"# {title}", "", *lines]) + "\n"
+
+
+def _prose(text: str | None) -> str:
+    """A docstring as Markdown: paragraphs on one line each, roles and double backticks as code."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text or "").replace("``", "`")
+    return "\n\n".join(" ".join(part.split()) if "    " not in part else part for part in text.strip().split("\n\n"))
+
+
+def _cell(text: Any) -> str:
+    return " ".join(_prose(str(text)).split()).replace("|", "\\|")
+
+
+def _code(value: Any) -> str:
+    return f"`{value}`".replace("|", "\\|") if value not in (None, "") else ""
+
+
+def _type(value: Any) -> str:
+    return _code(value)

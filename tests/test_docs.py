@@ -1,0 +1,153 @@
+"""The docs as they are built: every link leads somewhere, nothing is loaded from another host, every page is in the menu."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlparse
+
+import html5lib
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The docs at _site/docs of a site whose front page stands in for the board."""
+    site = tmp_path_factory.mktemp("docs") / "_site"
+    site.mkdir()
+    (site / "index.html").write_text("<!doctype html><title>the board</title>")
+    ran = subprocess.run(
+        [sys.executable, DOCS / "build.py", "--output", site / "docs"], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return site / "docs"
+
+
+@pytest.fixture(scope="module")
+def trees(built):
+    # What the builder adds for hosts that serve it is no page of the docs.
+    pages = [path for path in sorted(built.rglob("*.html")) if path.name != "404.html"]
+    return {path: html5lib.parse(path.read_text(encoding="utf-8"), namespaceHTMLElements=False) for path in pages}
+
+
+def anchors(tree):
+    return {value for node in tree.iter() for key in ("id", "name") if (value := node.get(key))}
+
+
+def test_every_link_leads_to_a_page_and_an_anchor_that_are_there(trees):
+    dead = []
+    for page, tree in trees.items():
+        for node in tree.iter():
+            for key in ("href", "src"):
+                address = node.get(key)
+                if address is None or urlparse(address).scheme in ("http", "https", "data", "mailto"):
+                    continue
+                target = urlparse(urljoin(page.as_uri(), address))
+                path = Path(unquote(target.path))
+                if not path.is_file():
+                    dead.append(f"{page.name}: {address}")
+                elif target.fragment and path in trees and unquote(target.fragment) not in anchors(trees[path]):
+                    dead.append(f"{page.name}: {address} (no such anchor)")
+    assert dead == []
+
+
+def test_nothing_is_loaded_from_another_host(trees, built):
+    loads = []
+    for page, tree in trees.items():
+        for node in tree.iter():
+            if node.tag in ("link", "script", "img", "iframe", "source", "video", "audio", "object", "embed", "use"):
+                loads += [
+                    f"{page.name}: {node.tag} {address}"
+                    for key in ("href", "src", "srcset", "data")
+                    if re.match(r"(https?:)?//", address := node.get(key) or "")
+                ]
+        text = page.read_text(encoding="utf-8")
+        assert "fonts.googleapis" not in text
+        assert "fonts.gstatic" not in text
+        # The theme's script fetches these from elsewhere where a page asks for them.
+        assert not re.search(r'class="[^"]*\b(mermaid|glightbox|pyodide)\b', text), page.name
+    assert loads == []
+    for sheet in built.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
+
+
+def test_every_page_stands_in_the_menu():
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+    def named(items):
+        for item in items:
+            value = next(iter(item.values())) if isinstance(item, dict) else item
+            yield from named(value) if isinstance(value, list) else [value]
+
+    written = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    generated = {f"reference/{name}" for name in reference().pages()}
+    assert set(named(settings["nav"])) == written | generated | {"../index.html"}
+
+
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_docs_and_board_lead_to_each_other(trees, built):
+    for page, tree in trees.items():
+        links = {urljoin(page.as_uri(), node.get("href")) for node in tree.iter("a") if node.get("href")}
+        assert (built.parent / "index.html").as_uri() in links, page.name
+
+
+def test_a_broken_link_stops_the_build(tmp_path):
+    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    page = tmp_path / "docs" / "index.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\n[nowhere](start/install.md#nowhere)\n", encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, tmp_path / "docs" / "build.py", "--output", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "anchor does not exist" in ran.stdout + ran.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_folder_is_not_replaced(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    ran = subprocess.run(
+        [sys.executable, DOCS / "build.py", "--output", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode != 0
+    assert "was not made by docs/build.py" in ran.stderr
+    assert (tmp_path / "mine.txt").is_file()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
+def test_the_search_works_from_disk_and_asks_no_host(built, browser):
+    page = browser.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((built / "index.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.get_by_placeholder("Search").fill("rank_distance_normalised")
+    page.wait_for_selector("a[role='option'][href*='reference/metrics.html']", timeout=10_000)
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
