@@ -59,7 +59,8 @@ def parsed(path):
 
 
 def test_every_page_is_valid_html(site):
-    assert len(pages(site)) == 6 + len(FEW)
+    # One per model, three tasks, front page, comparison, method, and the place of the docs.
+    assert len(pages(site)) == 7 + len(FEW)
     for path in pages(site):
         html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
 
@@ -128,6 +129,19 @@ def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path, monkeypatc
     monkeypatch.chdir(empty)
     build_site(board, Path())
     assert (empty / "index.html").is_file()
+
+
+def test_docs_beside_the_board_outlive_its_next_build(tmp_path):
+    board, docs = some(tmp_path / "submissions", FEW[:1]), tmp_path / "site" / "docs"
+    build_site(board, tmp_path / "site")
+    assert "python docs/build.py" in (docs / "index.html").read_text(encoding="utf-8")
+    (docs / "index.html").write_text("the docs")
+    (docs / "more.html").write_text("more of them")
+    build_site(board, tmp_path / "site")
+    assert {path.name: path.read_text() for path in docs.glob("*.html")} == {
+        "index.html": "the docs",
+        "more.html": "more of them",
+    }
 
 
 def test_the_table_holds_the_numbers_of_the_board(site):

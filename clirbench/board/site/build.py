@@ -38,6 +38,8 @@ from clirbench.support.version import __version__
 from clirbench.tasks.task_file import list_tasks, load_task
 
 MARK = ".clirbench-site"
+# In the folder of the docs: who has it is replaced by docs/build.py, as a whole.
+DOCS_MARK = ".clirbench-docs"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 NAMES = {
     "xquad-r": "XQuAD-R",
@@ -74,6 +76,10 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     with writing(output, "choose another --output"):
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
+        if (output / "docs" / DOCS_MARK).is_file():
+            # Built beside the board by docs/build.py: they stay where they are.
+            shutil.rmtree(part / "docs")
+            (output / "docs").replace(part / "docs")
         shutil.rmtree(output, ignore_errors=True)
         part.replace(output)
     return pages
@@ -124,6 +130,8 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
             metrics=metric_rows(),
             worked=content.worked_example(),
         )
+    _page(target, "docs/index.html", "docs.html", shipped=shipped)
+    write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     comparable = [
         {
             "folder": entry.folder.name,
