@@ -1,55 +1,60 @@
-"""Reading a result file strictly."""
+"""Read a file that a stranger may have written: it must follow its schema, or one line says what is wrong and what to do."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from clirbench.metrics.scores import unknown_names
-from clirbench.results.schema import Document, Reported, Submitted, problem, unreadable
+from clirbench.results.schema import Document, Reported, Submitted
 from clirbench.support.errors import ClirbenchError, printable
-from clirbench.support.files import reading
 
 Parsed = TypeVar("Parsed")
 
 
 def read_document(path: Path) -> Document:
-    """Read a result's JSON file, strictly.
+    """Read the JSON file of a result that was measured.
 
     Raises:
-        ClirbenchError: It cannot be read, is not JSON, repeats a key, or does not follow the schema.
+        ClirbenchError: The file cannot be read, repeats a key, does not follow the schema, or holds reported figures.
     """
-    with reading(path, "give the path of a result JSON"):
-        content = _bytes(path)
+    try:
+        content = read_content(path)
+    except OSError as error:
+        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): give the path of a result JSON") from error
     document = parse_submitted(content, path)
     if not isinstance(document, Document):
         raise ClirbenchError(f"{path}: holds reported figures, without ranks: give a result of clirbench run")
     return document
 
 
-def _bytes(path: Path) -> bytes:
-    # Opening a pipe would wait for ever.
+def read_content(path: Path) -> bytes:
+    """The bytes of a regular file; a pipe is refused, since opening one would wait for ever.
+
+    Raises:
+        OSError: The file cannot be read, or is not a regular file.
+    """
     if path.exists() and not path.is_file():
         raise OSError(0, "not a file", str(path))
     return path.read_bytes()
 
 
 def parse_submitted(content: bytes, path: Path) -> Document | Reported:
-    """A document from the bytes of a JSON file, strictly; ``path`` is only what messages call it.
+    """Parse a JSON file of a submission: a measured result, or reported figures.
+
+    Args:
+        content: The bytes of the file.
+        path: How error messages name the file; it is not opened.
 
     Raises:
-        ClirbenchError: It is not JSON in UTF-8, repeats a key, or does not follow the schema.
+        ClirbenchError: The content is not JSON in UTF-8, repeats a key, does not follow the schema, or has a metric that this
+            version does not know.
     """
-    try:
-        refuse_repeats(content)
-        document = Submitted.validate_json(content)
-    except ValidationError as error:
-        remedy = "compare with `clirbench schema`, or run the model again"
-        raise ClirbenchError(f"{path}: {problem(error)}: {remedy}") from error
-    except (ValueError, RecursionError) as error:
-        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): run the model again") from error
+    remedy = "compare with `clirbench schema`, or run the model again"
+    document = parse_strictly(content, path, Submitted.validate_json, remedy)
     if isinstance(document, Document):
         for key, name in unknown_names(document.task.metrics, document.task.bias):
             raise ClirbenchError(
@@ -59,34 +64,58 @@ def parse_submitted(content: bytes, path: Path) -> Document | Reported:
 
 
 def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parsed], remedy: str) -> Parsed:
-    """What a model of pydantic makes of the bytes of a JSON file; ``path`` is only what messages call it.
+    """Parse JSON with a pydantic model.
+
+    Args:
+        content: The bytes of the file.
+        path: How error messages name the file; it is not opened.
+        validate: ``model_validate_json`` of a pydantic model.
+        remedy: What to do next; it ends the error's line.
 
     Raises:
-        ClirbenchError: It is not JSON in UTF-8, repeats a key, or does not follow the schema; ``remedy`` ends the line.
+        ClirbenchError: The content is not JSON in UTF-8, repeats a key, or does not follow the schema.
+    """
+    with one_line_errors(path, "JSON", remedy):
+        # Pydantic takes the last value of a repeated key, and other readers the first: they would disagree on what counts.
+        json.loads(content.decode("utf-8"), object_pairs_hook=_refuse_repeats)
+        return validate(content)
+
+
+@contextmanager
+def one_line_errors(path: Path, form: str, remedy: str) -> Iterator[None]:
+    """Turn the errors of a parser and of pydantic into one line.
+
+    Args:
+        path: How the line names the file.
+        form: "JSON" or "TOML".
+        remedy: What to do next; it ends the line.
+
+    Raises:
+        ClirbenchError: The code inside the ``with`` failed to parse or to validate.
     """
     try:
-        refuse_repeats(content)
-        return validate(content)
+        yield
     except ValidationError as error:
         raise ClirbenchError(f"{path}: {problem(error)}: {remedy}") from error
     except (ValueError, RecursionError) as error:
-        raise ClirbenchError(f"{path}: not valid JSON ({unreadable(error)}): {remedy}") from error
+        # A RecursionError may have no text.
+        reason = printable(str(error).splitlines()[0][:200]) if str(error) else "nested too deeply"
+        raise ClirbenchError(f"{path}: not valid {form} ({reason}): {remedy}") from error
 
 
-def refuse_repeats(content: bytes) -> None:
-    """Fail where JSON repeats a key: readers would disagree on which value counts.
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong with a stranger's document, on one line: its key and the reason."""
+    first = error.errors(include_url=False)[0]
+    # The first part of the place may only say which of two schemas was meant.
+    place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
+    where = ".".join(str(part)[:40] for part in place) or "the file"
+    return f"'{printable(where)}' is wrong ({printable(first['msg'][:200])})"
 
-    Raises:
-        ValueError: It does, or it is not JSON in UTF-8.
-        RecursionError: It is nested too deeply.
-    """
-    json.loads(content.decode("utf-8"), object_pairs_hook=_no_repeats)
 
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in values:
             raise ValueError(f"key '{key[:80]}' stands twice")
-        found[key] = value
-    return found
+        values[key] = value
+    return values

@@ -10,7 +10,7 @@ from clirbench.metrics.scores import Scores
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import result_path
 from clirbench.results.ranks_file import decode_ranks
-from clirbench.results.read import _bytes, read_document
+from clirbench.results.read import read_content, read_document
 from clirbench.results.schema import Document, EstimatePart
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
@@ -139,7 +139,7 @@ def with_ranks(document: Document, path: Path) -> Result:
         )
     ranks_path = path.with_name(document.ranks.file)
     with reading(ranks_path, "put the ranks file back"):
-        content = _bytes(ranks_path)
+        content = read_content(ranks_path)
     if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
         raise ClirbenchError(
             f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"

@@ -2,9 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-
-from clirbench.support.errors import printable
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 FORMAT = 1
 # Not Literal[1]: true and 1.0 equal 1.
@@ -288,17 +286,3 @@ class MtebDocument(_Strict):
 
 
 Submitted: TypeAdapter[Document | Reported] = TypeAdapter(Annotated[Document | Reported, Field(discriminator="origin")])
-
-
-def problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a stranger's document, on one line: its key and the reason."""
-    first = error.errors(include_url=False)[0]
-    # The first part of the place may only say which of two schemas was meant.
-    place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
-    where = ".".join(str(part)[:40] for part in place) or "the file"
-    return f"'{printable(where)}' is wrong ({printable(first['msg'][:200])})"
-
-
-def unreadable(error: Exception) -> str:
-    """Why JSON or TOML cannot be read, on one line."""
-    return printable(str(error).splitlines()[0][:200]) if str(error) else "nested too deeply"

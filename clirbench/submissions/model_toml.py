@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from clirbench.results.schema import Format, problem, unreadable
+from clirbench.results.read import one_line_errors
+from clirbench.results.schema import Format
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import list_tasks
 
@@ -67,12 +68,8 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
     Raises:
         ClirbenchError: It is not TOML, has an unknown, missing or wrong key, or links elsewhere than to the web.
     """
-    try:
+    with one_line_errors(path, "TOML", "correct it"):
         model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
-    except ValidationError as error:
-        raise ClirbenchError(f"{path}: {problem(error)}: correct it") from error
-    except (ValueError, RecursionError) as error:
-        raise ClirbenchError(f"{path}: not valid TOML ({unreadable(error)}): correct it") from error
     if model.link and not model.link.startswith("https://"):
         raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
     if set(model.trained_on) != set(EVALUATION_SETS):

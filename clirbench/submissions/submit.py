@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from clirbench.results.file_names import RUN_ENDING, run_folder
 from clirbench.results.mteb_files import FILE_START, mteb_result_files, read_mteb_result
+from clirbench.results.read import one_line_errors
 from clirbench.results.result import Result, other_run, read_result
-from clirbench.results.schema import Document, problem
+from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import (
     EVALUATION_SETS,
@@ -33,11 +32,11 @@ Ask = Callable[[str, str], str]
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """What was assembled.
+class Submission:
+    """A submission that was assembled.
 
     Attributes:
-        folder: The submission.
+        folder: Where it is.
         tasks: Its tasks.
         missing: Keys of ``model.toml`` that nobody answered.
         commands: The pull request, as commands.
@@ -58,7 +57,7 @@ def submit(
     answers: Mapping[str, str] | None = None,
     ask: Ask | None = None,
     force: bool = False,
-) -> Submitted:
+) -> Submission:
     """Assemble ``submissions/<org>__<model>/`` from the results of one model.
 
     Args:
@@ -87,10 +86,8 @@ def submit(
     known = _known(found[0], name, card, folder)
     given = dict(answers or {})
     values = _answered(known, given, ask)
-    try:
+    with one_line_errors(Path(model_toml.FILE), "TOML", "correct the answer"):
         model = ModelFile.model_validate(values)
-    except ValidationError as error:
-        raise ClirbenchError(f"model.toml: {problem(error)}: correct the answer") from error
     content = write_model_file(model)
     parse_model_file(content, folder / model_toml.FILE)
     for key, trick in tricks(model.model_dump()):
@@ -105,7 +102,7 @@ def submit(
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
     missing += [f"trained_on.{task}" for task in EVALUATION_SETS if values["trained_on"][task] == "unknown"]
-    return Submitted(
+    return Submission(
         folder=folder,
         tasks=[result.document.task.id for result in found],
         missing=missing,
