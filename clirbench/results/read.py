@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from clirbench.metrics.scores import unknown_names
 from clirbench.results.schema import Document, Reported, Submitted
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, first_line, printable
+from clirbench.support.files import reading
 
 Parsed = TypeVar("Parsed")
 
@@ -21,10 +22,8 @@ def read_document(path: Path) -> Document:
     Raises:
         ClirbenchError: The file cannot be read, repeats a key, does not follow the schema, or holds reported figures.
     """
-    try:
+    with reading(path, "give the path of a result JSON"):
         content = read_content(path)
-    except OSError as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error.strerror}): give the path of a result JSON") from error
     document = parse_submitted(content, path)
     if not isinstance(document, Document):
         raise ClirbenchError(f"{path}: holds reported figures, without ranks: give a result of clirbench run")
@@ -98,9 +97,7 @@ def one_line_errors(path: Path, form: str, remedy: str) -> Iterator[None]:
     except ValidationError as error:
         raise ClirbenchError(f"{path}: {problem(error)}: {remedy}") from error
     except (ValueError, RecursionError) as error:
-        # A RecursionError may have no text.
-        reason = printable(str(error).splitlines()[0][:200]) if str(error) else "nested too deeply"
-        raise ClirbenchError(f"{path}: not valid {form} ({reason}): {remedy}") from error
+        raise ClirbenchError(f"{path}: not valid {form} ({first_line(error)}): {remedy}") from error
 
 
 def problem(error: ValidationError) -> str:
