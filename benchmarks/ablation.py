@@ -4,15 +4,15 @@ Five values of alpha x three seeds, each with the same data, the same rows for e
 updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha = 0 and alpha = 1.
 
     python benchmarks/ablation.py --data DIR --work DIR            # train what is missing in the work folder, print the table
-    python benchmarks/ablation.py --data DIR --work DIR --write    # also write benchmarks/ablation.md, ablation.svg and README
+    python benchmarks/ablation.py --data DIR --work DIR --write    # also write them into the docs
 """
 
 import argparse
 import json
-import re
 import shutil
 from pathlib import Path
 
+import blocks
 import numpy as np
 from scipy.stats import t
 
@@ -22,8 +22,7 @@ from clirbench.metrics.significance import holm
 from clirbench.support.progress import reporting
 
 HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
-MARKED = re.compile(r"(<!-- ablation -->\n).*?(<!-- /ablation -->)", re.DOTALL)
+PICTURE = HERE.parent / "docs" / "assets" / "ablation.svg"
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (1, 2, 3)
 TASKS = ("xquad-r", "mlqa-r")
@@ -250,7 +249,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--work", type=Path, required=True, help="folder for runs; those that are there are kept")
-    parser.add_argument("--write", action="store_true", help="write benchmarks/ablation.md, ablation.svg and README.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write benchmarks/ablation.md, docs/assets/ablation.svg and the table of the docs",
+    )
     arguments = parser.parse_args()
     with reporting() as reporter:
         train_missing(arguments.data, arguments.work, reporter)
@@ -259,11 +262,8 @@ def main():
     print(text)
     if arguments.write:
         (HERE / "ablation.md").write_text(f"{(HERE / 'ablation-head.md').read_text()}\n{text}\n", encoding="utf-8")
-        (HERE / "ablation.svg").write_text(picture(found), encoding="utf-8")
-        readme, count = MARKED.subn(lambda match: f"{match[1]}{text}\n{match[2]}", README.read_text(encoding="utf-8"))
-        if count != 1:
-            raise SystemExit("README.md has no ablation markers")
-        README.write_text(readme, encoding="utf-8")
+        PICTURE.write_text(picture(found), encoding="utf-8")
+        blocks.write("ablation", text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Run the benchmarks and the examples, and print them, or write them into README.md."""
+"""Run the benchmarks and the examples, and print them, or write them into README and docs."""
 
 import argparse
 import os
@@ -10,17 +10,14 @@ from pathlib import Path
 
 import against_floor
 import against_mteb
+import blocks
+import board_picture
 
 import clirbench
 from clirbench.board.text import shown_board
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n).*?(```)", re.DOTALL)
-SUBMISSIONS = README.parent / "submissions"
+EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n)(.*?)(```)", re.DOTALL)
 SUITE = ("xquad-r", "mlqa-r")
-BOARD = re.compile(r"(<!-- board -->\n).*?(<!-- /board -->)", re.DOTALL)
-BENCHMARKS = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- /benchmarks -->)", re.DOTALL)
-SITE = re.compile(r"(<!-- site-benchmark -->\n).*?(<!-- /site-benchmark -->)", re.DOTALL)
 
 
 def example(match):
@@ -29,12 +26,12 @@ def example(match):
         command = [sys.executable, "-m", "clirbench", *match[2].split()]
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
         ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
-    return match[1] + "".join(f"{line.rstrip()}\n" for line in ran.stdout.splitlines()) + match[3]
+    return match[1] + "".join(f"{line.rstrip()}\n" for line in ran.stdout.splitlines()) + match[4]
 
 
 def board():
     """The measured rows of the board as `clirbench leaderboard --format markdown` has them, without what the tasks share."""
-    frame = clirbench.leaderboard(SUBMISSIONS)
+    frame = clirbench.leaderboard(blocks.ROOT / "submissions")
     shown = shown_board(frame[frame["origin"] == "measured"].reset_index(drop=True))
     columns = [c for c in shown.columns if c == "model" or (c.split()[0] in SUITE and not c.endswith("zero-shot"))]
     rows = [columns, ["---"] * len(columns), *shown[columns].to_numpy().tolist()]
@@ -47,33 +44,42 @@ def site_table():
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def renew_examples(write):
+    """Run the commands whose output README and docs show; print what they say now, or write it."""
+    for page in blocks.pages():
+        old = page.read_text(encoding="utf-8")
+        new = EXAMPLE.sub(example, old)
+        if write and new != old:
+            page.write_text(new, encoding="utf-8")
+        elif not write:
+            print("".join(f"{match[0]}\n" for match in EXAMPLE.finditer(new)), end="")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="all eleven languages against mteb (about twelve minutes)")
     parser.add_argument("--examples", action="store_true", help="only the examples and the board, not the benchmarks")
+    parser.add_argument("--picture", action="store_true", help="only the picture of the board, docs/assets/board.svg")
     parser.add_argument("--site", action="store_true", help="also the site of 5 and 500 models (three minutes)")
-    parser.add_argument("--write", action="store_true", help="write them into README.md")
+    parser.add_argument("--write", action="store_true", help="write them into README and docs")
     arguments = parser.parse_args()
-    tables = ""
+    picture = board_picture.picture(clirbench.leaderboard(blocks.ROOT / "submissions", "xquad-r"))
+    if arguments.write:
+        board_picture.FILE.write_text(picture, encoding="utf-8")
+    if arguments.picture:
+        return
+    made = {"board": board()}
+    if arguments.site:
+        made["site-benchmark"] = site_table()
     if not arguments.examples:
         parts = [against_mteb.table(against_mteb.compare(arguments.full)), against_floor.table(against_floor.compare())]
-        tables = "\n\n".join(parts)
-        print(tables)
-    # Read only now: the benchmarks take long enough for somebody to have edited it.
-    text = EXAMPLE.sub(example, README.read_text(encoding="utf-8"))
-    text = BOARD.sub(lambda match: f"{match[1]}{board()}\n{match[2]}", text)
-    if arguments.site:
-        table = site_table()
-        print(table)
-        text = SITE.sub(lambda match: f"{match[1]}{table}\n{match[2]}", text)
-    if tables:
-        text, count = BENCHMARKS.subn(lambda match: f"{match[1]}{tables}\n{match[2]}", text)
-        if count != 1:
-            raise SystemExit("README.md has no benchmarks markers")
-    if arguments.write:
-        README.write_text(text, encoding="utf-8")
-    elif arguments.examples:
-        print("\n".join(match[0] for match in EXAMPLE.finditer(text)))
+        made["benchmarks"] = "\n\n".join(parts)
+    renew_examples(arguments.write)
+    for name, text in made.items():
+        if arguments.write:
+            blocks.write(name, text)
+        else:
+            print(text)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+import blocks
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-README = ROOT / "README.md"
-MARKED = re.compile(r"(<!-- streaming-benchmarks -->\n).*?(<!-- /streaming-benchmarks -->)", re.DOTALL)
 DIMENSIONS, QUERIES, GOLDS = 384, 2000, 3
 PER_FILE = 100_000
 SHARD = 20_000
@@ -469,7 +468,7 @@ def run_child(what, *arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them where none is named")
-    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into the docs")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -482,17 +481,10 @@ def main():
     table = "\n".join(rows)
     print(table)
     if arguments.write:
-        text = README.read_text(encoding="utf-8")
-        found = MARKED.search(text)
-        if not found:
-            raise SystemExit("README.md has no streaming-benchmarks markers")
         # What was not run now stays as it was; a row is known by what it measures.
+        old = {row.split(" | ")[0]: row for row in blocks.read("streaming-benchmarks").splitlines()}
         new = {row.split(" | ")[0]: row for row in rows}
-        old = {row.split(" | ")[0]: row for row in found[0].splitlines()[1:-1]}
-        table = "\n".join({**old, **new}.values())
-        README.write_text(
-            text[: found.start()] + found[1] + table + "\n" + found[2] + text[found.end() :], encoding="utf-8"
-        )
+        blocks.write("streaming-benchmarks", "\n".join({**old, **new}.values()))
 
 
 if __name__ == "__main__":

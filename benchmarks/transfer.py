@@ -1,7 +1,7 @@
 """Does hybrid training also help on MLQA and XNLI? mteb's MLQARetrieval and XNLI on small local copies, by alpha.
 
     python benchmarks/transfer.py --data DIR --work DIR            # train what is missing (alpha 0, 0.5, 1), print the table
-    python benchmarks/transfer.py --data DIR --work DIR --write    # also write it into README
+    python benchmarks/transfer.py --data DIR --work DIR --write    # also write it into the docs
 
 MLQARetrieval's copy is made of MLQA-R's paragraphs and questions in 4 languages (16 pairs; the hub's has 7 languages and about
 12,000 English questions); XNLI's of 12 premises with two hypotheses each, in the same 4 languages, written for this, in the place
@@ -10,7 +10,6 @@ of the hub's thousands a language. The models are the ablation's, seed 1: same d
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 import ablation  # noqa: E402
+import blocks  # noqa: E402
 from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
 
 from clirbench.encoders.base import EncoderOptions  # noqa: E402
@@ -29,8 +29,6 @@ from clirbench.support.progress import reporting  # noqa: E402
 from clirbench.tasks.fetch import fetch  # noqa: E402
 from clirbench.tasks.task_file import load_task  # noqa: E402
 
-README = HERE.parent / "README.md"
-MARKED = re.compile(r"(<!-- transfer -->\n).*?(<!-- /transfer -->)", re.DOTALL)
 ALPHAS, SEEDS = (0.0, 0.5, 1.0), (1,)
 CHOSEN = ("de", "en", "es", "zh")
 
@@ -106,17 +104,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--work", type=Path, required=True, help="folder of the ablation's models")
-    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("--write", action="store_true", help="write the table into the docs")
     arguments = parser.parse_args()
     with reporting() as reporter:
         ablation.train_missing(arguments.data, arguments.work, reporter, ALPHAS, SEEDS)
     table = "\n".join(measured(arguments.work))
     print(table)
     if arguments.write:
-        text, count = MARKED.subn(lambda match: f"{match[1]}{table}\n{match[2]}", README.read_text(encoding="utf-8"))
-        if count != 1:
-            raise SystemExit("README.md has no transfer markers")
-        README.write_text(text, encoding="utf-8")
+        blocks.write("transfer", table)
 
 
 if __name__ == "__main__":
