@@ -13,8 +13,9 @@ from clirbench.encoders.transforms import Transform, parse_transform
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
+DenseVectors: TypeAlias = NDArray[np.float32]
 # Dense, or a SciPy CSR array, which has no types of its own.
-Vectors: TypeAlias = NDArray[np.float32] | Any
+Vectors: TypeAlias = DenseVectors | Any
 SIMILARITIES = ("cosine", "dot", "euclidean")
 DTYPES = ("float32", "float16", "bfloat16")
 

@@ -1,7 +1,7 @@
-"""How many candidates outrank each gold pair, block by block, where all candidates are in memory.
+"""Count the candidates that outrank each gold pair, block by block, where all candidates are in memory.
 
-Ranks follow by addition: one plus a gold pair's count over the blocks of a pool is its rank in that pool, so that one
-pass over the scores serves the monolingual, cross-lingual and multilingual settings.
+A block holds the candidates of one language. A gold's rank in a pool is one plus its counts over the blocks of that pool. So one
+pass over the scores serves the monolingual, cross-lingual and multilingual settings: they add up different blocks.
 """
 
 import threading
@@ -17,10 +17,11 @@ from scipy import sparse
 from clirbench.encoders.base import Vectors
 from clirbench.ranking.kernel import (
     LANES,
+    OVERFLOW,
     QUERIES_PER_PRODUCT,
     RUN,
     among_golds,
-    longest,
+    largest_norm,
     one_blas_thread,
     tally,
     workers,
@@ -30,11 +31,11 @@ from clirbench.support.errors import ClirbenchError
 
 @dataclass(frozen=True)
 class Outranked:
-    """Per gold pair and block of candidates, how many outrank the pair.
+    """How many candidates of each block outrank each gold pair.
 
     Attributes:
-        wrong: int32 (gold pairs, blocks), candidates that are not gold for the pair's query.
-        gold: int32 (gold pairs, blocks), gold candidates of the pair's query.
+        wrong: int32 (gold pairs, blocks), those that are no gold of the pair's query.
+        gold: int32 (gold pairs, blocks), those that are another gold of the pair's query.
     """
 
     wrong: NDArray[np.int32]
@@ -42,13 +43,30 @@ class Outranked:
 
     @property
     def all(self) -> NDArray[np.int32]:
-        """int32 (gold pairs, blocks), every candidate that outranks the pair."""
+        """All candidates that outrank each pair, int32 (gold pairs, blocks)."""
         return self.wrong + self.gold
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where candidates stand while they are counted: each block starts at a multiple of the lanes, in runs a byte can count."""
+    """The columns in which candidates stand while :func:`clirbench.ranking.kernel.tally` counts them.
+
+    ``tally`` adds up eight columns at a time, so each block starts at a multiple of eight columns and padding fills the gaps. A
+    block is cut into runs that are short enough for a byte to count.
+
+    A block of three candidates and one of two take sixteen columns:
+
+    >>> layout = Layout.of(np.array([0, 3, 5]))
+    >>> layout.position.tolist(), layout.padding.tolist(), layout.width
+    ([0, 1, 2, 8, 9], [3, 4, 5, 6, 7, 10, 11, 12, 13, 14, 15], 16)
+
+    Attributes:
+        position: intp (candidates,), column of each candidate.
+        padding: intp (columns without a candidate,).
+        run_starts: intp (runs,), first column of each run, divided by ``LANES``.
+        first_run: intp (blocks,), first run of each block.
+        width: Number of columns.
+    """
 
     position: NDArray[np.intp]
     padding: NDArray[np.intp]
@@ -58,8 +76,9 @@ class Layout:
 
     @classmethod
     def of(cls, block_starts: NDArray[np.int64]) -> "Layout":
-        """The layout of these blocks."""
+        """Lay out blocks; ``block_starts`` is as for :func:`count_outranked`."""
         sizes = np.diff(block_starts)
+        # Block sizes rounded up to whole lanes; a candidate moves by what its block moves.
         offsets = np.concatenate([[0], np.cumsum(-(-sizes // LANES) * LANES)])
         position = np.arange(block_starts[-1]) + np.repeat(offsets[:-1] - block_starts[:-1], sizes)
         width = int(offsets[-1])
@@ -74,7 +93,10 @@ class Layout:
 
 
 class Products:
-    """Inner products of queries and candidates, a few queries at a time; equal candidates have equal products.
+    """Inner products of queries and candidates, computed for a few queries at a time.
+
+    Candidates with identical vectors get identical products: one product is computed and copied to the others, because a BLAS may
+    round the same product differently in another column.
 
     Args:
         queries: float32 (queries, dimensions), dense or CSR.
@@ -87,8 +109,8 @@ class Products:
 
     def __init__(self, queries: Vectors, candidates: Vectors, layout: Layout) -> None:
         # By Cauchy-Schwarz no sum on the way to a product can exceed this, so no score is infinite or NaN.
-        if not longest(queries) * longest(candidates) <= float(np.finfo(np.float32).max):
-            raise ClirbenchError("scores could overflow float32: use --similarity cosine, or scale the vectors down")
+        if not largest_norm(queries) * largest_norm(candidates) <= float(np.finfo(np.float32).max):
+            raise ClirbenchError(OVERFLOW)
         self._queries, self._layout = queries, layout
         if isinstance(candidates, np.ndarray):
             self._vectors: Vectors = np.zeros((layout.width, candidates.shape[1]), dtype=np.float32)
@@ -101,12 +123,21 @@ class Products:
             self._vectors = sparse.csr_array(
                 (candidates.data, candidates.indices, indptr), shape=(layout.width, candidates.shape[1])
             ).T.tocsr()
-            # A sparse product adds the terms of every column in the query's order: copies are equal by construction.
+            # A sparse product adds up every column's terms in the query's order: copies are equal without help.
             copies = originals = np.empty(0, dtype=np.intp)
         self._copies, self._originals = layout.position[copies], layout.position[originals]
 
     def rows(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32 (stop - start, width) in the layout, within the buffer; padding is not set."""
+        """Score the queries from ``start`` to ``stop``.
+
+        Args:
+            start: First query.
+            stop: One past the last query.
+            buffer: float32 (at least stop - start, width), overwritten.
+
+        Returns:
+            float32 (stop - start, width), a view of the buffer, in the layout's columns; padding holds anything.
+        """
         scores = buffer[: stop - start]
         if isinstance(self._queries, np.ndarray):
             np.matmul(self._queries[start:stop], self._vectors.T, out=scores)
@@ -125,12 +156,20 @@ def count_outranked(
     block_starts: NDArray[np.int64],
     advance: Callable[[int], None] | None = None,
 ) -> Outranked:
-    """Count, per gold pair and block, the candidates that outrank it.
+    """Count the candidates of each block that outrank each gold pair.
 
-    Scores are inner products, computed 256 queries at a time: memory does not grow with queries x candidates. Candidates with
-    identical vectors get identical scores (one product is used for all copies, since a BLAS may round a product differently by
-    position), so exact duplicates always tie. Two different vectors whose true scores differ by less than float32 rounding may
-    still swap when the candidates stand in another order.
+    Scores are float32 inner products, computed 256 queries at a time, so memory does not grow with queries x candidates.
+    Candidates with identical vectors always tie (:class:`Products`). Two different vectors whose true scores differ by less than
+    float32 rounding may swap when the candidates stand in another order.
+
+    Three candidates score 1, 2 and 1. The last one is the gold. The first one ties with it and the second one beats it:
+
+    >>> query, candidates = np.ones((1, 1), dtype=np.float32), np.array([[1], [2], [1]], dtype=np.float32)
+    >>> outranked = count_outranked(
+    ...     query, candidates, gold_query=np.array([0]), gold_candidate=np.array([2]), block_starts=np.array([0, 1, 3])
+    ... )
+    >>> outranked.wrong.tolist(), (1 + outranked.all.sum(axis=1)).tolist()
+    ([[1, 1]], [3])
 
     Args:
         queries: float32 (queries, dimensions), dense or CSR.
@@ -141,7 +180,7 @@ def count_outranked(
         advance: Called with a number of queries whenever so many are done.
 
     Returns:
-        Counts of wrong and of gold candidates, separately.
+        The counts of wrong candidates and of golds.
 
     Raises:
         ClirbenchError: A product overflows float32.
@@ -149,17 +188,17 @@ def count_outranked(
     layout = Layout.of(block_starts)
     products = Products(queries, candidates, layout)
     golds = GoldCounter(gold_query, gold_candidate, queries.shape[0], block_starts, layout)
-    own = threading.local()
+    of_thread = threading.local()
 
     def count(start: int) -> int:
-        if not hasattr(own, "buffer"):
-            own.buffer = np.empty((QUERIES_PER_PRODUCT, layout.width), dtype=np.float32)
-        scores = products.rows(start, min(start + QUERIES_PER_PRODUCT, queries.shape[0]), own.buffer)
+        if not hasattr(of_thread, "buffer"):
+            of_thread.buffer = np.empty((QUERIES_PER_PRODUCT, layout.width), dtype=np.float32)
+        scores = products.rows(start, min(start + QUERIES_PER_PRODUCT, queries.shape[0]), of_thread.buffer)
         golds.count(start, scores)
         return len(scores)
 
-    # One thread per core, each with a product of its own: faster than one product on all cores with the counting after
-    # it, and the sums do not depend on the number of cores.
+    # One thread per core, each with a product of its own, is faster than one product on all cores before the counting. It also
+    # keeps the sums within a product the same for any number of cores.
     with one_blas_thread(), ThreadPoolExecutor(workers()) as pool:
         for done in pool.map(count, range(0, queries.shape[0], QUERIES_PER_PRODUCT)):
             if advance:
@@ -168,16 +207,17 @@ def count_outranked(
 
 
 class GoldCounter:
-    """The gold pairs, and the counts that are found for them as scores come.
+    """The gold pairs, and their counts, which fill up as blocks of scores come.
 
     Args:
         gold_query: int32 (gold pairs,), ascending.
         gold_candidate: int32 (gold pairs,), ascending within a query.
-        queries: How many.
+        queries: Number of queries.
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
-        layout: Of these blocks; None to make it.
+        layout: The layout of these blocks; None to make it.
 
-    ``outranked`` holds the counts once every query was counted.
+    Attributes:
+        outranked: The counts; complete once every query was counted.
     """
 
     def __init__(
@@ -201,31 +241,44 @@ class GoldCounter:
         )
 
     def count_all(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count the queries from number ``start`` on: finite float32 (queries, candidates), in the candidates' order."""
-        laid = np.empty((len(scores), self._layout.width), dtype=np.float32)
-        laid[:, self._layout.position] = scores
-        self.count(start, laid)
+        """Count some queries whose scores stand in candidate order.
+
+        Args:
+            start: Number of the first of these queries.
+            scores: Finite float32 (queries, candidates).
+        """
+        in_layout = np.empty((len(scores), self._layout.width), dtype=np.float32)
+        in_layout[:, self._layout.position] = scores
+        self.count(start, in_layout)
 
     def count(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count the queries from number ``start`` on: float32 (queries, width), standing in the layout; padding is set here."""
+        """Count some queries whose scores stand in the layout's columns.
+
+        Args:
+            start: Number of the first of these queries.
+            scores: float32 (queries, width), finite but for the padding, which is overwritten.
+        """
+        # Padding outranks nothing.
         scores[:, self._layout.padding] = -np.inf
         pairs = slice(self._first[start], self._first[start + len(scores)])
         row, column = self._query[pairs] - start, self._slot[pairs]
+        # One slot for each gold of a query. Nothing reaches the slots that a query with fewer golds leaves empty.
         thresholds = np.full((len(scores), self._slots), np.inf, dtype=np.float32)
         thresholds[row, column] = scores[row, self._position[pairs]]
         in_block = np.zeros((len(scores), self._slots, self._blocks), dtype=np.float32)
         in_block[row, column, self._block[pairs]] = 1
-        gold_at_least, gold_above = among_golds(thresholds, in_block)
-        at_least = tally(scores, thresholds, self._layout.run_starts, self._layout.first_run)
-        self.outranked.wrong[pairs] = (at_least - gold_at_least)[row, column]
-        self.outranked.gold[pairs] = gold_above[row, column]
+        golds_reached, golds_above = among_golds(thresholds, in_block)
+        # The tally treats every candidate as a wrong one: the golds among them are taken off, and ordered by themselves.
+        reached = tally(scores, thresholds, self._layout.run_starts, self._layout.first_run)
+        self.outranked.wrong[pairs] = (reached - golds_reached)[row, column]
+        self.outranked.gold[pairs] = golds_above[row, column]
 
 
 def _copies(vectors: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows that repeat an earlier row bit by bit, and the earlier rows."""
-    # Equal rows have equal sums of bits; only rows that share one need to be compared.
-    bits = np.bitwise_xor.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1)
-    _, number, occurrences = np.unique(bits, return_inverse=True, return_counts=True)
+    """Rows that repeat an earlier row bit by bit, and the first row that each repeats: intp (repeats,) twice."""
+    # Equal rows have equal checksums, so only rows that share one need to be compared.
+    checksum = np.bitwise_xor.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1)
+    _, number, occurrences = np.unique(checksum, return_inverse=True, return_counts=True)
     seen: dict[bytes, int] = {}
     suspects = np.flatnonzero(occurrences[number] > 1)
     originals = np.array([seen.setdefault(vectors[i].tobytes(), int(i)) for i in suspects], dtype=np.intp)

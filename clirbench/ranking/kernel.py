@@ -1,9 +1,12 @@
-"""The comparison of scores, and the tie rule: the only ones of clirbench.
+"""The tie rule, and the counting that applies it.
 
-Tie rule: among equal scores, non-gold candidates come first, then gold candidates in candidate order.
+**The tie rule.** Among equal scores, wrong candidates come first, then gold candidates in candidate order. So an encoder that
+gives every text the same vector gains nothing by it.
 
-:mod:`clirbench.ranking.in_memory` counts with them over candidates that are all in memory,
-:mod:`clirbench.ranking.shards` over one shard of a corpus after the other.
+:func:`outranks` decides every comparison of a score with a gold's that moves a rank. :func:`best_first` puts candidates in order
+for a reader. No other module decides a tie. The rank of a gold is one plus the number of candidates that outrank it, and that
+number is a sum over any partition of the candidates: :mod:`clirbench.ranking.in_memory` counts where all candidates are in
+memory, :mod:`clirbench.ranking.shards` counts one shard of a corpus after the other.
 """
 
 import os
@@ -23,9 +26,63 @@ OVERFLOW = "scores could overflow float32: use --similarity cosine, or scale the
 QUERIES_PER_PRODUCT = 256
 # Small enough that the scores being counted stay in a core's second-level cache.
 _QUERIES_PER_COUNT = 8
-# Eight comparisons are counted per 64-bit addition, one per byte; 255 additions cannot overflow a byte.
+# Eight truth values fill one 64-bit integer, one byte each: one addition counts eight columns at once.
 LANES = 8
+# A byte holds at most 255, so that many additions cannot carry into the next byte.
 RUN = 255 * LANES
+
+
+def outranks(
+    other: NDArray[np.floating[Any]],
+    gold: NDArray[np.floating[Any]] | float,
+    *,
+    wins_ties: NDArray[np.bool_] | bool,
+    out: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Decide which candidates outrank a gold, by the tie rule.
+
+    A candidate outranks the gold if its score is higher, or if the scores are equal and the candidate wins ties. A wrong
+    candidate wins every tie with a gold. Another gold of the same query wins a tie if it stands earlier in candidate order.
+
+    >>> scores = np.array([2.0, 1.0, 0.5])
+    >>> outranks(scores, 1.0, wins_ties=True).tolist()
+    [True, True, False]
+    >>> outranks(scores, 1.0, wins_ties=False).tolist()
+    [True, False, False]
+
+    Args:
+        other: Scores of candidates; -inf outranks nothing.
+        gold: Scores of golds, of a shape that broadcasts with ``other``; nothing finite outranks inf.
+        wins_ties: True for wrong candidates; for golds, whether each stands before the gold that it is compared with.
+        out: Where the answer is written; only where ``wins_ties`` is True.
+
+    Returns:
+        bool, of the shape that both broadcast to.
+    """
+    if wins_ties is True:
+        return np.greater_equal(other, gold, out=out)
+    return np.asarray((other > gold) | ((other == gold) & wins_ties))
+
+
+def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+    """Order candidates for a reader, by the tie rule.
+
+    Candidates b and c tie, and b is a gold: the wrong c comes first.
+
+    >>> best_first(np.array([0.5, 1.0, 1.0]), np.array([False, True, False])).tolist()
+    [2, 1, 0]
+
+    Args:
+        scores: Finite (candidates,) or (queries, candidates), in candidate order.
+        gold: bool, of the same shape: golds of the query. None where nobody knows them, as in a run file: ties then keep
+            candidate order.
+
+    Returns:
+        intp, of the same shape: numbers of the candidates, best first.
+    """
+    if gold is None:
+        return np.argsort(-scores, axis=-1, kind="stable")
+    return np.lexsort((gold, -scores), axis=-1)
 
 
 def workers() -> int:
@@ -35,29 +92,32 @@ def workers() -> int:
 
 
 _limits: list[threadpool_limits] = []
-_running = 0
+_counting = 0
 _guard = threading.Lock()
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Limit BLAS while any evaluation of this process counts; the last one to end restores what the first one found."""
-    global _running  # noqa: PLW0603 - BLAS's own setting is global
+    """Keep BLAS to one thread while any evaluation of this process counts.
+
+    The last evaluation to end restores the limit that the first one met.
+    """
+    global _counting  # noqa: PLW0603 - BLAS's own setting is global
     with _guard:
-        if _running == 0:
+        if _counting == 0:
             _limits.append(threadpool_limits(1, user_api="blas"))
-        _running += 1
+        _counting += 1
     try:
         yield
     finally:
         with _guard:
-            _running -= 1
-            if _running == 0:
+            _counting -= 1
+            if _counting == 0:
                 _limits.pop().restore_original_limits()
 
 
-def longest(vectors: Vectors) -> float:
-    """Norm of the longest vector."""
+def largest_norm(vectors: Vectors) -> float:
+    """Euclidean norm of the longest vector, in float64."""
     if isinstance(vectors, np.ndarray):
         squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     else:
@@ -71,7 +131,18 @@ def tally(
     run_starts: NDArray[np.intp],
     first_run: NDArray[np.intp],
 ) -> NDArray[np.int32]:
-    """Count the candidates of each block that score at least the threshold.
+    """Count the candidates of each block that reach a threshold, as if all of them were wrong.
+
+    Where the thresholds are the scores of golds, the count takes in those golds themselves; :func:`among_golds` says how many to
+    take off. Slot s of a query is its gold number s, in candidate order.
+
+    Three candidates score 2, 1 and 1, and the last one is the gold. All three reach its score. The gold itself is taken off, so
+    two wrong candidates outrank it and its rank is 3: the tie is lost. The five other columns fill up the lanes.
+
+    >>> scores = np.full((1, 8), -np.inf, dtype=np.float32)
+    >>> scores[0, :3] = 2, 1, 1
+    >>> tally(scores, np.array([[1]], dtype=np.float32), np.array([0]), np.array([0])).tolist()
+    [[[3]]]
 
     Args:
         scores: float32 (queries, columns); a column that is to count for nothing is -inf.
@@ -83,19 +154,30 @@ def tally(
         int32 (queries, slots, blocks).
     """
     slots = thresholds.shape[1]
-    at_least = np.empty((slots, _QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
+    reached = np.empty((slots, _QUERIES_PER_COUNT, scores.shape[1]), dtype=np.bool_)
     runs = np.empty((slots, len(scores), len(run_starts)), dtype=np.uint64)
     for start in range(0, len(scores), _QUERIES_PER_COUNT):
         rows = slice(start, start + _QUERIES_PER_COUNT)
-        out = at_least[:, : len(scores[rows])]
-        np.greater_equal(scores[rows], thresholds[rows].T[:, :, None], out=out)
-        np.add.reduceat(out.view(np.uint64), run_starts, axis=2, out=runs[:, rows])
+        # One byte per comparison, 0 or 1: (slots, queries, columns).
+        part = reached[:, : len(scores[rows])]
+        outranks(scores[rows], thresholds[rows].T[:, :, None], wins_ties=True, out=part)
+        # Read eight bytes as one integer: its bytes add up side by side, over one run at a time.
+        np.add.reduceat(part.view(np.uint64), run_starts, axis=2, out=runs[:, rows])
+    # A run is over before a byte overflows. Its eight bytes are then added up as wider integers, and its block's runs after that.
     per_run = runs.view(np.uint8).reshape(*runs.shape, LANES).sum(axis=3, dtype=np.int32)
     return np.add.reduceat(per_run, first_run, axis=2).transpose(1, 0, 2)
 
 
 def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArray[np.int32]:
-    """int32 (rows,): how many of each row are set; ``flags`` is bool (rows, columns), ``run_starts`` as for :func:`tally`."""
+    """Count the flags that are set in each row, eight at a time as :func:`tally` does.
+
+    Args:
+        flags: bool (rows, columns), C-contiguous, a multiple of ``LANES`` columns.
+        run_starts: As for :func:`tally`, of one block.
+
+    Returns:
+        int32 (rows,).
+    """
     runs = np.add.reduceat(flags.view(np.uint64), run_starts, axis=1)
     return np.asarray(runs.view(np.uint8).sum(axis=1, dtype=np.int32))
 
@@ -103,14 +185,29 @@ def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArr
 def among_golds(
     thresholds: NDArray[np.floating[Any]], in_block: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Per query, slot and block: golds of the same query that score at least as much, and that outrank it.
+    """Compare the golds of each query with one another.
 
-    ``in_block`` is 1 where the gold of a slot lies in the block, and 0 everywhere for a slot without a gold.
+    Of three candidates, the first is wrong and the other two are golds; all score 1. :func:`tally` counts three that reach the
+    first gold. Two of them are golds, so one wrong candidate outranks it and its rank is 2. The wrong candidate and the first
+    gold outrank the second gold: its rank is 3.
+
+    >>> reached, above = among_golds(np.array([[1.0, 1.0]]), np.ones((1, 2, 1), dtype=np.float32))
+    >>> reached.tolist(), above.tolist()
+    ([[[2], [2]]], [[[0], [1]]])
+
+    Args:
+        thresholds: Float (queries, slots), scores of the golds in candidate order; inf where a query has no gold in the slot.
+        in_block: float32 (queries, slots, blocks), 1 where the gold of a slot lies in the block, 0 everywhere else.
+
+    Returns:
+        Two arrays, int32 (queries, slots, blocks): the golds of the query that reach the gold's score, itself included, which
+        :func:`tally` counted as wrong; and the golds of the query that outrank it.
     """
     mine, other = thresholds[:, :, None], thresholds[:, None, :]
+    # Cell [s, t] is true where gold t stands before gold s.
     earlier = np.tri(thresholds.shape[1], k=-1, dtype=np.bool_)
-    at_least = other >= mine
-    above = (other > mine) | (at_least & earlier)
-    # Sums of ones in float32 are exact far beyond any number of golds.
-    counts = [(flags.astype(np.float32) @ in_block).astype(np.int32) for flags in (at_least, above)]
-    return counts[0], counts[1]
+    reached = outranks(other, mine, wins_ties=True)
+    above = outranks(other, mine, wins_ties=earlier)
+    # A product with the blocks' membership adds up by block. Float32 holds sums of ones exactly, far beyond any number of golds.
+    by_block = [(flags.astype(np.float32) @ in_block).astype(np.int32) for flags in (reached, above)]
+    return by_block[0], by_block[1]

@@ -1,7 +1,10 @@
-"""The scores of one tile of a shard against those of the golds: what float32 can decide, and what float64 has to.
+"""Compare one tile of a shard with the scores of golds: float32 decides what it can, float64 decides the rest.
 
-A gold's score has two bounds, as far from it as the rounding of a float32 product can reach: a candidate below the first does
-not reach the gold, one above the second does, and one between them is compared in float64.
+A float32 product is fast and slightly off. So each gold's score gets two bounds, low and high, that lie farther from it than
+rounding can reach. A candidate below the low bound scores less than the gold, one from the high bound on scores more, and only
+those between the two are computed again in float64 and given to the tie rule (:func:`clirbench.ranking.kernel.outranks`). The
+float32 comparisons in this module are that filter. They decide no tie, with one exception that is stated: where more than 256
+candidates of a tile lie between the bounds of one gold, they count as ties, and a gold loses its ties with wrong candidates.
 """
 
 from dataclasses import dataclass
@@ -9,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.ranking.kernel import LANES, RUN, tally, tally_flags
+from clirbench.encoders.base import DenseVectors
+from clirbench.ranking.kernel import LANES, RUN, outranks, tally, tally_flags
 
-Vectors = NDArray[np.float32]
-# More candidates of a tile so near one gold are no accident: they count as ties.
+# So many candidates of a tile so near one gold are no accident: a collapsed encoder, or vectors of few bits.
 _MANY = 256
 # Golds whose near candidates are looked for at a time: bounds memory.
 _CELLS = 128
@@ -22,9 +25,9 @@ _CROWD = 32
 
 
 def exact_products(
-    left: Vectors, left_row: NDArray[np.intp], right: Vectors, right_row: NDArray[np.intp]
+    left: DenseVectors, left_row: NDArray[np.intp], right: DenseVectors, right_row: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Inner products of pairs of rows in float64: the same two vectors give the same number, wherever they stand.
+    """Inner products of pairs of rows in float64; the same two vectors give the same number wherever they stand.
 
     Args:
         left: float32 (rows, dimensions).
@@ -35,89 +38,121 @@ def exact_products(
     Returns:
         float64 (pairs,).
     """
-    found = np.empty(len(left_row))
+    products = np.empty(len(left_row))
     for start in range(0, len(left_row), _EXACT_AT_A_TIME):
         part = slice(start, start + _EXACT_AT_A_TIME)
-        # The sum over a contiguous row is pairwise, whatever the row's place; a product of matrices would not be.
-        found[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
-    return found
+        # NumPy adds up a contiguous row pairwise, whatever the row's place. A BLAS product of matrices depends on the place.
+        products[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
+    return products
 
 
 @dataclass(frozen=True)
-class TileScores:
-    """Some queries with their golds' scores, and a tile of candidates.
+class TileComparison:
+    """Some queries with the scores of their golds, and a tile of candidates to compare them with.
+
+    The gold scores 1. Of three candidates, the first scores more, the second scores exactly as much, and the third scores less by
+    an amount that float32 cannot be trusted with. The bounds leave the second and the third to float64, and two candidates
+    outrank the gold: the better one, and the one that ties.
+
+    >>> tile = np.zeros((8, 1), dtype=np.float32)
+    >>> tile[:3, 0] = 2, 1, 1 - 2**-24
+    >>> query, gold = np.ones((1, 1), dtype=np.float32), np.ones((1, 1))
+    >>> scores, low, high = query @ tile.T, np.float32([[0.999]]), np.float32([[1.001]])
+    >>> TileComparison(query, gold, tile).count(scores, low, high, np.empty(8, dtype=np.bool_)).tolist()
+    [[2]]
 
     Attributes:
         queries: float32 (queries, dimensions).
-        exact: float64 (queries, slots), scores of the golds; inf where there is none.
+        exact: float64 (queries, slots), scores of the golds; inf where a query has no gold in the slot.
         tile: float32 (candidates, dimensions), a multiple of ``LANES`` of them.
     """
 
-    queries: Vectors
+    queries: DenseVectors
     exact: NDArray[np.float64]
-    tile: Vectors
+    tile: DenseVectors
 
-    def reached(self, scores: Vectors, below: Vectors, above: Vectors, flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """How many candidates reach the score of each gold.
+    def count(
+        self,
+        scores: NDArray[np.float32],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+        flags: NDArray[np.bool_],
+    ) -> NDArray[np.int32]:
+        """Count the candidates of the tile that outrank each gold as wrong candidates do.
 
         Args:
-            scores: float32 (queries, candidates), the float32 product, contiguous; -inf where it is not to be compared.
-            below: float32 (queries, slots), under which no score reaches the gold's; inf where there is none.
-            above: float32 (queries, slots), from which every score does.
-            flags: bool, room for as many values as ``scores`` has.
+            scores: float32 (queries, candidates), C-contiguous, the float32 products; -inf for what must not be compared.
+            low: float32 (queries, slots), below which no candidate reaches the gold; inf where a query has no gold in the slot.
+            high: float32 (queries, slots), from which on every candidate does.
+            flags: bool, room for as many values as ``scores`` has; overwritten.
 
         Returns:
             int32 (queries, slots).
         """
-        # Most queries find their golds: few candidates of most tiles reach even the last of them, and one look finds those.
-        found = flags[: scores.size].reshape(scores.shape)
-        np.greater_equal(scores, below.min(axis=1, initial=np.inf)[:, None], out=found)
-        crowded = tally_flags(found, self._run_starts) > scores.shape[1] // _CROWD
-        found[crowded] = False
-        counts = self._listed(scores, np.flatnonzero(found), below, above)
-        row = np.flatnonzero(crowded)
-        if len(row):
-            counts[row] = self._compared(
-                scores if len(row) == len(scores) else scores[row], row, below[row], above[row]
-            )
+        # Most queries find their golds: few candidates of a tile reach even the last of them, so one comparison per candidate
+        # finds those few.
+        near_or_above = flags[: scores.size].reshape(scores.shape)
+        np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
+        crowded = tally_flags(near_or_above, self._run_starts) > scores.shape[1] // _CROWD
+        near_or_above[crowded] = False
+        counts = self._listed(scores, np.flatnonzero(near_or_above), low, high)
+        # The queries with many such candidates are compared with every candidate instead, once per gold.
+        query = np.flatnonzero(crowded)
+        if len(query):
+            chosen = scores if len(query) == len(scores) else scores[query]
+            counts[query] = self._compared(chosen, query, low[query], high[query])
         return counts
 
     @property
     def _run_starts(self) -> NDArray[np.intp]:
         return np.arange(0, len(self.tile), RUN) // LANES
 
-    def _listed(self, scores: Vectors, at: NDArray[np.intp], below: Vectors, above: Vectors) -> NDArray[np.int32]:
-        """As :meth:`reached`, of the few candidates at these places of ``scores``, in reading order."""
+    def _listed(
+        self,
+        scores: NDArray[np.float32],
+        at: NDArray[np.intp],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+    ) -> NDArray[np.int32]:
+        """As :meth:`count`, of the few cells ``at`` of ``scores``, numbered row by row."""
         row = at // scores.shape[1]
         score = scores.reshape(-1)[at]
-        counts = np.zeros(below.shape, dtype=np.int32)
-        for slot in range(below.shape[1]):
-            does = score >= above[row, slot]
-            counts[:, slot] = np.bincount(row[does], minlength=len(counts))
-            near = np.flatnonzero((score >= below[row, slot]) & ~does)
+        counts = np.zeros(low.shape, dtype=np.int32)
+        for slot in range(low.shape[1]):
+            surely = score >= high[row, slot]
+            counts[:, slot] = np.bincount(row[surely], minlength=len(counts))
+            near = np.flatnonzero((score >= low[row, slot]) & ~surely)
             if len(near):
                 near_of_row = np.bincount(row[near], minlength=len(counts))
-                tied = near_of_row > _MANY
-                counts[tied, slot] += near_of_row[tied].astype(np.int32)
-                near = near[~tied[row[near]]]
+                # Too many to look at: they count as ties, and the gold loses them.
+                many = near_of_row > _MANY
+                counts[many, slot] += near_of_row[many].astype(np.int32)
+                near = near[~many[row[near]]]
                 self._decide(counts, row[near], row[near], at[near] % scores.shape[1], np.full(len(near), slot))
         return counts
 
-    def _compared(self, scores: Vectors, query: NDArray[np.intp], below: Vectors, above: Vectors) -> NDArray[np.int32]:
-        """As :meth:`reached`, for these queries, by comparing all."""
-        may, does = (
-            tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (below, above)
+    def _compared(
+        self,
+        scores: NDArray[np.float32],
+        query: NDArray[np.intp],
+        low: NDArray[np.float32],
+        high: NDArray[np.float32],
+    ) -> NDArray[np.int32]:
+        """As :meth:`count`, of the queries with these numbers, by comparing every candidate with every gold."""
+        near_or_above, counts = (
+            tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (low, high)
         )
-        near = may - does
-        tied = near > _MANY
-        does[tied] = may[tied]
-        rows, slots = np.nonzero((near > 0) & ~tied)
+        near = near_or_above - counts
+        # Too many to look at: they count as ties, and the gold loses them.
+        many = near > _MANY
+        counts[many] = near_or_above[many]
+        rows, slots = np.nonzero((near > 0) & ~many)
         for start in range(0, len(rows), _CELLS):
             row, slot = (indices[start : start + _CELLS] for indices in (rows, slots))
             chosen = scores[row]
-            cell, column = np.nonzero((chosen >= below[row, slot, None]) & (chosen < above[row, slot, None]))
-            self._decide(does, row[cell], query[row[cell]], column, slot[cell])
-        return does
+            cell, column = np.nonzero((chosen >= low[row, slot, None]) & (chosen < high[row, slot, None]))
+            self._decide(counts, row[cell], query[row[cell]], column, slot[cell])
+        return counts
 
     def _decide(
         self,
@@ -127,6 +162,14 @@ class TileScores:
         column: NDArray[np.intp],
         slot: NDArray[np.intp],
     ) -> None:
-        """Add to the counts the candidates whose score reaches the gold's in float64."""
-        reached = exact_products(self.queries, query, self.tile, column) >= self.exact[query, slot]
-        np.add.at(counts, (row, slot), reached)
+        """Compare single candidates with single golds in float64, and add those that outrank theirs to the counts.
+
+        Args:
+            counts: int32 (rows, slots), added to.
+            row: intp (cells,), row of ``counts``.
+            query: intp (cells,), number of the query.
+            column: intp (cells,), number of the candidate.
+            slot: intp (cells,), slot of the gold.
+        """
+        scores = exact_products(self.queries, query, self.tile, column)
+        np.add.at(counts, (row, slot), outranks(scores, self.exact[query, slot], wins_ties=True))

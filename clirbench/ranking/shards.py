@@ -1,50 +1,91 @@
-"""How many candidates of one shard of a corpus outrank each gold pair.
+"""Count the wrong candidates of one shard of a corpus that outrank each gold pair.
 
-The rank of a gold candidate is one plus a sum of such counts over shards, so no shard needs another: each is scored against
-all queries, reduced to one number per gold pair, and forgotten.
+The rank of a gold is one plus the number of candidates that outrank it, and that number is a sum over shards. So each shard is
+scored against all queries, reduced to one number per gold pair, and forgotten.
 
-What is compared with what is decided once, by the scores of the gold pairs, which exist before the first shard is read:
+The scores of the golds are computed before the first shard is read, and every shard is compared with these:
 
-- a gold candidate that turns up in its shard is never compared with itself: it, and the other golds of the same query, are left
-  out of the count, and the order among golds follows from their own scores. So what an encoder rounds differently the second
-  time cannot move a gold before or behind itself;
-- a copy of a gold (the same text) has that gold's score instead of one of its own, so exact duplicates tie, and ties are
-  lost (:mod:`clirbench.ranking.kernel`);
-- every other candidate is first compared in float32. Where its score is so near the gold's that the rounding of a float32
-  product could decide, the two are compared as inner products of the same vectors in float64, summed in an order of our own: a
-  BLAS, its block sizes, or the processor that it runs on decide nothing;
-- where so many candidates are that near that they cannot all be looked at (a collapsed encoder, vectors of few bits), they
-  count as ties, and ties are lost: a constant gains nothing.
+- A gold turns up again in its own shard, and an encoder may round it differently there. So the golds of a query are left out of
+  the query's count, and are ordered by the scores that they have already (:meth:`GoldScores.golds_above`).
+- A wrong candidate with the text of a gold gets that gold's score, so exact duplicates tie, and the gold loses the tie.
+- Every other candidate is compared in float32 first. Where that is too near to tell, the same vectors are multiplied in float64
+  in a fixed order (:mod:`clirbench.ranking.near_ties`), so no BLAS, block size or processor decides a rank.
+- Where too many candidates are that near a gold (a collapsed encoder, vectors of few bits), they count as ties. An encoder that
+  gives every text the same vector gains nothing.
 """
 
 import threading
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.ranking.kernel import LANES, OVERFLOW, QUERIES_PER_PRODUCT, RUN, among_golds, one_blas_thread, workers
-from clirbench.ranking.near_ties import TileScores
-from clirbench.ranking.top_of_shard import BestOfShard, TopOfShard, top_of_tile
+from clirbench.encoders.base import DenseVectors
+from clirbench.ranking.kernel import (
+    LANES,
+    OVERFLOW,
+    QUERIES_PER_PRODUCT,
+    RUN,
+    among_golds,
+    best_first,
+    one_blas_thread,
+    outranks,
+    workers,
+)
+from clirbench.ranking.near_ties import TileComparison
 from clirbench.support.errors import ClirbenchError
 
-Vectors = NDArray[np.float32]
-# Large enough for a product to lose nothing to one of everything, small enough that its scores are still in a cache when they
-# are counted. Fixed, never derived from the machine.
+# Queries and candidates of one product. Large enough that the product is as fast as one of everything, small enough that its
+# scores are still in a cache when they are counted. Fixed, never derived from the machine.
 _ROWS = 2 * QUERIES_PER_PRODUCT
 _TILE = 4 * RUN
-# Times the square root of the dimensions and both norms: several times what a float32 product is seen to be off.
+# Times the square root of the dimensions and both norms: several times the error that float32 products show.
 _ROUNDING = 4 * 2.0**-24
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the table of gold pairs by candidates of a shard: intp (cells,) each."""
+    """Cells of the table that has a row for each gold pair and a column for each candidate of a shard.
+
+    Attributes:
+        pair: intp (cells,), number of the gold pair.
+        column: intp (cells,), number of the candidate in the shard.
+    """
 
     pair: NDArray[np.intp]
     column: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best candidates of each query, best first; equal scores keep candidate order, since nobody knows all golds here.
+
+    Attributes:
+        candidate: (queries, k), numbers or identifiers of the candidates.
+        score: float32 (queries, k).
+    """
+
+    candidate: NDArray[Any]
+    score: NDArray[np.float32]
+
+    @classmethod
+    def merged(cls, parts: Sequence["Best"], k: int) -> "Best":
+        """The best ``k`` of several parts, which come in candidate order.
+
+        >>> first = Best(np.array([["a", "b"]]), np.float32([[3, 1]]))
+        >>> second = Best(np.array([["c"]]), np.float32([[1]]))
+        >>> Best.merged([first, second], 2).candidate.tolist()
+        [['a', 'b']]
+        """
+        candidate, score = (
+            np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("candidate", "score")
+        )
+        order = best_first(score)[:, :k]
+        return cls(np.take_along_axis(candidate, order, 1), np.take_along_axis(score, order, 1))
 
 
 class GoldScores:
@@ -54,14 +95,18 @@ class GoldScores:
         queries: float32 (queries, dimensions).
         gold_query: int32 (gold pairs,), ascending.
         scores: float64 (gold pairs,), the query's score of the gold (:func:`clirbench.ranking.near_ties.exact_products`).
-        threads: How many count at once; None for the cores of this process. It does not change a count.
+        threads: Threads that count at once; None for the cores of this process. They do not change a count.
     """
 
     def __init__(
-        self, queries: Vectors, gold_query: NDArray[np.int32], scores: NDArray[np.float64], threads: int | None = None
+        self,
+        queries: DenseVectors,
+        gold_query: NDArray[np.int32],
+        scores: NDArray[np.float64],
+        threads: int | None = None,
     ) -> None:
         golds = np.bincount(gold_query, minlength=len(queries))
-        # Queries with as many golds stand together, so that few are compared more often than they have golds.
+        # Queries with many golds stand together: a group of queries is compared as often as its first query has golds.
         order = np.argsort(-golds, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -70,6 +115,7 @@ class GoldScores:
         self.threads = threads or workers()
         self._queries = np.ascontiguousarray(queries[order])
         self._order = order
+        # The gold of pair p stands in row _row[p] (its query) and slot _slot[p] (its number among the query's golds).
         self._row = place[gold_query]
         self._slot = np.arange(len(gold_query)) - first[gold_query]
         self._slots = golds[order][::QUERIES_PER_PRODUCT]
@@ -78,7 +124,7 @@ class GoldScores:
         self._exact[self._row, self._slot] = scores
 
     def golds_above(self) -> NDArray[np.int32]:
-        """int32 (gold pairs,): golds of the same query that outrank the pair, whatever shard they are in."""
+        """Count the golds of the same query that outrank each pair, whatever shard they are in: int32 (gold pairs,)."""
         filled = np.isfinite(self._exact).astype(np.float32)[:, :, None]
         above = np.concatenate(
             [
@@ -89,96 +135,135 @@ class GoldScores:
         return np.asarray(above[self._row, self._slot, 0], dtype=np.int32)
 
     def count(
-        self, candidates: Vectors, own: Cells, copies: Cells, top: int = 0, longest: float | None = None
-    ) -> tuple[NDArray[np.uint32], TopOfShard | None]:
+        self, candidates: DenseVectors, own: Cells, copies: Cells, top: int = 0, longest: float | None = None
+    ) -> tuple[NDArray[np.uint32], Best | None]:
         """Count the wrong candidates of a shard that outrank each gold pair.
+
+        One query has one gold, which scored 1. A shard holds three candidates: a better one, the gold itself, and a copy of its
+        text, whose vector the encoder rounded to a little less. Two wrong candidates outrank the gold: the better one, and the
+        copy, which has the gold's score and wins the tie. Were the copy not known as one, its own score would lose.
+
+        >>> golds = GoldScores(np.float32([[1.0]]), gold_query=np.array([0]), scores=np.array([1.0]))
+        >>> shard = np.float32([[2.0], [1.0], [0.999]])
+        >>> own, copies = Cells(np.array([0]), np.array([1])), Cells(np.array([0]), np.array([2]))
+        >>> golds.count(shard, own, copies)[0].tolist()
+        [2]
+        >>> none = Cells(np.array([], dtype=int), np.array([], dtype=int))
+        >>> golds.count(shard, own, none)[0].tolist()
+        [1]
 
         Args:
             candidates: float32 (candidates, dimensions), C-contiguous.
-            own: Where a gold of the pair's query stands in the shard: one cell for each such gold, under any pair of the query.
-            copies: Where a copy of the pair's gold stands in the shard.
-            top: How many of the best candidates to give back for each query.
-            longest: Norm of the longest candidate, or more; None where it has to be found.
+            own: Where golds stand in the shard: one cell for each gold of a query, under any pair of that query.
+            copies: Where wrong candidates with the text of the pair's gold stand in the shard.
+            top: How many of the best candidates to return for each query.
+            longest: Largest norm of the candidates, or an upper bound of it; None to compute it.
 
         Returns:
-            uint32 (gold pairs,), and the best candidates where they were asked for.
+            uint32 (gold pairs,), and the best candidates by their number in the shard, or None where ``top`` is 0.
 
         Raises:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
         bounds = self._bounds(candidates, longest)
+        # Whole lanes: see clirbench.ranking.kernel.
         missing = -width % LANES
         if missing:
             candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
-        best = BestOfShard(top) if top else None
+        best: dict[int, list[Best]] = defaultdict(list)
         parts = list(self._parts(len(candidates), own, copies))
-        local = threading.local()
+        of_thread = threading.local()
 
-        def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], TopOfShard | None]:
-            if not hasattr(local, "buffer"):
-                # Kept by the thread: a fresh one of this size would be a fresh page fault every 4 kB.
-                local.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
-                local.flags = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.bool_)
+        def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], Best | None]:
+            if not hasattr(of_thread, "buffer"):
+                # Kept by the thread: a new array of this size would be a page fault every 4 kB.
+                of_thread.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
+                of_thread.flags = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.bool_)
             queries, tile = self._queries[part.rows], candidates[part.columns]
-            scores = local.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
+            scores = of_thread.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
             np.matmul(queries, tile.T, out=scores)
             if missing and part.columns.stop == len(candidates):
+                # Padding outranks nothing.
                 scores[:, -missing:] = -np.inf
-            found = None
+            of_tile = None
             if top:
+                # For a reader, golds and their copies stand where the golds' own scores put them.
                 scores[part.copy_row, part.copy_column] = part.copy_score
                 scores[part.own_row, part.own_column] = part.own_score
-                found = top_of_tile(scores[:, : width - part.columns.start], part.columns.start, top)
-            # Both are decided by the scores that they have, not by these.
+                real = scores[:, : width - part.columns.start]
+                column = best_first(real)[:, :top]
+                number = (column + part.columns.start).astype(np.int32)
+                of_tile = Best(number, np.take_along_axis(real, column, axis=1))
+            # Left out of this count: golds_above compares the golds, and the copies are compared below with the golds' scores.
             scores[part.own_row, part.own_column] = -np.inf
             scores[part.copy_row, part.copy_column] = -np.inf
-            return part, self._counted(scores, tile, part.rows, bounds, local.flags), found
+            return part, self._counted(scores, tile, part.rows, bounds, of_thread.flags), of_tile
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
-            for part, counted, found in pool.map(work, parts):
-                for start, block in zip(
-                    range(part.rows.start, part.rows.stop, QUERIES_PER_PRODUCT), counted, strict=True
-                ):
+            for part, counted, of_tile in pool.map(work, parts):
+                starts = range(part.rows.start, part.rows.stop, QUERIES_PER_PRODUCT)
+                for start, block in zip(starts, counted, strict=True):
                     counts[start : start + len(block), : block.shape[1]] += block.astype(np.uint32)
-                if best and found:
-                    best.add(part.rows, found)
-        # A column is a copy for a query once, also where two of its golds have that text.
+                if of_tile is not None:
+                    # The map keeps the order of the parts, so the tiles of a block of queries come in candidate order.
+                    best[part.rows.start].append(of_tile)
+        # A column may have the text of two golds of a query: it is one wrong candidate all the same, and counts once.
         row, column = self._row[copies.pair], copies.column
         _, once = np.unique(row * np.int64(width) + column, return_index=True)
-        np.add.at(counts, row[once], self.scores[copies.pair[once], None] >= self._exact[row[once]])
-        return counts[self._row, self._slot], best.ordered(self._order) if best else None
+        score_of_copy = self.scores[copies.pair[once], None]
+        np.add.at(counts, row[once], outranks(score_of_copy, self._exact[row[once]], wins_ties=True))
+        return counts[self._row, self._slot], self._in_order(best, top) if top else None
 
-    def _bounds(self, candidates: Vectors, longest: float | None) -> tuple[Vectors, Vectors]:
-        """float32 (queries, slots) twice: from the first a float32 score may reach the gold's, from the second it does."""
+    def _in_order(self, best: dict[int, list[Best]], top: int) -> Best:
+        """Merge the tiles of each block of queries, and put the queries back in the order in which they were given."""
+        blocks = [Best.merged(best[start], top) for start in sorted(best)]
+        back = np.argsort(self._order)
+        candidate, score = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("candidate", "score"))
+        return Best(candidate[back], score[back])
+
+    def _bounds(
+        self, candidates: DenseVectors, longest: float | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Bound the float32 scores that the golds' scores may have, given rounding (see :mod:`clirbench.ranking.near_ties`).
+
+        Returns:
+            float32 (queries, slots) twice, the low and the high bounds; inf where a query has no gold in the slot.
+        """
         if longest is None:
             with np.errstate(over="ignore"):
                 longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
         if not np.isfinite(longest):
             raise ClirbenchError(OVERFLOW)
+        # The rounding error of an inner product grows with the norms and, with high probability, with the root of the dimensions
+        # (Ipsen and Zhou 2019, arXiv 1906.10465).
         margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]
-        below, above = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
-        # Rounding to float32 must not narrow them; where there is no gold, nothing reaches it.
-        below = np.where(np.isinf(self._exact), np.float32(np.inf), np.nextafter(below, np.float32(-np.inf)))
-        return below, np.nextafter(above, np.float32(np.inf))
+        low, high = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
+        # Rounding the bounds themselves to float32 must not bring them nearer: each moves one step outwards.
+        low = np.where(np.isinf(self._exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
+        return low, np.nextafter(high, np.float32(np.inf))
 
     def _counted(
-        self, scores: Vectors, tile: Vectors, rows: slice, bounds: tuple[Vectors, Vectors], flags: NDArray[np.bool_]
+        self,
+        scores: NDArray[np.float32],
+        tile: DenseVectors,
+        rows: slice,
+        bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+        flags: NDArray[np.bool_],
     ) -> list[NDArray[np.int32]]:
-        """int32 (queries, slots) for each 256 of the queries: they are compared as often as the first of them has golds."""
-        found = []
+        """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, with slots for their golds only."""
+        counts = []
         for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
             at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
             slots = self._slots[start // QUERIES_PER_PRODUCT]
-            below, above = (bound[at, :slots] for bound in bounds)
-            part = scores[at.start - rows.start : at.stop - rows.start]
-            compared = TileScores(self._queries[at], self._exact[at, :slots], tile)
-            found.append(compared.reached(part, below, above, flags))
-        return found
+            low, high = (bound[at, :slots] for bound in bounds)
+            comparison = TileComparison(self._queries[at], self._exact[at, :slots], tile)
+            counts.append(comparison.count(scores[at.start - rows.start : at.stop - rows.start], low, high, flags))
+        return counts
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
-        """Every block of queries against every tile of candidates, with the cells that lie there."""
+        """Pair every block of queries with every tile of candidates, and give each pair the cells that lie in it."""
         tiles = -(-width // _TILE)
         # Tiles of one size: no thread waits long for the last one of a shard.
         size = -(-width // (tiles * LANES)) * LANES
@@ -188,11 +273,8 @@ class GoldScores:
             rows = slice(block * _ROWS, min((block + 1) * _ROWS, len(self._order)))
             for tile in range(tiles):
                 columns = slice(tile * size, min((tile + 1) * size, width))
-                chosen = []
-                for keys, order in groups:
-                    key = block * tiles + tile
-                    chosen.append(order[slice(*np.searchsorted(keys, [key, key + 1]))])
-                mine, copied = chosen
+                key = block * tiles + tile
+                mine, copied = (order[slice(*np.searchsorted(keys, [key, key + 1]))] for keys, order in groups)
                 yield _Part(
                     rows=rows,
                     columns=columns,
@@ -207,6 +289,8 @@ class GoldScores:
 
 @dataclass(frozen=True)
 class _Part:
+    """One block of queries against one tile of candidates, and the cells of golds and of copies that lie there."""
+
     rows: slice
     columns: slice
     own_row: NDArray[np.intp]
@@ -220,7 +304,7 @@ class _Part:
 def _by_part(
     row: NDArray[np.intp], column: NDArray[np.intp], tiles: int, size: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The part of each cell, ascending, and the order that sorts them so."""
+    """Number of the part that each cell lies in, ascending, and the order of the cells that sorts them so."""
     key = row // _ROWS * tiles + column // size
     order = np.argsort(key, kind="stable")
     return key[order], order

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.encode import distinct_texts, encode_collection
 from clirbench.ranking.in_memory import Layout, Products
+from clirbench.ranking.kernel import best_first
 from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
 from clirbench.results.result import Result
 from clirbench.results.schema import Document
@@ -169,8 +170,7 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
     golds = golds[(golds >= pool.start) & (golds < pool.stop)]
     is_gold = np.zeros(len(scores), dtype=bool)
     is_gold[golds] = True
-    # The tie rule: among equal scores wrong candidates first, then golds in candidate order.
-    order = pool.start + np.lexsort((np.arange(pool.stop - pool.start), is_gold[pool], -scores[pool]))
+    order = pool.start + best_first(scores[pool], is_gold[pool])
     place = np.zeros(len(scores), dtype=np.int64)
     place[order] = np.arange(1, len(order) + 1)
 

@@ -1,4 +1,4 @@
-"""Pass 2, one shard: read, encode, compare with the gold scores, forget."""
+"""Pass 2 of a streamed run, for one shard: read it, encode it, compare it with the scores of the golds, forget it."""
 
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -21,13 +21,14 @@ class ShardCounts:
     """What is kept of a shard.
 
     Attributes:
-        wrong: uint32 (gold pairs,), wrong candidates that outrank each pair: of the shard's language only where the multilingual
-            setting is left out.
-        encoded: Texts encoded.
-        seconds: Spent in the encoder.
-        zero: Vectors that are all zero.
-        top_ids: With ``--save-top``, the best passages of the language's queries, (queries, k) of text.
-        top_scores: float32 (queries, k).
+        wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting it
+            holds the pairs of the shard's language only.
+        encoded: Number of texts that were encoded.
+        seconds: Seconds that the encoder took.
+        zero: Number of vectors that are all zero.
+        top_ids: (queries, k) of text, identifiers of the best passages for the queries of the shard's language, best first; empty
+            without ``--save-top``.
+        top_scores: float32 (queries, k), scores of these passages.
     """
 
     wrong: NDArray[np.uint32]
@@ -38,17 +39,17 @@ class ShardCounts:
     top_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
 
     def to_bytes(self) -> bytes:
-        """As a compressed NumPy archive."""
+        """Write the counts as a compressed NumPy archive."""
         sink = BytesIO()
         np.savez_compressed(sink, **vars(self))
         return sink.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "ShardCounts":
-        """Read what :meth:`to_bytes` gave.
+        """Read what :meth:`to_bytes` wrote.
 
         Raises:
-            ValueError, KeyError, OSError: It is something else.
+            ValueError, KeyError, OSError: The content is something else.
         """
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
@@ -63,18 +64,18 @@ class ShardCounts:
 
 
 class ShardCounter:
-    """Counts shards: the same numbers wherever and in whatever order it is asked for them.
+    """Counts shards. A shard's counts depend neither on the order of the shards nor on the process that counts them.
 
     Args:
         loaded: The encoder.
         judged: Queries and gold pairs.
-        candidates: Where the passages are.
-        inventory: What was found there.
+        candidates: Where the passages are read.
+        inventory: The shards, and where the golds stand in them.
         first: Pass 1.
-        pooled: Whether every query is compared with every shard (the multilingual setting), or only with those of its language.
+        pooled: Compare every query with every shard, as the multilingual setting needs, and not with its language's shards only.
         allow_zero: Score all-zero vectors as lost instead of stopping.
-        top: How many of the best passages to keep for each query of the shard's language.
-        threads: How many count at once; None for the cores of this process.
+        top: Number of best passages to keep for each query of the shard's language.
+        threads: Threads that count at once; None for the cores of this process.
     """
 
     def __init__(
@@ -95,24 +96,24 @@ class ShardCounter:
         self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
         for i, (language, id_) in enumerate(gold_order(judged, inventory)):
             self._number[language][id_] = i
-        # The transform of another language gives the same text another vector.
+        # A transform moves each language by itself, so one text in two languages has two vectors: no copies across languages.
         self._by_language = first.removal is not None
         self._texts = gold_texts(judged, inventory, self._by_language)
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
-        # Golds with one text are one: a copy of one is a copy of all.
+        # Golds with the same text go by the first of them, so a copy of it is a copy for the pairs of all.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
         self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
-        """The first gold with the text of each; itself where there are vectors only."""
-        found = []
+        """For each gold, the number of the first gold with its text; its own number where vectors come without texts."""
+        first = []
         for i, gold in enumerate(gold_order(judged, inventory)):
             text = inventory.golds[gold].text
-            found.append(i if text is None else self._texts[gold[0] if self._by_language else ""][text])
-        return np.array(found, dtype=np.intp)
+            first.append(i if text is None else self._texts[gold[0] if self._by_language else ""][text])
+        return np.array(first, dtype=np.intp)
 
     def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
-        """Queries, gold pairs and their scores: of one language, or of all."""
+        """The ranges of queries and of gold pairs of a language, or of all languages for None, and their scores."""
         if language not in self._ready:
             judged, first = self._judged, self._first
             queries, pairs = slice(0, len(judged.queries)), slice(0, len(judged.gold_query))
@@ -125,10 +126,10 @@ class ShardCounter:
         return self._ready[language]
 
     def read(self, shard: Shard) -> Block:
-        """The candidates of a shard; one shard may be read while another is counted.
+        """Read the candidates of a shard. One shard may be read while another is counted.
 
         Raises:
-            ClirbenchError: It is not the shard that the inventory found.
+            ClirbenchError: The passages differ from those that the inventory saw.
         """
         block = self._candidates.block(shard.language, shard.file, shard.start, shard.size)
         if block.digest() != shard.sha256:
@@ -137,11 +138,15 @@ class ShardCounter:
                 f"file {shard.file} are not those that were read at the start: every node needs the same corpus, and it must not "
                 "change"
             )
-        # Here rather than when it is counted: it is done while another shard is.
+        # Converted here, because another thread counts the shard before while this one is read.
         return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
 
     def count(self, shard: Shard, block: Block) -> ShardCounts:
-        """Encode and count a shard that was read.
+        """Encode and count a shard.
+
+        Args:
+            shard: The shard.
+            block: Its candidates, from :meth:`read`.
 
         Raises:
             ClirbenchError: A vector is wrong.
@@ -154,11 +159,12 @@ class ShardCounter:
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
-        # The check has looked at every vector already, where they are compared as they came.
+        # Vectors that are compared as the encoder gave them were measured by the check: their norms are not computed again.
         as_they_came = self._loaded.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
         longest = check.longest if as_they_came else None
         wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
         if self._pooled and self._top:
+            # A run file holds each query's own language: the shard is compared once more, with those queries only.
             _, pairs, scores = self.gold_scores(shard.language)
             mine = [_within(cells, pairs) for cells in (own, copies)]
             _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
@@ -170,9 +176,14 @@ class ShardCounter:
     def _vectors(
         self, shard: Shard, block: Block, check: Check, clock: Clock
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Vectors as the encoder gave them, and which gold each candidate has the text of, -1 for none."""
+        """Encode a shard, but for copies of golds, which keep the gold's vector of pass 1.
+
+        Returns:
+            float32 (candidates, dimensions), as the encoder gave them, and intp (candidates,), the first gold with the
+            candidate's text, -1 for none.
+        """
         if block.texts is None:
-            # Nothing says which of them are copies; equal vectors tie anyway.
+            # Vectors without texts: nothing says which candidates are copies, but equal vectors tie anyway.
             return np.asarray(check(block.vectors, block.ids)), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
@@ -186,7 +197,7 @@ class ShardCounter:
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:
-        """Of type intp (candidates,): which gold each candidate is, -1 for none."""
+        """Number of the gold that each candidate is, intp (candidates,), -1 for none."""
         golds = self._number[shard.language]
         number = np.full(len(block.ids), -1, dtype=np.intp)
         if not golds.keys().isdisjoint(block.ids):
@@ -195,25 +206,64 @@ class ShardCounter:
         return number
 
     def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
-        range_ = slice(0, len(self._judged.gold_query)) if self._pooled else self._judged.pairs_of(shard.language)
-        own = _within(_cells(self._pairs_of, number), range_)
-        copies = _within(_cells(self._pairs_with_text, like), range_)
-        # A gold of the query is not a copy for it: what is among golds is decided among golds.
-        query = self._judged.gold_query[range_]
-        width = len(number)
-        golden = np.isin(
-            query[copies.pair] * np.int64(width) + copies.column, query[own.pair] * np.int64(width) + own.column
-        )
-        return own, Cells(copies.pair[~golden], copies.column[~golden])
+        """Where the golds of a query stand in the shard, and where wrong candidates with a gold's text do.
+
+        Args:
+            shard: The shard.
+            number: intp (candidates,), the gold that each candidate is, -1 for none.
+            like: intp (candidates,), the first gold with the candidate's text, -1 for none.
+        """
+        pairs = slice(0, len(self._judged.gold_query)) if self._pooled else self._judged.pairs_of(shard.language)
+        own = _within(_cells(self._pairs_of, number), pairs)
+        copies = _within(_cells(self._pairs_with_text, like), pairs)
+        return own, _without_golds(copies, own, self._judged.gold_query[pairs], len(number))
+
+
+def _without_golds(copies: Cells, own: Cells, gold_query: NDArray[np.int32], width: int) -> Cells:
+    """Leave out of the copies what is a gold of the same query.
+
+    Query 0 has two golds with the same text, of pairs 0 and 1, and query 1 has one other gold, of pair 2. A shard holds three
+    candidates: the gold of pair 0, the gold of pair 1, and a copy of their text. Each of the three has the text of pairs 0 and 1,
+    so the table of pairs by candidates has six cells of copies. The first two candidates are golds of query 0, and golds are
+    ordered by their own scores, so only the third candidate stays: it is a wrong candidate for query 0, under either pair.
+
+    >>> number, like = np.array([0, 1, -1]), np.array([0, 0, 0])
+    >>> own = _cells([np.array([0]), np.array([1]), np.array([2])], number)
+    >>> own.pair.tolist(), own.column.tolist()
+    ([0, 1], [0, 1])
+    >>> copies = _cells([np.array([0, 1])], like)
+    >>> copies.pair.tolist(), copies.column.tolist()
+    ([0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 2, 2])
+    >>> left = _without_golds(copies, own, gold_query=np.array([0, 0, 1]), width=3)
+    >>> left.pair.tolist(), left.column.tolist()
+    ([0, 1], [2, 2])
+
+    Args:
+        copies: Where candidates have the text of a pair's gold; a gold has its own text, so it is among them.
+        own: Where candidates are the gold of a pair.
+        gold_query: int32 (gold pairs,), query of each pair.
+        width: Number of candidates of the shard.
+    """
+    # Cells are compared by query, not by pair: a gold of the query under another pair is a gold all the same. A query and a
+    # column become one number.
+    golds = gold_query[own.pair] * np.int64(width) + own.column
+    golden = np.isin(gold_query[copies.pair] * np.int64(width) + copies.column, golds)
+    return Cells(copies.pair[~golden], copies.column[~golden])
 
 
 def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:
-    """The positions of each key."""
+    """For each key from 0 to ``groups - 1``, the positions at which it stands."""
     order = np.argsort(keys, kind="stable")
     return np.split(order, np.cumsum(np.bincount(np.asarray(keys, dtype=np.intp), minlength=groups))[:-1])
 
 
 def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
+    """The cells of the candidates that stand for a gold, under every pair of that gold.
+
+    Args:
+        pairs_of: For each gold, its pairs: intp (pairs,) each.
+        gold: intp (candidates,), the gold that each candidate stands for, -1 for none.
+    """
     columns = np.flatnonzero(gold >= 0)
     groups = [pairs_of[gold[column]] for column in columns]
     if not groups:
@@ -222,6 +272,6 @@ def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
 
 
 def _within(cells: Cells, pairs: slice) -> Cells:
-    """The cells of a range of pairs, numbered from its start."""
+    """The cells under a range of pairs, with the pairs numbered from the start of the range."""
     inside = (cells.pair >= pairs.start) & (cells.pair < pairs.stop)
     return Cells(cells.pair[inside] - pairs.start, cells.column[inside])

@@ -1,4 +1,4 @@
-"""The counts of finished shards on disk: what a run that was killed goes on from."""
+"""Keep the counts of finished shards on disk, so that a run that was killed goes on from them."""
 
 import hashlib
 import json
@@ -17,13 +17,17 @@ _MANIFEST, _FIRST = "manifest.json", "first.npz"
 
 
 class CountsFolder:
-    """One run's manifest, its pass 1, and a small file of counts per shard.
+    """The folder of one run: a manifest, pass 1, and a small file of counts for each finished shard.
 
-    Every file is written under another name and renamed when it is whole. A counts file begins with a SHA-256 over the run and
-    its own bytes: one that is damaged, half written, or another run's counts as missing, and its shard is counted again.
+    Every file is written under another name and renamed when it is complete. A counts file begins with a SHA-256 over the run's
+    identity, the shard and the counts. A file that is damaged, cut off or from another run fails that check: it is treated as
+    missing, and its shard is counted again.
 
     Args:
-        folder: Where; None keeps everything in memory.
+        folder: The folder; None keeps everything in memory.
+
+    Attributes:
+        damaged: Names of the files that failed their check.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -33,14 +37,17 @@ class CountsFolder:
         self._memory: dict[str, ShardCounts] = {}
 
     def resume(self, identity: dict[str, Any], force: bool) -> FirstPass | None:
-        """The pass 1 of the run that was begun here; None where there is none, or it is damaged and everything begins anew.
+        """Read pass 1 of the run that was begun in this folder.
 
         Args:
-            identity: Everything that decides a count. A value that differs from the one there is refused.
-            force: Begin anew where it differs.
+            identity: Everything that decides a count, by name. It must be the same as in the manifest.
+            force: Remove the other run where it is not.
+
+        Returns:
+            Pass 1, or None where no run was begun, or it is damaged: the folder is then empty.
 
         Raises:
-            ClirbenchError: Another run was begun here.
+            ClirbenchError: Another run was begun here, or the folder cannot be read.
         """
         if self.folder is None:
             return None
@@ -59,7 +66,7 @@ class CountsFolder:
             raise ClirbenchError(
                 f"{error.filename}: cannot be read ({error.strerror}): mend that and run again; nothing was removed"
             ) from error
-        # In the order of identity: what explains a difference stands before what follows from it.
+        # One difference often follows from another. The identity lists causes first, so the message names the cause.
         for key in [*identity, *(begun.keys() - identity.keys())]:
             there, now = begun.get(key), json.loads(json.dumps(identity.get(key)))
             if there != now and force:
@@ -79,7 +86,7 @@ class CountsFolder:
         return FirstPass.from_bytes(content)
 
     def begin(self, identity: dict[str, Any], first: FirstPass) -> None:
-        """Write pass 1, then the manifest.
+        """Begin a run: write pass 1, then the manifest, without which pass 1 does not count.
 
         Raises:
             ClirbenchError: The folder cannot be written.
@@ -94,7 +101,11 @@ class CountsFolder:
         self._run = _run_digest(identity, digest)
 
     def get(self, shard: Shard) -> ShardCounts | None:
-        """The counts of a shard; None where they are missing or damaged."""
+        """Read the counts of a shard; None where they are missing or damaged.
+
+        Raises:
+            ClirbenchError: The file is there and cannot be read.
+        """
         if self.folder is None:
             return self._memory.get(shard.name)
         path = self._path(shard)
@@ -112,7 +123,7 @@ class CountsFolder:
             return None
 
     def put(self, shard: Shard, counts: ShardCounts) -> None:
-        """Keep the counts of a shard.
+        """Write the counts of a shard.
 
         Raises:
             ClirbenchError: The folder cannot be written.
@@ -124,13 +135,16 @@ class CountsFolder:
         self._write(self._path(shard).name, self._digest(shard, payload) + b"\n" + payload)
 
     def remove(self) -> None:
-        """Forget everything."""
+        """Remove what this class wrote, and the folder where nothing else is in it.
+
+        Raises:
+            ClirbenchError: A file cannot be removed.
+        """
         self._memory.clear()
         if self.folder is None or not self.folder.is_dir():
             return
         try:
-            # Only what is written here, whatever else a folder of that name may hold; the manifest first: without it
-            # nothing of the rest counts.
+            # The folder may hold files of the user: they stay. The manifest goes first: a removal that is cut off leaves no run.
             for pattern in (_MANIFEST, _FIRST, "*.counts", ".*.part"):
                 for path in self.folder.glob(pattern):
                     path.unlink(missing_ok=True)
@@ -160,7 +174,7 @@ def _run_digest(identity: dict[str, Any], first: str) -> bytes:
 
 
 def _short(value: object, other: object) -> str:
-    """A value for a message: of two tables, only what differs."""
+    """Shorten a value for a message; of two tables, only the entries that differ are shown."""
     if isinstance(value, dict) and isinstance(other, dict):
         value = {key: inner for key, inner in value.items() if other.get(key) != inner}
     text = json.dumps(value)

@@ -1,4 +1,7 @@
-"""Pass 1: vectors of the queries and of the gold passages, and the scores that everything else is compared with."""
+"""Pass 1 of a streamed run: encode the queries and the gold passages, and score the gold pairs.
+
+Pass 2 compares every passage of the corpus with these scores, so no passage can outrank a gold by a score of another rounding.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import DenseVectors, LoadedEncoder
 from clirbench.encoders.checks import Check, Clock, encode_texts
 from clirbench.encoders.similarity import by_distance, normalised, squares_of, unit
 from clirbench.encoders.transforms import Removal, fit_transform
@@ -22,66 +25,74 @@ from clirbench.tasks.corpora.inventory import Inventory
 from clirbench.tasks.corpora.judged import Judged
 from clirbench.tasks.corpora.vector_files import VectorFolder
 
-Vectors = NDArray[np.float32]
-# Texts that an encoder is given at a time, longest first, so that a batch holds texts of one length.
+# Texts that an encoder is given at a time, longest first, so that a batch holds texts of about one length.
 _TEXTS = 512
 
 
 @dataclass(frozen=True)
 class FirstPass:
-    """What the counting of every shard needs of pass 1. It is all arrays, so that it can be written and sent.
+    """What pass 1 leaves for the counting of shards: arrays only, which are written to disk and sent to workers.
 
-    A gold is a distinct gold passage, in the order of language, file and row: candidate order.
+    Golds are the distinct gold passages in candidate order: by language, file and row.
 
     Attributes:
         queries: float32 (queries, dimensions), ready for inner products.
         golds: float32 (golds, dimensions), as the encoder gave them.
-        pair_gold: int32 (gold pairs,), which gold each pair has.
+        pair_gold: int32 (gold pairs,), number of the pair's gold.
         scores: float64 (gold pairs,), the query's score of the gold.
         gold_language: int32 (golds,), index into the run's languages.
-        centre: float32 (dimensions,), origin of the distances where the similarity is euclidean, otherwise empty.
-        offsets: float32 (languages, dimensions) of the transform, otherwise empty.
-        bases: float32 (languages, dimensions, rank) of the transform, otherwise empty.
-        zero: How many vectors are all zero.
+        centre: float32 (dimensions,), origin of euclidean distances; empty for another similarity.
+        offsets: float32 (languages, dimensions), of the transform; empty without one.
+        bases: float32 (languages, dimensions, rank), of the transform; empty without one.
+        zero: Number of vectors that are all zero.
     """
 
-    queries: Vectors
-    golds: Vectors
+    queries: DenseVectors
+    golds: DenseVectors
     pair_gold: NDArray[np.int32]
     scores: NDArray[np.float64]
     gold_language: NDArray[np.int32]
-    centre: Vectors
-    offsets: Vectors
-    bases: Vectors
+    centre: DenseVectors
+    offsets: DenseVectors
+    bases: DenseVectors
     zero: int
 
     @property
     def removal(self) -> Removal | None:
-        """The fitted transform."""
+        """The fitted transform, or None."""
         return Removal(self.offsets, tuple(self.bases)) if len(self.offsets) else None
 
     def to_bytes(self) -> bytes:
-        """As a NumPy archive."""
+        """Write pass 1 as a NumPy archive."""
         sink = BytesIO()
         np.savez(sink, **vars(self))
         return sink.getvalue()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "FirstPass":
-        """Read what :meth:`to_bytes` gave."""
+        """Read what :meth:`to_bytes` wrote."""
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
         return cls(**{**values, "zero": int(values["zero"])})
 
 
 def gold_order(judged: Judged, inventory: Inventory) -> list[tuple[str, str]]:
-    """The distinct gold passages as (language, identifier), in candidate order."""
+    """List the distinct gold passages as (language, identifier), in candidate order."""
     place = {language: i for i, language in enumerate(judged.languages)}
     return sorted(inventory.golds, key=lambda g: (place[g[0]], inventory.golds[g].file, inventory.golds[g].row))
 
 
 def gold_pairs(judged: Judged, order: list[tuple[str, str]]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Which gold each pair has, int32 (gold pairs,), and the order of the pairs by query and then candidate order."""
+    """Number the gold of each pair.
+
+    Args:
+        judged: Queries and gold pairs.
+        order: The distinct golds, from :func:`gold_order`.
+
+    Returns:
+        int32 (gold pairs,), the pair's gold, and intp (gold pairs,), the order that sorts pairs by query, then candidate order.
+        The first array is in that order already.
+    """
     number = {gold: i for i, gold in enumerate(order)}
     languages = judged.query_language[judged.gold_query]
     gold = np.array(
@@ -100,18 +111,21 @@ def first_pass(
     allow_zero: bool,
     advance: Callable[[int], None],
 ) -> tuple[FirstPass, Clock]:
-    """Encode queries and gold passages, or take their vectors from files, and score the gold pairs.
+    """Encode the queries and the gold passages, or read their vectors from files, and score the gold pairs.
 
-    A score is the inner product in float64 (:func:`clirbench.ranking.near_ties.exact_products`): gold passages with the same
+    A score is an inner product in float64 (:func:`clirbench.ranking.near_ties.exact_products`), so gold passages with the same
     vector tie exactly.
 
     Args:
         loaded: The encoder; its vectors must be dense.
         judged: Queries and gold pairs.
-        candidates: Where the passages are; a :class:`VectorFolder` has the vectors too.
+        candidates: Where the passages are read; a :class:`VectorFolder` holds vectors too.
         inventory: Where the gold passages stand.
         allow_zero: Score all-zero vectors as lost instead of stopping.
         advance: Called with a number of texts whenever so many are done.
+
+    Returns:
+        Pass 1, and what the encoder took.
 
     Raises:
         ClirbenchError: The encoder gave wrong vectors.
@@ -136,7 +150,8 @@ def first_pass(
     removal = _fitted(loaded, judged)
     none = np.zeros((0, golds.shape[1]), dtype=np.float32)
     centre = golds.mean(axis=0, dtype=np.float64).astype(np.float32)
-    found = FirstPass(
+    # The scaling below needs the centre and the transform of pass 1; the queries and the scores follow from it.
+    unscored = FirstPass(
         queries=none,
         golds=golds,
         pair_gold=gold_pairs(judged, order)[0],
@@ -147,17 +162,18 @@ def first_pass(
         bases=np.stack(removal.bases) if removal else none[:, :, None],
         zero=zero,
     )
-    ready = scaled_rows(loaded, found, queries, "query", judged.query_language)
-    others = scaled_rows(loaded, found, golds, "candidate", gold_language)
-    scores = exact_products(ready, judged.gold_query.astype(np.intp), others, found.pair_gold.astype(np.intp))
-    return replace(found, queries=ready, scores=scores), clock
+    scaled_queries = scaled_rows(loaded, unscored, queries, "query", judged.query_language)
+    scaled_golds = scaled_rows(loaded, unscored, golds, "candidate", gold_language)
+    pair_query, pair_gold = judged.gold_query.astype(np.intp), unscored.pair_gold.astype(np.intp)
+    scores = exact_products(scaled_queries, pair_query, scaled_golds, pair_gold)
+    return replace(unscored, queries=scaled_queries, scores=scores), clock
 
 
 def refuse_whole(loaded: LoadedEncoder) -> None:
     """Fail on an encoder that must see all candidates before it encodes one.
 
     Raises:
-        ClirbenchError: It has a ``prepare`` method.
+        ClirbenchError: The encoder has a ``prepare`` method.
     """
     if hasattr(loaded.encoder, "prepare"):
         raise ClirbenchError(
@@ -172,17 +188,27 @@ def encode_distinct(
     check: Check,
     clock: Clock,
     advance: Callable[[int], None] | None = None,
-) -> Vectors:
-    """float32 (texts, dimensions): each distinct text encoded once, longest first.
+) -> DenseVectors:
+    """Encode each distinct text once, longest first.
+
+    Args:
+        encode: Encodes a list of texts.
+        texts: Texts, which may repeat.
+        check: Fails on wrong vectors, and turns the others into float32.
+        clock: Counts the texts and the seconds that the encoder takes.
+        advance: Called with a number of texts whenever so many are done.
+
+    Returns:
+        float32 (texts, dimensions).
 
     Raises:
         ClirbenchError: The encoder gave sparse or wrong vectors.
     """
     place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     distinct = list(place)
-    # Of equal length in the order in which they came.
+    # Texts of equal length stay in the order in which they came, so batches are the same in every run.
     order = np.argsort([-len(text) for text in distinct], kind="stable")
-    found: Vectors | None = None
+    encoded: DenseVectors | None = None
     for start in range(0, len(order), _TEXTS):
         rows = order[start : start + _TEXTS]
         part = [distinct[row] for row in rows]
@@ -195,27 +221,29 @@ def encode_distinct(
             raise ClirbenchError(
                 f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense one"
             )
-        if found is None:
-            found = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
-        found[rows] = vectors
+        if encoded is None:
+            encoded = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
+        encoded[rows] = vectors
         if advance:
             advance(len(part))
-    assert found is not None  # noqa: S101
-    return found if len(distinct) == len(texts) else found[[place[text] for text in texts]]
+    assert encoded is not None  # noqa: S101
+    return encoded if len(distinct) == len(texts) else encoded[[place[text] for text in texts]]
 
 
 def scaled_rows(
     loaded: LoadedEncoder,
     first: FirstPass,
-    vectors: Vectors,
+    vectors: DenseVectors,
     role: str,
     language: NDArray[np.int32],
-) -> Vectors:
-    """Vectors ready for inner products, each row by itself: similarity, then the transform of its language.
+) -> DenseVectors:
+    """Scale vectors for their similarity, then apply the transform of their language: inner products are then the scores.
+
+    Each row is scaled by itself, so it does not matter which rows come together.
 
     Args:
-        loaded: For its similarity.
-        first: For the centre and the transform.
+        loaded: The encoder, whose similarity counts.
+        first: Pass 1, with the centre and the transform.
         vectors: float32 (texts, dimensions), as the encoder gave them.
         role: "query" or "candidate".
         language: int32 (texts,), index into the run's languages.
@@ -235,8 +263,8 @@ def scaled_rows(
             rows = language == code
             moved[rows] = normalised(removal(vectors[rows], int(code)))
         vectors = moved
-    # By Cauchy-Schwarz no product exceeds the larger of two squared norms: where those are finite, every score is.
-    # Candidates are looked at when they are counted.
+    # By Cauchy-Schwarz no product exceeds the larger of the two squared norms: where those are finite, every score is.
+    # GoldScores.count checks the candidates.
     if role == "query" and similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
         raise ClirbenchError(OVERFLOW)
     return np.ascontiguousarray(vectors)
@@ -261,8 +289,8 @@ def _fitted(loaded: LoadedEncoder, judged: Judged) -> Removal | None:
     return fit_transform(transform, samples)
 
 
-def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> Vectors:
-    found = []
+def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> DenseVectors:
+    rows = []
     for i, language in enumerate(judged.languages):
         ids, vectors = folder.queries(language)
         place = {id_: row for row, id_ in enumerate(ids)}
@@ -272,25 +300,36 @@ def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> Vector
             raise ClirbenchError(
                 f"{folder.source}: {len(lost):,} queries of {language} have no vector (first: '{lost[0]}'): add them"
             )
-        found.append(check(vectors[[place[id_] for id_ in wanted]], list(wanted)))
-    return np.concatenate(found)
+        rows.append(check(vectors[[place[id_] for id_ in wanted]], list(wanted)))
+    return np.concatenate(rows)
 
 
-def _gold_vectors(folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: Check) -> Vectors:
-    found = []
-    # In candidate order the golds of a file are neighbours: each is opened once.
+def _gold_vectors(
+    folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: Check
+) -> DenseVectors:
+    rows = []
+    # In candidate order the golds of a file are neighbours, so each file is opened once.
     for (language, file), group in groupby(order, key=lambda gold: (gold[0], inventory.golds[gold].file)):
         golds = list(group)
-        rows = [inventory.golds[gold].row for gold in golds]
-        found.append(check(folder.rows(language, file, rows), [id_ for _, id_ in golds]))
-    return np.concatenate(found)
+        places = [inventory.golds[gold].row for gold in golds]
+        rows.append(check(folder.rows(language, file, places), [id_ for _, id_ in golds]))
+    return np.concatenate(rows)
 
 
 def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> dict[str, dict[str, int]]:
-    """The number of the first gold with each text, by language (or "" for all) and text; empty where there are vectors only."""
-    found: dict[str, dict[str, int]] = {}
+    """Number the first gold with each text.
+
+    Args:
+        judged: Queries and gold pairs.
+        inventory: Where the gold passages stand.
+        by_language: Keep texts of two languages apart, even equal ones.
+
+    Returns:
+        By language (or "" for all), then text, the number of the gold; empty where vectors come without texts.
+    """
+    first: dict[str, dict[str, int]] = {}
     for i, gold in enumerate(gold_order(judged, inventory)):
         text = inventory.golds[gold].text
         if text is not None:
-            found.setdefault(gold[0] if by_language else "", {}).setdefault(text, i)
-    return found
+            first.setdefault(gold[0] if by_language else "", {}).setdefault(text, i)
+    return first
