@@ -11,6 +11,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_info
 
 from clirbench.ranking.in_memory import count_outranked
+from clirbench.ranking.kernel import best_first
 from clirbench.support.errors import ClirbenchError
 
 
@@ -52,6 +53,16 @@ def random_case(seed, values=2, dimensions=3):
 def test_equals_a_double_loop_with_ties(seed):
     case = random_case(seed)
     assert (count_outranked(*case).all == brute_force(*case)).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_reader_sees_the_order_that_was_counted(seed):
+    queries, candidates, gold_query, gold_candidate, starts = random_case(seed)
+    rank = 1 + count_outranked(queries, candidates, gold_query, gold_candidate, starts).all.sum(axis=1)
+    is_gold = np.zeros((len(queries), len(candidates)), dtype=bool)
+    is_gold[gold_query, gold_candidate] = True
+    order = best_first(queries @ candidates.T, is_gold)
+    assert (order[gold_query, rank - 1] == gold_candidate).all()
 
 
 @pytest.mark.parametrize("seed", range(20))

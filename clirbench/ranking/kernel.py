@@ -60,7 +60,7 @@ def outranks(
         bool, of the shape that both broadcast to.
     """
     if wins_ties is True:
-        return np.greater_equal(other, gold, out=out)
+        return np.asarray(np.greater_equal(other, gold, out=out))
     return np.asarray((other > gold) | ((other == gold) & wins_ties))
 
 

@@ -170,7 +170,7 @@ class ShardCounter:
             _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
         if best is None:
             return ShardCounts(wrong, clock.texts, clock.seconds, check.zero)
-        ids = np.array(block.ids)[best.column]
+        ids = np.array(block.ids)[best.candidate]
         return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, ids, best.score)
 
     def _vectors(
