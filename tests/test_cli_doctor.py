@@ -8,29 +8,29 @@ import clirbench
 def test_doctor_says_what_is_missing(monkeypatch, tmp_path):
     import importlib.util
 
-    from clirbench.cli.doctor import findings
+    from clirbench.cli.doctor import diagnose
 
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else real(name))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = {finding.what: finding for finding in findings()}
-    assert found["clirbench"].found.startswith(clirbench.__version__)
-    assert found["counting on a Ray cluster"].state == "missing"
-    assert "pip install 'clirbench[ray]'" in found["counting on a Ray cluster"].found
-    assert found["hub"].state == "note"
-    assert str(tmp_path / "cache") in found["cache"].found
+    diagnoses = {diagnosis.what: diagnosis for diagnosis in diagnose()}
+    assert diagnoses["clirbench"].detail.startswith(clirbench.__version__)
+    assert diagnoses["counting on a Ray cluster"].state == "missing"
+    assert "pip install 'clirbench[ray]'" in diagnoses["counting on a Ray cluster"].detail
+    assert diagnoses["hub"].state == "note"
+    assert str(tmp_path / "cache") in diagnoses["cache"].detail
     monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path / "none"))
-    assert {f.what: f for f in findings(online=False)}["CLIRBENCH_MIRROR"].state == "missing"
+    assert {d.what: d for d in diagnose(online=False)}["CLIRBENCH_MIRROR"].state == "missing"
 
 
 def test_doctor_knows_a_hub_that_does_not_answer(monkeypatch):
-    from clirbench.cli.doctor import findings
+    from clirbench.cli.doctor import diagnose
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    hub = next(finding for finding in findings() if finding.what == "hub")
+    hub = next(diagnosis for diagnosis in diagnose() if diagnosis.what == "hub")
     assert hub.state == "missing"
-    assert "cannot be reached" in hub.found
+    assert "cannot be reached" in hub.detail
 
 
 def test_doctor_on_the_command_line():

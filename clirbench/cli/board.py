@@ -45,16 +45,16 @@ def compare(
     if format not in ("table", "json"):
         raise ClirbenchError(f"--format is '{format}': use table or json")
     results = [results_of(name, submissions) for name in (first, second)]
-    found = []
+    comparisons = []
     for name in common_tasks(results[0], results[1], task):
         one, other = results[0][name], results[1][name]
         labels = model_label(one.document), model_label(other.document)
-        found.append(compare_results(one, other, labels, metric))
+        comparisons.append(compare_results(one, other, labels, metric))
     if format == "json":
-        typer.echo(json.dumps([asdict(comparison) for comparison in found], indent=1))
+        typer.echo(json.dumps([asdict(comparison) for comparison in comparisons], indent=1))
         return
     console = stdout()
-    for comparison in found:
+    for comparison in comparisons:
         console.print(comparison_tables(comparison, console, pairs))
 
 

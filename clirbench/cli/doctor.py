@@ -1,4 +1,4 @@
-"""What is here and what is missing: the first thing to look at, and to paste into a report of a fault."""
+"""`clirbench doctor`: what is installed, reachable and writable here; to be pasted into a bug report."""
 
 import importlib.util
 import os
@@ -27,41 +27,47 @@ _HOST = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line: what was looked at, "ok", "missing" or "note", and what was found (and what to do)."""
+class Diagnosis:
+    """One line of the report.
+
+    Attributes:
+        what: What was looked at: a package, a folder, a host, or a feature that needs an optional package.
+        state: "ok", "missing", or "note" for what is neither.
+        detail: A version, a place or a number; where something is missing, what to do.
+    """
 
     what: str
     state: str
-    found: str
+    detail: str
 
 
-def findings(online: bool = True) -> Iterator[Finding]:
-    """Look at versions, device, caches, mirror, hub and optional packages.
+def diagnose(online: bool = True) -> Iterator[Diagnosis]:
+    """Look at versions, device, cache, mirror, hub and optional packages, in this order.
 
     Args:
-        online: Ask the hub whether it can be reached, for two seconds at most.
+        online: Ask whether the hub can be reached, which takes at most two seconds.
     """
-    yield Finding("clirbench", "ok", f"{__version__}, in {data_dir('tasks').parent}")
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Diagnosis("clirbench", "ok", f"{__version__}, in {data_dir('tasks').parent}")
+    yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for name in _PACKAGES:
         try:
-            yield Finding(name, "ok", metadata.version(name))
+            yield Diagnosis(name, "ok", metadata.version(name))
         except metadata.PackageNotFoundError:
-            yield Finding(name, "missing", "pip install clirbench again")
-    yield Finding("device", "ok", _device())
+            yield Diagnosis(name, "missing", "pip install clirbench again")
+    yield Diagnosis("device", "ok", _device())
     yield _cache()
     try:
         mirror = mirror_dir()
         text = f"{mirror}: read before any host is asked" if mirror else "not set: data are downloaded"
-        yield Finding("CLIRBENCH_MIRROR", "ok" if mirror else "note", text)
+        yield Diagnosis("CLIRBENCH_MIRROR", "ok" if mirror else "note", text)
     except ClirbenchError as error:
-        yield Finding("CLIRBENCH_MIRROR", "missing", str(error))
+        yield Diagnosis("CLIRBENCH_MIRROR", "missing", str(error))
     yield _hub(online)
     for feature, module, extra in _FEATURES:
         if importlib.util.find_spec(module):
-            yield Finding(feature, "ok", f"{module} {metadata.version(module)}")
+            yield Diagnosis(feature, "ok", f"{module} {metadata.version(module)}")
         else:
-            yield Finding(feature, "missing", f"pip install 'clirbench[{extra}]'")
+            yield Diagnosis(feature, "missing", f"pip install 'clirbench[{extra}]'")
 
 
 def _device() -> str:
@@ -76,15 +82,16 @@ def _device() -> str:
     return f"cpu, {os.cpu_count()} cores, {torch.get_num_threads()} threads for torch"
 
 
-def _cache() -> Finding:
+def _cache() -> Diagnosis:
     folder = cache_dir()
+    # The folder is made by the first run; until then its nearest parent answers.
     there = folder
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK):
-        return Finding("cache", "missing", f"{folder} cannot be written: set CLIRBENCH_CACHE to a folder that can")
+        return Diagnosis("cache", "missing", f"{folder} cannot be written: set CLIRBENCH_CACHE to a folder that can")
     free = shutil.disk_usage(there).free
-    return Finding(
+    return Diagnosis(
         "cache", "ok", f"{folder}: {naturalsize(_used(folder))} used, {naturalsize(free)} free; safe to delete"
     )
 
@@ -93,11 +100,11 @@ def _used(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
 
 
-def _hub(online: bool) -> Finding:
+def _hub(online: bool) -> Diagnosis:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return Finding("hub", "note", "HF_HUB_OFFLINE is set: only models in the hub's cache are found")
+        return Diagnosis("hub", "note", "HF_HUB_OFFLINE is set: only models in the hub's cache are found")
     if not online:
-        return Finding("hub", "note", "not asked")
+        return Diagnosis("hub", "note", "not asked")
     import httpx  # noqa: PLC0415
 
     host = os.environ.get("HF_ENDPOINT") or _HOST
@@ -105,5 +112,7 @@ def _hub(online: bool) -> Finding:
         httpx.head(host, timeout=2, follow_redirects=True)
     except httpx.HTTPError as error:
         reason = type(error).__name__
-        return Finding("hub", "missing", f"{host} cannot be reached ({reason}): use local folders, or CLIRBENCH_MIRROR")
-    return Finding("hub", "ok", f"{host} answers")
+        return Diagnosis(
+            "hub", "missing", f"{host} cannot be reached ({reason}): use local folders, or CLIRBENCH_MIRROR"
+        )
+    return Diagnosis("hub", "ok", f"{host} answers")

@@ -1,13 +1,31 @@
 """Commands on result files: score, export, show, and their schema."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import ResultArgument, app, examples, listed
+from clirbench.cli.app import ResultArgument, app, examples, grouped, listed
 from clirbench.support.errors import ClirbenchError
+
+
+@dataclass(frozen=True)
+class TrecRunOptions:
+    """A TREC run that another tool made, and where its scores go."""
+
+    run: Annotated[
+        Path | None, typer.Option(help="Instead: a TREC run made elsewhere, of one language.", show_default=False)
+    ] = None
+    task: Annotated[str, typer.Option(help="Whose queries were run.")] = "miracl"
+    language: Annotated[str | None, typer.Option(help="In which language.", show_default=False)] = None
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of topics and judgements.", show_default="CLIRBENCH_MIRROR, or their host"),
+    ] = None
+    name: Annotated[str | None, typer.Option(help="Name of the system, as ORG/NAME.", show_default="trec/TAG")] = None
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the scores of a run.")] = Path("results")
 
 
 @app.command(
@@ -16,29 +34,23 @@ from clirbench.support.errors import ClirbenchError
         "clirbench score --run bm25.trec --task miracl --language sw",
     )
 )
+@grouped
 def score(
     results: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[RESULT.json...]", help="Result files of `clirbench run`.", show_default=False),
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Instead: a TREC run made elsewhere, of one language.", show_default=False)
-    ] = None,
-    task: Annotated[str, typer.Option(help="Whose queries were run.")] = "miracl",
-    language: Annotated[str | None, typer.Option(help="In which language.", show_default=False)] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of topics and judgements.", show_default="CLIRBENCH_MIRROR, or their host"),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the system, as ORG/NAME.", show_default="trec/TAG")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the scores of a run.")] = Path("results"),
+    *,
+    trec: TrecRunOptions,
 ) -> None:
     """Recompute every number of results from their ranks files, and say whether they agree (exit code 1 if not).
 
     With --run: score a TREC run (BM25, late interaction, a re-ranker) with pytrec_eval.
     """
-    if run is not None:
-        _score_run(run, task, language, data, name, output, bool(results))
+    if trec.run is not None:
+        if results:
+            raise ClirbenchError("--run scores a run, and result files are scored without it: give one of them")
+        _score_run(trec.run, trec)
         return
     if not results:
         raise ClirbenchError("nothing to score: give result files, or --run RUN.trec --language LANGUAGE")
@@ -58,9 +70,7 @@ def score(
     raise typer.Exit(1 if disagree else 0)
 
 
-def _score_run(
-    run: Path, task: str, language: str | None, data: Path | None, name: str | None, output: Path, results: bool
-) -> None:
+def _score_run(run: Path, options: TrecRunOptions) -> None:
     from clirbench.cli.display.results import run_table  # noqa: PLC0415
     from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
     from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
@@ -68,12 +78,10 @@ def _score_run(
     from clirbench.support.terminal import stdout  # noqa: PLC0415
     from clirbench.tasks.task_file import load_task  # noqa: PLC0415
 
-    if results:
-        raise ClirbenchError("--run scores a run, and result files are scored without it: give one of them")
-    if language is None:
+    if options.language is None:
         raise ClirbenchError("--run needs --language: a run is of one language's queries")
-    document = score_run(read_run(run), load_task(task), language, data, name)
-    target = output / model_folder(document.model) / f"{document.task.id}+{language}{RUN_ENDING}"
+    document = score_run(read_run(run), load_task(options.task), options.language, options.data, options.name)
+    target = options.output / model_folder(document.model) / f"{document.task.id}+{options.language}{RUN_ENDING}"
     if target.is_file() and document.run.sha256 not in target.read_text(encoding="utf-8", errors="replace"):
         raise ClirbenchError(f"{target} holds the scores of another run: give this one a --name, or another --output")
     with writing(target, "choose another --output"):

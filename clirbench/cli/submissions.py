@@ -1,12 +1,13 @@
 """Commands on submissions: make one, check them, re-run a sample."""
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app, examples
+from clirbench.cli.app import app, examples, grouped
 from clirbench.support.errors import ClirbenchError
 
 
@@ -94,16 +95,25 @@ def check(
     raise typer.Exit(1 if failed else 0)
 
 
+@dataclass(frozen=True)
+class SampleOptions:
+    """Which part of a submission is run again."""
+
+    task: Annotated[str, typer.Option(help="Which of its results.")] = "xquad-r"
+    languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3
+    seed: Annotated[int, typer.Option(help="Draws them.")] = 1
+
+
 @app.command(epilog=examples('clirbench verify submissions/me__model --by "who"'))
+@grouped
 def verify(
     submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Folder of a submission.")],
     by: Annotated[str, typer.Option(help="Who verifies: signed into verification.json.")],
     model: Annotated[
         Path | None, typer.Option(help="A copy of the model in a folder.", show_default="downloaded at its revision")
     ] = None,
-    task: Annotated[str, typer.Option(help="Which of its results.")] = "xquad-r",
-    languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3,
-    seed: Annotated[int, typer.Option(help="Draws them.")] = 1,
+    *,
+    sample: SampleOptions,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
     trust_remote_code: Annotated[
         str | None,
@@ -116,18 +126,18 @@ def verify(
     from clirbench.support.progress import reporting  # noqa: PLC0415
 
     with reporting() as reporter:
-        found = run_again(
+        verification = run_again(
             submission,
             by,
-            Sample(task, languages, seed),
+            Sample(**asdict(sample)),
             model=None if model is None else str(model),
             trust_remote_code=trust_remote_code,
             device=device,
             reporter=reporter,
         )
     typer.echo(
-        f"{submission}: {found.verdict}: {100 * found.equal:.2f} % of {found.pairs:,} ranks equal, "
-        f"{100 * found.close:.2f} % close, largest difference of mAP {found.largest_difference:.4f} "
-        f"({', '.join(found.languages)})"
+        f"{submission}: {verification.verdict}: {100 * verification.equal:.2f} % of {verification.pairs:,} ranks equal, "
+        f"{100 * verification.close:.2f} % close, largest difference of mAP {verification.largest_difference:.4f} "
+        f"({', '.join(verification.languages)})"
     )
-    raise typer.Exit(1 if found.verdict == "differ" else 0)
+    raise typer.Exit(1 if verification.verdict == "differ" else 0)

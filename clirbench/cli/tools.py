@@ -1,11 +1,12 @@
 """Commands for model authors: gate, card, inspect, doctor."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import ResultArgument, app, examples
+from clirbench.cli.app import ResultArgument, app, examples, grouped
 from clirbench.support.errors import ClirbenchError
 
 
@@ -29,7 +30,7 @@ def gate(
 
     A loss beyond the limit that the paired test over topics cannot tell from chance is "unclear": it fails only with --strict.
     """
-    from clirbench.cli.display.gate_and_inspect import gate_table  # noqa: PLC0415
+    from clirbench.cli.display.comparison import gate_table  # noqa: PLC0415
     from clirbench.results.gate import gate as judge  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
@@ -59,14 +60,29 @@ def card(
     from clirbench.results.model_card import card_yaml, update_card  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
 
-    found = [read_result(path) for path in results]
+    scored = [read_result(path) for path in results]
     if update is None:
-        typer.echo(card_yaml(found))
+        typer.echo(card_yaml(scored))
         return
     if update.is_dir():
         raise ClirbenchError(f"--update is '{update}', a folder: name its README.md")
-    number = update_card(found, update)
-    typer.echo(f"{update}: {number} scores of {', '.join(result.document.task.id for result in found)}")
+    number = update_card(scored, update)
+    typer.echo(f"{update}: {number} scores of {', '.join(result.document.task.id for result in scored)}")
+
+
+@dataclass(frozen=True)
+class RunAgain:
+    """The model and the data of a result, to encode a few of its queries again."""
+
+    model: Annotated[
+        str | None, typer.Option(help="Where the model is now, as of `run`.", show_default="the result's name")
+    ] = None
+    task: Annotated[str | None, typer.Option(help="TOML file of a task of your own.", show_default=False)] = None
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
+        False
+    )
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False
 
 
 @app.command(
@@ -75,22 +91,16 @@ def card(
         "clirbench inspect results/me__model/demo.json --query-language hi --worst 5 --model path/to/model",
     )
 )
+@grouped
 def inspect(
     result: ResultArgument,
     query_language: Annotated[str, typer.Option(help="Whose queries to look at.")],
     worst: Annotated[int, typer.Option(help="How many topics, worst first.")] = 10,
-    model: Annotated[
-        str | None, typer.Option(help="Where the model is now, as of `run`.", show_default="the result's name")
-    ] = None,
-    task: Annotated[str | None, typer.Option(help="TOML file of a task of your own.", show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")
-    ] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False,
+    *,
+    again: RunAgain,
 ) -> None:
     """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
-    from clirbench.cli.display.gate_and_inspect import inspection  # noqa: PLC0415
+    from clirbench.cli.display.inspection import inspection_tables  # noqa: PLC0415
     from clirbench.results.inspect import inspect_result  # noqa: PLC0415
     from clirbench.results.reload_model import ModelAt  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
@@ -99,17 +109,17 @@ def inspect(
     from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     with reporting() as reporter:
-        found = inspect_result(
+        inspection = inspect_result(
             read_result(result),
             query_language,
             worst,
-            task=task,
-            model=ModelAt(model, device, trust_remote_code),
-            cache=None if no_cache else cache_dir() / "vectors",
+            task=again.task,
+            model=ModelAt(again.model, again.device, again.trust_remote_code),
+            cache=None if again.no_cache else cache_dir() / "vectors",
             reporter=reporter,
         )
     console = stdout()
-    console.print(inspection(found, console))
+    console.print(inspection_tables(inspection, console))
 
 
 @app.command(epilog=examples("clirbench doctor", "clirbench doctor --offline"))
@@ -117,13 +127,13 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask whether the hub can be reached.")] = False,
 ) -> None:
     """Say what is here and what is missing: versions, device, cache, mirror, hub, and what each feature needs."""
-    from clirbench.cli.doctor import findings  # noqa: PLC0415
+    from clirbench.cli.doctor import diagnose  # noqa: PLC0415
     from clirbench.support.terminal import plain_table, stdout  # noqa: PLC0415
 
     console = stdout()
     table = plain_table(console)
     for heading in ("what", "state", "found"):
         table.add_column(heading, no_wrap=heading != "found", overflow="fold")
-    for finding in findings(not offline):
-        table.add_row(finding.what, finding.state, finding.found)
+    for diagnosis in diagnose(not offline):
+        table.add_row(diagnosis.what, diagnosis.state, diagnosis.detail)
     console.print(table)

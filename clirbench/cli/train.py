@@ -1,11 +1,32 @@
 """`clirbench train`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from clirbench.cli.app import app, examples
+from clirbench.cli.app import app, examples, grouped
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Values that replace the recipe's."""
+
+    alpha: Annotated[
+        float | None,
+        typer.Option(help="Probability of a monolingual batch.", show_default="the recipe's"),
+    ] = None
+    base: Annotated[str | None, typer.Option(help="Model to start from.", show_default="the recipe's")] = None
+    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's")] = None
+    name: Annotated[str | None, typer.Option(help="Name of the model, as ORG/NAME.", show_default="the recipe's")] = (
+        None
+    )
+
+    def by_key(self) -> dict[str, Any]:
+        """The given values by their dotted key in a recipe."""
+        values = {"batches.alpha": self.alpha, "model.base": self.base, "seed": self.seed, "name": self.name}
+        return {key: value for key, value in values.items() if value is not None}
 
 
 @app.command(
@@ -14,17 +35,10 @@ from clirbench.cli.app import app, examples
         "clirbench train paper-xlmr.toml --data path/to/train --alpha 0.5 --output trained-xlmr",
     )
 )
-def train(  # noqa: PLR0917
+@grouped
+def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE.toml", help="A recipe, or the name of a shipped one.")],
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="Probability of a monolingual batch.", show_default="the recipe's"),
-    ] = None,
-    base: Annotated[str | None, typer.Option(help="Model to start from.", show_default="the recipe's")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model, as ORG/NAME.", show_default="the recipe's")
-    ] = None,
+    changes: Changes,
     data: Annotated[Path | None, typer.Option(help="Folder of the training data.", show_default=False)] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that comes out.")] = Path(
         "trained"
@@ -38,17 +52,8 @@ def train(  # noqa: PLR0917
     from clirbench.support.progress import reporting  # noqa: PLC0415
     from clirbench.training import run_recipe  # noqa: PLC0415
 
-    changes = {"batches.alpha": alpha, "model.base": base, "seed": seed, "name": name}
     with reporting() as reporter:
-        trained = run_recipe(
-            recipe,
-            {key: value for key, value in changes.items() if value is not None},
-            output,
-            data,
-            reporter,
-            allow_overlap=allow_overlap,
-            force=force,
-        )
+        trained = run_recipe(recipe, changes.by_key(), output, data, reporter, allow_overlap=allow_overlap, force=force)
     typer.echo(f"model: {trained.model}")
     typer.echo(
         f"next: evaluate it with  clirbench run --model {trained.model} --name {trained.record['recipe']['name']}"

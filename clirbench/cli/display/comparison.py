@@ -1,17 +1,19 @@
-"""A comparison of two models as tables on a terminal."""
+"""Two models side by side: what `clirbench compare` and `clirbench gate` print."""
 
 from collections.abc import Sequence
 
 from rich.console import Console, Group
+from rich.table import Table
 from rich.text import Text
 
 from clirbench.results.compare import Comparison, Contrast, sentence
+from clirbench.results.gate import Check
 from clirbench.support.terminal import cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
 
 
 def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
-    """What two models differ in: settings, a sentence per setting, and the language pairs if wanted."""
+    """The differences of two models by setting, a sentence on the languages of each, and every language pair if wanted."""
     first, second = comparison.first, comparison.second
     parts: list[object] = [title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics")]
     table = plain_table(console)
@@ -35,7 +37,7 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
     return Group(*parts)  # type: ignore[arg-type]
 
 
-def _pairs(comparison: Comparison, console: Console) -> object:
+def _pairs(comparison: Comparison, console: Console) -> Table:
     table = plain_table(console)
     for heading in ("pair", comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown"):
         table.add_column(heading, justify="left" if heading in ("pair", "shown") else "right", no_wrap=True)
@@ -63,3 +65,24 @@ def _verdict(contrast: Contrast, comparison: Comparison) -> str:
     return {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}[
         contrast.better
     ]
+
+
+def gate_table(checks: Sequence[Check], console: Console) -> Table:
+    """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
+    table = plain_table(console)
+    for heading in ("what", "baseline", "new", "lost", "limit", "p", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("what", "verdict") else "right", no_wrap=True)
+    for check in checks:
+        bias = check.setting == "bias"
+        scale, unit = (1, " %") if bias else (100, "")
+        style = {"pass": "green", "fail": "bold red", "unclear": "yellow"}[check.verdict]
+        table.add_row(
+            check.metric if bias else f"{check.setting} {check.metric} x100",
+            cell(check.baseline, scale),
+            cell(check.value, scale),
+            f"{check.lost:.2f}{unit}",
+            f"{check.limit:g}{unit}",
+            f"{check.p:.4f}",
+            Text(check.verdict, style=style),
+        )
+    return table

@@ -1,0 +1,64 @@
+"""What `clirbench inspect` prints: texts that outranked the answers."""
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from clirbench.results.inspect import Inspection, Topic
+from clirbench.support.errors import printable
+from clirbench.support.terminal import plain_table, title
+
+_LONG = 160
+
+
+def inspection_tables(inspection: Inspection, console: Console) -> Group:
+    """Each topic with its golds and what stands before them, then the languages of the wrong candidates."""
+    number, language = len(inspection.topics), inspection.query_language
+    model = printable(inspection.model)
+    parts: list[Text | Table] = [
+        title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}"),
+    ]
+    if inspection.differing:
+        parts.append(
+            Text(
+                f"{inspection.differing} ranks differ from the result's: "
+                "another machine, package or version rounds otherwise",
+                style="yellow",
+            )
+        )
+    for topic in inspection.topics:
+        parts += _topic(topic, language, console)
+    parts.append(Text())
+    if inspection.first:
+        said = ", ".join(f"{language} {count}" for language, count in inspection.first.items())
+        parts.append(Text(f"language of what stands first, over these topics: {said}"))
+    if inspection.confusion:
+        parts.append(title(f"which languages outrank the answers, over all topics asked in {language}"))
+        table = plain_table(console)
+        for heading in ("candidate language", "share", "over its share of the pool"):
+            table.add_column(heading, justify="left" if heading == "candidate language" else "right", no_wrap=True)
+        for candidate_language, (share, ratio) in inspection.confusion.items():
+            table.add_row(candidate_language, f"{100 * share:.1f} %", "-" if ratio is None else f"x{ratio:.2f}")
+        parts.append(table)
+    return Group(*parts)
+
+
+def _topic(topic: Topic, query_language: str, console: Console) -> list[Text | Table]:
+    table = plain_table(console)
+    for heading in ("rank", "score", "language", "", "text"):
+        table.add_column(heading, justify="right" if heading in ("rank", "score") else "left", overflow="fold")
+    # Of many golds: the first, the last, and those in the query's own language.
+    own = [gold for gold in topic.golds if gold.language == query_language]
+    golds = dict.fromkeys([topic.golds[0], *own, topic.golds[-1]])
+    for text in sorted({*golds, *topic.before}, key=lambda text: text.rank):
+        mark = Text("gold", style="green") if text.gold else Text("")
+        table.add_row(f"{text.rank:,}", f"{text.score:.4f}", text.language, mark, _short(text.text))
+    above = Text(f"{printable(topic.topic)}  {_short(topic.question)}", style="bold")
+    hidden = len(topic.golds) - len(golds)
+    more = [Text(f"and {hidden} more golds between the first and the last", style="dim")] if hidden else []
+    return [Text(), above, table, *more]
+
+
+def _short(text: str) -> str:
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
