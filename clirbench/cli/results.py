@@ -61,7 +61,7 @@ def score(
     for path in results:
         outcome = rescore(read_result(path))
         for difference in outcome.differences[:20]:
-            typer.echo(f"{difference.key}: the file says {difference.stated}, but it should be {difference.found}")
+            typer.echo(f"{difference.key}: the file says {difference.stated}, but it should be {difference.expected}")
         if len(outcome.differences) > 20:
             typer.echo(f"... and {len(outcome.differences) - 20} more")
         counted = f"{outcome.compared:,} numbers recomputed, {outcome.checked:,} totals checked against sums"

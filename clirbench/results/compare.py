@@ -1,4 +1,4 @@
-"""Two models on one task: differences with intervals and paired tests over topics, per setting, language and pair."""
+"""Compare two models on one task: differences with intervals and paired tests over topics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,23 +20,24 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Contrast:
-    """One number of two models. Differences are first minus second; ``p`` is corrected by Holm over ``family``.
+    """One number of two models, and whether they differ in it.
 
     Attributes:
         setting: A setting, or "bias".
         metric: Name of the metric.
-        family: "overall" (the settings and rank distance together), "language" (one setting's query languages), or "pair".
-        query_language: None for "overall".
-        candidate_language: Only for "pair".
-        topics: Topics that have a value here.
-        first: The first model's value.
-        second: The second model's.
+        family: The numbers that are tested together: "overall" (all settings and rank distance), "language" (the query
+            languages of one setting), or "pair" (all language pairs).
+        query_language: None in the family "overall".
+        candidate_language: None except in the family "pair".
+        topics: How many topics have a value.
+        first: Value of the first model.
+        second: Value of the second model.
         difference: First minus second.
-        low: Lower end of the 95 % paired bootstrap interval, None where it is undefined.
-        high: Upper end.
+        low: Lower end of the 95 % paired bootstrap interval of the difference; None where it is undefined.
+        high: Upper end of it.
         p_raw: Two-sided p-value of the paired randomisation test over topics.
-        p: The same, corrected.
-        better: 1 where the first model is shown to be better (p < 0.05), -1 where the second is, 0 where no difference is shown.
+        p: ``p_raw``, corrected by Holm's method over the family.
+        better: 1 where the first model is significantly better (p < 0.05), -1 where the second is, 0 where neither is.
     """
 
     setting: str
@@ -57,7 +58,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything two results say about each other."""
+    """All contrasts of two results on one task; ``first`` and ``second`` are the names of the models."""
 
     task: str
     first: str
@@ -65,13 +66,13 @@ class Comparison:
     contrasts: tuple[Contrast, ...]
 
     def of(self, family: str, setting: str | None = None) -> list[Contrast]:
-        """The contrasts of one family, in the order of the task."""
+        """The contrasts of one family, of one setting or of all, in the order of the task."""
         return [c for c in self.contrasts if c.family == family and setting in (None, c.setting)]
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """One mean to compare: over some columns of the tables of a setting."""
+    """One mean to compare: it is taken over ``columns`` of the per-topic table of a setting."""
 
     setting: str
     family: str
@@ -84,16 +85,17 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
     """Compare two results of one task.
 
     Args:
-        first: A result with its ranks.
-        second: Another, of the same task and restriction.
-        names: How to call them.
-        metric: Name from ``METRICS``, None for the task's first; beside it, rank distance is compared where the task has it.
+        first: A result.
+        second: Another result, on the same task, languages and settings.
+        names: What to call the two models.
+        metric: A name in ``METRICS``; None for the first metric of the task. Rank distance is compared as well, where the task
+            has it.
 
     Returns:
-        Contrasts per setting, per query language, and per language pair.
+        One contrast per setting, per query language, and per language pair.
 
     Raises:
-        ClirbenchError: They are not of the same task, languages and settings, or the metric is unknown.
+        ClirbenchError: The two are not on the same task, languages and settings, or the metric is unknown.
     """
     metric = metric or first.document.task.metrics[0]
     if metric not in METRICS:
@@ -104,7 +106,7 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
         headline_tables(r.ranks, r.document.counts.candidates, [metric], bias, r.document.task.settings)
         for r in (first, second)
     ]
-    found: dict[str, list[Contrast]] = {"overall": [], "language": [], "pair": []}
+    contrasts: dict[str, list[Contrast]] = {"overall": [], "language": [], "pair": []}
     bootstrap = Bootstrap(len(first.ranks.topics))
     languages = first.ranks.languages
     raw: list[tuple[_Cell, str, Table, Table]] = []
@@ -114,17 +116,17 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
     for family in (("overall",), *(("language", s) for s in (*_settings(raw),)), ("pair",)):
         chosen = [row for row in raw if (row[0].family, row[0].setting)[: len(family)] == family]
         if chosen:
-            found[family[0]] += _contrasts(chosen, bootstrap)
+            contrasts[family[0]] += _contrasts(chosen, bootstrap)
     return Comparison(
         task=first.document.task.id,
         first=names[0],
         second=names[1],
-        contrasts=(*found["overall"], *found["language"], *found["pair"]),
+        contrasts=(*contrasts["overall"], *contrasts["language"], *contrasts["pair"]),
     )
 
 
 def sentence(comparison: Comparison, setting: str) -> str:
-    """What the languages of one setting say, in plain words."""
+    """In how many query languages of a setting each model is better, as a sentence."""
     rows = comparison.of("language", setting)
     parts = []
     for sign, name in ((1, comparison.first), (-1, comparison.second)):
@@ -145,6 +147,7 @@ def _settings(raw: Sequence[tuple[_Cell, str, Table, Table]]) -> list[str]:
 
 
 def _same_task(first: Result, second: Result) -> None:
+    """Fail where the topics of two results cannot be paired."""
     a, b = first.document.task, second.document.task
     for key in ("id", "hash", "languages", "settings"):
         if getattr(a, key) != getattr(b, key):
@@ -160,6 +163,11 @@ def _same_task(first: Result, second: Result) -> None:
 
 
 def _cells(setting: str, languages: Sequence[str], table: Table) -> list[_Cell]:
+    """The means of a setting's table: over all of it, and by language and pair.
+
+    A table has one column per query language, in the cross-lingual setting one per pair: first all pairs of the first query
+    language, then those of the second.
+    """
     n = len(languages)
     width = table.sums.shape[1]
     cells = [_Cell(setting, "overall", np.arange(width))]
@@ -183,8 +191,9 @@ def _contrasts(rows: Sequence[tuple[_Cell, str, Table, Table]], bootstrap: Boots
     )
     raw = permutation_p(shares)
     corrected = holm(raw)
+    # Many cells share one table: its bootstrap means are drawn once.
     samples: dict[int, Values] = {}
-    found = []
+    contrasts = []
     for i, (cell, metric, a, b) in enumerate(rows):
         if id(a) not in samples:
             samples[id(a)] = bootstrap.means([differences[i]])[0]
@@ -193,7 +202,7 @@ def _contrasts(rows: Sequence[tuple[_Cell, str, Table, Table]], bootstrap: Boots
         difference = values[0] - values[1]
         higher = BIAS[metric].higher_is_better if cell.setting == "bias" else METRICS[metric].higher_is_better
         sign = int(np.sign(difference)) * (1 if higher else -1)
-        found.append(
+        contrasts.append(
             Contrast(
                 setting=cell.setting,
                 metric=metric,
@@ -211,4 +220,4 @@ def _contrasts(rows: Sequence[tuple[_Cell, str, Table, Table]], bootstrap: Boots
                 better=sign if corrected[i] < LEVEL else 0,
             )
         )
-    return found
+    return contrasts

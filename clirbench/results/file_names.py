@@ -1,4 +1,4 @@
-"""Names of result files and folders."""
+"""Names of the files that clirbench writes for a model on a task, and of their folder."""
 
 import re
 from pathlib import Path
@@ -6,22 +6,26 @@ from pathlib import Path
 from clirbench.results.schema import Document, TaskPart
 
 RANKS_ENDING = ".ranks.parquet"
-# Scores of a TREC run, which stand beside results and are none: there are no ranks behind them.
+# Scores of a TREC run: kept in the folder of results under an ending of their own, since they have no ranks.
 RUN_ENDING = ".run.json"
 
 
 def model_folder(name: str) -> str:
-    """Folder name of a model: ``org__model``, in letters that every file system takes."""
+    """The folder of a model: ``org__model``. What is not a letter, digit, '_', '.' or '-' becomes '-'."""
     return "__".join(re.sub(r"[^\w.-]", "-", part) for part in name.strip("/").split("/"))
 
 
 def run_folder(name: str, transform: str | None) -> str:
-    """Folder name of a model's results: with a transform, the model's and what was done to its vectors."""
+    """The folder of a model's results: ``org__model``, or ``org__model+lir-2`` with the transform "lir:2"."""
     return model_folder(name) + (f"+{transform.replace(':', '-')}" if transform else "")
 
 
 def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
-    """File name of a result without its ending: the task, and for a restricted run what it was restricted to."""
+    """The file name of a result without its ending.
+
+    A run of a whole task is named after the task: ``xquad-r``. A restricted run names its languages, and its settings where some
+    are left out: ``xquad-r+en-de+monolingual``.
+    """
     if task.complete:
         return str(task.id)
     settings = [] if set(task.settings) == set(task_settings) else ["-".join(task.settings)]
@@ -29,6 +33,6 @@ def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
 
 
 def result_path(document: Document) -> Path:
-    """Path of a result below the results folder."""
+    """The path of a result's JSON file, below the folder of results."""
     folder = run_folder(document.model.name, document.encoder.transform)
     return Path(folder) / f"{document.ranks.file.removesuffix(RANKS_ENDING)}.json"

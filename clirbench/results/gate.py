@@ -1,4 +1,4 @@
-"""A verdict on a new model against its baseline, for continuous integration: did it lose more than it may?"""
+"""Did a new model lose more than it may against its baseline? A gate for continuous integration."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from clirbench.support.errors import ClirbenchError
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCheck:
     """One headline number against its limit.
 
     Attributes:
@@ -17,11 +17,11 @@ class Check:
         metric: Name of the metric.
         baseline: The baseline's value.
         value: The new model's.
-        lost: How much worse it is, in the unit of ``limit``: points of 100, or per cent of the baseline's rank distance.
-        limit: How much worse it may be.
+        lost: How much worse the new model is: in points of 100, or for rank distance in per cent of the baseline's.
+        limit: How much worse it may be, in the same unit.
         p: p-value of the difference, corrected by Holm's method over the headline numbers.
-        verdict: "pass", "fail" (beyond the limit, and the difference is shown), or "unclear" (beyond the limit, but the
-            difference may be chance).
+        verdict: "pass"; "fail" where the loss is beyond the limit and the difference is significant; "unclear" where the loss is
+            beyond the limit and may be chance.
     """
 
     setting: str
@@ -40,21 +40,21 @@ def gate(
     max_drop: float = 0.5,
     max_distance_increase: str | None = None,
     metric: str | None = None,
-) -> list[Check]:
+) -> list[GateCheck]:
     """Compare a new result with its baseline, topic by topic.
 
     Args:
-        result: The new model's.
-        baseline: Of the same task and restriction.
+        result: The result of the new model.
+        baseline: The result of the baseline, on the same task, languages and settings.
         max_drop: Points of 100 that the metric may fall in each setting.
-        max_distance_increase: How much rank distance may grow, such as "5%"; None to leave it out.
-        metric: Name from ``METRICS``; None for the task's first.
+        max_distance_increase: How much rank distance may grow, such as "5%"; None to leave rank distance out.
+        metric: A name in ``METRICS``; None for the first metric of the task.
 
     Returns:
-        One check per setting, and one for rank distance.
+        One check per setting, and one for rank distance where it has a limit.
 
     Raises:
-        ClirbenchError: The two cannot be compared, a limit is no number, or the task has no rank distance.
+        ClirbenchError: The two results cannot be compared, a limit is not a number, or the task has no rank distance.
     """
     if not max_drop >= 0:
         raise ClirbenchError(f"--max-drop is {max_drop}: give points of 100, 0 or more")
@@ -72,7 +72,7 @@ def gate(
         if lost > allowed:
             verdict = "fail" if contrast.better < 0 else "unclear"
         checks.append(
-            Check(
+            GateCheck(
                 contrast.setting, contrast.metric, contrast.second, contrast.first, lost, allowed, contrast.p, verdict
             )
         )

@@ -1,4 +1,4 @@
-"""The topics where one language fails while others succeed."""
+"""The topics where one language fails and others succeed."""
 
 from typing import Any
 
@@ -17,24 +17,26 @@ from clirbench.tasks.task_file import stated_task
 def hardest(
     document: Document, ranks: GoldRanks, n: int = 10, language: str | None = None, task: str | None = None
 ) -> Any:
-    """The topics where one language fails while others succeed, with their texts.
+    """The topics where one language fails and others succeed, with their texts.
 
-    A query's success is its average precision in the multilingual pool (in its own language's where the run has no
-    multilingual setting). A topic's gap in a language is the mean success of its other languages minus that of this one.
+    The success of a query is its average precision in the multilingual pool; where the run has no multilingual setting, in the
+    pool of its own language. The gap of a topic in a language is the mean success of its other languages minus the success
+    of this language.
 
     Args:
         document: The result of a parallel task.
-        ranks: Its ranks.
-        n: How many.
-        language: Only this language; None for whichever fails.
+        ranks: The ranks of that result.
+        n: How many rows to return.
+        language: Look at this language only; None for all of them.
         task: The TOML file of a task of your own; None for a shipped one.
 
     Returns:
-        A DataFrame, largest gap first: topic, language, gap, success, others, best_rank (of a gold), question, gold (in the
-        query's language, or the first). The texts are read from the task's files.
+        A DataFrame, largest gap first. Its columns are topic, language, gap, success, others (their mean success), best_rank
+        (of the best gold), question, and gold (the text of a gold in the query's language, or else of the first gold). The texts
+        are read from the task's files.
 
     Raises:
-        ClirbenchError: The task is not parallel, the texts cannot be had, or the result does not hold the language.
+        ClirbenchError: The task is not parallel, its files cannot be read, or the result does not hold the language.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -87,5 +89,6 @@ def hardest(
 
 
 def _by_topic(table: Table) -> Values:
+    """Mean of each topic in each language, float64 (topics, languages); NaN where a topic has no query in a language."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(table.counts > 0, table.sums / table.counts, np.nan))

@@ -1,4 +1,4 @@
-"""What outranked the answers of one language's questions: texts, languages and scores, for a person to read."""
+"""Show a person what outranked the golds of one language's queries: texts, languages and scores."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Text:
-    """A candidate with its language, its score, and its rank in the pool."""
+    """A candidate as a person reads it: its language, its text, its score, its rank in the pool, and whether it is a gold."""
 
     language: str
     text: str
@@ -35,7 +35,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Topic:
-    """A question, its golds by rank, and the best candidates that are wrong and stand before its last gold."""
+    """A question in one language, its golds by rank, and the best of the wrong candidates that outrank its last gold."""
 
     topic: str
     question: str
@@ -46,18 +46,19 @@ class Topic:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found.
+    """The worst topics of one query language, and what outranked their golds.
 
     Attributes:
         model: Name of the model.
         task: Identifier of the task.
-        query_language: Whose queries.
+        query_language: The language that the topics are asked in.
         pool: "multilingual", or "monolingual" where the run has no multilingual setting.
         topics: The worst topics, worst first.
-        confusion: By candidate language: share of the wrong candidates that outrank golds of these queries, over all topics,
-            and the same over the language's share of the pool; empty without the multilingual setting.
-        first: By language: how often a candidate in it stands first, over the worst topics.
-        differing: Ranks that differ from those of the result: the model, or a package under it, is not the same.
+        confusion: By candidate language, over all topics: which share of the wrong candidates that outrank a gold are in it, and
+            that share divided by the language's share of the pool. Empty without the multilingual setting.
+        first: By language: for how many of the worst topics the best wrong candidate is in it. A topic whose golds are not
+            outranked counts for the language of its best gold.
+        differing: How many ranks differ from those of the result. Above 0, the model or a package under it has changed.
     """
 
     model: str
@@ -80,25 +81,22 @@ def inspect_result(
     cache: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Inspection:
-    """Rank the worst topics of one language again, and look at what stands before their golds.
+    """Rank the worst topics of one language again, and look at what outranks their golds.
 
-    The worst are those whose best gold stands farthest back in the result's ranks. The candidates' vectors come from the cache
-    of the run where they are; the few queries are encoded again.
+    The worst topic is the one whose best gold has the highest rank number in the result. Vectors that the cache holds are
+    read from it; the others are encoded.
 
     Args:
-        result: Of a task that fits in memory.
-        query_language: Whose queries.
+        result: The result of a task that fits in memory.
+        query_language: The language that the topics are asked in.
         worst: How many topics.
         task: The TOML file of a task of your own; None for a shipped one.
         model: Where the model is now, and how to load it; None for its name in the result.
-        cache: Folder of vectors, or None.
+        cache: Folder of the vector cache; None to encode all texts.
         reporter: Told of progress.
 
-    Returns:
-        What was found.
-
     Raises:
-        ClirbenchError: The language is not the result's, the task is streamed, or the model is not here or another one.
+        ClirbenchError: The result does not hold the language, its task is streamed, or its model is not here.
     """
     document, ranks = result.document, result.ranks
     reporter = reporter or Silent()
@@ -121,7 +119,7 @@ def inspect_result(
     if not len(mine):
         raise ClirbenchError("the result ranks these queries in pools of one other language only: run another setting")
     best = np.full(len(ranks.topics), -1, dtype=np.int64)
-    # Descending ranks: the last one written is the best.
+    # Assigned in the order of descending ranks, so that the last assignment to a topic is its best rank.
     mine = mine[np.argsort(-rank[mine], kind="stable")]
     best[ranks.topic[mine]] = rank[mine]
     chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
@@ -132,7 +130,7 @@ def inspect_result(
             f"{loaded.info.name} gives scores in the place of vectors, and inspect takes encoders only: inspect another model"
         )
     refuse_another_model(loaded, document)
-    # All languages of the run, also where one is ranked: what is fitted on the candidates must be what it was.
+    # All languages of the run, even to rank one of them: a model that is fitted on the candidates must see the same ones.
     collection = load_collection(source, ranks.languages, follow_download(reporter))
     asked = collection.query_language == collection.languages.index(query_language)
     wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
@@ -196,6 +194,7 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
 
 
 def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
+    """See :attr:`Inspection.confusion`."""
     by_gold = document.queue_jump.get(language, {})
     totals = Counter[str]()
     for counts in by_gold.values():

@@ -1,4 +1,4 @@
-"""A result as the `model-index` of a model card, which the hub shows beside the model."""
+"""Write results as the `model-index` of a model card, which the hub shows beside the model."""
 
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,16 @@ from clirbench.tasks.task_file import list_tasks, load_task
 
 
 def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
-    """The model's name, and every headline number as the hub's ``EvalResult``: shares in 0 to 1, ranks as they are.
+    """Convert the headline numbers of one model to the hub's records. Shares are from 0 to 1.
+
+    Args:
+        results: Results of one model, each on a whole task of its own.
+
+    Returns:
+        The name of the model, and one ``huggingface_hub.EvalResult`` per headline number.
 
     Raises:
-        ClirbenchError: The results are of different models, or one is of a restricted run.
+        ClirbenchError: The results are of different models or on one task, or one is of a restricted run.
     """
     from huggingface_hub import EvalResult  # noqa: PLC0415
 
@@ -29,7 +35,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
             )
     if len({result.document.task.id for result in results}) < len(results):
         raise ClirbenchError("two of the results are on one task: give one of them")
-    found = []
+    scores = []
     for result in results:
         document = result.document
         known = load_task(document.task.id) if document.task.id in list_tasks() else None
@@ -42,7 +48,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
             for name, estimate in numbers.items():
                 if estimate.value is None:
                     continue
-                found.append(
+                scores.append(
                     EvalResult(
                         task_type="retrieval",
                         task_name="Multilingual retrieval",
@@ -54,11 +60,11 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
                         metric_value=round(estimate.value, 6),
                     )
                 )
-    return names.pop(), found
+    return names.pop(), scores
 
 
 def card_yaml(results: list[Result]) -> str:
-    """The YAML to put between the two lines of `---` at the head of a model card."""
+    """The YAML that stands between the two lines of `---` at the head of a model card."""
     from huggingface_hub import ModelCardData  # noqa: PLC0415
 
     name, scores = scores_of(results)
@@ -66,24 +72,24 @@ def card_yaml(results: list[Result]) -> str:
 
 
 def update_card(results: list[Result], path: Path) -> int:
-    """Put the scores into the head of a local model card; other data sets' scores, other keys and the text stay.
+    """Put the scores into the head of a model card. Scores on other data sets, other keys and the text stay as they are.
 
     Args:
-        results: Of one model.
+        results: Results of one model, each on a whole task of its own.
         path: The card, such as README.md; it is made where it is missing.
 
     Returns:
-        How many scores the card has of these tasks.
+        How many scores were put in.
 
     Raises:
-        ClirbenchError: The card cannot be read or written, or its head is not YAML.
+        ClirbenchError: The card cannot be read or written, its head is not YAML, or the results do not go together.
     """
     from huggingface_hub import ModelCard  # noqa: PLC0415
 
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else "---\n{}\n---\n"
         card: Any = ModelCard(text, ignore_metadata_errors=False)
-    # YAML fails in ways of its own, and none of them is a defect of ours.
+    # Whatever the YAML parser raises, the fault is in the card.
     except Exception as error:
         raise ClirbenchError(
             f"{path}: cannot be read as a model card ({first_line(error)}): correct it, or give another file"

@@ -1,4 +1,4 @@
-"""The ranks file: the ranks of all gold pairs in a few hundred kilobytes of Parquet."""
+"""The ranks file: the ranks of all gold pairs, as Parquet of a few hundred kilobytes."""
 
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +14,12 @@ from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
 
 _COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
-# Five columns of four bytes, and the topics' names.
+# Bounds on what a file may expand to: five columns of four bytes in a row, twice over, and the names of the topics.
 _ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
 
 
 def encode_ranks(ranks: GoldRanks) -> bytes:
-    """A ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
+    """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
     columns: dict[str, Any] = {
         "topic": pa.DictionaryArray.from_arrays(pa.array(ranks.topic), pa.array(ranks.topics, pa.string())),
         "query_language": pa.DictionaryArray.from_arrays(
@@ -34,7 +34,7 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
         else pa.nulls(len(ranks), pa.int32()),
     }
     sink = BytesIO()
-    # Splitting the bytes of a rank puts its empty upper bytes together: they compress to nothing.
+    # Most ranks are small. With their bytes split, the upper ones are runs of zeros, which compress to nothing.
     pq.write_table(
         pa.table(columns),
         sink,
@@ -49,10 +49,15 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
 
 
 def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
-    """Ranks from the bytes of a ranks file.
+    """Parse the bytes of a ranks file.
+
+    Args:
+        content: The bytes of the file.
+        document: The result that the ranks belong to: it says how many rows, which languages and which settings there are.
+        path: How error messages name the file; it is not opened.
 
     Raises:
-        ClirbenchError: Not a ranks file, not sorted, or not the one that the document describes.
+        ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
     """
     try:
         table = _bounded_table(content, document.ranks.rows)
@@ -85,7 +90,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
 
 
 def _bounded_table(content: bytes, rows: int) -> pa.Table:
-    """The table, after what its footer says of its size: a small file can claim, and be made, to hold gigabytes."""
+    """The table, once its footer promises as many rows and bytes as the result needs: a small file can expand to gigabytes."""
     file = pq.ParquetFile(
         pa.BufferReader(content), thrift_string_size_limit=1_000_000, thrift_container_size_limit=10_000
     )
@@ -106,7 +111,7 @@ def _bounded_table(content: bytes, rows: int) -> pa.Table:
 
 
 def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The distinct texts of a column in order of first appearance, and int32 (rows,) which one each row has."""
+    """The distinct texts of a column in order of first appearance, and for each row which of them it has, int32 (rows,)."""
     encoded = column.cast(pa.string()).dictionary_encode()
     if column.null_count:
         raise ValueError("a name is missing")
@@ -114,5 +119,6 @@ def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
 
 
 def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:
+    """The place of each row's language in the document's list, int32 (rows,)."""
     names, codes = _numbered(column)
     return np.array([place[name] for name in names], dtype=np.int32)[codes]

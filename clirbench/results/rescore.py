@@ -1,4 +1,4 @@
-"""Recompute every number of a result from its ranks, and say where they differ."""
+"""Recompute the numbers of a result from its ranks, and list those that differ."""
 
 import math
 from collections.abc import Iterator
@@ -20,27 +20,27 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Difference:
-    """A number of the JSON that its ranks do not give.
+    """A number of the JSON that the ranks or the task contradict.
 
     Attributes:
-        key: Dotted path of the number.
+        key: Dotted path of the number in the JSON.
         stated: What the JSON says.
-        found: What the ranks give; text where it is a rule rather than a number.
+        expected: What the ranks or the task give; where no number can be given, the rule that is broken.
     """
 
     key: str
     stated: object
-    found: object
+    expected: object
 
 
 @dataclass(frozen=True)
 class Rescore:
-    """Outcome of re-scoring.
+    """What came of recomputing a result.
 
     Attributes:
         compared: How many numbers were recomputed from the ranks.
-        checked: How many were only checked against sums: the queue-jump totals.
-        differences: All that disagree by more than 1e-9.
+        checked: How many queue-jump totals were checked. The ranks give their sums only.
+        differences: The numbers that differ from the stated ones by more than 1e-9.
     """
 
     compared: int
@@ -49,17 +49,18 @@ class Rescore:
 
 
 def rescore(result: Result) -> Rescore:
-    """Recompute a result.
+    """Recompute a result from its ranks.
 
-    Headline, micro, per-language and per-pair numbers come from the ranks alone. The queue-jump totals cannot:
-    their sum over candidate languages must equal what the pool ranks say, and their gold-language part what the own-block ranks
-    say. The own-language preference is recomputed from those totals.
+    The ranks give the headline, micro, per-language and per-pair numbers. They do not say in which language the candidates
+    above a gold are, so the queue-jump totals can only be checked against two sums: over all candidate languages, they must add
+    up to the wrong candidates above the golds in the pool; for the gold's own language, they must equal those in its own block.
+    The own-language preference is recomputed from the stated totals.
 
     Args:
-        result: A result as read.
+        result: A result as it was read.
 
     Returns:
-        Counts and differences.
+        How many numbers were recomputed and checked, and those that differ.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
@@ -85,11 +86,11 @@ def rescore(result: Result) -> Rescore:
     )
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
     headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
-    found = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
+    computed = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
     differences += [
-        Difference(key, stated.get(key, "missing"), found.get(key, "missing"))
-        for key in sorted(stated.keys() | found.keys())
-        if not _same(stated.get(key, "missing"), found.get(key, "missing"))
+        Difference(key, stated.get(key, "missing"), computed.get(key, "missing"))
+        for key in sorted(stated.keys() | computed.keys())
+        if not _same(stated.get(key, "missing"), computed.get(key, "missing"))
     ]
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
@@ -103,6 +104,7 @@ _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """The values of nested dicts, each with its dotted path."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
@@ -110,24 +112,28 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
-def _same(stated: object, found: object) -> bool:
-    if isinstance(stated, int | float) and isinstance(found, int | float):
-        return math.isclose(stated, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-    return stated == found
+def _same(stated: object, expected: object) -> bool:
+    if isinstance(stated, int | float) and isinstance(expected, int | float):
+        return math.isclose(stated, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return stated == expected
 
 
 def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
-    """Per query and gold language, what the ranks say: wrong candidates above in all blocks, and in the gold's own block."""
+    """How many wrong candidates the ranks put above the golds: in the whole pool, and in the gold's own block.
+
+    Each is int64 (query languages, gold languages), summed over queries; None without ranks in the multilingual pool.
+    """
     if ranks.pool_rank is None:
         return None
     n = len(ranks.languages)
     query = ranks.query
+    # Sorted by query, then by pool rank: the golds of a query that stand before a gold are those that outrank it.
     order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
     first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
     golds = np.diff(np.append(first, len(order)))
     golds_above = np.empty(len(order), dtype=np.int64)
     golds_above[order] = np.arange(len(order)) - np.repeat(first, golds)
-    # Rows of one query and gold language are neighbours, sorted by own-block rank.
+    # The rows of one query and gold language are neighbours in a ranks file, sorted by own-block rank: no sorting here.
     block = query * n + ranks.gold_language
     start = np.concatenate([[0], np.flatnonzero(np.diff(block)) + 1])
     own_above = np.arange(len(block)) - np.repeat(start, np.diff(np.append(start, len(block))))
@@ -138,6 +144,7 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
 
 
 def _totals(result: Result) -> Counts | None:
+    """The stated queue-jump totals, int64 (query, gold, candidate languages); None unless there is one per language triple."""
     languages = result.ranks.languages
     known, jumps = set(languages), result.document.queue_jump
     if set(jumps) != known or any(
@@ -157,26 +164,26 @@ def _compare_jumps(
     everywhere: Counts,
     own: Counts,
 ) -> list[Difference]:
-    found = []
+    differences = []
     for q, query in enumerate(languages):
         for g, gold in enumerate(languages):
             key = f"queue_jump.{query}.{gold}"
             if totals[q, g].sum() != everywhere[q, g] or (totals[q, g] < 0).any():
-                found.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
+                differences.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
             if totals[q, g, g] != own[q, g]:
-                found.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
-    return found
+                differences.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
+    return differences
 
 
 def _against_task(result: Result) -> list[Difference]:
-    """What a result says of its task against the task that is shipped, so that a restricted run cannot pass for a full one."""
+    """Compare what a result says of its task with the shipped task, so that a restricted run cannot pass for a whole one."""
     stated, candidates = result.document.task, result.document.counts.candidates
     if stated.id not in list_tasks():
         return []
     task = load_task(stated.id)
     languages = [language for language in task.languages if language in stated.languages]
     complete = stated.languages == list(task.languages) and stated.settings == list(task.settings)
-    expected: dict[str, tuple[object, object]] = {
+    pairs: dict[str, tuple[object, object]] = {
         "task.hash": (stated.hash, task.hash),
         "task.languages": (stated.languages, languages),
         "task.complete": (stated.complete, complete),
@@ -184,21 +191,22 @@ def _against_task(result: Result) -> list[Difference]:
         "counts.candidates": (candidates, {language: task.counts["candidates"][language] for language in languages}),
     }
     if complete:
-        expected["counts.topics"] = (result.document.counts.topics, task.counts["topics"])
-        expected["counts.gold_pairs"] = (result.document.counts.gold_pairs, task.counts["gold_pairs"])
-    return [Difference(key, said, known) for key, (said, known) in expected.items() if said != known]
+        pairs["counts.topics"] = (result.document.counts.topics, task.counts["topics"])
+        pairs["counts.gold_pairs"] = (result.document.counts.gold_pairs, task.counts["gold_pairs"])
+    return [Difference(key, said, known) for key, (said, known) in pairs.items() if said != known]
 
 
 def _counts(result: Result) -> list[Difference]:
+    """Compare the stated counts with the ranks: no rank may be larger than its pool, and every gold pair has its rank."""
     document, ranks = result.document, result.ranks
-    found = []
+    differences = []
     largest = ranks.pool_rank.max(initial=0) if ranks.pool_rank is not None else 0
     pool = sum(document.counts.candidates.values())
     if largest > pool:
-        found.append(Difference("counts.candidates", pool, f"at least {largest}, the largest rank"))
+        differences.append(Difference("counts.candidates", pool, f"at least {largest}, the largest rank"))
     sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages])
     if (ranks.own_rank > sizes[ranks.gold_language]).any() or ranks.own_rank.min(initial=1) < 1:
-        found.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
+        differences.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
     for key, stated, counted in (
         ("topics", document.counts.topics, len(ranks.topics)),
         ("queries", document.counts.queries, len(np.unique(ranks.query))),
@@ -207,5 +215,5 @@ def _counts(result: Result) -> list[Difference]:
         # A cross-lingual run has no row for a query whose only gold is in its own language.
         exact = key == "gold_pairs" or set(document.task.settings) & {"monolingual", "multilingual"}
         if counted > stated or (exact and counted != stated):
-            found.append(Difference(f"counts.{key}", stated, counted))
-    return found
+            differences.append(Difference(f"counts.{key}", stated, counted))
+    return differences

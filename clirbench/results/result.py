@@ -1,4 +1,4 @@
-"""Results: one JSON file and one ranks file per model and task; reading and writing them."""
+"""A result in memory: its document and its ranks, with how the two files are written and read."""
 
 import hashlib
 import json
@@ -18,12 +18,12 @@ from clirbench.support.files import reading, write_atomically, writing
 
 @dataclass(frozen=True)
 class Result:
-    """Scores of one model on one task, with the ranks they come from.
+    """The scores of one model on one task, and the ranks that they were computed from.
 
     Attributes:
-        document: What the JSON file holds.
-        ranks: What the ranks file holds.
-        ranks_file: Its bytes, whose checksum the document states.
+        document: The content of the JSON file.
+        ranks: The content of the ranks file.
+        ranks_file: The bytes of the ranks file; the document states their SHA-256.
     """
 
     document: Document
@@ -43,22 +43,22 @@ class Result:
         return headline[setting][metric].value
 
     def to_dict(self) -> dict[str, Any]:
-        """The document as plain values, ready for JSON."""
+        """The document as dicts, lists and plain values, as the JSON file holds them."""
         left_out = {"corpus"} if self.document.corpus is None else None
         return self.document.model_dump(mode="json", exclude=left_out)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
-        """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file, both atomically, the JSON last.
+        """Write ``<folder>/<org>__<model>/<task>.json`` and its ranks file. Each is written whole or not at all, the JSON last.
 
         Args:
-            folder: Folder for results.
-            force: Replace a result of another run, or of a model without a revision.
+            folder: The folder of results; the model's folder is made in it.
+            force: Replace the result of another run, or of a model without a revision.
 
         Returns:
-            Path of the JSON file.
+            The path of the JSON file.
 
         Raises:
-            ClirbenchError: The folder cannot be written, or another run's result is there.
+            ClirbenchError: The folder cannot be written, or holds the result of another run under this name.
         """
         path = Path(folder) / result_path(self.document)
         if path.exists() and not force:
@@ -69,14 +69,14 @@ class Result:
                 )
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
         with writing(path, "choose another folder with --output"):
-            # Never an old JSON beside new ranks: whoever is killed in between leaves no result, and runs again.
+            # The old JSON goes first, so that it never stands beside new ranks: a run that is killed here leaves no result.
             path.unlink(missing_ok=True)
             write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
             write_atomically(path, (text + "\n").encode())
         return path
 
     def to_pandas(self) -> Any:
-        """Every score as one row of a pandas DataFrame; see :func:`clirbench.results.views.as_pandas`."""
+        """A pandas DataFrame with one row per score; see :func:`clirbench.results.views.as_pandas`."""
         from clirbench.results.views import as_pandas  # noqa: PLC0415
 
         return as_pandas(self.document)
@@ -88,13 +88,13 @@ class Result:
         return as_figure(self.document, metric)
 
     def hardest(self, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
-        """The topics where a language fails while others succeed; see :func:`clirbench.results.hardest.hardest`."""
+        """The topics where one language fails and others succeed; see :func:`clirbench.results.hardest.hardest`."""
         from clirbench.results.hardest import hardest  # noqa: PLC0415
 
         return hardest(self.document, self.ranks, n, language, task)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the headline, and the heat map of language pairs."""
+        """The headline and the heat map of language pairs, for a notebook to show."""
         from clirbench.results.views import as_html  # noqa: PLC0415
 
         return as_html(self.document)
@@ -110,7 +110,7 @@ class Result:
 
 
 def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
-    """The headline of computed scores, as a document holds it."""
+    """Convert the headline of computed scores to that of a document."""
     return {
         setting: {name: EstimatePart(value=e.value, low=e.low, high=e.high) for name, e in numbers.items()}
         for setting, numbers in scores.headline.items()
@@ -118,20 +118,24 @@ def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
 
 
 def read_result(path: str | Path) -> Result:
-    """Read a result and its ranks file.
+    """Read a result: its JSON file, and the ranks file beside it.
 
     Raises:
-        ClirbenchError: A file is missing, is not a result of this format, or the two do not belong together.
+        ClirbenchError: A file is missing or not of this format, or the two do not belong together.
     """
     path = Path(path)
     return with_ranks(read_document(path), path)
 
 
 def with_ranks(document: Document, path: Path) -> Result:
-    """A document, read from ``path``, with the ranks file beside it.
+    """Read the ranks file beside a document.
+
+    Args:
+        document: The content of the JSON file.
+        path: Where the JSON file lies.
 
     Raises:
-        ClirbenchError: That is missing, or does not belong to it.
+        ClirbenchError: The ranks file is missing, or does not belong to the document.
     """
     if Path(document.ranks.file).name != document.ranks.file or document.ranks.file in ("", ".", ".."):
         raise ClirbenchError(
@@ -148,5 +152,5 @@ def with_ranks(document: Document, path: Path) -> Result:
 
 
 def other_run(first: Document, second: Document) -> str | None:
-    """In which part two results say that they are of different runs, "model" or "encoder"; None where they are of one."""
+    """The part in which two results differ, "model" or "encoder"; None where both are of one model that was run in one way."""
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)

@@ -1,11 +1,11 @@
-"""The schema of a result file: what strangers send is read through it, strictly."""
+"""The schema of result files. Unknown keys, missing keys and wrong types are errors: a file may come from a stranger."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 FORMAT = 1
-# Not Literal[1]: true and 1.0 equal 1.
+# Not Literal[1], which would take true and 1.0 as well: both equal 1.
 Format = Annotated[int, Field(ge=1, le=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1, le=10**9)]
@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TaskPart(_Strict):
-    """Which task was run, and how much of it. ``complete`` is true only for all languages and all settings."""
+    """The task, and how much of it was run. ``complete`` is true only where all languages and all settings were run."""
 
     id: str
     hash: str
@@ -35,7 +35,7 @@ class TaskPart(_Strict):
 
 
 class ModelPart(_Strict):
-    """Which model was run. ``revision`` is null where nobody can tell one version of it from another."""
+    """The model that was run. ``revision`` is null where no two versions of the model can be told apart."""
 
     name: Line
     kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion"]
@@ -48,8 +48,8 @@ class ModelPart(_Strict):
 class EncoderPart(_Strict):
     """The settings that change the vectors.
 
-    ``transform`` is a removal of language bias such as "lir:2"; ``transform_sample`` says on which texts it was fitted:
-    "pool" (the candidates), or "sha256:..." of a file.
+    ``transform`` names what removed language bias from them, such as "lir:2". ``transform_sample`` names the texts that it was
+    fitted on: "pool" for the candidates, "sha256:..." for those of a file.
     """
 
     similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "own"]
@@ -62,7 +62,7 @@ class EncoderPart(_Strict):
 
 
 class EnvironmentPart(_Strict):
-    """Where and with what it was run."""
+    """The machine and the packages of the run."""
 
     clirbench: Line
     python: Line
@@ -75,7 +75,7 @@ class EnvironmentPart(_Strict):
 
 
 class CostPart(_Strict):
-    """What it took. Memory is the peak of the whole process, in bytes."""
+    """The time and memory of the run. ``peak_memory`` is that of the whole process, in bytes."""
 
     seconds: dict[Literal["load", "encode", "rank", "score"], Amount]
     texts: Count = Field(description="distinct texts, counted once per role")
@@ -86,7 +86,7 @@ class CostPart(_Strict):
 
 
 class CountsPart(_Strict):
-    """Size of what was ranked. ``candidates`` is the size of each language's pool."""
+    """How many topics, queries and gold pairs were ranked, and how many candidates each language has."""
 
     topics: Count
     queries: Count
@@ -95,7 +95,7 @@ class CountsPart(_Strict):
 
 
 class CorpusPart(_Strict):
-    """What the candidates of a streamed task were read from. ``sha256`` is over ids and texts (or vectors), by language."""
+    """Where the candidates of a streamed task were read. ``sha256`` is, by language, over the ids and texts (or vectors)."""
 
     source: Line
     layout: Line
@@ -106,7 +106,7 @@ class CorpusPart(_Strict):
 
 
 class EstimatePart(_Strict):
-    """A headline number with its 95 % bootstrap interval; null where it is undefined."""
+    """A headline number and the ends of its 95 % bootstrap interval; null where they are undefined."""
 
     value: Number
     low: Number
@@ -114,14 +114,14 @@ class EstimatePart(_Strict):
 
     @property
     def margin(self) -> float | None:
-        """The longer side of the interval; None where there is none."""
+        """The distance from the value to the farther end of its interval; None where there is no interval."""
         if self.value is None or self.low is None or self.high is None:
             return None
         return max(self.high - self.value, self.value - self.low)
 
 
 class RanksPart(_Strict):
-    """The ranks file beside the result."""
+    """The ranks file beside the result: its name, its SHA-256, and how many gold pairs it has."""
 
     file: str
     sha256: str
@@ -137,7 +137,7 @@ class BootstrapPart(_Strict):
 
 
 class SourcePart(_Strict):
-    """Where reported figures were read, and what a reader must know before comparing them."""
+    """The publication that figures were taken from, and what a reader must know before comparing them."""
 
     publication: Annotated[str, Field(min_length=1, max_length=300)]
     url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[^\s<>\"]*)?$", max_length=500)]
@@ -161,10 +161,10 @@ class ReportedModelPart(_Strict):
 
 
 class Reported(_Strict):
-    """Figures from a publication, format 1: no ranks stand behind them. Shares are in 0 to 1.
+    """Figures from a publication, format 1. They have no ranks. Shares are from 0 to 1.
 
-    ``headline`` holds means over the languages of ``per_language`` where the publication gives those; what it does not report
-    is not there.
+    Where the publication gives figures by language, ``headline`` holds their means over the languages of ``per_language``.
+    A figure that the publication does not give is left out.
     """
 
     format: Format
@@ -177,7 +177,7 @@ class Reported(_Strict):
 
 
 class Document(_Strict):
-    """A result file, format 1: scores of one model on one task, with provenance. Shares are in 0 to 1."""
+    """A result file, format 1: the scores of one model on one task, and how they came about. Shares are from 0 to 1."""
 
     format: Format
     origin: Literal["measured"]
@@ -219,7 +219,7 @@ class Document(_Strict):
 
 
 class RunPart(_Strict):
-    """Which TREC run was scored: its checksum, its tag, how many queries are judged, and how many of them it lacks."""
+    """The TREC run that was scored: its checksum, its tag, how many queries are judged, and how many of them it lacks."""
 
     sha256: str
     tag: Line
@@ -228,9 +228,9 @@ class RunPart(_Strict):
 
 
 class RunDocument(_Strict):
-    """Scores of a TREC run of one language, format 1.
+    """The scores of a TREC run of one language, format 1.
 
-    ``depth`` is the most passages that a query has; a metric that reads further is null.
+    ``depth`` is the number of passages that the longest ranking holds. A metric that needs more of them is null.
     """
 
     format: Format

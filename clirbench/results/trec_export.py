@@ -1,4 +1,4 @@
-"""Results in the formats of other tools."""
+"""Write a result in the format of trec_eval."""
 
 from collections.abc import Iterator, Sequence
 
@@ -25,20 +25,20 @@ def trec_lines(
 ) -> Iterator[str]:
     """Per-query metrics in the form of ``trec_eval -q``: metric, query and value, separated by tabs.
 
-    A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``; each setting ends with
-    its averages over queries, under ``<setting>/all``. ``map_cut_20_min`` and ``recip_rank_10`` are not trec_eval's own: the
-    first divides by min(golds, 20), the second is 0 beyond rank 10.
+    A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``. Each metric of a setting ends with its
+    average over queries, named ``<setting>/all``. trec_eval has no ``map_cut_20_min`` and no ``recip_rank_10``: the
+    first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10.
 
     Args:
-        result: A result with its ranks.
-        settings: Which settings; None for those of the result.
-        metrics: Which metrics, by clirbench's names; None for those of the result.
+        result: A result.
+        settings: Settings to write; None for all of the result.
+        metrics: Metrics to write, by clirbench's names; None for all of the result.
 
     Yields:
-        Lines without their end.
+        Lines without a line end.
 
     Raises:
-        ClirbenchError: The result does not hold the setting or metric.
+        ClirbenchError: The result does not hold a setting or a metric.
     """
     task = result.document.task
     for name, chosen, held in (("setting", settings, task.settings), ("metric", metrics, task.metrics)):

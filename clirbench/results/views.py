@@ -1,4 +1,4 @@
-"""A result in a notebook: as HTML, as a table of pandas, as a picture, and the topics where a language fails."""
+"""A result as HTML, as a pandas DataFrame, and as a matplotlib figure."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ COLUMNS = ("task", "setting", "metric", "query_language", "candidate_language", 
 
 
 def as_html(document: Document) -> str:
-    """The headline and the heat map of language pairs, self-contained: no script, no style sheet, every text escaped."""
+    """The headline and the heat map of language pairs as HTML without script or style sheet; every text is escaped."""
     metric = document.task.metrics[0]
     settings = [setting for setting in SETTINGS if setting in document.headline]
     head = Markup("").join(_cell("th", text) for text in ("x100", *settings))
@@ -51,10 +51,11 @@ def as_html(document: Document) -> str:
 
 
 def as_pandas(document: Document) -> Any:
-    """Every score as one row: columns task, setting, metric, query_language, candidate_language, value, low, high, queries.
+    """A DataFrame with one row per score.
 
-    Shares are in 0 to 1. A mean over all languages has "all" for both languages (and an interval); a mean over the pools of a
-    query language has "all" for the candidate language. What is undefined is NaN.
+    Its columns are task, setting, metric, query_language, candidate_language, value, low, high and queries. Shares are from 0
+    to 1. A headline number has "all" in both language columns, and an interval. A mean over the pools that a query language was
+    ranked in has "all" as candidate language. What is undefined is NaN.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -94,7 +95,11 @@ def as_pandas(document: Document) -> Any:
 
 
 def as_figure(document: Document, metric: str | None = None) -> Any:
-    """A matplotlib figure: the heat map of language pairs, or bars by query language where there are no pairs.
+    """A matplotlib figure: the heat map of language pairs, or where a task has no pairs, bars by query language.
+
+    Args:
+        document: The result.
+        metric: A metric of the result; None for the first one of the task.
 
     Raises:
         ClirbenchError: matplotlib is not installed, or the result does not hold the metric.
@@ -107,7 +112,7 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
     if metric not in document.task.metrics:
         raise ClirbenchError(f"the result holds no metric '{metric}': choose from {','.join(document.task.metrics)}")
     languages = document.task.languages
-    # A Figure of its own, not pyplot's: nothing is kept alive after the notebook drops it.
+    # Not pyplot's figure, which pyplot would keep alive after the notebook has dropped it.
     figure = Figure(figsize=(2.5 + 0.5 * len(languages), 2 + 0.42 * len(languages)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(f"{document.model.name} on {document.task.id}: {metric} x100")
@@ -115,8 +120,8 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
         settings = [setting for setting in SETTINGS if setting in document.headline]
         width = 0.8 / len(settings)
         for i, setting in enumerate(settings):
-            found = [document.per_language[x].get(setting, {}).get(metric) for x in languages]
-            heights = [np.nan if value is None else 100 * value for value in found]
+            shares = [document.per_language[x].get(setting, {}).get(metric) for x in languages]
+            heights = [np.nan if share is None else 100 * share for share in shares]
             axes.bar(np.arange(len(languages)) + i * width, heights, width, label=setting)
         axes.set_xticks(np.arange(len(languages)) + 0.4 - width / 2, languages)
         axes.set_xlabel("query language")
@@ -157,7 +162,7 @@ def _cell(tag: str, text: str) -> Markup:
 def _heat(value: float) -> Markup:
     if not np.isfinite(value):
         return _cell("td", "-")
-    # Half transparent: it is readable on a light and on a dark page.
+    # Partly transparent, so that the text is readable on a light and on a dark page.
     share = min(max(float(value), 0), 1)
     style = f"background: rgba(32, 144, 140, {0.75 * share:.2f})"
     return Markup('<td style="{}">{}</td>').format(style, f"{100 * value:.1f}")

@@ -224,7 +224,7 @@ def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> 
         found.add("error", path, key, f"{message}: submit the file as it was written")
     differences = rescore(result).differences
     for difference in differences[:_SHOWN]:
-        stated, expected = f"{difference.stated}"[:60], f"{difference.found}"[:60]
+        stated, expected = f"{difference.stated}"[:60], f"{difference.expected}"[:60]
         message = f"is {stated}, but the ranks and the task give {expected}: submit the file as it was written"
         found.add("error", path, difference.key, message)
     if len(differences) > _SHOWN:

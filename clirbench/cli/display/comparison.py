@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clirbench.results.compare import Comparison, Contrast, sentence
-from clirbench.results.gate import Check
+from clirbench.results.gate import GateCheck
 from clirbench.support.terminal import cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
 
@@ -67,7 +67,7 @@ def _verdict(contrast: Contrast, comparison: Comparison) -> str:
     ]
 
 
-def gate_table(checks: Sequence[Check], console: Console) -> Table:
+def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
     """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
     table = plain_table(console)
     for heading in ("what", "baseline", "new", "lost", "limit", "p", "verdict"):
