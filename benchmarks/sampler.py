@@ -15,8 +15,8 @@ from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models
 
 from clirbench.training.batches import HybridBatchSampler
+from clirbench.training.corpus import pair_dataset
 from clirbench.training.fit import make_loss
-from clirbench.training.pairs import pair_dataset
 from clirbench.training.recipe import LossPart, StaticPart
 from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
 

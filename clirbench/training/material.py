@@ -14,11 +14,10 @@ from clirbench.support.files import sha256_of, write_atomically
 from clirbench.support.progress import Reporter
 from clirbench.tasks.collection import Collection, load_collection
 from clirbench.tasks.task_file import list_tasks, load_task
-from clirbench.training.corpus import Corpus, read_corpus
+from clirbench.training.corpus import Corpus, pair_dataset, pair_table, read_corpus
 from clirbench.training.dev import dev_collections, protect
 from clirbench.training.fit import Data
 from clirbench.training.overlap import Overlap
-from clirbench.training.pairs import pair_dataset, pair_table
 from clirbench.training.recipe import Recipe, StaticPart
 from clirbench.training.rows import resolve
 from clirbench.training.static.bag import BagCollator, TokenStore

@@ -46,9 +46,6 @@ class Protected:
         self._runs: dict[str, set[str]] = {}
         self._long: set[str] = set()
 
-    def __len__(self) -> int:
-        return sum(map(len, self._exact.values()))
-
     def add(self, language: str, texts: Iterable[str]) -> None:
         """Protect texts of a language."""
         exact, runs = self._exact.setdefault(language, set()), self._runs.setdefault(language, set())

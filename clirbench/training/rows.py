@@ -1,4 +1,4 @@
-"""Training rows: one topic each, with the same text, or question and answer, in one or more languages."""
+"""Rows of training data: each is one topic, as one text or as question and answer, in one or more languages."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from clirbench.support.errors import ClirbenchError, first_line
 
-# What a row's two sides are made of, by view: the column of the query side and that of the candidate side.
+# By view: the column that queries are read from, and the column that candidates are read from.
 VIEWS: dict[str, tuple[str, str]] = {
     "text": ("text", "text"),
     "entries": ("text", "text"),
@@ -25,10 +25,10 @@ class Row:
     """One topic of training data.
 
     Attributes:
-        id: The row's ``id``, or its place in the file.
-        origin: The row's ``source``, or empty.
-        queries: Query text by language.
-        candidates: Candidate text by language; the same object as ``queries`` where a row has one text only.
+        id: Column ``id``; where it is missing, file and line.
+        origin: Column ``source``; empty where it is missing.
+        queries: Query by language.
+        candidates: Candidate by language; the same object as ``queries`` where the view reads one column for both.
     """
 
     id: str
@@ -38,7 +38,14 @@ class Row:
 
 
 def resolve(name: str, folders: Iterable[Path]) -> str | Path:
-    """Where a recipe's file is: ``hf:ORG/NAME[:CONFIG]`` as it is, a path below the first folder that has it.
+    """Find a file that a recipe names.
+
+    Args:
+        name: A path below one of the folders, or ``hf:ORG/NAME[:CONFIG]`` for a data set on the hub.
+        folders: Where to look; the first folder that has the file wins.
+
+    Returns:
+        The path; a name on the hub as it is.
 
     Raises:
         ClirbenchError: None of the folders has it.
@@ -57,17 +64,19 @@ def resolve(name: str, folders: Iterable[Path]) -> str | Path:
 def read_rows(place: str | Path, view: str) -> Iterator[Row]:
     """Read training data through one view.
 
+    A column maps languages to texts. A text that is null or blank counts as absent. Where ``text`` lacks a language, the first
+    entry of ``alternatives`` (lists of texts by language) stands in.
+
     Args:
         place: A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, a data set saved by ``datasets``, a folder of any of them, or
-            ``hf:ORG/NAME[:CONFIG]`` on the hub (its ``train`` split).
-        view: One of :data:`VIEWS`. A column of texts is a mapping from language to text; a text that is null or blank counts as
-            absent. ``alternatives`` (lists by language) stands in for languages that ``text`` lacks, with its first entry.
+            ``hf:ORG/NAME[:CONFIG]``, of which the split ``train`` is read.
+        view: A key of :data:`VIEWS`.
 
     Yields:
-        Rows that have both sides in at least one language each; the others are passed over.
+        Rows with a query in some language and a candidate in some language; other rows are passed over.
 
     Raises:
-        ClirbenchError: The place cannot be read, or a row is not of that form; the message names file and line.
+        ClirbenchError: The place cannot be read, or a row has another form. The message names file and line.
     """
     query, candidate = VIEWS[view]
     for where, raw in _raw_rows(place):
@@ -80,23 +89,27 @@ def read_rows(place: str | Path, view: str) -> Iterator[Row]:
 
 
 def _texts(raw: dict[str, Any], column: str, where: str) -> dict[str, str]:
+    """The texts of one column by language, absent ones left out."""
     if column not in raw:
         # A gloss or passage may be absent from a row; the text, question or answer may not.
         if column in ("gloss", "passage"):
             return {}
         raise ClirbenchError(f"{where}: no column '{column}': correct the row, or the source's 'view' in the recipe")
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for language, text in _by_language(raw, column, where).items():
+        key = f"{where}: '{column}.{language}'"
         if text is not None and not isinstance(text, str):
-            raise ClirbenchError(f"{where}: '{column}.{language}' must be text")
-        _keep(found, language, text, f"{where}: '{column}.{language}'")
+            raise ClirbenchError(f"{key} must be text")
+        if text and _is_there(text, key):
+            texts[language] = text
     if column == "text":
-        for language, texts in _by_language(raw, "alternatives", where).items():
-            if texts is not None and not (isinstance(texts, list) and all(isinstance(text, str) for text in texts)):
-                raise ClirbenchError(f"{where}: 'alternatives.{language}' must be a list of texts")
-            if language not in found:
-                _keep(found, language, next(iter(texts or ()), None), f"{where}: 'alternatives.{language}'")
-    return found
+        for language, others in _by_language(raw, "alternatives", where).items():
+            key = f"{where}: 'alternatives.{language}'"
+            if others is not None and not (isinstance(others, list) and all(isinstance(text, str) for text in others)):
+                raise ClirbenchError(f"{key} must be a list of texts")
+            if language not in texts and others and _is_there(others[0], key):
+                texts[language] = others[0]
+    return texts
 
 
 def _by_language(raw: dict[str, Any], column: str, where: str) -> dict[str, Any]:
@@ -108,16 +121,19 @@ def _by_language(raw: dict[str, Any], column: str, where: str) -> dict[str, Any]
     return value
 
 
-def _keep(found: dict[str, str], language: str, text: str | None, what: str) -> None:
-    if text and text.strip():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ClirbenchError(f"{what} holds half a character ({error.reason}): correct the text") from error
-        found[language] = text
+def _is_there(text: str, key: str) -> bool:
+    """Whether a text is more than blank; fail where it cannot be written as UTF-8."""
+    if not text.strip():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ClirbenchError(f"{key} holds half a character ({error.reason}): correct the text") from error
+    return True
 
 
 def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
+    """Rows as they are stored, each with its place for messages: file and line, or data set and number."""
     if isinstance(place, str):
         yield from _from_hub(place.removeprefix(HUB))
     elif place.is_dir():
@@ -160,20 +176,20 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 def _saved(folder: Path) -> Iterator[tuple[str, Any]]:
     from datasets import load_from_disk  # noqa: PLC0415
 
-    found = _open(lambda: load_from_disk(str(folder)), str(folder))
-    if isinstance(found, dict):
-        if "train" not in found:
-            raise ClirbenchError(f"{folder}: has no split 'train' ({', '.join(found)}): name the split's own folder")
-        found = found["train"]
-    yield from _numbered(str(folder), found)
+    saved = _open(lambda: load_from_disk(str(folder)), str(folder))
+    if isinstance(saved, dict):
+        if "train" not in saved:
+            raise ClirbenchError(f"{folder}: has no split 'train' ({', '.join(saved)}): name the split's own folder")
+        saved = saved["train"]
+    yield from _numbered(str(folder), saved)
 
 
 def _from_hub(name: str) -> Iterator[tuple[str, Any]]:
     from datasets import load_dataset  # noqa: PLC0415
 
     repository, _, config = name.partition(":")
-    found = _open(lambda: load_dataset(repository, config or None, split="train"), f"{HUB}{name}")
-    yield from _numbered(f"{HUB}{name}", found)
+    rows = _open(lambda: load_dataset(repository, config or None, split="train"), f"{HUB}{name}")
+    yield from _numbered(f"{HUB}{name}", rows)
 
 
 def _open(load: Any, label: str) -> Any:
