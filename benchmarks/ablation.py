@@ -72,38 +72,38 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     from clirbench.encoders.packed import PackedEncoder, write_packed
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
-    from clirbench.training.material import checksums, first_vectors, prepare, prepare_static, training_data
+    from clirbench.training.prepare import checksums, first_vectors, prepare, tokenise, training_data
     from clirbench.training.static.bag import TrainingBag
     from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
     plan, _ = recipe()
-    material = prepare(plan, [data], reporter)
-    if material.unchecked:
-        raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(material.unchecked)}")
+    prepared = prepare(plan, [data], reporter)
+    if prepared.unchecked:
+        raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(prepared.unchecked)}")
     identity = json.dumps({"recipe": plan.model_dump(mode="json"), "data": checksums(plan, [data])}, sort_keys=True)
     record = work / "ablation.json"
     if record.is_file() and record.read_text() != identity:
         raise SystemExit(f"{work} holds runs of another recipe or other data: give another --work")
     work.mkdir(parents=True, exist_ok=True)
     record.write_text(identity)
-    static = prepare_static(material, work / "tokenizer", reporter)
+    tokenised = tokenise(prepared, work / "tokenizer", reporter)
     for seed in seeds:
         lacking = [alpha for s, alpha in wanted if s == seed]
-        start = first_vectors(material, static, seed, reporter) if lacking else None
+        start = first_vectors(prepared, tokenised, seed, reporter) if lacking else None
         for alpha in lacking:
             reporter.note(f"alpha {alpha:g}, seed {seed}")
             run = plan.model_copy(update={"batches": plan.batches.model_copy(update={"alpha": alpha})})
-            bag = TrainingBag(static.tokenizer, embedding_weights=start.copy())
+            bag = TrainingBag(tokenised.tokenizer, embedding_weights=start.copy())
             model = SentenceTransformer(modules=[bag], device="cpu")
             output = work / "checkpoints" / f"{alpha:g}-{seed}"
-            evaluator = DevEvaluator(material.dev, run.dev)
-            fit(model, run, training_data(material, static, alpha), output, evaluator, seed, reporter)
+            evaluator = DevEvaluator(prepared.dev, run.dev)
+            fit(model, run, training_data(prepared, tokenised, alpha), output, evaluator, seed, reporter)
             weights = bag.embedding.weight.detach().numpy()
-            sample = sample_vectors(weights, material.entries, static.store, static.part.damping_texts, seed)
-            final = flatten_norms(damp_spectrum(weights, sample, static.part.damping), static.part.norm_exponent)
+            sample = sample_vectors(weights, prepared.as_read, tokenised.store, tokenised.part.damping_texts, seed)
+            final = flatten_norms(damp_spectrum(weights, sample, tokenised.part.damping), tokenised.part.norm_exponent)
             # As it would be shipped: a text without any token gets the unknown one's vector.
             packed = model_of(work, alpha, seed)
-            write_packed(final, static.tokenizer.to_str(), static.part.bits, packed)
+            write_packed(final, tokenised.tokenizer.to_str(), tokenised.part.bits, packed)
             for task in missing(work, alpha, seed):
                 options = clirbench.EncoderOptions(name=name_of(alpha, seed))
                 clirbench.evaluate(PackedEncoder(packed), task, options=options).save(work, force=True)

@@ -308,7 +308,7 @@ def test_evaluation_text_stops_the_training(monkeypatch, tmp_path):
     assert not (tmp_path / "out").exists()
     with pytest.raises(ClirbenchError, match="mlqa-r, xquad-r cannot be loaded to look for them"):
         run_recipe(path, {"overlapping_rows": "drop"}, tmp_path / "out", folder, Silent())
-    monkeypatch.setattr("clirbench.training.material.list_tasks", lambda: ["demo"])
+    monkeypatch.setattr("clirbench.training.prepare.list_tasks", lambda: ["demo"])
     dropped = run_recipe(
         path, {"overlapping_rows": "drop", "optimizer.steps": 8}, tmp_path / "dropped", folder, Silent()
     )
@@ -428,14 +428,14 @@ def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch):
 
 
 def test_alpha_decides_which_pairs_are_read(recipe, data):
-    from clirbench.training.material import prepare, training_data
+    from clirbench.training.prepare import prepare, training_data
 
     read, _ = load_recipe(recipe)
-    material = prepare(read, [data], Silent())
+    prepared = prepare(read, [data], Silent())
     for alpha, expected in ((1.0, {True}), (0.0, {False}), (0.5, {True, False})):
-        table = training_data(material, None, alpha).pairs.data.table.to_pandas()
+        table = training_data(prepared, None, alpha).pairs.data.table.to_pandas()
         assert set((table.query_language == table.candidate_language).tolist()) == expected
-    texts = training_data(material, None, 0.5).pairs[[0, 5]]
+    texts = training_data(prepared, None, 0.5).pairs[[0, 5]]
     assert set(texts) == {"query", "candidate"}
     assert all(isinstance(text, str) for text in texts["query"])
 

@@ -1,4 +1,4 @@
-"""Training on hybrid batches: recipes, data, batches, one trainer."""
+"""Training on hybrid batches: recipes, training data, batches, one trainer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,13 +21,13 @@ def run_recipe(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> "Trained":
-    """Train what a recipe file says; see :func:`clirbench.training.train.train`.
+    """Read a recipe and train its model; see :func:`clirbench.training.train.train`.
 
     Args:
         recipe: A TOML file, or the name of a shipped recipe.
-        changes: Values that replace the file's, by dotted key.
+        changes: Values that replace those of the file, by dotted key.
         output: Folder for everything that comes out.
-        data: Folder of the training data.
+        data: Folder of the training data. None: ``train`` in ``CLIRBENCH_MIRROR``, then the folder of the recipe.
         reporter: Told of progress.
         allow_overlap: Train on rows that hold evaluation text.
         force: Replace another training in ``output``.
@@ -36,9 +36,9 @@ def run_recipe(
         The model's folder and the record of its training.
 
     Raises:
-        ClirbenchError: Anything that the user can mend.
+        ClirbenchError: As of :func:`clirbench.training.train.train`, or the recipe is wrong.
     """
-    # The recipe first: its mistakes must not wait for torch.
+    # The recipe is read first: a mistake in it must not wait for torch to load.
     from clirbench.training.recipe import load_recipe  # noqa: PLC0415
 
     read, path = load_recipe(recipe, changes)

@@ -1,6 +1,6 @@
-"""Put a trained static model where the wheel takes it from: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
+"""Bundle a trained static model with clirbench: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
 
-The card that goes with it then holds the scores of the results given.
+The model goes to the folder that the wheel is built from. Its card shows the scores of the results.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 from clirbench.encoders.packed import CONFIG, TOKENIZER, WEIGHTS
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
-from clirbench.training.model_card import card
+from clirbench.training.model_card import training_card
 from clirbench.training.recipe import Recipe, as_tuples
 from clirbench.training.train import RECORD
 
@@ -19,18 +19,18 @@ MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
 
 
 def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS) -> Path:
-    """Copy a packed model and write its card.
+    """Copy a packed model into the folder of bundled models, and write its card.
 
     Args:
         trained: The ``--output`` of ``clirbench train``.
         results: Result files of the model.
-        models: Folder of bundled models; the model's is named by the last part of its name.
+        models: Folder of bundled models. ORG/NAME goes to its folder NAME.
 
     Returns:
         The model's folder.
 
     Raises:
-        ClirbenchError: The training is not finished, is of no static model, or a result is of another model.
+        ClirbenchError: The training is not finished or is not of a static model, or a result is of another model.
     """
     path = trained / RECORD
     if not path.is_file() or not (trained / "packed" / WEIGHTS).is_file():
@@ -39,7 +39,7 @@ def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS)
     recipe = Recipe.model_validate(as_tuples(record["recipe"]))
     folder = models / recipe.name.rsplit("/", 1)[-1]
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "README.md", card(recipe, record, results).encode())
+    write_atomically(folder / "README.md", training_card(recipe, record, results).encode())
     for name in (CONFIG, WEIGHTS, TOKENIZER):
         shutil.copyfile(trained / "packed" / name, folder / name)
     return folder

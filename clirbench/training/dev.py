@@ -1,4 +1,4 @@
-"""The dev task: topics held out of the training data, scored like any task while a model trains."""
+"""The dev task: topics held out of the training data, on which a model is scored while it trains."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,19 +24,19 @@ PARALLEL, NATIVE = "parallel", "native"
 
 
 def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collection]:
-    """Build the dev task of a recipe.
+    """Draw the dev task of a recipe.
 
     Args:
-        recipe: Its ``[dev]`` says how many topics of which files; its seed draws them.
-        folders: Where the files may lie.
+        recipe: Its ``[dev]`` says how many topics come from which files; its seed draws them.
+        folders: Where the files are looked for; the first folder that has a file wins.
 
     Returns:
-        ``parallel``: topics of sources that ask for two languages or more, all settings. ``native``: the other topics,
-        of which only the
-        monolingual setting makes sense. Either may be absent; empty where the recipe has no dev task.
+        Up to two collections. ``parallel`` has the topics of sources that ask for two languages or more; all settings are
+        scored. ``native`` has the topics of sources that ask for one; only the monolingual setting is. A kind without topics
+        is left out.
 
     Raises:
-        ClirbenchError: A file is missing or wrong, or has too few such rows.
+        ClirbenchError: A file is missing or wrong, or has fewer rows than topics are asked for.
     """
     if recipe.dev is None:
         return {}
@@ -47,7 +47,7 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
         for row in read_rows(resolve(source.file, folders), source.view):
             languages = [x for x in recipe.languages if x in row.queries and x in row.candidates]
             answers = {row.candidates[x] for x in languages}
-            # Two topics with one answer would each count the other's gold as wrong.
+            # If two topics had one answer, each would count the other's gold as wrong.
             if len(languages) >= source.languages and not answers & seen:
                 seen |= answers
                 rows.append(row)
@@ -62,7 +62,7 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
 
 
 def protect(collections: Sequence[Collection]) -> Protected:
-    """The texts of collections, as those that training must not hold."""
+    """The queries and candidates of collections, as texts that training must not hold."""
     protected = Protected()
     for collection in collections:
         for i, language in enumerate(collection.languages):
@@ -74,7 +74,16 @@ def protect(collections: Sequence[Collection]) -> Protected:
 
 
 def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float]:
-    """Scores of a model on the dev task, by ``setting.metric``, ``bias.rank_distance`` and ``native.metric``."""
+    """Score a model on the dev task.
+
+    Args:
+        collections: Of :func:`dev_collections`.
+        model: Anything that :func:`clirbench.evaluate` takes as a loaded model.
+
+    Returns:
+        Scores by name: ``multilingual.mAP`` and so on (0 to 1) and ``bias.rank_distance`` (ranks) of the parallel topics,
+        ``native.mAP`` and so on of the native ones. Scores that cannot be computed are left out.
+    """
     loaded = as_loaded(model, EncoderOptions(batch_size=256))
     found = {}
     for kind, collection in collections.items():
@@ -89,14 +98,14 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
 
 
 class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
-    """Scores the dev task during training: mAP per setting and rank distance go to the trainer's log.
+    """Scores the dev task whenever the trainer evaluates; every score goes to the trainer's log.
 
     Args:
-        collections: What :func:`dev_collections` gave.
-        part: Its ``metric`` is the one that decides early stopping.
+        collections: Of :func:`dev_collections`.
+        part: Its ``metric`` names the score that decides early stopping.
 
     Raises:
-        ClirbenchError: There is no such metric on this dev task.
+        ClirbenchError: This dev task has no such score.
     """
 
     def __init__(self, collections: dict[str, Collection], part: DevPart) -> None:
@@ -114,11 +123,12 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Scores by name."""
+        """Scores by name, as :func:`score_dev` gives them."""
         return score_dev(self._collections, model)
 
 
 def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
+    """Rows as a collection: a row is a topic, and in each language its candidate is the gold of its query."""
     parts = []
     languages = []
     for language in recipe.languages:

@@ -1,4 +1,4 @@
-"""One training on sentence-transformers' trainer: arguments, checkpoints, progress, log."""
+"""The training itself, on sentence-transformers' trainer: its arguments, checkpoints, progress and log."""
 
 import csv
 import io
@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
@@ -24,6 +22,7 @@ from clirbench.support.files import write_atomically
 from clirbench.support.progress import Reporter
 from clirbench.training.batches import HybridBatchSampler, Weights
 from clirbench.training.dev import DevEvaluator
+from clirbench.training.prepare import TrainingData
 from clirbench.training.recipe import LossPart, Recipe
 
 STEPS = "train (steps)"
@@ -34,44 +33,33 @@ _DIRECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a training reads: the pairs, what makes batches of them (None: the model's own tokenizer), weights by source."""
-
-    pairs: Dataset
-    collator: Any
-    weights: Weights
-
-
 def fit(
     model: Any,
     recipe: Recipe,
-    data: Data,
+    data: TrainingData,
     output: Path,
     evaluator: DevEvaluator | None,
     seed: int,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    """Train a model where it stands, continuing from the last checkpoint in ``output`` if there is one.
+    """Train a model in place. A training that was stopped goes on from its last checkpoint.
 
     Args:
-        model: A SentenceTransformer.
-        recipe: Batches, loss, optimiser and steps.
+        model: A SentenceTransformer. Its weights change.
+        recipe: Batches, loss, optimizer, steps and early stopping.
         data: What to train on.
         output: Folder for checkpoints and ``log.csv``.
-        evaluator: The dev task, or None.
-        seed: Of batches and dropout.
-        reporter: Told of steps.
+        evaluator: Scores the dev task; None for no dev task.
+        seed: Decides batches and dropout.
+        reporter: Told of every step.
 
     Returns:
-        The log: losses and dev scores by step.
+        The log: losses and dev scores, each entry with its step.
     """
     arguments = _arguments(recipe, output, evaluator, seed, data.weights)
-    lazy = recipe.optimizer.name == "sparse-adam"
-    optimizers = (
-        torch.optim.SparseAdam(list(model.parameters()), arguments.learning_rate, recipe.optimizer.betas),
-        None,
-    )
+    optimizer = None
+    if recipe.optimizer.name == "sparse-adam":
+        optimizer = torch.optim.SparseAdam(list(model.parameters()), arguments.learning_rate, recipe.optimizer.betas)
     callbacks: list[TrainerCallback] = [_Progress(reporter, output)]
     last = last_checkpoint(output)
     if recipe.dev and evaluator and recipe.dev.patience:
@@ -81,7 +69,7 @@ def fit(
             state, since_best = _since_best(last, evaluator)
             stopping.early_stopping_patience_counter = since_best
             if since_best >= recipe.dev.patience:
-                # Killed between its early stop and its last line: nothing is left to train.
+                # The training stopped early, and was killed before the model was saved: nothing is left to train.
                 _take_weights(model, Path(state["best_model_checkpoint"]))
                 return list(state["log_history"])
     trainer = _Trainer(
@@ -91,7 +79,8 @@ def fit(
         loss=make_loss(model, recipe.loss),
         evaluator=evaluator,
         data_collator=data.collator,
-        optimizers=optimizers if lazy else (None, None),
+        # The trainer makes its own AdamW in the place of None, and its own schedule.
+        optimizers=(optimizer, None),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -102,12 +91,13 @@ def fit(
 
 
 def last_checkpoint(output: Path) -> Path | None:
-    """The newest whole checkpoint below ``output``; the trainer writes its state last, so one without it was cut off.
+    """The newest complete checkpoint in a folder; None where there is none.
 
-    Checkpoints that were cut off are removed, and paths inside follow a folder that was moved.
+    The trainer writes ``trainer_state.json`` last: a checkpoint without it is incomplete, and is removed. A checkpoint knows
+    the path of the best one: where the folder has been moved since, that path is corrected.
     """
-    found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
-    for path in found:
+    newest_first = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
+    for path in newest_first:
         state_file = path / "trainer_state.json"
         try:
             state = json.loads(state_file.read_text(encoding="utf-8"))
@@ -123,7 +113,7 @@ def last_checkpoint(output: Path) -> Path | None:
 
 
 def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, Any], int]:
-    """The state of a checkpoint, and how many evaluations it is past the best one."""
+    """The trainer's state in a checkpoint, and the number of evaluations since the best one."""
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     key = f"eval_{evaluator.primary_metric}"
     values = [entry[key] for entry in state["log_history"] if key in entry]
@@ -134,13 +124,14 @@ def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, An
 
 
 def _take_weights(model: Any, checkpoint: Path) -> None:
+    """Give a model the weights of a checkpoint."""
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
     model.load_state_dict(SentenceTransformer(str(checkpoint), device="cpu").state_dict())
 
 
 def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
-    """The in-batch contrastive loss, arXiv 2408.10536, equation 1, with a scale; cached where the recipe asks for it."""
+    """The in-batch contrastive loss of arXiv 2408.10536, equation 1, as ``[loss]`` of a recipe asks for it."""
     mode = "joint" if part.directions == "all" else "per_direction"
     options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
     loss: torch.nn.Module = (
@@ -163,7 +154,7 @@ def _arguments(
         exponent=batches.exponent,
         language_pairs=batches.language_pairs,
         source_weights=weights,
-        # One epoch for all processes together, each of which takes its share of every round.
+        # All processes share one epoch: in each step, each of them takes the next batch.
         batches=optimizer.steps * int(os.environ.get("WORLD_SIZE", "1")),
     )
     every = recipe.dev.every if recipe.dev else max(1, optimizer.steps // 10)
@@ -205,19 +196,21 @@ def _arguments(
 
 
 class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
-    """The library's trainer, without a card that quotes training texts, and without a norm that sparse gradients lack."""
+    """The library's trainer with two things left out."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        # The library's model card quotes training texts.
         pass
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        # Sparse gradients have no norm function.
         if self.args.max_grad_norm == 0:
             return None
         return super()._get_grad_norm(model, grad_norm=grad_norm)
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    """Steps to the reporter, scores of the dev task as they come, the whole log to one CSV."""
+    """Tells the reporter of steps and dev scores, and keeps ``log.csv`` up to date."""
 
     def __init__(self, reporter: Reporter, output: Path) -> None:
         self._reporter, self._output = reporter, output
@@ -249,7 +242,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
 
 
 def _write_log(history: list[dict[str, Any]], output: Path) -> None:
-    """All that was logged, one line per step."""
+    """Write ``log.csv``: one line for each step, one column for everything that was logged."""
     by_step: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = by_step.setdefault(entry["step"], {})

@@ -1,4 +1,4 @@
-"""The model card of a trained model, from its recipe and the record of its training."""
+"""The model card of a trained model, made from its recipe and the record of its training."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +15,20 @@ _TEMPLATE = Path(__file__).with_name("card.md.j2")
 _SHOWN = ("monolingual.mAP", "cross-lingual.mAP", "multilingual.mAP", "native.mAP", "bias.rank_distance")
 
 
-def card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path, ...] = ()) -> str:
-    """Markdown with a YAML head, as model hubs read it.
+def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path, ...] = ()) -> str:
+    """The model card of a trained model: Markdown with a YAML head, as model hubs read it.
 
     Args:
-        recipe: What was trained.
-        record: ``training.json`` of the training.
-        results: Result files of the trained model, for the table of scores.
+        recipe: The recipe.
+        record: The content of ``training.json``.
+        results: Result files of the trained model. Their scores go into a table.
 
     Returns:
-        The card: data with licences, overlap check, dev scores, scores by command, limits.
+        The card. It has how the model was trained, its scores, its data with licences, the search for evaluation text, and
+        the limits of the model.
 
     Raises:
-        ClirbenchError: A result is of another model, or cannot be read.
+        ClirbenchError: A result cannot be read, or is of another model.
     """
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
@@ -62,17 +63,17 @@ def _source(recipe: Recipe, record: Mapping[str, Any], number: int) -> dict[str,
 
 
 def _scores(path: Path, model: str) -> list[str]:
+    """A row of the card's table: the task, mAP x100 in the three settings, rank distance."""
     document = read_document(path)
     if document.model.name != model:
         raise ClirbenchError(f"{path}: a result of {document.model.name}, not of {model}: give the model's own results")
     headline = document.headline
-    found = [document.task.id]
-    found += [_number(headline[setting]["mAP"].value, "mAP") for setting in SETTINGS]
-    found.append(_number(headline["bias"]["rank_distance"].value, "rank_distance"))
-    return found
+    shares = [_number(headline[setting]["mAP"].value, "mAP") for setting in SETTINGS]
+    return [document.task.id, *shares, _number(headline["bias"]["rank_distance"].value, "rank_distance")]
 
 
 def _number(value: float | None, name: str) -> str:
+    """A score as the card shows it: shares x100, ranks as they are, nothing where it is missing."""
     if value is None:
         return ""
     return f"{value:,.1f}" if name.endswith("rank_distance") else f"{100 * value:.1f}"

@@ -1,4 +1,4 @@
-"""`clirbench train`: a recipe to a model folder, its card and its log."""
+"""`clirbench train`: from a recipe to a model folder with its card, its log and its record."""
 
 import hashlib
 import json
@@ -20,30 +20,31 @@ from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
 from clirbench.training.dev import DevEvaluator, score_dev
 from clirbench.training.fit import fit
-from clirbench.training.material import (
-    Material,
-    StaticMaterial,
+from clirbench.training.model_card import training_card
+from clirbench.training.prepare import (
+    Prepared,
+    Tokenised,
     checksums,
     first_vectors,
     prepare,
-    prepare_static,
+    tokenise,
     training_data,
 )
-from clirbench.training.model_card import card
-from clirbench.training.processes import is_first_process, leave_group
 from clirbench.training.recipe import Recipe, TransformerPart
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
 RECORD = "training.json"
+# All that a training writes into its output folder.
 _OWN = ("checkpoints", "model", "packed", RECORD, "tokenizer.json")
-_SHOWN = 20
+_OVERLAPS_SHOWN = 20
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
-Scores = dict[str, dict[str, float]]
+# By stage of the model (trained, damped, packed), its scores on the dev task.
+DevScores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: the model's folder and what is known of it."""
+    """A finished training: the model's folder, and the content of ``training.json``."""
 
     model: Path
     record: dict[str, Any]
@@ -59,53 +60,54 @@ def train(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> Trained:
-    """Train what a recipe says, or continue where a training of the same recipe and data was stopped.
+    """Train a model. A training of the same recipe and data that was stopped goes on where it was.
 
     Args:
         recipe: The recipe, with all changes made to it.
-        recipe_file: Its file; data are looked for beside it last.
-        output: Folder for everything: ``model`` (a sentence-transformers folder with its card), ``packed`` (static models only),
-            ``checkpoints`` with ``log.csv``, ``training.json``.
-        data: Folder of the training data; else ``train`` in ``CLIRBENCH_MIRROR``, or the recipe's own folder.
+        recipe_file: Its file.
+        output: Folder for everything that comes out: ``model`` (a sentence-transformers folder with its card), ``packed``
+            (static models only), ``checkpoints`` with ``log.csv``, ``training.json``.
+        data: Folder of the training data. None: ``train`` in ``CLIRBENCH_MIRROR``, then the folder of the recipe.
         reporter: Told of progress.
-        allow_overlap: Train on rows that share text with evaluation collections; the card then says so.
-        force: Begin anew where ``output`` holds another training.
+        allow_overlap: Train on rows that hold evaluation text; the card then says so.
+        force: Replace another training in ``output``.
 
     Returns:
-        Where the model is, and the record.
+        The model's folder and the record.
 
     Raises:
-        ClirbenchError: Anything that the user can mend.
+        ClirbenchError: The recipe, the data or the base model is wrong, the data hold evaluation text, ``output`` holds
+            something else, or a package is missing.
     """
     _need_accelerate()
     began = time.perf_counter()
     output = output.resolve()
     if allow_overlap:
-        # Otherwise a recipe that drops such rows would still do so.
+        # Otherwise a recipe with overlapping_rows = "drop" would leave these rows out all the same.
         recipe = recipe.model_copy(update={"overlapping_rows": "stop"})
     folders = _folders(data, recipe_file)
-    if is_first_process():
+    if _is_first_process():
         _check_free(output)
-    material = prepare(recipe, folders, reporter)
+    prepared = prepare(recipe, folders, reporter)
     if not allow_overlap:
-        _refuse_overlap(material)
-    evaluator = DevEvaluator(material.dev, recipe.dev) if recipe.dev else None
+        _refuse_overlap(prepared)
+    evaluator = DevEvaluator(prepared.dev, recipe.dev) if recipe.dev else None
     _seed_everything(recipe.seed)
     start = base_model(recipe.model) if recipe.model else None
-    if force and is_first_process():
+    if force and _is_first_process():
         for name in _OWN:
             _remove(output / name)
-    record = _claim(output, _identity(material, folders, allow_overlap))
+    record = _claim(output, _identity(prepared, folders, allow_overlap))
     if record.get("finished"):
         reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
         return Trained(output / "model", record)
     resumed = (output / "checkpoints").is_dir()
     if start is None:
-        scores = _train_static(material, evaluator, output, reporter)
+        scores = _train_static(prepared, evaluator, output, reporter)
     else:
-        scores = _train_transformer(start, material, evaluator, output, reporter)
-    leave_group()
-    if not is_first_process():
+        scores = _train_transformer(start, prepared, evaluator, output, reporter)
+    _leave_group()
+    if not _is_first_process():
         return Trained(output / "model", record)
     record |= {
         "finished": True,
@@ -114,7 +116,7 @@ def train(
         "peak_memory": peak_memory(),
         "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
     }
-    content = card(recipe, record).encode()
+    content = training_card(recipe, record).encode()
     for folder in ("model", "packed") if recipe.static else ("model",):
         write_atomically(output / folder / "README.md", content)
     write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
@@ -122,10 +124,10 @@ def train(
 
 
 def base_model(part: TransformerPart) -> Any:
-    """The transformer to start from, with pooling, length and prompts.
+    """The transformer to start from: a SentenceTransformer with the recipe's pooling, length and prompts.
 
     Raises:
-        ClirbenchError: It cannot be loaded.
+        ClirbenchError: The base model cannot be loaded.
     """
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: PLC0415
@@ -153,78 +155,83 @@ def base_model(part: TransformerPart) -> Any:
 
 
 def _train_transformer(
-    model: Any, material: Material, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
-) -> Scores:
-    _fit(model, material, None, evaluator, output, reporter)
-    if not is_first_process():
+    model: Any, prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
+) -> DevScores:
+    _fit(model, prepared, None, evaluator, output, reporter)
+    if not _is_first_process():
         return {}
     model.save(str(output / "model"), create_model_card=False)
-    return {"trained": score_dev(material.dev, model)} if material.dev else {}
+    return {"trained": score_dev(prepared.dev, model)} if prepared.dev else {}
 
 
-def _train_static(material: Material, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> Scores:
+def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> DevScores:
     from sentence_transformers import SentenceTransformer  # noqa: PLC0415
 
     from clirbench.encoders.packed import PackedEncoder  # noqa: PLC0415
     from clirbench.training.static.bag import TrainingBag  # noqa: PLC0415
 
-    recipe = material.recipe
+    recipe = prepared.recipe
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ClirbenchError("a static model trains in one process: start clirbench train without torchrun")
-    static = prepare_static(material, output, reporter)
-    start = first_vectors(material, static, recipe.seed, reporter)
-    model = SentenceTransformer(modules=[TrainingBag(static.tokenizer, embedding_weights=start)], device="cpu")
-    _fit(model, material, static, evaluator, output, reporter)
+    tokenised = tokenise(prepared, output, reporter)
+    start = first_vectors(prepared, tokenised, recipe.seed, reporter)
+    model = SentenceTransformer(modules=[TrainingBag(tokenised.tokenizer, embedding_weights=start)], device="cpu")
+    _fit(model, prepared, tokenised, evaluator, output, reporter)
     trained = model[0].embedding.weight.detach().numpy()
-    part = static.part
-    sample = sample_vectors(trained, material.entries, static.store, part.damping_texts, recipe.seed)
+    part = tokenised.part
+    sample = sample_vectors(trained, prepared.as_read, tokenised.store, part.damping_texts, recipe.seed)
     damped = flatten_norms(damp_spectrum(trained, sample, part.damping), part.norm_exponent)
-    final = static_model(static.tokenizer, damped)
+    final = static_model(tokenised.tokenizer, damped)
     final.save(str(output / "model"), create_model_card=False)
-    write_packed(damped, static.tokenizer.to_str(), part.bits, output / "packed")
-    if not material.dev:
+    write_packed(damped, tokenised.tokenizer.to_str(), part.bits, output / "packed")
+    if not prepared.dev:
         return {}
     return {
-        "trained": score_dev(material.dev, model),
-        "damped": score_dev(material.dev, final),
-        "packed": score_dev(material.dev, PackedEncoder(output / "packed")),
+        "trained": score_dev(prepared.dev, model),
+        "damped": score_dev(prepared.dev, final),
+        "packed": score_dev(prepared.dev, PackedEncoder(output / "packed")),
     }
 
 
 def _fit(
     model: Any,
-    material: Material,
-    static: StaticMaterial | None,
+    prepared: Prepared,
+    tokenised: Tokenised | None,
     evaluator: DevEvaluator | None,
     output: Path,
     reporter: Reporter,
 ) -> None:
-    data = training_data(material, static, material.recipe.batches.alpha)
-    fit(model, material.recipe, data, output / "checkpoints", evaluator, material.recipe.seed, reporter)
+    recipe = prepared.recipe
+    data = training_data(prepared, tokenised, recipe.batches.alpha)
+    fit(model, recipe, data, output / "checkpoints", evaluator, recipe.seed, reporter)
 
 
-def _identity(material: Material, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:
-    """What decides the outcome; two trainings that share its fingerprint are one."""
-    corpus = material.entries
+def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:
+    """Everything that decides the outcome, with its fingerprint: two trainings with one fingerprint are the same."""
+    corpus = prepared.as_read
     decisive = {
         "format": 1,
-        "recipe": material.recipe.model_dump(mode="json"),
-        "checksums": checksums(material.recipe, folders),
+        "recipe": prepared.recipe.model_dump(mode="json"),
+        "checksums": checksums(prepared.recipe, folders),
         "rows": corpus.rows,
         "texts_by_language": corpus.covered(),
         "left_out_for_dev": corpus.dropped,
         "left_out_languages": corpus.other_languages,
-        "dev_topics": {kind: len(collection.topics) for kind, collection in material.dev.items()},
-        "checked_against": list(material.checked),
-        "overlaps": len(material.overlaps),
-        "overlaps_allowed": allow_overlap and bool(material.overlaps),
+        "dev_topics": {kind: len(collection.topics) for kind, collection in prepared.dev.items()},
+        "checked_against": list(prepared.checked),
+        "overlaps": len(corpus.overlaps),
+        "overlaps_allowed": allow_overlap and bool(corpus.overlaps),
     }
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return decisive | {"fingerprint": fingerprint, "not_checked_against": material.unchecked}
+    return decisive | {"fingerprint": fingerprint, "not_checked_against": prepared.unchecked}
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The record of this training in ``output``, new or from before."""
+    """The record of this training: the one in ``output``, or else a new one, written there.
+
+    Raises:
+        ClirbenchError: ``output`` holds another training, or cannot be written.
+    """
     path = output / RECORD
     if path.is_file():
         try:
@@ -237,7 +244,7 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 f"{output} holds a training of another recipe or other data: pass another --output, or --force to replace it"
             )
         return dict(there)
-    if not is_first_process():
+    if not _is_first_process():
         return dict(identity)
     with writing(path, "choose another --output"):
         write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
@@ -245,7 +252,7 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_free(output: Path) -> None:
-    """Fail early where the output cannot take a training."""
+    """Fail early where the output folder holds anything but a training."""
     if output.is_file():
         raise ClirbenchError(f"{output} is a file: pass a folder as --output")
     for name in _OWN:
@@ -256,20 +263,22 @@ def _check_free(output: Path) -> None:
         raise ClirbenchError(f"{output} is not empty and holds no training: pass another --output")
 
 
-def _refuse_overlap(material: Material) -> None:
-    if material.recipe.overlapping_rows == "drop":
-        if material.unchecked:
+def _refuse_overlap(prepared: Prepared) -> None:
+    """Fail where training data hold evaluation text; where such rows are dropped, fail if a task could not be searched for."""
+    if prepared.recipe.overlapping_rows == "drop":
+        if prepared.unchecked:
             raise ClirbenchError(
-                f"overlapping_rows is 'drop', but {', '.join(material.unchecked)} cannot be loaded to look for them: "
+                f"overlapping_rows is 'drop', but {', '.join(prepared.unchecked)} cannot be loaded to look for them: "
                 "give access to the data (CLIRBENCH_MIRROR), or pass --allow-overlap"
             )
         return
-    if not material.overlaps:
+    overlaps = prepared.as_read.overlaps
+    if not overlaps:
         return
-    shown = [f"  {o.where} ({o.language}): {o.shared[:100]}" for o in material.overlaps[:_SHOWN]]
-    more = len(material.overlaps) - len(shown)
+    shown = [f"  {o.where} ({o.language}): {o.shared[:100]}" for o in overlaps[:_OVERLAPS_SHOWN]]
+    more = len(overlaps) - len(shown)
     lines = [
-        f"{len(material.overlaps)} training rows hold text of {', '.join(material.checked)}: "
+        f"{len(overlaps)} training rows hold text of {', '.join(prepared.checked)}: "
         "remove them, or pass --allow-overlap",
         *shown,
         *([f"  ... and {more:,} more"] if more else []),
@@ -278,6 +287,7 @@ def _refuse_overlap(material: Material) -> None:
 
 
 def _folders(data: Path | None, recipe_file: Path) -> list[Path]:
+    """Where training data are looked for."""
     if data is not None:
         if not data.is_dir():
             raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
@@ -294,10 +304,23 @@ def _remove(path: Path) -> None:
 
 
 def _seed_everything(seed: int) -> None:
-    # New layers (a pooler, a fresh head) are drawn before the trainer sets its own seed.
+    # A base model may lack layers, and they are drawn at random before the trainer sets its own seed.
     from transformers import set_seed  # noqa: PLC0415
 
     set_seed(seed)
+
+
+def _is_first_process() -> bool:
+    """Whether this is the process that writes: the first that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _leave_group() -> None:
+    """End the group of processes that torchrun started: a process that just exits may abort in PyTorch's threads."""
+    import torch  # noqa: PLC0415
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _need_accelerate() -> None:

@@ -1,1 +1,1 @@
-"""The bag of subwords: a static model, before and after its training."""
+"""The static model, a bag of subwords: its tokenizer, its first vectors, its training, its final vectors."""

@@ -1,4 +1,4 @@
-"""The static model in training: a bag of subwords with token dropout and gradients for the touched rows only."""
+"""The static model in training: a bag of subwords that drops tokens and has gradients only for the tokens of a batch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,20 +15,28 @@ _CHUNK = 20_000
 
 
 class TokenStore:
-    """Every training text as token ids, kept flat: int32 ids and int64 starts (texts + 1,)."""
+    """Every training text as token ids, one text after the other.
+
+    Attributes:
+        ids: int32 (tokens,).
+        starts: int64 (texts + 1,): the tokens of text ``i`` are ``ids[starts[i] : starts[i + 1]]``.
+    """
 
     def __init__(self, ids: NDArray[np.int32], starts: NDArray[np.int64]) -> None:
         self.ids, self.starts = ids, starts
 
     @classmethod
     def encode(cls, tokenizer: Tokenizer, texts: Sequence[str], max_length: int, advance: Any = None) -> "TokenStore":
-        """Tokenise texts, cut at ``max_length`` tokens.
+        """Tokenise texts.
 
         Args:
             tokenizer: The model's.
             texts: Texts.
-            max_length: Tokens kept of each.
-            advance: Told of texts done.
+            max_length: The first tokens of a text that are kept.
+            advance: Called with the number of texts that were done since the last call.
+
+        Returns:
+            The store of these texts, in their order.
         """
         ids, lengths = [], []
         for begin in range(0, len(texts), _CHUNK):
@@ -42,7 +50,7 @@ class TokenStore:
         return cls(np.concatenate([empty, *ids]), np.concatenate([[0], *lengths]).cumsum().astype(np.int64))
 
     def gather(self, texts: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Token ids of texts, one after the other, and where each begins (int64)."""
+        """Token ids of the texts at these places, one text after the other, and where each text begins; both int64."""
         lengths = self.starts[texts + 1] - self.starts[texts]
         begins = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) + np.repeat(self.starts[texts] - begins, lengths)
@@ -50,7 +58,10 @@ class TokenStore:
 
 
 class BagCollator:
-    """Pairs of text numbers to what the model reads; the model drops tokens, because its generator is checkpointed."""
+    """Makes the model's input from a batch of pairs, each the places of two texts in the store.
+
+    It sets how many tokens are dropped, and the model drops them: only the model's random generator is in checkpoints.
+    """
 
     valid_label_columns: tuple[str, ...] = ()
 
@@ -58,7 +69,7 @@ class BagCollator:
         self._store, self._part = store, part
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        """Features of a batch, by side: ``input_ids``, ``offsets`` and the share of tokens to drop."""
+        """The input of a batch. Each side has ``input_ids``, ``offsets`` and ``dropout``, the share of tokens to drop."""
         queries, candidates = (np.array([row[side] for row in features]) for side in ("query", "candidate"))
         same = np.array_equal(queries, candidates)
         dropout = self._part.same_text_dropout if same else (self._part.dropout, self._part.dropout)
@@ -72,16 +83,19 @@ class BagCollator:
 
 
 class TrainingBag(StaticEmbedding):  # type: ignore[misc]
-    """A StaticEmbedding that drops tokens in training and has sparse gradients; saved, it is a plain StaticEmbedding."""
+    """A StaticEmbedding that drops tokens in training and has sparse gradients. It is saved as a plain StaticEmbedding."""
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add ``sentence_embedding``, float32 (texts, dimensions): the sum over the tokens left, alike in cosine to the mean."""
+        """Add ``sentence_embedding``, float32 (texts, dimensions).
+
+        In training it is the sum of the vectors of the tokens that are not dropped; a cosine is the same for sum and mean.
+        """
         ids, offsets = features["input_ids"], features["offsets"]
         if not self.training or "dropout" not in features:
             return super().forward(features)  # type: ignore[no-any-return]
         weights = (torch.rand(len(ids)) >= features["dropout"]).float()
         touched, local = torch.unique(ids, return_inverse=True)
-        # Rows of the batch first, their bags after: the gradient then has each row once, not once per token.
+        # Each vector is looked up once, and summed from there: the sparse gradient then has it once, not once for each token.
         rows = torch.nn.functional.embedding(touched, self.embedding.weight, sparse=True)
         features["sentence_embedding"] = torch.nn.functional.embedding_bag(
             local, rows, offsets, mode="sum", per_sample_weights=weights

@@ -1,4 +1,4 @@
-"""Lexicon entries: how common each is, and lists of them that stand in for sentences."""
+"""Lexicon entries: how common each one is, and lists of entries, which stand in for sentences."""
 
 import re
 from collections import Counter
@@ -15,19 +15,22 @@ _PIVOT = "en"
 
 
 def with_lists(corpus: Corpus, exponent: float, seed: int) -> Corpus:
-    """Replace the entries of every ``entries`` source by lists of them, in two languages each.
+    """Replace the single entries of every source with ``view = "entries"`` by lists of entries.
 
-    A list holds 1 to ``longest`` entries of one language pair, drawn by their commonness to the ``exponent``, joined by
-    spaces and in
-    the same order in both languages; a pair has at most ``lists`` of them, and at most twice as many as it has entries.
+    A list is in two languages: 1 to ``longest`` entries, joined by spaces, in the same order in both. Entries are drawn with a
+    chance in proportion to ``commonness ** exponent``. A language pair has at most ``lists`` lists, and at most twice as many
+    as it has entries.
+
+    Example:
+        From the entries cat/Katze and dog/Hund come lists such as "dog cat dog" with "Hund Katze Hund".
 
     Args:
-        corpus: What was read.
-        exponent: 0 draws all entries alike.
-        seed: Fixes the lists.
+        corpus: The training data as they were read.
+        exponent: 0 draws all entries equally often.
+        seed: Decides the lists.
 
     Returns:
-        A corpus whose ``entries`` sources hold lists; the texts grow, their old indices stay.
+        A corpus whose sources of entries hold lists. New texts are added after the old ones, which keep their places.
     """
     if not any(source.part.view == "entries" for source in corpus.sources):
         return corpus
@@ -43,7 +46,7 @@ def with_lists(corpus: Corpus, exponent: float, seed: int) -> Corpus:
 
 
 def english_counts(corpus: Corpus) -> Counter[str]:
-    """How often each English word, in lower case, stands in the distinct English texts of all sources but the lexica."""
+    """How often each English word, in lower case, occurs in the distinct English texts. Lexicon entries are left out."""
     counts: Counter[str] = Counter()
     if _PIVOT not in corpus.languages:
         return counts
@@ -53,20 +56,21 @@ def english_counts(corpus: Corpus) -> Counter[str]:
 
 
 def commonness(source: SourceTexts, corpus: Corpus, counts: Counter[str]) -> NDArray[np.float64]:
-    """One plus the count of the rarest English word of each row; 1 where a row has no English. float64 (rows,)."""
-    out = np.ones(len(source.queries))
+    """Of each row, one plus the count of its rarest English word; 1 where it has no English. float64 (rows,)."""
+    common = np.ones(len(source.queries))
     if _PIVOT in corpus.languages:
         for row, text in enumerate(source.queries[:, corpus.languages.index(_PIVOT)].tolist()):
             words = _WORD.findall(corpus.texts[text].lower()) if text >= 0 else ()
             if words:
-                out[row] += min(counts[word] for word in words)
-    return out
+                common[row] += min(counts[word] for word in words)
+    return common
 
 
 def _listed(
     source: SourceTexts, corpus: Corpus, index: dict[str, int], weights: NDArray[np.float64], seed: int
 ) -> SourceTexts:
-    made = []
+    """A source of entries as a source of lists; ``index`` gets the new texts."""
+    tables = []
     for a, b in combinations(range(len(corpus.languages)), 2):
         rows = np.flatnonzero((source.queries[:, a] >= 0) & (source.queries[:, b] >= 0))
         if len(rows) < 2:
@@ -80,8 +84,8 @@ def _listed(
             for language in (a, b):
                 text = " ".join(corpus.texts[source.queries[row, language]] for row in entries)
                 table[i, language] = index.setdefault(text, len(index))
-        made.append(table)
-    if not made:
+        tables.append(table)
+    if not tables:
         return source
-    table = np.concatenate(made)
+    table = np.concatenate(tables)
     return replace(source, queries=table, candidates=table)

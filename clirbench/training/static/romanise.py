@@ -1,4 +1,4 @@
-"""One normaliser for all scripts: NFKC, lower case, romanised where scripts share names, compiled for the tokenizer."""
+"""The tokenizer's normaliser: NFKC, lower case, and Latin letters for some other scripts, so that names look alike in them."""
 
 import tempfile
 import unicodedata
@@ -8,44 +8,44 @@ from anyascii import anyascii
 
 from clirbench.support.errors import ClirbenchError
 
-# Scripts whose letters become Latin ones, by the first word of the Unicode name. Thai and the scripts of China, Japan and Korea
-# stay: romanised, they lose more (homophones, word boundaries) than shared names gain.
+# Scripts whose letters become plain Latin ones, by the first word of a letter's Unicode name. Thai and the scripts of China,
+# Japan and Korea stay: romanising them loses more (homophones, word boundaries) than shared names gain.
 _ROMANISED = frozenset({"ARABIC", "CYRILLIC", "GREEK", "DEVANAGARI", "LATIN"})
 _LAST = 0x1FFFF
 
 
 def romanise(character: str) -> str:
-    """What one character becomes: NFKC, lower case, and Latin letters for the romanised scripts; combining accents vanish."""
-    out = []
+    """What one character becomes: NFKC, lower case, Latin letters for the romanised scripts; combining accents go."""
+    letters = []
     for part in unicodedata.normalize("NFKC", character).lower():
         script = unicodedata.name(part, "").split(" ", 1)[0]
         if script in _ROMANISED:
-            out.append(anyascii(part).lower())
+            letters.append(anyascii(part).lower())
         elif not (script == "COMBINING" and unicodedata.category(part) == "Mn"):
-            out.append(part)
-    return "".join(out)
+            letters.append(part)
+    return "".join(letters)
 
 
 def rules() -> dict[str, str]:
-    """Every character of the first two Unicode planes that :func:`romanise` changes."""
-    found = {}
+    """By character, what :func:`romanise` makes of it: every character of the first two Unicode planes that it changes."""
+    targets = {}
     for code in range(0x80, _LAST):
         character = chr(code)
         if unicodedata.category(character) in ("Cn", "Co", "Cs"):
             continue
         target = romanise(character)
         if target != character:
-            found[character] = target
+            targets[character] = target
     for code in range(ord("A"), ord("Z") + 1):
-        found[chr(code)] = chr(code).lower()
-    return found
+        targets[chr(code)] = chr(code).lower()
+    return targets
 
 
 def compile_rules(table: dict[str, str]) -> bytes:
-    """The table as sentencepiece's precompiled character map, which ``tokenizers.normalizers.Precompiled`` reads.
+    """Compile :func:`rules` to sentencepiece's character map, the bytes that ``tokenizers.normalizers.Precompiled`` reads.
 
     Raises:
-        ClirbenchError: sentencepiece, which compiles it, is not installed.
+        ClirbenchError: sentencepiece is not installed.
     """
     try:
         import sentencepiece  # noqa: PLC0415
@@ -56,7 +56,7 @@ def compile_rules(table: dict[str, str]) -> bytes:
         path, prefix = Path(folder) / "rules.tsv", Path(folder) / "model"
         lines = ("\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) for rule in sorted(table.items()))
         path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
-        # A model of its own is never used: sentencepiece compiles the rules only on the way to one.
+        # sentencepiece compiles rules only while it trains a model; the model is thrown away.
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a b c d e f g"] * 10),
             model_prefix=str(prefix),

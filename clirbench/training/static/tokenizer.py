@@ -1,4 +1,4 @@
-"""The tokenizer of the static model: byte-pair pieces over romanised text, balanced over languages."""
+"""The static model's tokenizer: byte-pair pieces of romanised text, trained on as much text in each language."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,22 @@ from clirbench.training.corpus import Corpus
 from clirbench.training.static.romanise import compile_rules, rules
 
 UNKNOWN = "[UNK]"
-# Scripts written without spaces: training cuts their runs, or counting pairs in whole paragraphs would take hours.
-_UNSPACED = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{1,12})")
+# Scripts without spaces. In training their text is cut every 12 letters: counting pairs in whole paragraphs would take hours.
+_UNSPACED_RUN = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{1,12})")
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -> Tokenizer:
-    """A byte-pair tokenizer without word-start mark: punctuation and spaces are dropped, scripts are split.
+    """Train a byte-pair tokenizer.
+
+    It drops punctuation and spaces, does not mark where a word begins, and cuts where the script changes.
 
     Args:
-        texts: Training texts; each language's share of them is its share of the vocabulary.
-        vocabulary: Number of pieces, the unknown one among them.
+        texts: Training texts. The more of them are in a language, the more pieces it gets.
+        vocabulary: Number of pieces, with the unknown one.
         longest_piece: Characters in a piece at most.
 
     Returns:
-        A tokenizer that normalises by itself, so that it works wherever ``tokenizer.json`` is read.
+        A tokenizer that holds its normaliser: ``tokenizer.json`` is all that is needed to use it.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Precompiled(compile_rules(rules()))
@@ -40,17 +42,20 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -
         limit_alphabet=8_000,
         show_progress=False,
     )
-    tokenizer.train_from_iterator((_UNSPACED.sub(r"\1 ", text) for text in texts), trainer)
+    tokenizer.train_from_iterator((_UNSPACED_RUN.sub(r"\1 ", text) for text in texts), trainer)
     return tokenizer
 
 
 def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
-    """Texts of each language in random order until ``budget`` bytes, and as many lexicon entries as a tenth of that.
+    """Draw as many bytes of text in each language.
 
     Args:
-        corpus: What was read.
-        budget: Bytes of UTF-8 per language.
-        seed: Fixes the order.
+        corpus: The training data as they were read.
+        budget: Bytes of UTF-8 in each language. A tenth of it is added in lexicon entries.
+        seed: Decides which texts, and their order.
+
+    Returns:
+        The texts, language by language.
     """
     chosen: list[str] = []
     for number in range(len(corpus.languages)):
@@ -69,6 +74,7 @@ def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
 
 
 def _within(texts: Sequence[str], indices: Sequence[int], budget: int) -> Iterator[str]:
+    """Texts in the order of the indices, until the next one would exceed the budget in bytes."""
     left = budget
     for index in indices:
         left -= len(texts[index].encode())

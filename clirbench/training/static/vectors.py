@@ -1,4 +1,4 @@
-"""The static model before and after training: initial vectors from the lexicon graph, spectrum damping, its folder."""
+"""The static model's vectors before training (smoothed over the lexicon) and after it (spectrum damped, lengths flattened)."""
 
 from collections.abc import Callable
 
@@ -22,19 +22,22 @@ def initial_vectors(
     seed: int,
     advance: Callable[[int], None] | None = None,
 ) -> Matrix:
-    """Random unit vectors, smoothed over the lexicon, times inverse document frequency.
+    """Random unit vectors, smoothed over the lexicon, times inverse document frequency (idf).
 
-    In each round a lexicon row becomes the mean over its languages of the idf-weighted mean of its tokens, and a token
-    the weighted mean
-    of its own random vector and of the rows that it stands in.
+    A lexicon row is one entry in several languages. Each round has two steps:
+
+    1. A row's vector becomes the mean of its tokens' vectors: weighted by idf within a language, then the mean over languages.
+    2. A token's vector becomes ``graph_own`` of its own random vector, and the rest the mean of the rows that it stands in.
+
+    So the tokens of "cat" and "Katze", which stand in one row, end near each other.
 
     Args:
-        corpus: What was read, its lexicon entries still single.
-        store: The corpus's texts as tokens.
+        corpus: The training data as they were read: each lexicon entry is a row.
+        store: The texts as tokens.
         part: Dimensions, rounds and weights.
         vocabulary: Number of tokens.
-        seed: Fixes the random vectors.
-        advance: Told of rounds done.
+        seed: Decides the random vectors.
+        advance: Called with 1 after each round.
 
     Returns:
         float32 (vocabulary, dimensions).
@@ -57,7 +60,10 @@ def initial_vectors(
 
 
 def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> NDArray[np.float32]:
-    """Inverse document frequency of each token, in the languages that use it, weighted by how much they use it. float32."""
+    """Inverse document frequency of each token, float32 (vocabulary,).
+
+    It is the mean over languages, each weighted by the share of its texts that hold the token. Lexicon entries are left out.
+    """
     weighted, used = np.zeros(vocabulary), np.zeros(vocabulary)
     for number in range(len(corpus.languages)):
         texts = corpus.running_texts(number)
@@ -67,21 +73,23 @@ def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> N
         share = frequency / len(texts)
         weighted += share * np.log((len(texts) + 1) / (frequency + 1))
         used += share
-    # A token that no running text has is as rare as the rarest.
-    found = np.divide(weighted, used, out=np.zeros(vocabulary), where=used > 0)
-    return np.where(used > 0, found, found.max() or 1.0).astype(np.float32)
+    idf = np.divide(weighted, used, out=np.zeros(vocabulary), where=used > 0)
+    # A token that no text holds counts as the rarest.
+    return np.where(used > 0, idf, idf.max() or 1.0).astype(np.float32)
 
 
 def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
-    """Flatten the spectrum of text vectors: ``W <- W V (S / mean S) ** -power``, with S and V of the sample's singular values.
+    """Flatten the spectrum of text vectors: strong directions become weaker, weak ones stronger.
+
+    With the sample's singular value decomposition ``U S V'``, the weights ``W`` become ``W V (S / mean(S)) ** -power``.
 
     Args:
         weights: float32 (vocabulary, dimensions).
         sample: float32 (texts, dimensions), unit vectors of training texts.
-        power: 0 leaves everything as it is; 1 makes all directions alike (whitening).
+        power: 0 only turns the axes, which leaves every inner product as it is; 1 makes all directions equally strong.
 
     Returns:
-        float32 (vocabulary, dimensions), in the basis of the singular vectors.
+        float32 (vocabulary, dimensions); the axes are the singular vectors.
     """
     _, singular, basis = np.linalg.svd(sample.astype(np.float64), full_matrices=False)
     scale = (singular / singular.mean()) ** -power
@@ -89,14 +97,14 @@ def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
 
 
 def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
-    """Raise each vector's length to a power below 1, so that rare pieces, which training touches least, weigh less apart.
+    """Raise each vector's length to a power, so that long vectors (rare pieces) weigh less.
 
     Args:
         weights: float32 (vocabulary, dimensions).
-        exponent: 1 leaves everything as it is.
+        exponent: 1 keeps all proportions; the nearer to 0, the more alike the lengths.
 
     Returns:
-        float32 (vocabulary, dimensions), the mean length of 1.
+        float32 (vocabulary, dimensions), scaled to a mean length of 1.
     """
     lengths = np.linalg.norm(weights, axis=1, keepdims=True)
     flat = weights * np.maximum(lengths, 1e-12) ** (exponent - 1)
@@ -104,7 +112,18 @@ def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
 
 
 def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: int, seed: int) -> Matrix:
-    """Unit vectors of training texts, as many from each language; lexicon entries are left out. float32 (texts, dimensions)."""
+    """Unit vectors of a random sample of training texts, float32 (texts, dimensions).
+
+    Args:
+        weights: float32 (vocabulary, dimensions).
+        corpus: The training data as they were read. Lexicon entries are left out.
+        store: The texts as tokens.
+        number: Texts in all; each language gets an equal part of them, or all its texts where it has fewer.
+        seed: Decides which.
+
+    Returns:
+        Vectors of the drawn texts; texts with a vector of zeros are left out.
+    """
     chosen = []
     for language in range(len(corpus.languages)):
         texts = corpus.running_texts(language)
@@ -115,6 +134,7 @@ def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: i
 
 
 def _bags(store: TokenStore, texts: NDArray[np.int32], vocabulary: int) -> csr_matrix:
+    """How often each text holds each token: (texts, vocabulary)."""
     ids, begins = store.gather(texts)
     return csr_matrix(
         (np.ones(len(ids), dtype=np.float32), ids, np.append(begins, len(ids))), shape=(len(texts), vocabulary)
@@ -124,7 +144,11 @@ def _bags(store: TokenStore, texts: NDArray[np.int32], vocabulary: int) -> csr_m
 def _graph(
     corpus: Corpus, store: TokenStore, idf: NDArray[np.float32], exponent: float
 ) -> tuple[csr_matrix, csr_matrix] | None:
-    """Two averages: tokens to lexicon rows, and lexicon rows to tokens."""
+    """The two averages of a round as matrices; None without a lexicon.
+
+    The first, (rows, vocabulary), makes row vectors from token vectors. The second, (vocabulary, rows), makes token vectors
+    from row vectors; rows weigh ``commonness ** exponent``.
+    """
     counts = english_counts(corpus)
     tables = [source for source in corpus.sources if source.part.view == "entries"]
     if not tables:
@@ -143,6 +167,7 @@ def _graph(
 
 
 def _row_bags(source: SourceTexts, store: TokenStore, idf: NDArray[np.float32]) -> csr_matrix:
+    """Share of each token in each row, (rows, vocabulary): by idf within a language, then the mean over languages."""
     total = csr_matrix((len(source.queries), len(idf)), dtype=np.float32)
     for column in source.queries.T:
         present = np.flatnonzero(column >= 0)

@@ -1,0 +1,211 @@
+"""All that happens before the first step: the data are read and checked, the dev task is drawn, the texts are tokenised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from tokenizers import Tokenizer
+
+from clirbench.encoders.base import folder_revision
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import sha256_of, write_atomically
+from clirbench.support.progress import Reporter
+from clirbench.tasks.collection import Collection, load_collection
+from clirbench.tasks.task_file import list_tasks, load_task
+from clirbench.training.batches import Weights
+from clirbench.training.corpus import Corpus, pair_dataset, pair_table, read_corpus
+from clirbench.training.dev import dev_collections, protect
+from clirbench.training.recipe import Recipe, StaticPart
+from clirbench.training.rows import resolve
+from clirbench.training.static.bag import BagCollator, TokenStore
+from clirbench.training.static.lexicon import with_lists
+from clirbench.training.static.tokenizer import balanced_texts, train_tokenizer
+from clirbench.training.static.vectors import Matrix, initial_vectors
+
+READ, TOKENISE, SMOOTH = "read (files)", "tokenise (texts)", "smooth (rounds)"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a recipe, read and checked, and its dev task.
+
+    Attributes:
+        recipe: The recipe.
+        as_read: The training data as they were read: each lexicon entry is a row.
+        corpus: What batches are drawn from: lists of lexicon entries stand in the place of single ones.
+        dev: The dev task, by kind; see :func:`clirbench.training.dev.dev_collections`.
+        checked: Ids of the tasks that the data were compared with.
+        unchecked: By id, why a task could not be loaded and the data were not compared with it.
+    """
+
+    recipe: Recipe
+    as_read: Corpus
+    corpus: Corpus
+    dev: dict[str, Collection]
+    checked: tuple[str, ...]
+    unchecked: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """What a static model needs besides :class:`Prepared`: its tokenizer, all texts as tokens, its table in the recipe."""
+
+    tokenizer: Tokenizer
+    store: TokenStore
+    part: StaticPart
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a trainer reads.
+
+    Attributes:
+        pairs: Pairs of a query and a candidate, with the columns that batches are made by.
+        collator: Makes the model's input of a batch; None for the model's own tokenizer.
+        weights: By number of the source, its weights in monolingual and in cross-lingual batches.
+    """
+
+    pairs: Dataset
+    collator: BagCollator | None
+    weights: Weights
+
+
+def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prepared:
+    """Read the data of a recipe, draw its dev task, and look for evaluation text.
+
+    Args:
+        recipe: The recipe.
+        folders: Where its files are looked for; the first folder that has a file wins.
+        reporter: Told of progress, and of everything that is missing or left out.
+
+    Returns:
+        The data and the dev task. Overlaps with evaluation tasks are listed in them; the caller decides what they mean.
+
+    Raises:
+        ClirbenchError: A file is missing or wrong.
+    """
+    dev = dev_collections(recipe, folders)
+    evaluation, checked, unchecked = [], [], {}
+    for name in list_tasks():
+        task = load_task(name)
+        if task.corpus is not None:
+            # Its passages are all of Wikipedia. Training data hold some of them, and that gives no answer away.
+            continue
+        try:
+            evaluation.append(load_collection(task))
+            checked.append(name)
+        except ClirbenchError as error:
+            unchecked[name] = str(error)
+            reporter.note(f"{name} cannot be loaded, so the training data are not checked against it ({error})")
+    reporter.start(READ, sum(len(source.files) for source in recipe.source))
+    as_read = read_corpus(
+        recipe,
+        folders,
+        protect(list(dev.values())) if dev else None,
+        protect(evaluation) if evaluation else None,
+        lambda done: reporter.advance(READ, done),
+    )
+    _say_what_is_missing(recipe, as_read, reporter)
+    exponent = recipe.static.graph_exponent if recipe.static else 0.0
+    return Prepared(recipe, as_read, with_lists(as_read, exponent, recipe.seed), dev, tuple(checked), unchecked)
+
+
+def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
+    """Tokenise all texts for a static model.
+
+    Args:
+        prepared: The data.
+        folder: Keeps ``tokenizer.json``. A tokenizer that is there is taken; otherwise one is trained and written there.
+        reporter: Told of progress.
+
+    Returns:
+        The tokenizer and the tokens.
+
+    Raises:
+        ClirbenchError: The recipe is not of a static model.
+    """
+    part = prepared.recipe.static
+    if part is None:
+        raise ClirbenchError("the recipe has no [static]")
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        tokenizer = Tokenizer.from_file(str(path))
+    else:
+        reporter.note(f"training a tokenizer of {part.vocabulary:,} pieces")
+        texts = balanced_texts(prepared.as_read, part.corpus_bytes, prepared.recipe.seed)
+        tokenizer = train_tokenizer(texts, part.vocabulary, part.longest_piece)
+        write_atomically(path, tokenizer.to_str().encode())
+    texts = prepared.corpus.texts
+    reporter.start(TOKENISE, len(texts))
+    store = TokenStore.encode(tokenizer, texts, part.max_length, lambda done: reporter.advance(TOKENISE, done))
+    return Tokenised(tokenizer, store, part)
+
+
+def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter: Reporter) -> Matrix:
+    """The vectors that the training of a static model starts from, float32 (vocabulary, dimensions)."""
+    part = tokenised.part
+    reporter.start(SMOOTH, part.graph_rounds, brief=True)
+    size = tokenised.tokenizer.get_vocab_size()
+    advance = lambda done: reporter.advance(SMOOTH, done)  # noqa: E731
+    return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, advance)
+
+
+def training_data(prepared: Prepared, tokenised: Tokenised | None, alpha: float) -> TrainingData:
+    """The pairs that a trainer draws batches from.
+
+    Args:
+        prepared: The data.
+        tokenised: For a static model, which reads tokens; None for a transformer, which reads texts.
+        alpha: Probability of a monolingual batch. With 1, only pairs in one language are listed; with 0, only pairs in two.
+
+    Returns:
+        Pairs, collator and weights.
+    """
+    table = pair_table(prepared.corpus, monolingual=alpha > 0, cross_lingual=alpha < 1)
+    weights = {i: (s.part.monolingual, s.part.cross_lingual) for i, s in enumerate(prepared.corpus.sources)}
+    if tokenised:
+        return TrainingData(pair_dataset(table, _numbers), BagCollator(tokenised.store, tokenised.part), weights)
+    texts = prepared.corpus.texts
+    return TrainingData(pair_dataset(table, lambda numbers: [texts[i] for i in numbers]), None, weights)
+
+
+def _numbers(numbers: Any) -> list[int]:
+    return numbers.tolist()  # type: ignore[no-any-return]
+
+
+def _say_what_is_missing(recipe: Recipe, corpus: Corpus, reporter: Reporter) -> None:
+    for language, rows in corpus.covered().items():
+        if rows == 0:
+            reporter.note(f"no source has any text in {language}: the model will not be trained on it")
+    for language, number in sorted(corpus.other_languages.items()):
+        reporter.note(f"{number:,} texts in {language} are left out: the recipe's 'languages' does not name it")
+    for source in corpus.sources:
+        absent = [x for i, x in enumerate(recipe.languages) if not (source.candidates[:, i] >= 0).any()]
+        if absent:
+            reporter.note(f"source '{source.part.name}' has nothing in {', '.join(absent)}")
+    for source in corpus.sources:
+        name = source.part.name
+        queries, candidates = (source.queries >= 0).sum(axis=1), (source.candidates >= 0).sum(axis=1)
+        if source.part.cross_lingual and not (queries * candidates > 1).any():
+            reporter.note(
+                f"source '{name}' has a weight 'cross_lingual' but no row in two languages: it is not used there"
+            )
+        rows = ((queries > 0) & (candidates > 0)).sum()
+        if rows < recipe.batches.size:
+            reporter.note(f"source '{name}' has {rows:,} rows: its batches are shorter than {recipe.batches.size:,}")
+    if corpus.dropped:
+        reporter.note(f"{sum(corpus.dropped.values()):,} rows are left out because the dev task has their text")
+
+
+def checksums(recipe: Recipe, folders: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of every file that a recipe names, by name; of a folder, over all its files. Names on the hub are left out."""
+    names = [name for source in recipe.source for name in source.files]
+    names += [source.file for source in recipe.dev.source] if recipe.dev else []
+    places = {name: resolve(name, folders) for name in names}
+    return {
+        name: folder_revision(place) if place.is_dir() else sha256_of(place)
+        for name, place in places.items()
+        if isinstance(place, Path)
+    }
