@@ -1,10 +1,13 @@
-"""Ranks that no ranking can have produced."""
+"""Find ranks, and queue-jump totals, that no ranking can have produced."""
 
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks
+
+Integers = NDArray[np.int64]
 
 
 def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
@@ -23,78 +26,92 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
     own = ranks.own_rank.astype(np.int64)
     gold, query = ranks.gold_language, np.asarray(ranks.query, dtype=np.int64)
-    found = []
-    if (own < 1).any() or (own > size[gold]).any():
-        found.append(_at(ranks, (own < 1) | (own > size[gold]), "own_rank lies outside its language's pool"))
+    # A block is one language of the pool as one query ranks it. In a ranks file the golds of a block are neighbours, sorted by
+    # own_rank: a difference of 0 between two blocks marks two such neighbours.
     block = query * n + gold
-    repeated = (np.diff(block) == 0) & (np.diff(own) == 0)
+    neighbours = np.diff(block) == 0
+    broken = []
+    if (own < 1).any() or (own > size[gold]).any():
+        broken.append(_line("own_rank lies outside its language's pool", ranks, (own < 1) | (own > size[gold])))
+    repeated = neighbours & (np.diff(own) == 0)
     if repeated.any():
-        found.append(_at(ranks, np.append(repeated, False), "two golds share one own_rank"))
-    if ranks.pool_rank is None or found:
-        return found
+        broken.append(_line("two golds share one own_rank", ranks, np.append(repeated, False)))
+    if ranks.pool_rank is None or broken:
+        return broken
     pool = ranks.pool_rank.astype(np.int64)
     total = int(size.sum())
     for wrong, rule in (
         ((pool < 1) | (pool > total), "pool_rank lies outside the pool"),
+        # The candidates of the own language that outrank a gold outrank it in the whole pool as well.
         (pool < own, "pool_rank is smaller than own_rank"),
+        # What pool_rank counts beyond own_rank are candidates of other languages.
         (pool - own > total - size[gold], "pool_rank counts more candidates of other languages than there are"),
-        (
-            # Between two golds of one language stand at least the candidates that their own-block ranks count.
-            np.append((np.diff(block) == 0) & (np.diff(pool) < np.diff(own)), False),
-            "pool_rank contradicts the order of own_rank",
-        ),
+        # Between two golds of a block stand the candidates that their own ranks count, in the whole pool as well.
+        (np.append(neighbours & (np.diff(pool) < np.diff(own)), False), "pool_rank contradicts the order of own_rank"),
     ):
         if wrong.any():
-            found.append(_at(ranks, wrong, rule))
+            broken.append(_line(rule, ranks, wrong))
+    # By query, then by pool rank: golds with one pool rank become neighbours.
     order = np.argsort(query << 32 | pool, kind="stable")
     tied = np.append((np.diff(query[order]) == 0) & (np.diff(pool[order]) == 0), False)
     if tied.any():
-        found.append(_at(ranks, order[tied], "two golds share one pool_rank"))
-    if found:
-        return found
-    return _between_bounds(ranks, order, own, pool, size)
+        broken.append(_line("two golds share one pool_rank", ranks, order[tied]))
+    # The bounds below need what is checked above: every order of golds within a block is also their order in the pool.
+    return broken or _outside_bounds(ranks, order, own, pool, size)
 
 
-def _between_bounds(
-    ranks: GoldRanks,
-    order: np.ndarray[tuple[int], np.dtype[np.intp]],
-    own: np.ndarray[tuple[int], np.dtype[np.int64]],
-    pool: np.ndarray[tuple[int], np.dtype[np.int64]],
-    size: np.ndarray[tuple[int], np.dtype[np.int64]],
+def _outside_bounds(
+    ranks: GoldRanks, order: NDArray[np.intp], own: Integers, pool: Integers, size: Integers
 ) -> list[str]:
+    """Pool ranks that the own ranks of the query's other golds rule out, one line per rule that is broken.
+
+    Args:
+        ranks: The ranks.
+        order: Their rows by query, then by pool rank.
+        own: Own ranks, int64 (rows,).
+        pool: Pool ranks, int64 (rows,).
+        size: Candidates of each language, int64 (languages,).
+    """
     query, gold = np.asarray(ranks.query, dtype=np.int64), ranks.gold_language
     block = query * len(size) + gold
-    # Rows of one block are neighbours in the order of own_rank: the gold before, and the gold after, in the same language.
+    # Own ranks of the gold before and the gold after in the same block: 0 before the first, one past the end after the last.
     first = np.concatenate([[True], np.diff(block) != 0])
     last = np.concatenate([np.diff(block) != 0, [True]])
     before = np.where(first, 0, np.concatenate([[0], own[:-1]]))
     after = np.where(last, size[gold] + 1, np.concatenate([own[1:], [0]]))
+    # `order` keeps the rows of a query together, so a query begins at the same place in both orders.
     starts = np.concatenate([[True], np.diff(query) != 0])
-    queries = int(query[-1]) + 1
-    # Until its first gold, a block has given at most the candidates before that gold; without a gold, all that it has.
-    open_at_first = np.bincount(query[first], weights=(own - 1 - size[gold])[first], minlength=queries) + size.sum()
     begins = np.flatnonzero(starts)[query[order]]
-    least = _running((own - before)[order], begins)
-    given = _running((after - own)[order], begins)
-    most = open_at_first[query[order]] + given - (after - 1 - own)[order]
-    found = []
-    for wrong, rule in (
-        (pool[order] < least, "pool_rank is smaller than the candidates that other golds' own_rank put above it"),
-        (pool[order] > most, "pool_rank is larger than other golds' own_rank allow"),
-    ):
-        if wrong.any():
-            found.append(_at(ranks, order[wrong], rule))
-    return found
+    # The pool rank of a gold is a sum over languages: how many candidates each has put at or above it.
+    # At least those down to the language's last gold so far. Walking down the pool, each gold raises that number from the
+    # own rank of the gold before to its own rank, so a running sum of the steps is the sum over languages.
+    least = _running_sum((own - before)[order], begins)
+    # At most those before the language's next gold; where no gold follows, all of them. At the top of the pool that is
+    # own_rank - 1 of the first gold, or the size of a language without one ...
+    queries = int(query[-1]) + 1
+    most_before = size.sum() + np.bincount(query[first], weights=(own - 1 - size[gold])[first], minlength=queries)
+    # ... and each gold raises it to the candidate before the gold after it.
+    most = most_before[query[order]] + _running_sum((after - own)[order], begins)
+    # For the language of the gold itself the number is known: own_rank, and none of those before its next gold.
+    most -= (after - 1 - own)[order]
+    return [
+        _line(rule, ranks, order[wrong])
+        for wrong, rule in (
+            (pool[order] < least, "pool_rank is smaller than the candidates that other golds' own_rank put above it"),
+            (pool[order] > most, "pool_rank is larger than other golds' own_rank allow"),
+        )
+        if wrong.any()
+    ]
 
 
-def _running(
-    values: np.ndarray[tuple[int], np.dtype[np.int64]], begins: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _running_sum(values: Integers, begins: NDArray[np.intp]) -> Integers:
+    """The running sum of each query's values, int64 (rows,); ``begins`` is where the query of each row begins."""
     total = np.cumsum(values)
     return np.asarray(total - (total[begins] - values[begins]))
 
 
-def _at(ranks: GoldRanks, rows: np.ndarray[tuple[int], np.dtype[np.generic]], rule: str) -> str:
+def _line(rule: str, ranks: GoldRanks, rows: NDArray[np.generic]) -> str:
+    """A rule with the first row that breaks it, and how many more do; ``rows`` is a mask or row numbers."""
     chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
     row = int(chosen[0])
     topic = ranks.topics[ranks.topic[row]]
@@ -108,14 +125,18 @@ def impossible_jumps(
 ) -> list[tuple[str, str]]:
     """Queue-jump totals that no rankings with these ranks can give, each with its key.
 
-    Where a gold stands in the pool bounds how many wrong candidates of a language stand above it: at least those above
-    that language's gold if it stands higher, at most those above it if it stands lower. Told only where no query has two golds in
-    one language.
+    A total counts, over the queries of one language, the wrong candidates of a language C that outrank the gold of a language
+    G. The ranks bound what one query can add to it. Where the gold of C outranks that of G: at least the candidates of C above
+    C's gold, and at most all but that gold. Where it does not: at most the candidates of C above C's gold. Where C has no gold:
+    at most all of C. Totals are not checked where a query has two golds in one language.
 
     Args:
         ranks: Sorted as a ranks file is.
         sizes: Number of candidates by language.
         stated: Totals by query, gold and candidate language.
+
+    Returns:
+        At most ten pairs of a key and what is wrong with its total.
     """
     if ranks.pool_rank is None or not len(ranks):
         return []
@@ -124,6 +145,7 @@ def impossible_jumps(
     if (np.diff(query * n + ranks.gold_language) == 0).any():
         return []
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    # One row per query, one column per language: the ranks of the query's gold in that language, 0 where it has none.
     shape = (int(query[-1]) + 1, n)
     own, pool = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     own[query, ranks.gold_language], pool[query, ranks.gold_language] = ranks.own_rank, ranks.pool_rank
@@ -131,21 +153,23 @@ def impossible_jumps(
     asked = ranks.query_language[starts]
     least, most = np.zeros((n, n, n), dtype=np.int64), np.zeros((n, n, n), dtype=np.int64)
     for gold in range(n):
+        # Only queries with a gold in this language add to its totals.
         here = pool[:, gold] > 0
         above = pool[here] <= pool[here, gold][:, None]
         none = pool[here] == 0
         low = np.where(above & ~none, own[here] - 1, 0)
         high = np.where(none, size, np.where(above, size - 1, own[here] - 1))
+        # Within the gold's own language its own rank says the number exactly; `low` has it already.
         high[:, gold] = own[here, gold] - 1
         for language in range(n):
             rows = asked[here] == language
             least[language, gold], most[language, gold] = low[rows].sum(axis=0), high[rows].sum(axis=0)
-    found = []
+    wrong = []
     for q, query_language in enumerate(ranks.languages):
         for g, gold_language in enumerate(ranks.languages):
             for c, candidate_language in enumerate(ranks.languages):
                 value = stated.get(query_language, {}).get(gold_language, {}).get(candidate_language)
                 if value is not None and not least[q, g, c] <= value <= most[q, g, c]:
                     key = f"queue_jump.{query_language}.{gold_language}.{candidate_language}"
-                    found.append((key, f"is {value}, but the ranks allow {least[q, g, c]} to {most[q, g, c]}"))
-    return found[:10]
+                    wrong.append((key, f"is {value}, but the ranks allow {least[q, g, c]} to {most[q, g, c]}"))
+    return wrong[:10]
