@@ -333,15 +333,15 @@ def test_hostile_values_are_one_line(saved, change):
 
 
 def test_names_with_markup_are_shown_as_they_are(result, capsys):
-    from clirbench.cli.display.results import headline, pairs, summary
+    from clirbench.cli.display.results import headline_tables, pair_table, print_summary
     from clirbench.support.terminal import stdout
 
     task = result.document.task.model_copy(update={"id": "[/x]"})
     document = result.document.model_copy(update={"task": task})
     console = stdout()
-    summary([document], console)
-    console.print(headline(document, console))
-    console.print(pairs(document, "mAP", console))
+    print_summary([document], console)
+    console.print(headline_tables(document, console))
+    console.print(pair_table(document, "mAP", console))
     assert "[/x]*" in capsys.readouterr().out
 
 

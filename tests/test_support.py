@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 import clirbench.support.paths
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import sha256_of, write_atomically
+from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.files import reading, sha256_of, write_atomically, writing
 from clirbench.support.names import check_name
 from clirbench.support.paths import cache_dir, data_dir, mirror_dir
 from clirbench.support.progress import PlainReporter, duration, follow_download
@@ -27,6 +27,37 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert [found.name for found in path.parent.iterdir()] == ["file"]
     assert path.read_bytes() == b"old"
+
+
+def test_what_the_system_refuses_is_one_line_that_says_what_to_do(tmp_path):
+    here = tmp_path / "none" / "file"
+    with pytest.raises(ClirbenchError) as error, reading(here, "correct --data"):
+        here.read_bytes()
+    assert str(error.value) == f"{here}: cannot be read (No such file or directory): correct --data"
+    nameless = tmp_path / "a\0b"
+    with pytest.raises(ClirbenchError, match=r"\(embedded null byte\): rename it"), reading(nameless, "rename it"):
+        nameless.read_bytes()
+    (tmp_path / "latin").write_bytes(b"\xff")
+    with pytest.raises(UnicodeDecodeError), reading(tmp_path / "latin", "save it as UTF-8"):
+        (tmp_path / "latin").read_text(encoding="utf-8")
+    with pytest.raises(ClirbenchError) as error, writing(tmp_path, "choose another --output"):
+        write_atomically(tmp_path, b"")
+    assert str(error.value).startswith(f"cannot write {tmp_path} (")
+    assert str(error.value).endswith("): choose another --output")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("\n  one\ntwo"), "one"),
+        (ValueError(), "ValueError"),
+        (ValueError(" \n"), "ValueError"),
+        (ValueError("red \x1b[31m"), "red \\x1b[31m"),
+        (ValueError("x" * 1_000), "x" * 300),
+    ],
+)
+def test_an_exception_in_one_line(error, line):
+    assert first_line(error) == line
 
 
 @pytest.mark.parametrize("name", ["model", "org/model-1.0", "a_b/c/d", "模型/名"])

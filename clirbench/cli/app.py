@@ -1,4 +1,4 @@
-"""The application that commands are put on, and what several of them need."""
+"""The application that commands register with, and what several of them share."""
 
 import inspect
 from collections.abc import Callable
@@ -59,8 +59,8 @@ def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: what to type, one command a line."""
-    # A blank line between them keeps them apart: help text is filled otherwise.
+    """The end of a command's help: examples of what to type, one command a line."""
+    # A blank line keeps two examples apart: typer joins lines into paragraphs.
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
@@ -82,7 +82,11 @@ def _options(
 
 
 def listed(value: str | None, option: str) -> list[str] | None:
-    """The names of a comma-separated option; None stays None.
+    """The names in the value of a comma-separated option; None where the option is not given.
+
+    Args:
+        value: What the user wrote.
+        option: The option, as the message names it, such as ``--tasks``.
 
     Raises:
         ClirbenchError: A name is empty or stands twice.

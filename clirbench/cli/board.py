@@ -1,4 +1,4 @@
-"""Commands on the board: compare two models, print the table."""
+"""Commands on the board: `compare` two models, print the `leaderboard`."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Commands that list what there is: tasks, models, metrics."""
+"""Commands that list what there is (`tasks`, `models`, `metrics`), and `init-task`, which starts a task of your own."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Commands on result files: score, export, show, and their schema."""
+"""Commands on result files: `score`, `export`, `show`, and their `schema`."""
 
 import sys
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def score(
 
 
 def _score_run(run: Path, options: TrecRunOptions) -> None:
-    from clirbench.cli.display.results import run_table  # noqa: PLC0415
+    from clirbench.cli.display.results import trec_run_table  # noqa: PLC0415
     from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
     from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
     from clirbench.support.files import write_atomically, writing  # noqa: PLC0415
@@ -87,7 +87,7 @@ def _score_run(run: Path, options: TrecRunOptions) -> None:
     with writing(target, "choose another --output"):
         write_atomically(target, (document.model_dump_json(indent=1) + "\n").encode())
     console = stdout()
-    console.print(run_table(document, console))
+    console.print(trec_run_table(document, console))
     console.print(f"{document.task.id}: {target}", markup=False, soft_wrap=True)
 
 
@@ -163,7 +163,7 @@ def show(
     ] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs."""
-    from clirbench.cli.display.results import headline, pairs, summary  # noqa: PLC0415
+    from clirbench.cli.display.results import headline_tables, pair_table, print_summary  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
 
@@ -172,9 +172,9 @@ def show(
     if metric not in document.task.metrics:
         raise ClirbenchError(f"{result} holds no metric '{metric}': choose from {', '.join(document.task.metrics)}")
     console = stdout()
-    summary([document], console)
-    console.print(headline(document, console))
-    console.print(pairs(document, metric, console))
+    print_summary([document], console)
+    console.print(headline_tables(document, console))
+    console.print(pair_table(document, metric, console))
 
 
 @app.command(epilog=examples("clirbench schema > result.schema.json"))

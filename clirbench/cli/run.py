@@ -154,14 +154,13 @@ def run(  # noqa: PLR0917
         ),
         price=price_per_million,
     )
-    from clirbench.cli.display.results import mteb_table, summary  # noqa: PLC0415
-    from clirbench.cli.display.results import pairs as pair_table  # noqa: PLC0415
+    from clirbench.cli.display.results import mteb_table, pair_table, print_summary  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     outcome = run_tasks(plan)
     console = stdout()
     if outcome.results:
-        summary([document for document, _ in outcome.results], console)
+        print_summary([document for document, _ in outcome.results], console)
     if outcome.mteb_results:
         console.print(mteb_table([document for document, _ in outcome.mteb_results], console))
     for document, path in outcome.results:

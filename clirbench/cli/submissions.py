@@ -1,4 +1,4 @@
-"""Commands on submissions: make one, check them, re-run a sample."""
+"""Commands on submissions: `submit` makes one, `check` reads them, `verify` runs a sample again."""
 
 import sys
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Commands for model authors: gate, card, inspect, doctor."""
+"""Commands for model authors: `gate`, `card`, `inspect`, `doctor`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Support: errors, files, paths, progress, the terminal."""
+"""The foundation that every room stands on: errors, files, paths, progress, the terminal."""

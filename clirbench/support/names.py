@@ -1,4 +1,4 @@
-"""Names that become folders."""
+"""Names of models, which become folders."""
 
 import re
 
@@ -6,10 +6,13 @@ from clirbench.support.errors import ClirbenchError
 
 
 def check_name(name: str) -> None:
-    """Fail on a name that cannot become a folder of results.
+    """Check that a model's name can name a folder of results.
+
+    A name is one or more parts, joined by slashes, of letters, digits, dots, hyphens and underscores; no part starts
+    with a dot or a hyphen, and the whole has at most 200 bytes of UTF-8.
 
     Raises:
-        ClirbenchError: It is not one or more parts of letters, digits, dots, hyphens and underscores, joined by slashes.
+        ClirbenchError: The name is anything else.
     """
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name) or len(name.encode()) > 200:
         raise ClirbenchError(

@@ -1,4 +1,4 @@
-"""Where packaged data and the cache live."""
+"""Where shipped data, the cache and the mirror of the data hosts are."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ VARIABLES = {
 
 
 def data_dir(name: str) -> Path:
-    """Folder (or file) of shipped data: the checkout's when run from one, otherwise the installed package's.
+    """Folder or file of shipped data: the checkout's when run from one, otherwise the installed package's.
 
     Args:
         name: Folder or file at the top of the repository, such as ``tasks``.
@@ -29,7 +29,7 @@ def data_dir(name: str) -> Path:
         An existing path.
 
     Raises:
-        ClirbenchError: Neither place has it, which means a broken installation.
+        ClirbenchError: Neither place has it: the installation is broken.
     """
     checkout = _PACKAGE.parent
     places = [_PACKAGE / "_data" / name]
@@ -47,10 +47,10 @@ def cache_dir() -> Path:
 
 
 def mirror_dir() -> Path | None:
-    """Folder named by ``CLIRBENCH_MIRROR``, which stands in for the data hosts; None where it is not set.
+    """Folder named by ``CLIRBENCH_MIRROR``, from which data files are taken instead of the network; None where it is not set.
 
     Raises:
-        ClirbenchError: It names something that is not a folder.
+        ClirbenchError: The variable names something that is not a folder.
     """
     value = os.environ.get(MIRROR)
     if not value:

@@ -1,4 +1,4 @@
-"""Progress of a run: a live display on a terminal, plain lines elsewhere, nothing inside other programs."""
+"""Progress of long work: bars on a terminal, plain lines in a log, silence when clirbench is used as a library."""
 
 import sys
 import time
@@ -23,25 +23,32 @@ from rich.progress import (
 from rich.text import Text
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
+# Called with the bytes received so far and the bytes in all; the latter is None where the host does not say.
 Advance = Callable[[int, int | None], None]
 _PLAIN_INTERVAL = 10.0
 
 
 class Reporter(Protocol):
-    """What the work says of its progress. A phase is known by its label; its total may grow."""
+    """What work tells of its progress. It goes in phases, each known by its label, such as "encode (texts)"."""
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
-        """Announce a phase of ``total`` units (texts, queries or bytes); a brief one takes seconds, between waits for another."""
+        """Begin a phase, or give one that has begun another total.
+
+        Args:
+            phase: Its label.
+            total: How many units it has: texts, queries or bytes.
+            brief: The phase only works for seconds at a time, while another one waits: its rate means nothing.
+        """
 
     def advance(self, phase: str, done: int) -> None:
-        """Say that ``done`` more units of the phase are there."""
+        """Report that ``done`` more units of the phase are finished."""
 
     def note(self, line: str) -> None:
-        """Say one thing worth knowing."""
+        """Tell one thing worth knowing."""
 
 
 class Silent:
-    """Says nothing: for use as a library."""
+    """A reporter that says nothing: the default where clirbench is used as a library."""
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
         """Ignored."""
@@ -63,19 +70,19 @@ class _Phase:
 
 
 class PlainReporter:
-    """Lines on standard error: at the start and end of a phase, and every ten seconds in between."""
+    """A reporter of plain lines on standard error: at the start and end of a phase, and every ten seconds in between."""
 
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
-        """One line per phase."""
+        """Write the phase's label and total."""
         now = time.monotonic()
         self._phases[phase] = _Phase(total, brief, began=now, spoke=now)
         self.note(f"{phase}: {total:,}")
 
     def advance(self, phase: str, done: int) -> None:
-        """One line every ten seconds, and one at the end."""
+        """Write a line where the last is ten seconds old, or the phase has ended."""
         state = self._phases[phase]
         now = time.monotonic()
         state.done += done
@@ -88,20 +95,20 @@ class PlainReporter:
             self.note(f"{phase}: {state.done:,} of {state.total:,}, {rate:,.0f} a second, about {left} left")
 
     def note(self, line: str) -> None:
-        """Written at once, so that a pipe sees it."""
+        """Write the line at once, so that a reader of a pipe sees it."""
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
 
 
 class RichReporter:
-    """One live display for the whole run, a bar with its ETA per phase."""
+    """A reporter on a terminal: one live display for the whole run, with a bar and its remaining time per phase."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._phases: dict[str, TaskID] = {}
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
-        """A new bar, or a longer one."""
+        """Add a bar, or give the phase's bar its new total."""
         if phase in self._phases:
             self._progress.update(self._phases[phase], total=total)
         else:
@@ -112,12 +119,12 @@ class RichReporter:
         self._progress.advance(self._phases[phase], done)
 
     def note(self, line: str) -> None:
-        """Printed above the bars."""
+        """Print the line above the bars."""
         self._progress.console.print(line, markup=False, highlight=False)
 
 
 class _Rate(ProgressColumn):
-    """Units a second, of late."""
+    """Units per second, measured over the last of them."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -125,7 +132,7 @@ class _Rate(ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """As a person says it: 45 s, 12 min, 3.5 h, 2.1 days; at least a second."""
+    """A length of time with one unit, such as 45 s, 12 min, 3.5 h or 2.1 days; what is below a second reads "1 s"."""
     for size, name, digits in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.{digits}f} {name}"
@@ -154,19 +161,23 @@ def reporting() -> Iterator[Reporter]:
 
 
 def follow_download(reporter: Reporter) -> Callable[[str], Advance]:
-    """A bar per downloaded file."""
+    """Report each download as a phase of its own.
 
-    def file(name: str) -> Advance:
+    Returns:
+        A function from a file's name to the callback that its download calls.
+    """
+
+    def follow(name: str) -> Advance:
         phase = f"{DOWNLOAD} {name}"
         told = 0
 
-        def advance(have: int, total: int | None) -> None:
+        def advance(received: int, total: int | None) -> None:
             nonlocal told
             if told == 0:
-                reporter.start(phase, total or have)
-            reporter.advance(phase, have - told)
-            told = have
+                reporter.start(phase, total or received)
+            reporter.advance(phase, received - told)
+            told = received
 
         return advance
 
-    return file
+    return follow

@@ -1,5 +1,7 @@
 """The console, and the plain tables that every command prints."""
 
+from collections.abc import Collection, Iterable
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -11,25 +13,32 @@ _PIPED_WIDTH = 200
 def stdout() -> Console:
     """Console for results: as wide as the terminal, or plain and wide enough not to wrap when piped."""
     console = Console(highlight=False, markup=False, emoji=False)
-    return (
-        console
-        if console.is_terminal
-        else Console(highlight=False, markup=False, emoji=False, no_color=True, width=_PIPED_WIDTH)
-    )
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, emoji=False, no_color=True, width=_PIPED_WIDTH)
 
 
 def title(text: str) -> Text:
-    """A heading that folds instead of being cut."""
+    """A bold heading. It goes on in the next line where the terminal is narrow; rich would cut it."""
     return Text(text, style="bold", overflow="fold")
 
 
-def plain_table(console: Console) -> Table:
-    """An empty table: lines under its head on a terminal, bare columns elsewhere."""
+def plain_table(console: Console, headings: Iterable[str] = (), left: Collection[str] = ()) -> Table:
+    """A table without rows: a rule under its head on a terminal, bare columns elsewhere.
+
+    Args:
+        console: Where it will be printed.
+        headings: Of its columns, which do not wrap; a caller that wants others adds them itself.
+        left: The headings whose columns are aligned to the left; numbers stand to the right.
+    """
     # The narrow gap on a terminal lets eleven languages fit in 80 columns.
     gap = 1 if console.is_terminal else 2
-    return Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, gap, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, padding=(0, gap, 0, 0))
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in left else "right", no_wrap=True)
+    return table
 
 
 def cell(value: float | None, scale: float, digits: int = 1) -> str:
-    """A number as shown, "-" where it is missing."""
+    """A number times ``scale`` with so many decimals; "-" where it is missing."""
     return "-" if value is None else f"{value * scale:,.{digits}f}"

@@ -1,1 +1,1 @@
-"""What a terminal shows."""
+"""Tables on a terminal: results, comparisons, the board, estimates, lists."""

@@ -1,4 +1,4 @@
-"""The board as tables on a terminal."""
+"""The board on a terminal: what `clirbench leaderboard` prints."""
 
 import pandas as pd
 from rich.console import Console, Group
@@ -10,7 +10,7 @@ from clirbench.support.terminal import plain_table, title
 
 
 def board_tables(frame: pd.DataFrame, console: Console) -> Group:
-    """One table per task, for the terminal."""
+    """One table per task, best model first, reported figures last; a line under it where a row is a mean over fewer languages."""
     shown = shown_board(frame)
     parts: list[object] = []
     for task in HEADLINE:

@@ -16,9 +16,9 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
     """The differences of two models by setting, a sentence on the languages of each, and every language pair if wanted."""
     first, second = comparison.first, comparison.second
     parts: list[object] = [title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics")]
-    table = plain_table(console)
-    for heading in ("", first, second, "difference", "95 % interval", "p (Holm)", "shown"):
-        table.add_column(heading, justify="left" if heading in ("", "shown") else "right", no_wrap=True)
+    table = plain_table(
+        console, ("", first, second, "difference", "95 % interval", "p (Holm)", "shown"), left=("", "shown")
+    )
     for contrast in comparison.of("overall"):
         name = "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}"
         table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
@@ -38,9 +38,11 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
 
 
 def _pairs(comparison: Comparison, console: Console) -> Table:
-    table = plain_table(console)
-    for heading in ("pair", comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown"):
-        table.add_column(heading, justify="left" if heading in ("pair", "shown") else "right", no_wrap=True)
+    table = plain_table(
+        console,
+        ("pair", comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown"),
+        left=("pair", "shown"),
+    )
     for contrast in comparison.of("pair"):
         name = f"{contrast.query_language} > {contrast.candidate_language}"
         table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
@@ -69,9 +71,7 @@ def _verdict(contrast: Contrast, comparison: Comparison) -> str:
 
 def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
     """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
-    table = plain_table(console)
-    for heading in ("what", "baseline", "new", "lost", "limit", "p", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("what", "verdict") else "right", no_wrap=True)
+    table = plain_table(console, ("what", "baseline", "new", "lost", "limit", "p", "verdict"), left=("what", "verdict"))
     for check in checks:
         bias = check.setting == "bias"
         scale, unit = (1, " %") if bias else (100, "")

@@ -34,9 +34,9 @@ def inspection_tables(inspection: Inspection, console: Console) -> Group:
         parts.append(Text(f"language of what stands first, over these topics: {said}"))
     if inspection.confusion:
         parts.append(title(f"which languages outrank the answers, over all topics asked in {language}"))
-        table = plain_table(console)
-        for heading in ("candidate language", "share", "over its share of the pool"):
-            table.add_column(heading, justify="left" if heading == "candidate language" else "right", no_wrap=True)
+        table = plain_table(
+            console, ("candidate language", "share", "over its share of the pool"), left=("candidate language",)
+        )
         for candidate_language, (share, ratio) in inspection.confusion.items():
             table.add_row(candidate_language, f"{100 * share:.1f} %", "-" if ratio is None else f"x{ratio:.2f}")
         parts.append(table)

@@ -1,4 +1,4 @@
-"""An estimate as a person reads it."""
+"""What `clirbench plan` prints: what a run would take."""
 
 import humanize
 from rich.console import Console, Group
@@ -10,11 +10,18 @@ from clirbench.support.terminal import plain_table, title
 
 
 def plan_tables(estimate: Estimate, model: str, workers: int, console: Console) -> Group:
-    """By language, in all, and on more workers."""
+    """Texts, tokens and hours by language and in all; then hours on more workers, memory and disk.
+
+    Args:
+        estimate: What was measured on a sample, and what follows for the whole task.
+        model: Its name.
+        workers: The largest number of workers to show.
+        console: Where it will be printed.
+    """
     above = title(f"{model} on {estimate.task.id}, as measured on this machine ({estimate.device})")
-    table = plain_table(console)
-    for heading in ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"):
-        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
+    table = plain_table(
+        console, ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"), left=("language",)
+    )
     for row in estimate.languages:
         tokens = "-" if row.tokens is None else humanize.metric(row.tokens, precision=2)
         table.add_row(

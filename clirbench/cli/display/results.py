@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run: tables, x100 with one decimal."""
+"""The tables of results: what `clirbench run`, `show` and `score --run` print. Shares are shown x100, with one decimal."""
 
 from collections.abc import Sequence
 
@@ -14,14 +14,19 @@ from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import list_tasks, load_task
 
 
-def summary(documents: Sequence[Document], console: Console) -> None:
-    """Print the headline of one model on one or more tasks, then each task by query language."""
+def print_summary(documents: Sequence[Document], console: Console) -> None:
+    """Print the main numbers of one model, a row per task, and then each task by query language.
+
+    Args:
+        documents: Results of one model. Tasks with another main metric get a table of their own.
+        console: Where to print.
+    """
     for metric in dict.fromkeys(document.task.metrics[0] for document in documents):
         alike = [document for document in documents if document.task.metrics[0] == metric]
         console.print(_headlines(alike, metric, console))
     for document in documents:
         console.print(_by_language(document, console))
-        for line in remarks(document):
+        for line in _remarks(document):
             console.print(line, soft_wrap=True)
         if not document.task.complete:
             console.print(
@@ -33,18 +38,17 @@ def summary(documents: Sequence[Document], console: Console) -> None:
 
 
 def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
-    """One row per task, of tasks that are read by one metric."""
+    """One row per task; ``metric`` is the main metric of them all."""
     parallel = any("rank_distance" in document.task.bias for document in documents)
     settings = SETTINGS if parallel else documents[0].task.settings
-    table = plain_table(console)
+    # Only parallel tasks have rank distance; the others show a second metric in its place.
     second = () if parallel else documents[0].task.metrics[1:2]
     more = ("rank distance", "Max@R\nnorm.") if parallel else tuple(f"{settings[0]}\n{name}" for name in second)
-    for heading in ("task", *settings, *more):
-        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    table = plain_table(console, ("task", *settings, *more), left=("task",))
     for document in documents:
         bias = document.headline.get("bias", {})
         table.add_row(
-            label(document),
+            _task_label(document),
             *(_margin(document.headline.get(s, {}).get(metric), 100) for s in settings),
             *([_margin(bias.get("rank_distance"), 1), _margin(bias.get("Max@R_normalised"), 100)] if parallel else []),
             *(_margin(document.headline.get(settings[0], {}).get(name), 100) for name in second),
@@ -52,33 +56,28 @@ def _headlines(documents: Sequence[Document], metric: str, console: Console) -> 
     return Group(title(f"{model_label(documents[0])}: {metric} x100 ± 95 % margin"), table)
 
 
-def pairs(document: Document, metric: str, console: Console) -> Group:
-    """Heat table of one metric: query languages down, candidate languages across, the diagonal monolingual.
+def pair_table(document: Document, metric: str, console: Console) -> Group:
+    """One metric by language pair, as a heat map: query languages down, candidate languages across.
 
-    Empty for a task without language pairs.
+    The diagonal is the monolingual setting. A task without language pairs gives an empty group.
     """
     if not document.per_pair:
         return Group()
     languages = document.task.languages
-    above = title(f"{label(document)}: {metric} x100, query language down, candidate language across")
-    table = plain_table(console)
-    table.add_column("", no_wrap=True)
-    for language in languages:
-        table.add_column(language, justify="right", no_wrap=True)
+    above = title(f"{_task_label(document)}: {metric} x100, query language down, candidate language across")
+    table = plain_table(console, ("", *languages), left=("",))
     for query in languages:
         cells = [_heat(document.pair_value(query, x, metric), query == x, console) for x in languages]
         table.add_row(query, *cells)
     return Group(above, table)
 
 
-def run_table(document: RunDocument, console: Console) -> Group:
-    """The scores of a TREC run."""
+def trec_run_table(document: RunDocument, console: Console) -> Group:
+    """The scores of a TREC run that another tool made, and how many queries it lacks."""
     language = document.task.languages[0]
     where = f"{document.task.id}, {language}, monolingual"
     above = title(f"{printable(document.model)} on {where}: x100 ± 95 % margin, depth = {document.depth}")
-    table = plain_table(console)
-    for heading in ("metric", "value"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=True)
+    table = plain_table(console, ("metric", "value"), left=("metric",))
     for name, estimate in document.headline["monolingual"].items():
         table.add_row(name, "needs a deeper run" if estimate.value is None else _margin(estimate, 100))
     parts: list[Text | Table] = [above, table]
@@ -90,10 +89,10 @@ def run_table(document: RunDocument, console: Console) -> Group:
 
 
 def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
-    """The main scores of mteb's own tasks, by subset and as their mean."""
-    table = plain_table(console)
-    for heading in ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"):
-        table.add_column(heading, justify="left" if heading in ("task of mteb", "score") else "right", no_wrap=True)
+    """Mteb's own tasks, a row each: the mean of the main score over the subsets, with the lowest and the highest."""
+    table = plain_table(
+        console, ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"), left=("task of mteb", "score")
+    )
     for document in documents:
         scores = document.main_scores
         values = {name: score for name, score in scores.items() if score is not None}
@@ -104,38 +103,34 @@ def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
     return Group(title(f"{name}: mteb's own tasks, evaluated by mteb {version}"), table)
 
 
-def remarks(document: Document) -> list[str]:
-    """What a reader must know of a task's settings before comparing, one line each."""
+def _remarks(document: Document) -> list[str]:
+    """What the task file says of the settings that were run, one line each: what to know before comparing."""
     if document.task.id not in list_tasks():
         return []
-    said = load_task(document.task.id).remarks
-    return [f"{setting}: {said[setting]}" for setting in document.task.settings if setting in said]
+    remarks = load_task(document.task.id).remarks
+    return [f"{setting}: {remarks[setting]}" for setting in document.task.settings if setting in remarks]
 
 
-def headline(document: Document, console: Console) -> Group:
-    """Every headline number of a result: metrics by setting, then the measures of bias."""
-    metrics = plain_table(console)
+def headline_tables(document: Document, console: Console) -> Group:
+    """Every headline number of a result with its margin: metrics by setting, then the measures of bias."""
     settings = [setting for setting in SETTINGS if setting in document.headline]
-    for heading in ("metric x100", *settings):
-        metrics.add_column(heading, justify="left" if heading == "metric x100" else "right", no_wrap=True)
+    metrics = plain_table(console, ("metric x100", *settings), left=("metric x100",))
     for name in document.task.metrics:
         metrics.add_row(name, *(_margin(document.headline[s].get(name), 100) for s in settings))
-    bias = plain_table(console)
-    for heading in ("bias", "value", "unit"):
-        bias.add_column(heading, justify="right" if heading == "value" else "left", no_wrap=True)
+    bias = plain_table(console, ("bias", "value", "unit"), left=("bias", "unit"))
     for name, estimate in document.headline.get("bias", {}).items():
         scale, digits, unit = shown_as(name)
         bias.add_row(name, _margin(estimate, scale, digits), unit)
-    return Group(title(f"{label(document)}: macro averages ± 95 % margin"), metrics, bias)
+    return Group(title(f"{_task_label(document)}: macro averages ± 95 % margin"), metrics, bias)
 
 
-def label(document: Document) -> str:
-    """The task's identifier, with a star where the run was restricted."""
+def _task_label(document: Document) -> str:
+    """The task's identifier, with a star where the run was restricted to some languages or settings."""
     return document.task.id if document.task.complete else f"{document.task.id}*"
 
 
 def model_label(document: Document) -> str:
-    """The model's name, with what was done to its vectors."""
+    """The model's name, and the transform of its vectors where there is one."""
     name, transform = printable(document.model.name), document.encoder.transform
     return f"{name} + {transform}" if transform else name
 
@@ -145,11 +140,9 @@ def _by_language(document: Document, console: Console) -> Group:
     parallel = "rank_distance" in document.task.bias
     settings = SETTINGS if parallel else document.task.settings
     second = [] if parallel else document.task.metrics[1:2]
-    above = title(f"{label(document)} by query language: {metric} x100")
-    table = plain_table(console)
+    above = title(f"{_task_label(document)} by query language: {metric} x100")
     more = ["rank distance"] if parallel else [f"{settings[0]}\n{name}" for name in second]
-    for heading in ("language", *settings, *more, "own-lang.\npreference"):
-        table.add_column(heading, justify="left" if heading == "language" else "right", no_wrap=True)
+    table = plain_table(console, ("language", *settings, *more, "own-lang.\npreference"), left=("language",))
     for language, numbers in document.per_language.items():
         bias = numbers.get("bias", {})
         preference = bias.get("own_language_preference")
