@@ -1,8 +1,10 @@
 """The reference pages, generated from the code each time that the docs are built: they cannot drift from it."""
 
+import ast
 import json
 import re
 import tempfile
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ PUBLIC: dict[str, Sequence[str]] = {
     "clirbench": [name for name in clirbench.__all__ if name != "__version__"],
     "clirbench.integrations.sentence_transformers": ["CLIREvaluator"],
     "clirbench.integrations.mteb": ["tasks", "benchmark", "OneEncoding"],
-    "clirbench.training.batches": ["HybridBatchSampler"],
+    "clirbench.training.batches": ["HybridBatchSampler", "SamplerOptions"],
 }
 
 
@@ -41,6 +43,7 @@ def pages() -> dict[str, str]:
         "result.md": _result(),
         "files.md": _files(),
         "environment.md": _environment(),
+        "messages.md": _messages(),
     }
 
 
@@ -54,6 +57,7 @@ def _index() -> str:
         ("The result file", "result.md", "every key of the JSON, from its schema"),
         ("TOML files", "files.md", "a task of your own, `model.toml`, a training recipe"),
         ("Environment variables", "environment.md", "what can be set from outside"),
+        ("Messages", "messages.md", "every error that a user can mend, with what to do"),
     ]
     rows = [f"- [{title}]({page}): {what}" for title, page, what in links]
     return _page("Reference", "Everything on these pages is generated from the code when the docs are built.", *rows)
@@ -190,10 +194,9 @@ def _docstring(thing: Any) -> list[str]:
         elif kind == "raises":
             lines += [f"**Raises** {_code(x.annotation)}: {_cell(x.description)}" for x in section.value]
         elif kind == "examples":
-            lines += [
-                f"```python\n{text}\n```" if "code" in str(kind) or ">>>" in text else text
-                for kind, text in section.value
-            ]
+            lines += ["**Example**", *(_prose(part) for _, part in section.value)]
+        elif kind == "admonition":
+            lines += [f"**{section.title or section.value.kind.capitalize()}**", _prose(section.value.contents)]
         else:
             raise ValueError(f"{thing.path}: a docstring section '{kind}' that the reference does not know")
     return lines
@@ -361,14 +364,117 @@ def _environment() -> str:
     )
 
 
+# What a user did who meets the messages of a room.
+ROOMS = {
+    "support": "Files and folders",
+    "tasks": "Tasks and their data",
+    "encoders": "Loading and running a model",
+    "ranking": "Scores",
+    "metrics": "Metrics",
+    "results": "Reading, comparing and using results",
+    "evaluation": "Evaluating: in memory, streamed, on Ray, TREC runs",
+    "integrations": "mteb and sentence-transformers",
+    "training": "Training",
+    "submissions": "Submitting, checking, verifying",
+    "board": "The board and the site",
+    "cli": "Options that do not fit",
+}
+
+
+def messages() -> list[tuple[str, str]]:
+    """Every text of a ClirbenchError with the room that raises it; what is filled in stands as a word in capitals."""
+    package = Path(clirbench.__file__).parent
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ClirbenchError":
+                text = _template(node.args[0]) if node.args else ""
+                # A message that is passed on whole stands where it is made.
+                if len(re.findall(r"[a-z]{2,}", text)) > 1:
+                    found.append((path.relative_to(package).parts[0], " ".join(text.split())))
+    return found
+
+
+def _template(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_template(part) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        return f"'{_word(node.value)}'" if node.conversion == ord("r") else _word(node.value)
+    return _word(node)
+
+
+def _word(node: ast.expr) -> str:
+    """What an expression in a message stands for, as a placeholder in capitals."""
+    match node:
+        case ast.Name(id=name):
+            return _PLACEHOLDERS.get(name, name.strip("_").upper())
+        case ast.Attribute(value=value, attr="id" | "name"):
+            return _word(value)
+        case ast.Attribute(attr=name):
+            return _PLACEHOLDERS.get(name, name.strip("_").upper())
+        case ast.Call(func=ast.Attribute(attr="join"), args=[inner]):
+            return f"{_word(inner)}, ..."
+        case ast.Call(func=ast.Name(id="len")):
+            return "N"
+        case ast.Call(func=ast.Name(id="first_line")):
+            return "REASON"
+        case ast.Call(func=ast.Attribute(value=value, attr="replace" | "strip" | "title")) | ast.Subscript(value=value):
+            return _word(value)
+        case ast.Call(args=[inner, *_]):
+            return _word(inner)
+    return "..."
+
+
+_PLACEHOLDERS = {
+    "strerror": "REASON",
+    "error": "REASON",
+    "line": "REASON",
+    "number": "N",
+    "text": "VALUE",
+    "stem": "NAME",
+}
+
+
+def _messages() -> str:
+    parts = [
+        "A mistake that you can mend is one line on standard error, and exit code 2. It names the file, key or value, and",
+        "what to do next. These are all of them. Words in capitals stand for what is filled in.",
+        "[Troubleshooting](../start/troubleshooting.md) explains the most frequent ones.",
+        "",
+    ]
+    for room, title in ROOMS.items():
+        texts = sorted({text for where, text in messages() if where == room})
+        if texts:
+            parts += [f"## {title}", "", "| message | what to do |", "| --- | --- |"]
+            for text in texts:
+                fault, _, remedy = text.rpartition(": ")
+                if not re.search(r"(?<![-\w'])[a-z]{2,}", fault):
+                    fault, remedy = text, ""
+                parts.append(f"| {_cell(fault)} | {_cell(remedy)} |")
+            parts.append("")
+    return _page("Messages", *parts)
+
+
 def _page(title: str, *lines: str) -> str:
     return "\n".join([f"# {title}", "", *lines]) + "\n"
 
 
 def _prose(text: str | None) -> str:
-    """A docstring as Markdown: paragraphs on one line each, roles and double backticks as code."""
+    """A docstring as Markdown: sentences of a paragraph on one line, roles and double backticks as code, examples as code."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text or "").replace("``", "`")
-    return "\n\n".join(" ".join(part.split()) if "    " not in part else part for part in text.strip().split("\n\n"))
+    return "\n\n".join(map(_paragraph, text.strip("\n").split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith(">>>"):
+        return f"```pycon\n{text}\n```"
+    if all(line.startswith("    ") for line in text.split("\n")):
+        return f"```text\n{textwrap.dedent(text)}\n```"
+    if text.startswith(("- ", "* ", "1. ")):
+        return text
+    return " ".join(text.split())
 
 
 def _cell(text: Any) -> str:

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
@@ -151,3 +152,22 @@ def test_the_search_works_from_disk_and_asks_no_host(built, browser):
     page.get_by_placeholder("Search").fill("rank_distance_normalised")
     page.wait_for_selector("a[role='option'][href*='reference/metrics.html']", timeout=10_000)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_troubleshooting_quotes_messages_that_there_are():
+    text = (DOCS / "start" / "troubleshooting.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `(.*?)` \|", text, re.M)
+    assert len(quoted) > 40
+    said = [message for _, message in reference().messages()]
+    assert [quote for quote in quoted if not any(quote in message for message in said)] == []
+
+
+def test_every_room_that_has_messages_has_a_heading_for_them():
+    module = reference()
+    assert {room for room, _ in module.messages()} <= set(module.ROOMS)
+
+
+def test_the_page_on_installing_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    text = (DOCS / "start" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(extras)
