@@ -20,6 +20,7 @@ HARD = (
     "ranking.kernel.tally",
     "ranking.near_ties.TileComparison",
     "ranking.shards.GoldScores.count",
+    "training.batches.HybridBatchSampler",
 )
 
 

@@ -1,6 +1,5 @@
 """The hybrid sampler: its law, its determinism, and its life inside trainers."""
 
-import doctest
 from collections import Counter
 from functools import partial
 
@@ -219,16 +218,6 @@ def test_an_unknown_option_is_refused_by_its_name(data):
 
 def test_the_keywords_are_those_of_the_options():
     assert SamplerKeywords.__annotations__ == SamplerOptions.__annotations__
-
-
-def test_the_example_in_its_docstring():
-    (example,) = doctest.DocTestFinder(recurse=False).find(
-        HybridBatchSampler, globs={"HybridBatchSampler": HybridBatchSampler}
-    )
-    report = []
-    ran = doctest.DocTestRunner().run(example, out=report.append)
-    assert ran.attempted == 6
-    assert ran.failed == 0, "".join(report)
 
 
 def test_a_missing_column(data):
