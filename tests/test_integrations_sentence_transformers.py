@@ -8,7 +8,7 @@ import pytest
 from tiny_models import multi_vector_model, sparse_model, static_model
 
 import clirbench
-from clirbench.integrations.sentence_transformers import CLIREvaluator
+from clirbench.integrations.sentence_transformers import CLIREvaluator, EvaluatorKeywords, EvaluatorOptions
 from clirbench.support.errors import ClirbenchError
 
 
@@ -108,6 +108,12 @@ def test_other_kinds_of_encoders(build, tmp_path):
 def test_what_is_wrong_is_said_before_the_training(arguments, told):
     with pytest.raises(ClirbenchError, match=told):
         CLIREvaluator(**{"task": "demo", **arguments})
+
+
+def test_an_unknown_option_is_refused_by_its_name():
+    with pytest.raises(TypeError, match="'primary'"):
+        CLIREvaluator("demo", ["en"], primary="rank_distance")
+    assert EvaluatorKeywords.__annotations__ == EvaluatorOptions.__annotations__
 
 
 @pytest.mark.real

@@ -1,10 +1,10 @@
-"""clirbench inside a sentence-transformers training: every setting and the rank distance in logs, CSV and model card."""
+"""clirbench inside a sentence-transformers training: each setting and the rank distance in log, CSV and model card."""
 
 import csv
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from sentence_transformers.base.evaluation import BaseEvaluator
 
@@ -22,27 +22,57 @@ from clirbench.tasks.task_file import load_task
 _DISTANCE = "rank_distance"
 
 
-class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
-    """Evaluates the model in training on a clirbench task; pass it to a sentence-transformers trainer as ``evaluator``.
+@dataclass(frozen=True)
+class EvaluatorOptions:
+    """What :class:`CLIREvaluator` reports, and how it encodes: each field is a keyword of its constructor.
 
-    The task is loaded once. Each call encodes every distinct text once and counts exact ranks, so that on a few languages it
-    takes seconds. It restores the model's training mode. ``last_result`` is the whole result of the last call.
+    Attributes:
+        metric: Reported for every setting. None: the task's first metric.
+        primary_metric: Chooses the best checkpoint: a setting with the metric ("multilingual_mAP"), or "rank_distance".
+            None: the metric in the last setting that is run.
+        name: Stands before every key; the trainer puts "eval_" before it. None: the task's identifier.
+        batch_size: Texts that are encoded at a time.
+        query_prompt: Put before each query. None: the model's own.
+        candidate_prompt: Put before each candidate. None: the model's own.
+        write_csv: Add a line for each call to ``CLIR_evaluation_<name>_results.csv`` in the trainer's folder.
+    """
+
+    metric: str | None = None
+    primary_metric: str | None = None
+    name: str | None = None
+    batch_size: int = 32
+    query_prompt: str | None = None
+    candidate_prompt: str | None = None
+    write_csv: bool = True
+
+
+class EvaluatorKeywords(TypedDict, total=False):
+    """The fields of :class:`EvaluatorOptions` as keywords, for type checkers."""
+
+    metric: str | None
+    primary_metric: str | None
+    name: str | None
+    batch_size: int
+    query_prompt: str | None
+    candidate_prompt: str | None
+    write_csv: bool
+
+
+class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
+    """Evaluates a model on a clirbench task while it trains: the ``evaluator`` of a sentence-transformers trainer.
+
+    The task is loaded once. Each call encodes every distinct text once and counts exact ranks: on a few languages it takes
+    seconds. A model in training mode stays in it. ``last_result`` is the whole result of the last call.
+    ``greater_is_better`` is False where the primary metric is the rank distance.
 
     Args:
         task: Identifier, path of a task's TOML file, or Task.
         languages: Restrict to these; None for all.
         settings: Restrict to these; None for all.
-        metric: What is reported for every setting; None for the task's first metric.
-        primary_metric: What checkpoints are chosen by: a setting with a metric ("multilingual_mAP") or "rank_distance"; None
-            for ``metric`` in the last setting that is run. ``greater_is_better`` follows from it.
-        name: Put before every key; None for the task's identifier. The trainer puts "eval_" before it.
-        batch_size: Texts per batch.
-        query_prompt: Put before each query; None for the model's own.
-        candidate_prompt: Put before each candidate; None for the model's own.
-        write_csv: Append a line per call to ``CLIR_evaluation_<name>_results.csv`` in the folder of the trainer.
+        **options: Fields of :class:`EvaluatorOptions`.
 
     Raises:
-        ClirbenchError: There is no such task, language, setting or metric, or the data cannot be had.
+        ClirbenchError: There is no such task, language, setting or metric, the task is streamed, or the data cannot be had.
     """
 
     def __init__(
@@ -50,16 +80,10 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         task: str | Task = "xquad-r",
         languages: Sequence[str] | None = None,
         settings: Sequence[str] | None = None,
-        *,
-        metric: str | None = None,
-        primary_metric: str | None = None,
-        name: str | None = None,
-        batch_size: int = 32,
-        query_prompt: str | None = None,
-        candidate_prompt: str | None = None,
-        write_csv: bool = True,
+        **options: Unpack[EvaluatorKeywords],
     ) -> None:
         super().__init__()
+        chosen = EvaluatorOptions(**options)
         task = load_task(task) if isinstance(task, str) else task
         check_names(task)
         if task.corpus is not None:
@@ -72,33 +96,35 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         self.settings = choose_settings(task, settings, self.languages if len(self.languages) > 1 else None)
         if len(self.languages) == 1:
             self.settings = tuple(setting for setting in self.settings if setting != "cross-lingual")
-        self.task, self.metric = task, metric or task.metrics[0]
+        self.task, self.metric = task, chosen.metric or task.metrics[0]
         if self.metric not in task.metrics:
             raise ClirbenchError(f"{task.id} has no metric '{self.metric}': choose from {', '.join(task.metrics)}")
-        self.name = task.id if name is None else name
-        self.write_csv = write_csv
+        self.name = task.id if chosen.name is None else chosen.name
+        self.write_csv = chosen.write_csv
         self.csv_file = f"CLIR_evaluation_{self.name}_results.csv"
         self.last_result: Result | None = None
         self._options = EncoderOptions(
-            batch_size=batch_size, query_prompt=query_prompt, candidate_prompt=candidate_prompt
+            batch_size=chosen.batch_size,
+            query_prompt=chosen.query_prompt,
+            candidate_prompt=chosen.candidate_prompt,
         )
         self._keys = [f"{setting}_{self.metric}" for setting in self.settings]
         if "multilingual" in self.settings and _DISTANCE in task.bias and len(self.languages) > 1:
             self._keys.append(_DISTANCE)
-        chosen = primary_metric or f"{self.settings[-1]}_{self.metric}"
-        if chosen not in self._keys:
-            raise ClirbenchError(f"primary_metric is '{chosen}': choose from {', '.join(self._keys)}")
-        self.primary_metric = f"{self.name}_{chosen}" if self.name else chosen
-        self.greater_is_better = chosen != _DISTANCE
+        primary = chosen.primary_metric or f"{self.settings[-1]}_{self.metric}"
+        if primary not in self._keys:
+            raise ClirbenchError(f"primary_metric is '{primary}': choose from {', '.join(self._keys)}")
+        self.primary_metric = f"{self.name}_{primary}" if self.name else primary
+        self.greater_is_better = primary != _DISTANCE
         self._collection = load_collection(task, self.languages)
 
     @property
     def description(self) -> str:
-        """What the model card calls it."""
+        """The evaluator's name in the model card."""
         return "Cross-lingual Information Retrieval"
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of its settings."""
+        """Task, languages and settings, as the model card lists them."""
         return {"task": self.task.id, "languages": list(self.languages), "settings": list(self.settings)}
 
     def __call__(
@@ -108,15 +134,16 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
 
         Args:
             model: A SentenceTransformer, or another encoder that :func:`clirbench.evaluate` takes.
-            output_path: Folder for the CSV; None for none.
-            epoch: Of the training, as the trainer gives it; -1 after it.
-            steps: Likewise.
+            output_path: Folder for the CSV; None writes none.
+            epoch: Epoch of the training; -1 when it is over.
+            steps: Steps of the epoch; -1 when it is over.
 
         Returns:
             By key, such as "xquad-r_multilingual_mAP" (0 to 1) and "xquad-r_rank_distance" (ranks).
 
         Raises:
-            ClirbenchError: A vector of the model is wrong; an all-zero one is scored as lost.
+            ClirbenchError: The model gives a vector with NaN or infinity, or of a wrong shape. A vector of zeros is no error: its
+                queries and candidates are scored as lost.
         """
         loaded = as_loaded(model, self._options)
         result = evaluate_loaded(
