@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.version import __version__
 
 app = typer.Typer(
     add_completion=False,
@@ -66,8 +67,6 @@ def examples(*lines: str) -> str:
 
 def _version(value: bool) -> None:
     if value:
-        from clirbench.support.version import __version__  # noqa: PLC0415
-
         typer.echo(f"clirbench {__version__}")
         raise typer.Exit
 

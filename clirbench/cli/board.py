@@ -9,6 +9,7 @@ import typer
 
 from clirbench.cli.app import app, examples
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.terminal import stdout
 
 SubmissionsOption = Annotated[
     Path | None, typer.Option(help="Folder of submissions.", show_default="submissions, here or in the checkout")
@@ -40,7 +41,6 @@ def compare(
     from clirbench.cli.display.comparison import comparison_tables  # noqa: PLC0415
     from clirbench.cli.display.results import model_label  # noqa: PLC0415
     from clirbench.results.compare import compare as compare_results  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     if format not in ("table", "json"):
         raise ClirbenchError(f"--format is '{format}': use table or json")
@@ -68,7 +68,6 @@ def leaderboard(
     from clirbench.board.table import leaderboard as board  # noqa: PLC0415
     from clirbench.board.text import FORMATS, board_text  # noqa: PLC0415
     from clirbench.cli.display.board import board_tables  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")

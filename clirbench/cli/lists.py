@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import app, examples, listed
+from clirbench.support.terminal import stdout
 
 
 @app.command(epilog=examples("clirbench tasks"))
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
     from clirbench.cli.display.lists import task_list  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(task_list())
 
@@ -45,7 +45,6 @@ def init(
 def models() -> None:
     """List the bundled models."""
     from clirbench.cli.display.lists import model_list  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(model_list())
 
@@ -54,6 +53,5 @@ def models() -> None:
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
     from clirbench.cli.display.lists import metric_list  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     stdout().print(metric_list())

@@ -1,5 +1,6 @@
 """Commands on result files: `score`, `export`, `show`, and their `schema`."""
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ import typer
 
 from clirbench.cli.app import ResultArgument, app, examples, grouped, listed
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import write_atomically, writing
+from clirbench.support.terminal import stdout
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,6 @@ def _score_run(run: Path, options: TrecRunOptions) -> None:
     from clirbench.cli.display.results import trec_run_table  # noqa: PLC0415
     from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
     from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
-    from clirbench.support.files import write_atomically, writing  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
     from clirbench.tasks.task_file import load_task  # noqa: PLC0415
 
     if options.language is None:
@@ -127,7 +128,6 @@ def export(
         for line in lines:
             sys.stdout.write(line + "\n")
         return
-    from clirbench.support.files import write_atomically, writing  # noqa: PLC0415
 
     if not output.name or output.is_dir():
         raise ClirbenchError(f"--output is '{output}', a folder: name a file")
@@ -165,7 +165,6 @@ def show(
     """Print a result again: every headline number, languages and language pairs."""
     from clirbench.cli.display.results import headline_tables, pair_table, print_summary  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     document = read_result(result).document
     metric = metric or document.task.metrics[0]
@@ -180,8 +179,6 @@ def show(
 @app.command(epilog=examples("clirbench schema > result.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a result file."""
-    import json  # noqa: PLC0415
-
     from clirbench.results.schema import Submitted  # noqa: PLC0415
 
     typer.echo(json.dumps(Submitted.json_schema(), indent=1))

@@ -7,6 +7,7 @@ import typer
 
 from clirbench.cli.app import app, examples
 from clirbench.cli.board import SubmissionsOption
+from clirbench.support.progress import reporting
 
 site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
 
@@ -22,7 +23,6 @@ def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_s
     """Build the site from submissions: plain files that open from disk."""
     from clirbench.board.entries import submissions_dir  # noqa: PLC0415
     from clirbench.board.site.build import build_site  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     with reporting() as reporter:
         pages = build_site(submissions_dir(submissions), output, reporter)
@@ -38,7 +38,6 @@ def serve(
     """Show the site on this machine only, and rebuild it when submissions or templates change."""
     from clirbench.board.entries import submissions_dir  # noqa: PLC0415
     from clirbench.board.site.serve import serve_site  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     with reporting() as reporter:
         serve_site(submissions_dir(submissions), output, port, reporter)

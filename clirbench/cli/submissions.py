@@ -9,6 +9,7 @@ import typer
 
 from clirbench.cli.app import app, examples, grouped
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import reporting
 
 
 @app.command(epilog=examples("clirbench submit results/me__model --org me --set licence=MIT"))
@@ -72,7 +73,6 @@ def check(
 ) -> None:
     """Check submissions: every file, every number, every rank (exit code 1 if there are errors)."""
     from clirbench.submissions.check_many import FORMATS, check_submissions, report, submissions_in  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
@@ -123,7 +123,6 @@ def verify(
     """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
     from clirbench.submissions.rerun import Sample  # noqa: PLC0415
     from clirbench.submissions.rerun import verify as run_again  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
 
     with reporting() as reporter:
         verification = run_again(

@@ -8,6 +8,9 @@ import typer
 
 from clirbench.cli.app import ResultArgument, app, examples, grouped
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.paths import cache_dir
+from clirbench.support.progress import reporting
+from clirbench.support.terminal import plain_table, stdout
 
 
 @app.command(
@@ -33,7 +36,6 @@ def gate(
     from clirbench.cli.display.comparison import gate_table  # noqa: PLC0415
     from clirbench.results.gate import gate as judge  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     checks = judge(read_result(result), read_result(baseline), max_drop, max_distance_increase, metric)
     console = stdout()
@@ -104,9 +106,6 @@ def inspect(
     from clirbench.results.inspect import inspect_result  # noqa: PLC0415
     from clirbench.results.reload_model import ModelAt  # noqa: PLC0415
     from clirbench.results.result import read_result  # noqa: PLC0415
-    from clirbench.support.paths import cache_dir  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
 
     with reporting() as reporter:
         inspection = inspect_result(
@@ -128,7 +127,6 @@ def doctor(
 ) -> None:
     """Say what is here and what is missing: versions, device, cache, mirror, hub, and what each feature needs."""
     from clirbench.cli.doctor import diagnose  # noqa: PLC0415
-    from clirbench.support.terminal import plain_table, stdout  # noqa: PLC0415
 
     console = stdout()
     table = plain_table(console)

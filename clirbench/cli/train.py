@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clirbench.cli.app import app, examples, grouped
+from clirbench.support.progress import reporting
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,6 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace another training in the folder.")] = False,
 ) -> None:
     """Train a model on hybrid batches; run again, it continues where it stopped."""
-    from clirbench.support.progress import reporting  # noqa: PLC0415
     from clirbench.training import run_recipe  # noqa: PLC0415
 
     with reporting() as reporter:

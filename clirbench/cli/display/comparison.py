@@ -1,6 +1,7 @@
 """Two models side by side: what `clirbench compare` and `clirbench gate` print."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -15,37 +16,38 @@ from clirbench.tasks.task import SETTINGS
 def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
     """The differences of two models by setting, a sentence on the languages of each, and every language pair if wanted."""
     first, second = comparison.first, comparison.second
-    parts: list[object] = [title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics")]
-    table = plain_table(
-        console, ("", first, second, "difference", "95 % interval", "p (Holm)", "shown"), left=("", "shown")
-    )
-    for contrast in comparison.of("overall"):
-        name = "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}"
-        table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
-    parts.append(table)
+    overall = {
+        "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}": contrast
+        for contrast in comparison.of("overall")
+    }
+    by_pair = {f"{c.query_language} > {c.candidate_language}": c for c in comparison.of("pair")}
+    parts: list[Text | Table] = [
+        title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics"),
+        _contrasts("", overall, comparison, console),
+    ]
     for setting in (*SETTINGS, "bias"):
         if comparison.of("language", setting):
             name = "rank distance" if setting == "bias" else setting
             parts.append(Text(f"{name}: {sentence(comparison, setting)}."))
-    won = {sign: sum(c.better == sign for c in comparison.of("pair")) for sign in (1, -1, 0)}
-    if sum(won.values()):
+    if by_pair:
+        won = Counter(contrast.better for contrast in by_pair.values())
         parts.append(
             Text(f"pairs: {first} is better in {won[1]}, {second} in {won[-1]}, no difference shown in {won[0]}.")
         )
     if pairs:
-        parts += [title("by language pair, query > candidate"), _pairs(comparison, console)]
-    return Group(*parts)  # type: ignore[arg-type]
+        parts += [
+            title("by language pair, query > candidate"),
+            _contrasts("pair", by_pair, comparison, console),
+        ]
+    return Group(*parts)
 
 
-def _pairs(comparison: Comparison, console: Console) -> Table:
-    table = plain_table(
-        console,
-        ("pair", comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown"),
-        left=("pair", "shown"),
-    )
-    for contrast in comparison.of("pair"):
-        name = f"{contrast.query_language} > {contrast.candidate_language}"
-        table.add_row(name, *_cells(contrast), _verdict(contrast, comparison))
+def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> Table:
+    headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown")
+    table = plain_table(console, headings, left=(heading, "shown"))
+    verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
+    for name, contrast in contrasts.items():
+        table.add_row(name, *_cells(contrast), verdicts[contrast.better])
     return table
 
 
@@ -61,12 +63,6 @@ def _cells(contrast: Contrast) -> Sequence[str]:
         bounds,
         f"{contrast.p:.4f}",
     )
-
-
-def _verdict(contrast: Contrast, comparison: Comparison) -> str:
-    return {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}[
-        contrast.better
-    ]
 
 
 def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
