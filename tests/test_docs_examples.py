@@ -1,0 +1,308 @@
+"""The examples of docs/how-to and docs/explanation: their code runs, and what they say is what clirbench computes."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clirbench
+from clirbench.metrics.per_topic import Table
+from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
+from clirbench.submissions.verification import verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+
+
+def page(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def block(name, marker, language="python"):
+    return re.search(rf"<!-- {marker} -->\n```{language}\n(.*?)```", page(name), re.DOTALL)[1]
+
+
+def commands(name):
+    blocks = re.findall(r"```bash\n(.*?)```", page(name), re.DOTALL)
+    return [line for text in blocks for line in text.splitlines() if line.startswith("clirbench ")]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pictures"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(line, code=0):
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "HF_HUB_OFFLINE": "1"}
+        ran = subprocess.run(
+            [sys.executable, "-m", *shlex.split(line)], capture_output=True, text=True, check=False, env=environment
+        )
+        assert ran.returncode == code, ran.stderr
+        return ran.stdout + ran.stderr
+
+    return run
+
+
+# ------------------------------------------------------------------------------------------------------------ explanation
+
+
+def test_pictures_and_tables_are_what_their_script_makes(pictures):
+    stale = [
+        path.name
+        for path, text in pictures.files().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], "run python docs/pictures.py"
+    assert {path.name for path in pictures.PICTURES.iterdir()} == {f"{name}.svg" for name in pictures.DRAWN}
+
+
+def test_every_picture_is_on_a_page_with_words_for_those_who_cannot_see_it(pictures):
+    text = "".join(page(f"explanation/{path.name}") for path in (DOCS / "explanation").glob("*.md"))
+    for name in pictures.DRAWN:
+        words = re.search(rf"!\[([^\]]*)\]\(pictures/{name}\.svg\)", text)[1]
+        assert len(words) > 40, name
+
+
+def test_rank_distance_says_what_the_three_rankings_have(pictures):
+    text = page("explanation/rank-distance.md")
+    one = {name[0]: pictures.scored(order) for name, order in pictures.RANKINGS.items()}
+    for letter in "AB":
+        first, *_, last = sorted(one[letter].ranks.values())
+        assert f"The distance is {last} - {first} = {one[letter].bias['rank_distance']:g}." in text
+    for letter in "AB":
+        ranks = sorted(one[letter].ranks.values())
+        said = f"{letter} {'has its answers at ranks' if letter == 'A' else 'at'} {ranks[0]}, "
+        assert said in re.sub(r";", "", text)
+    assert f"so the distance is {one['C'].bias['rank_distance']:g}, the best there is" in text
+    assert one["C"].bias["rank_distance"] == len(one["C"].ranks) - 1
+    assert one["C"].bias["Max@R_normalised"] == 0
+    assert f"25 x 2 / 4 = {one['A'].chance:g}" in text
+    assert one["A"].chance == pytest.approx((24 + 1) * (3 - 1) / (3 + 1))
+    assert f"B has {one['B'].bias['rank_distance_normalised']:.2f}" in text
+    from clirbench.metrics.bias import expected_rank_distance
+
+    assert f"it is {expected_rank_distance(np.array([11.0]), 13_014)[0]:,.1f}" in text
+
+
+def test_bias_says_what_the_three_rankings_have(pictures):
+    text = page("explanation/bias.md")
+    order = pictures.RANKINGS["B: prefers Thai"]
+    one = pictures.scored(order)
+    whole, without = one.precision, {gone: pictures.without(order, gone) for gone in "TED"}
+    assert one.bias["own_gold_removal"] == pytest.approx(whole - without["T"])
+    assert one.bias["other_gold_removal"] == pytest.approx(whole - (without["E"] + without["D"]) / 2)
+    assert f"average precision {100 * whole:.1f}; without the Thai answer {100 * without['T']:.1f}" in text
+    own, other, difference = (
+        100 * one.bias[f"{part}gold_removal{end}"] for part, end in (("own_", ""), ("other_", ""), ("", "_difference"))
+    )
+    assert f"is {own:.2f} without the Thai answer and {other:.2f} on average" in text
+    assert f"so the difference is {difference:.2f}" in text
+    total = sum(one.jumps.values())
+    assert f"{one.jumps['e']} English, {one.jumps['d']} German and {one.jumps['t']} Thai" in text
+    assert f"{one.jumps['t']} of {total} where chance gives a third" in text
+    assert f"{one.bias['own_language_preference']:.2f} times" in text
+    lost = pictures.scored(pictures.RANKINGS["C: finds nothing"])
+    assert lost.bias["own_language_preference"] == 1
+    assert lost.bias["transfer_ratio"] == 1
+    for name, ranking in pictures.RANKINGS.items():
+        of = pictures.scored(ranking)
+        assert f"{name[0]} has" in text or f"{name[0]} {'at' if name[0] != 'A' else ''}" in text
+        assert f"{of.bias['Max@R_normalised']:.2f}" in text
+        assert f"ratio {of.bias['transfer_ratio']:.2f}" in text or f"{of.bias['transfer_ratio']:.2f}" in text
+
+
+def test_settings_and_ties_say_what_the_pictures_compute(pictures):
+    one = pictures.scored(pictures.RANKINGS["B: prefers Thai"])
+    text = page("explanation/settings.md")
+    assert f"the answers stand at ranks {one.own['e']} and {one.own['d']}" in text
+    assert f"has to pass {one.last - 1} candidates to see" in re.sub(r"\s+", " ", text)
+    words = re.search(r"!\[(.*?)\]", page("explanation/ranks-and-ties.md"))[1]
+    for scores in pictures.TIES.values():
+        ranks, precision = pictures.tied(scores)
+        order = sorted({**ranks, "W": ({1, 2, 3} - set(ranks.values())).pop()}.items(), key=lambda pair: pair[1])
+        assert ", ".join(letter for letter, _ in order) in words
+        assert f"{100 * precision:.1f}".removesuffix(".0") in words
+    assert pictures.tied(pictures.TIES["one score for all"])[0] == {"G": 2, "H": 3}
+
+
+def test_statistics_says_what_the_tests_give(pictures):
+    text = page("explanation/statistics.md")
+    topics = {name: np.array(values, dtype=np.float64) for name, values in pictures.TOPICS.items()}
+    values = topics["A"]
+    assert " ".join(str(int(value)) for value in values) in text
+
+    def ends(table, form):
+        low, high = interval(Bootstrap(len(table)).macros([Table(table, np.ones_like(table))])[0])
+        return f"{low:{form}} to {high:{form}}"
+
+    languages = np.tile(values[:, None], (1, 11))
+    assert f"| 12 topics | {ends(languages, '.1f')} |" in text
+    assert f"| 132 rows, as if they were independent | {ends(languages.reshape(-1, 1), '.1f')} |" in text
+    for first, second in ("AB", "AC", "CD"):
+        difference = (topics[first] - topics[second])[:, None]
+        better = f"{(difference > 0).sum()} of 12" + (" topics" if first + second == "AB" else "")
+        row = f"| {first} and {second} | {difference.mean():+.2f} | {better} | {ends(difference, '+.2f')} |"
+        assert f"{row} {permutation_p(difference)[0]:.4f} |" in text
+    assert 2**12 == 4096
+    corrected = holm(np.array([0.01, 0.02, 0.04]))
+    assert "become {:.2f}, {:.2f} and {:.2f}".format(*corrected) in text
+    for name, (low, high) in pictures.ranges().items():
+        assert (low, high) == ((1, 2) if name in "AB" else (3, 4))
+    assert 16 * 15 // 2 == 120
+
+
+def test_counts_of_shards_are_those_of_the_page(pictures):
+    counts = pictures.shard_counts()
+    assert f"Its rank is 1 + {' + '.join(map(str, counts))} = {1 + sum(counts)}" in page("explanation/exactness.md")
+    everything = [("en", pictures.GOLD_SCORE, True), *(("en", s, False) for shard in pictures.SHARDS for s in shard)]
+    assert pictures.evaluate(everything).ranks.own_rank.tolist() == [1 + sum(counts)]
+
+
+def test_submit_says_when_verification_agrees():
+    text = page("how-to/submit.md")
+    assert "99.9 % of the ranks are equal" in text
+    assert "95 % are within one rank or 2 %, and mAP is within 0.005" in text
+    assert verdict(0.999, 0, 1) == "agree"
+    assert verdict(0.998, 0.95, 0.005) == "agree within noise"
+    assert verdict(0.998, 0.949, 0) == verdict(0.998, 1, 0.0051) == "differ"
+
+
+# ----------------------------------------------------------------------------------------------------------------- how-to
+
+
+def test_own_data_from_ten_questions_to_a_result(shell, tmp_path):
+    init, run, again, inspect = commands("how-to/own-data.md")
+    assert "my-faq/my-faq.toml" in shell(init)
+    shell(run)
+    exec(compile(block("how-to/own-data.md", "tutorial"), "own-data.md", "exec"), {})
+    assert "holds another run (hash:" in shell(run, code=2)
+    told = shell(again)
+    result = clirbench.read_result(tmp_path / "results-2" / "clirbench__hybrid" / "my-faq.json")
+    assert result.document.counts.topics == 10
+    assert result.document.task.languages == ["en", "de", "es"]
+    assert result.document.counts.candidates == {"en": 10, "de": 10, "es": 10}
+    assert result.score("bias", "rank_distance") is not None
+    shown = re.search(r"^my-faq .*$", page("how-to/own-data.md"), re.M)[0]
+    assert shown in told
+    assert "the worst 2 topics asked in de" in shell(inspect)
+
+
+def test_messages_that_own_data_quotes(shell, tmp_path):
+    shell("clirbench init-task my-faq --languages en,de,es")
+    files = {kind: tmp_path / "my-faq" / f"my-faq.{kind}.jsonl" for kind in ("queries", "candidates")}
+    lines = {kind: path.read_text(encoding="utf-8").splitlines() for kind, path in files.items()}
+    text = page("how-to/own-data.md")
+
+    def wrong(kind, number, **change):
+        changed = list(lines[kind])
+        changed[number] = json.dumps({**json.loads(changed[number]), **change})
+        files[kind].write_text("\n".join(changed), encoding="utf-8")
+        told = shell("clirbench run --model clirbench/hybrid --tasks my-faq/my-faq.toml", code=2)
+        files[kind].write_text("\n".join(lines[kind]), encoding="utf-8")
+        return told
+
+    for told in (wrong("candidates", 2, answers=["horas"]), wrong("queries", 1, language="fr")):
+        assert any(quote in told for quote in re.findall(r"^\| `(.*?)` \|", text, re.M)), told
+
+
+def test_a_corpus_of_ones_own(shell, tmp_path):
+    text = block("how-to/streamed-corpora.md", "own-corpus-toml", "toml")
+    (tmp_path / "my-corpus.toml").write_text(text, encoding="utf-8")
+    lines = block("how-to/streamed-corpora.md", "own-corpus", "text").splitlines()
+    shown = {path: json.loads(row) for path, row in (line.split(maxsplit=1) for line in lines)}
+    passages = {"en": ["p1", "p2", "p3", "p4"], "de": ["p1", "p2", "p3"]}
+    asked = {"en": ["1", "2"], "de": ["1"]}
+    for language in ("en", "de"):
+        keys = [set(shown[f"corpus/en-{kind}/rows.jsonl"]) for kind in ("corpus", "queries", "qrels")]
+        rows = (
+            [{"_id": p, "title": f"About {p}", "text": f"{p} in {language}."} for p in passages[language]],
+            [{"_id": q, "text": f"What is {q}?"} for q in asked[language]],
+            [{"query-id": q, "corpus-id": f"p{q}", "score": 1} for q in asked[language]],
+        )
+        for kind, those, names in zip(("corpus", "queries", "qrels"), rows, keys, strict=True):
+            assert set(those[0]) == names
+            folder = tmp_path / "corpus" / f"{language}-{kind}"
+            folder.mkdir(parents=True)
+            (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in those), encoding="utf-8")
+    (run,) = (line for line in commands("how-to/streamed-corpora.md") if "my-corpus.toml" in line)
+    told = shell(run.replace("ORG/NAME", "clirbench/hybrid"))
+    assert "my-corpus: results/clirbench__hybrid/my-corpus.json" in told
+    (tmp_path / "my-corpus.toml").write_text(text.replace("en = 4", "en = 5"), encoding="utf-8")
+    told = shell(run.replace("ORG/NAME", "clirbench/hybrid") + " --output other", code=2)
+    assert "4 passages in en, but my-corpus.toml declares 5" in told
+
+
+def test_a_scorer_and_fusions_as_the_page_has_them(shell, tmp_path):
+    (tmp_path / "my_scorer.py").write_text(block("how-to/fusions-and-scorers.md", "scorer"), encoding="utf-8")
+    lines = commands("how-to/fusions-and-scorers.md")
+    (own,) = (line for line in lines if "my_scorer" in line)
+    assert "me/shared-words" in shell(own)
+    fusions = [line for line in lines if "rrf:" in line or "sum:" in line]
+    told = [shell(line) for line in fusions]
+    shown = re.search(r"^demo .*$", page("how-to/fusions-and-scorers.md"), re.M)[0]
+    assert shown in told[0]
+
+
+def test_results_in_a_notebook_and_in_python(shell, tmp_path):
+    names = {}
+    for marker in ("notebook", "numbers", "ranks"):
+        exec(compile(block("how-to/results-and-ranks.md", marker), marker, "exec"), names)
+    assert len(names["result"].document.task.languages) == 11
+    assert list(names["ranks"].columns) == re.findall(
+        r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page("how-to/results-and-ranks.md"), re.M))
+    )
+    line = next(line for line in commands("how-to/results-and-ranks.md") if " score " in line)
+    assert re.search(r"^results/.*agree$", page("how-to/results-and-ranks.md"), re.M)[0] in shell(line)
+    inspect = next(line for line in commands("how-to/results-and-ranks.md") if " inspect " in line)
+    shown = page("how-to/results-and-ranks.md").split("```text\n")[3].split("    ...")[0].splitlines()
+    told = shell(inspect)
+    assert [line for line in shown if line.split() not in [other.split() for other in told.splitlines()]] == []
+
+
+def test_the_gate_of_the_page_fails(shell):
+    shell("clirbench run --model clirbench/hybrid --tasks demo --output old")
+    shell("clirbench run --model clirbench/char-ngram --tasks demo --output new")
+    (gate,) = commands("how-to/gate-in-ci.md")
+    line = gate.replace("xquad-r", "demo").replace("new/me__model", "new/clirbench__char-ngram")
+    told = shell(line.replace("old/me__model", "old/clirbench__hybrid"), code=1)
+    shown = re.findall(r"^\w.*fail$", page("how-to/gate-in-ci.md"), re.M)
+    assert len(shown) == 4
+    assert [row for row in shown if row not in told] == []
+
+
+def test_transforms_on_the_demo_set(shell, tmp_path):
+    sample = [
+        {"language": x, "text": f"text {n} in {x}"} for x in clirbench.load_task("demo").languages for n in range(9)
+    ]
+    (tmp_path / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sample), encoding="utf-8")
+    lines = commands("how-to/transforms.md")
+    told = [shell(line) for line in lines if "--transform-sample" not in line]
+    assert "clirbench/hybrid + center minus clirbench/hybrid + lir:1" in told[-1]
+    (with_sample,) = (line for line in lines if "--transform-sample" in line)
+    shell(f"{with_sample} --output other")
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*DOCS.glob("how-to/*.md"), *DOCS.glob("explanation/*.md")]), ids=lambda p: p.stem
+)
+def test_what_pages_import_is_there(path):
+    for code in re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+        compile(code, path.name, "exec")
+        for line in code.splitlines():
+            if re.match(r"(from|import) clirbench", line):
+                exec(line, {})
