@@ -17,8 +17,9 @@ import numpy as np
 from scipy.stats import t
 
 import clirbench
-from clirbench.metrics.headline_tables import headline_samples
-from clirbench.metrics.significance import holm
+from clirbench.metrics.per_topic import mean_of_present
+from clirbench.metrics.scores import headline_tables
+from clirbench.metrics.significance import Bootstrap, holm
 from clirbench.support.progress import reporting
 
 HERE = Path(__file__).resolve().parent
@@ -110,6 +111,13 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
             shutil.rmtree(output)
 
 
+def samples_of(run):
+    """By setting (or "bias") and metric, a headline number and its bootstrap samples, float64 (replicates,)."""
+    tables = headline_tables(run.ranks, run.document.counts.candidates, ["mAP"], ["rank_distance"])
+    bootstrap = Bootstrap(len(run.ranks.topics))
+    return {key: (t.macro, mean_of_present(bootstrap.means([t])[0])) for key, t in tables.items()}
+
+
 def numbers(work):
     """By task, measure and alpha: float64 values (seeds,) and bootstrap samples (seeds, replicates)."""
     found = {}
@@ -118,9 +126,7 @@ def numbers(work):
             runs = [
                 clirbench.read_result(work / name_of(alpha, seed).replace("/", "__") / f"{task}.json") for seed in SEEDS
             ]
-            drawn = [
-                headline_samples(run.ranks, run.document.counts.candidates, ["mAP"], ["rank_distance"]) for run in runs
-            ]
+            drawn = [samples_of(run) for run in runs]
             for key in SHOWN:
                 values = np.array([samples[key][0] for samples in drawn])
                 found[task, key, alpha] = values, np.stack([samples[key][1] for samples in drawn])

@@ -204,7 +204,7 @@ def _docstring(thing: Any) -> list[str]:
 
 def _metrics() -> str:
     rows = ["| metric | better | what it says | source |", "| --- | --- | --- | --- |"]
-    rows += [f"| `{m.name}` | {m.better} | {_cell(m.says)} | {_cell(m.source)} |" for m in metric_rows()]
+    rows += [f"| `{m.name}` | {m.better} | {_cell(m.description)} | {_cell(m.source)} |" for m in metric_rows()]
     return _page(
         "Metrics",
         "As `clirbench metrics` lists them. All are computed from the ranks of the gold candidates.",

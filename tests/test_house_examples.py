@@ -14,6 +14,9 @@ WITH_EXAMPLES = sorted(
 )
 HARD = (
     "evaluation.streaming.count_shard._without_golds",
+    "metrics.bias.gold_removal",
+    "metrics.significance.pairwise_p",
+    "metrics.significance.rank_intervals",
     "ranking.in_memory.count_outranked",
     "ranking.kernel.among_golds",
     "ranking.kernel.outranks",

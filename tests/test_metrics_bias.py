@@ -6,8 +6,7 @@ import pytest
 import clirbench
 from clirbench.encoders.encode import Encoded
 from clirbench.evaluation.evaluate import rank_and_score
-from clirbench.metrics.bias import BIAS, PoolLists, expected_rank_distance, gold_removal
-from clirbench.metrics.queue_jump import QueueJump
+from clirbench.metrics.bias import BIAS, PoolLists, QueueJump, expected_rank_distance, gold_removal
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.tasks.task import SETTINGS
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from clirbench.metrics.per_topic import Table, mean_of_present
+from clirbench.metrics.per_topic import TopicTable, mean_of_present
 from clirbench.metrics.significance import Bootstrap, interval
 
 
 def table(values):
     values = np.asarray(values, dtype=float)
     topic, group = np.nonzero(~np.isnan(values))
-    return Table.of(topic.astype(np.int32), group, values[topic, group], values.shape)
+    return TopicTable.of(topic.astype(np.int32), group, values[topic, group], values.shape)
 
 
 def test_bootstrap_weights_are_one_draw_however_it_is_cut():

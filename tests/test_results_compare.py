@@ -10,7 +10,7 @@ from scipy import stats
 
 import clirbench
 from clirbench.cli import app
-from clirbench.metrics.per_topic import Table, shares_of_macro
+from clirbench.metrics.per_topic import TopicTable, shares_of_macro
 from clirbench.metrics.significance import Bootstrap, holm, interval, pairwise_p, permutation_p, rank_intervals
 from clirbench.results.compare import compare, sentence
 from clirbench.support.errors import ClirbenchError
@@ -59,7 +59,7 @@ def test_shares_sum_to_the_macro_average():
     rng = np.random.default_rng(2)
     present = rng.random((30, 4)) < 0.7
     present[:, 3] = False
-    table = Table(np.where(present, rng.random((30, 4)), 0.0), present.astype(float))
+    table = TopicTable(np.where(present, rng.random((30, 4)), 0.0), present.astype(float))
     assert shares_of_macro(table, slice(None)).sum() == pytest.approx(table.macro)
     assert shares_of_macro(table, np.array([1])).sum() == pytest.approx(table.means[1])
 
@@ -77,7 +77,7 @@ def test_simulated_intervals_cover_and_tests_do_not_cry_wolf():
     simulations = 2000
     truth = correlated(rng, 40_000, 1, 1, 0.2).mean()
     values = correlated(rng, 200, 11, simulations, 0.2).mean(axis=1)
-    samples = Bootstrap(200).means([Table(values, np.ones_like(values))])[0]
+    samples = Bootstrap(200).means([TopicTable(values, np.ones_like(values))])[0]
     bounds = np.array([interval(samples[:, i]) for i in range(simulations)])
     covered = ((bounds[:, 0] <= truth) & (truth <= bounds[:, 1])).mean()
     assert 0.93 <= covered <= 0.97

@@ -9,7 +9,8 @@ import pytest
 from command_line import clir
 
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, ModelInfo
-from clirbench.metrics.scores import compute_scores, count_jumps
+from clirbench.metrics.bias import count_jumps
+from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import gold_ranks
 from clirbench.ranking.in_memory import Outranked
 from clirbench.results.build import Run, make_result

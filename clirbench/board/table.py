@@ -9,9 +9,9 @@ import pandas as pd
 from clirbench.board.entries import Entry, read_entries, submissions_dir
 from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
 from clirbench.metrics.bias import BIAS
-from clirbench.metrics.headline_tables import headline_tables
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
+from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError

@@ -12,7 +12,8 @@ from clirbench.encoders.base import EncoderOptions, LoadedEncoder
 from clirbench.encoders.checks import Clock
 from clirbench.encoders.encode import Encoded, encode_collection
 from clirbench.encoders.load import as_loaded
-from clirbench.metrics.scores import Scores, check_names, compute_scores, count_jumps
+from clirbench.metrics.bias import count_jumps
+from clirbench.metrics.scores import Scores, check_names, compute_scores
 from clirbench.ranking.from_scorers import score_collection, texts_to_encode
 from clirbench.ranking.gold_ranks import GoldRanks, gold_ranks
 from clirbench.ranking.in_memory import Outranked, count_outranked

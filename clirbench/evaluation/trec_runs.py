@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clirbench.metrics.per_topic import Table
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.retrieval import Values
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED, Bootstrap, interval
 from clirbench.results.build import task_part
@@ -180,5 +180,5 @@ def _evaluate(
     }
 
 
-def _table(values: Values) -> Table:
-    return Table(values[:, None], np.ones((len(values), 1)))
+def _table(values: Values) -> TopicTable:
+    return TopicTable(values[:, None], np.ones((len(values), 1)))

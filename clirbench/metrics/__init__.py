@@ -1,1 +1,1 @@
-"""Metrics: functions of the gold ranks, and what they add up to."""
+"""Metrics: functions of the ranks of golds, their means with intervals, and tests of differences."""

@@ -1,4 +1,8 @@
-"""Language bias in the multilingual pool: who stands far apart, and who jumps the queue."""
+"""Language bias in the multilingual pool: how far apart a query's golds stand, and whose wrong candidates jump the queue.
+
+A query's golds say the same in several languages, so a model without bias ranks them together. The measures in ``BIAS`` are read
+off the ranks of one query's golds. Those in ``OVERALL_BIAS`` compare totals or means, and have no value for a single query.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,16 +11,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.retrieval import RankedLists, Values
+from clirbench.metrics.retrieval import Measure, RankedLists, Values, running_sums
+from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.in_memory import Outranked
+from clirbench.tasks.gold_pairs import GoldPairs
 
 
 @dataclass(frozen=True)
 class PoolLists:
-    """Gold ranks in the multilingual pool, with the size of the pool and whose gold each is.
+    """The ranks of golds in the multilingual pool.
 
     Attributes:
         lists: One ranking per query.
-        own: bool (gold pairs,), rows whose gold is in the query's language, in the order of ``lists``.
+        own: bool (gold pairs,), rows of ``lists`` whose gold is in the query's language.
         pool: Number of candidates in the pool.
     """
 
@@ -26,27 +33,25 @@ class PoolLists:
 
     @cached_property
     def removal(self) -> tuple[Values, Values]:
-        """Fall of AP without the own-language gold, and without another, as :func:`gold_removal` gives it."""
+        """The result of :func:`gold_removal`, which three measures need."""
         return gold_removal(self)
 
 
-@dataclass(frozen=True)
-class BiasMetric:
-    """A measure of language bias: what it says, which way is up, and its function to float64 (queries,).
+@dataclass(frozen=True, kw_only=True)
+class BiasMetric(Measure):
+    """A measure of bias for single queries. ``compute`` gives float64 (queries,), NaN where it does not apply to a query."""
 
-    A value is NaN where the measure cannot apply to a query. ``unit`` is "ranks" or "share" (shown x100).
-    """
-
-    name: str
-    description: str
-    higher_is_better: bool
-    unit: str
-    source: str
     compute: Callable[[PoolLists], Values]
 
 
 def rank_distance(pool: PoolLists) -> Values:
-    """Rank of the query's last gold minus rank of its first; NaN for a query with one gold."""
+    """Rank of the query's last gold minus the rank of its first; NaN for a query with one gold.
+
+    Source: arXiv 2408.10536, section 5. Two golds at ranks 1 and 3 are 2 ranks apart:
+
+    >>> rank_distance(PoolLists(RankedLists.of(np.array([0, 0]), np.array([1, 3])), np.array([True, False]), 3)).tolist()
+    [2.0]
+    """
     lists = pool.lists
     first = lists.sum(np.where(lists.position == 1, lists.rank, 0.0))
     return np.where(lists.golds > 1, max_rank(pool) - first, np.nan)
@@ -59,7 +64,10 @@ def max_rank(pool: PoolLists) -> Values:
 
 
 def expected_rank_distance(golds: Values, pool: int) -> Values:
-    """Mean rank distance of a random ranking, (N + 1)(n - 1) / (n + 1) for n golds among N candidates."""
+    """Mean rank distance of a random ranking: (N + 1)(n - 1) / (n + 1) for n golds among N candidates.
+
+    The n golds cut the ranking into n + 1 gaps of equal expected width, and the distance spans n - 1 of them.
+    """
     return np.asarray((pool + 1) * (golds - 1) / (golds + 1))
 
 
@@ -75,24 +83,36 @@ def _max_rank_normalised(pool: PoolLists) -> Values:
 
 
 def complete(pool: PoolLists, cutoff: int) -> Values:
-    """1 where all golds of the query are in the first ``cutoff``, else 0; NaN where there are more golds than that."""
+    """1 where all golds of the query stand in the first ``cutoff``, else 0; NaN where there are more golds than that."""
     return np.where(pool.lists.golds <= cutoff, (max_rank(pool) <= cutoff).astype(np.float64), np.nan)
 
 
 def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
-    """By how much AP falls when one gold leaves the pool: the own-language gold, and each other gold on average.
+    """Fall of a query's average precision when one gold leaves the pool (LAReQA, Roy et al. 2020, arXiv 2004.05484).
 
-    Without gold g, the golds behind it move up by one position and one rank, and the divisor loses one.
+    A model that leans on the gold in the query's language loses much without it and little without another one. Three candidates
+    stand in this order: the gold in the query's language, a wrong one, another gold. Average precision is (1/1 + 2/3) / 2 = 5/6.
+    Without the first gold the other one has rank 2, and average precision falls by 1/3 to 1/2. Without the other gold it rises by
+    1/6 to 1.
+
+    >>> lists = RankedLists.of(np.array([0, 0]), np.array([1, 3]))
+    >>> own, other = gold_removal(PoolLists(lists, own=np.array([True, False]), pool=3))
+    >>> own.round(4).tolist(), other.round(4).tolist()
+    ([0.3333], [-0.1667])
 
     Returns:
-        Two arrays, float64 (queries,); NaN where there is no own-language gold, or no other.
+        The fall without the own-language gold, and the mean fall without another one, float64 (queries,) each; NaN where a query
+        has no gold of either kind.
     """
     lists = pool.lists
+    # Precision at each gold as it is, and as it would be without a gold before it: one position and one rank less.
     kept = lists.position / lists.rank
     moved = np.divide(lists.position - 1, lists.rank - 1, where=lists.position > 1, out=np.zeros_like(lists.rank))
     first = np.concatenate([[0], np.cumsum(lists.golds)[:-1]]).astype(np.intp)[lists.ranking]
-    kept_before = _running(kept, first) - kept
-    moved_behind = lists.sum(moved)[lists.ranking] - _running(moved, first)
+    # Without gold g, the golds before g keep their precision and those behind g have the moved one. Running sums give both for
+    # every g at once.
+    kept_before = running_sums(kept, first) - kept
+    moved_behind = lists.sum(moved)[lists.ranking] - running_sums(moved, first)
     others = lists.golds - 1
     fall = np.full_like(lists.rank, np.nan)
     several = others[lists.ranking] > 0
@@ -107,14 +127,76 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     return np.where(apply, own, np.nan), np.where(apply, other, np.nan)
 
 
-def _running(values: Values, first: NDArray[np.intp]) -> Values:
-    """Cumulative sum that starts anew at each ranking, given the index of the ranking's first row."""
-    total = np.cumsum(values)
-    return total - (total[first] - values[first])
-
-
 def _removal_difference(pool: PoolLists) -> Values:
     return pool.removal[0] - pool.removal[1]
+
+
+@dataclass(frozen=True)
+class QueueJump:
+    """Whose wrong candidates stand before golds in the multilingual pool, as totals.
+
+    Attributes:
+        counts: int64 (query languages, gold languages, candidate languages), wrong candidates of the third language that outrank
+            a gold of the second for a query of the first.
+        shares: float64 (query languages, candidate languages), a language's share of the wrong candidates in the pool: its share
+            of the queue jumps if all languages jumped equally often.
+    """
+
+    counts: NDArray[np.int64]
+    shares: Values
+
+    @property
+    def matrix(self) -> Values:
+        """Share of the queue jumps over share of the pool, 1 is chance: float64 (query languages, candidate languages).
+
+        NaN where nothing outranks a gold. Wrong candidates of the first language take 3 of 4 queue jumps and half of the pool:
+
+        >>> QueueJump(np.array([[[3, 1]]]), np.array([[0.5, 0.5]])).matrix.tolist()
+        [[1.5, 0.5]]
+        """
+        jumps = self.counts.sum(axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(jumps / jumps.sum(axis=1, keepdims=True) / self.shares)
+
+    @property
+    def own_language_preference(self) -> Values:
+        """The diagonal of :attr:`matrix`: float64 (query languages,)."""
+        return np.diagonal(self.matrix).copy()
+
+
+def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
+    """Add up the wrong candidates that outrank golds, by query, gold and candidate language.
+
+    Args:
+        pairs: The gold pairs that were counted.
+        outranked: Their counts, with one block per language.
+        ranks: Their ranks.
+    """
+    n = len(pairs.languages)
+    pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
+    cell = (pair[:, None] * n + np.arange(n)).ravel()
+    totals = np.bincount(cell, weights=outranked.wrong.ravel(), minlength=n**3)
+    return QueueJump(totals.reshape(n, n, n).astype(np.int64), wrong_shares(ranks, pairs.sizes))
+
+
+def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
+    """Share of each candidate language in the wrong candidates of the pool.
+
+    Args:
+        ranks: Gold ranks.
+        pool_sizes: int64 (languages,), number of candidates.
+
+    Returns:
+        float64 (query languages, candidate languages), over the queries of a language together.
+    """
+    languages = len(ranks.languages)
+    pair = ranks.query_language.astype(np.intp) * languages + ranks.gold_language
+    golds = np.bincount(pair, minlength=languages**2).reshape(languages, languages)
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(ranks.query) != 0]))
+    queries = np.bincount(ranks.query_language[starts], minlength=languages)
+    # Every query meets the whole pool; its golds are not wrong.
+    wrong = queries[:, None] * pool_sizes[None, :] - golds
+    return np.asarray(wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1), dtype=np.float64)
 
 
 _HYBRID = "arXiv 2408.10536, section 5"
@@ -125,80 +207,95 @@ BIAS: dict[str, BiasMetric] = {
     for metric in (
         BiasMetric(
             "rank_distance",
-            "rank of a query's last gold candidate minus rank of its first: 0 cannot be reached, golds - 1 is perfect",
-            False,
-            "ranks",
+            "rank of a query's last gold minus rank of its first: high when a language's gold comes long after the others; "
+            "golds - 1 is perfect, 0 cannot be reached",
+            "lower",
             _HYBRID,
-            rank_distance,
+            "ranks",
+            compute=rank_distance,
         ),
         BiasMetric(
             "rank_distance_normalised",
             "rank distance over that of a random ranking, (N + 1)(n - 1) / (n + 1): 1 is chance",
-            False,
-            "share",
+            "lower",
             "clirbench; normaliser of arXiv 2408.10536's measure",
-            _rank_distance_normalised,
+            compute=_rank_distance_normalised,
         ),
-        BiasMetric("Max@R", "rank at which the last gold candidate is found", False, "ranks", _MAX_R, max_rank),
+        BiasMetric(
+            "Max@R",
+            "rank at which the last gold is found: high when a language's gold comes late",
+            "lower",
+            _MAX_R,
+            "ranks",
+            compute=max_rank,
+        ),
         BiasMetric(
             "Max@R_normalised",
             "(log2 N - log2 Max@R) / (log2 N - log2 n): 1 when the golds fill the first n ranks, 0 when one is last",
-            True,
-            "share",
+            "higher",
             _MAX_R,
-            _max_rank_normalised,
+            compute=_max_rank_normalised,
         ),
         BiasMetric(
             "Comp@10",
             "share of the queries with all golds in the first 10; empty where queries have more golds than that",
-            True,
-            "share",
+            "higher",
             _MAX_R,
-            lambda pool: complete(pool, 10),
+            compute=lambda pool: complete(pool, 10),
         ),
         BiasMetric(
             "Comp@100",
-            "share of the queries with all golds in the first 100",
-            True,
-            "share",
+            "share of the queries with all golds in the first 100; empty where queries have more golds than that",
+            "higher",
             _MAX_R,
-            lambda pool: complete(pool, 100),
+            compute=lambda pool: complete(pool, 100),
         ),
         BiasMetric(
             "own_gold_removal",
-            "fall of AP when the gold in the query's language leaves the pool",
-            False,
-            "share",
+            "fall of AP when the gold in the query's language leaves the pool: high when the model leans on it",
+            "lower",
             _LAREQA,
-            lambda pool: pool.removal[0],
+            compute=lambda pool: pool.removal[0],
         ),
         BiasMetric(
             "other_gold_removal",
-            "mean fall of AP when a gold in another language leaves the pool",
-            False,
-            "share",
+            "mean fall of AP when a gold in another language leaves the pool: high when the model leans on it",
+            "lower",
             _LAREQA,
-            lambda pool: pool.removal[1],
+            compute=lambda pool: pool.removal[1],
         ),
         BiasMetric(
             "gold_removal_difference",
-            "own_gold_removal minus other_gold_removal: near 0 when the query's language is not favoured",
-            False,
-            "share",
+            "own_gold_removal minus other_gold_removal: high when the query's language is favoured",
+            "near 0",
             _LAREQA,
-            _removal_difference,
+            compute=_removal_difference,
         ),
     )
 }
-OVERALL_BIAS: dict[str, str] = {
-    "own_language_preference": "how much more often wrong candidates in the query's language outrank a gold "
-    "than their share of the pool: 1 is none, 2 is twice as often",
-    "transfer_ratio": "cross-lingual mAP over monolingual mAP: how much of the ability survives the change of language",
+OVERALL_BIAS: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "own_language_preference",
+            "how much more often wrong candidates in the query's language outrank a gold than their share of the pool: "
+            "1 is none, 2 is twice as often",
+            "near 1",
+            "clirbench",
+            "times its share",
+        ),
+        Measure(
+            "transfer_ratio",
+            "cross-lingual mAP over monolingual mAP: 1 when nothing is lost by the change of language",
+            "higher",
+            "clirbench",
+        ),
+    )
 }
+_SHOWN = {"share": (100, 1, "x100"), "ranks": (1, 1, "ranks"), "times its share": (1, 2, "times its share")}
 
 
 def shown_as(name: str) -> tuple[int, int, str]:
-    """How a measure of bias is shown: its scale, decimals, and unit."""
-    if name == "own_language_preference":
-        return 1, 2, "times its share"
-    return (1, 1, "ranks") if name in BIAS and BIAS[name].unit == "ranks" else (100, 1, "x100")
+    """Scale, decimals and unit with which a measure of bias is shown; an unknown one is shown as a share."""
+    measure = BIAS.get(name) or OVERALL_BIAS.get(name)
+    return _SHOWN[measure.unit if measure else "share"]

@@ -1,4 +1,4 @@
-"""Values by topic and group, and their means."""
+"""Values by topic and language, and their means: what intervals and tests resample."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,35 +10,46 @@ from clirbench.metrics.retrieval import Values
 
 
 @dataclass(frozen=True)
-class Table:
-    """Values by topic and group (a language, or a pair of languages), as sums and counts.
+class TopicTable:
+    """The values of one metric by topic and group. A group is a query language, or a pair of languages.
+
+    A cell holds a sum and a count, because a topic may have several queries in a group, or none.
 
     Attributes:
         sums: float64 (topics, groups), sum of the values of the topic's queries in the group.
-        counts: float64 (topics, groups), how many they are.
+        counts: float64 (topics, groups), number of these queries.
     """
 
     sums: Values
     counts: Values
 
     @classmethod
-    def of(cls, topic: NDArray[np.int32], group: NDArray[np.intp], values: Values, shape: tuple[int, int]) -> "Table":
-        """Gather one value per ranking; NaN values are left out."""
+    def of(
+        cls, topic: NDArray[np.int32], group: NDArray[np.intp], values: Values, shape: tuple[int, int]
+    ) -> "TopicTable":
+        """Add up one value per ranking.
+
+        Args:
+            topic: int32 (rankings,).
+            group: intp (rankings,).
+            values: float64 (rankings,); NaN values are left out.
+            shape: Numbers of topics and of groups.
+        """
         present = ~np.isnan(values)
-        key = topic[present].astype(np.intp) * shape[1] + group[present]
-        sums = np.bincount(key, weights=values[present], minlength=shape[0] * shape[1])
-        counts = np.bincount(key, minlength=shape[0] * shape[1])
+        cell = topic[present].astype(np.intp) * shape[1] + group[present]
+        sums = np.bincount(cell, weights=values[present], minlength=shape[0] * shape[1])
+        counts = np.bincount(cell, minlength=shape[0] * shape[1])
         return cls(sums.reshape(shape).astype(np.float64), counts.reshape(shape).astype(np.float64))
 
     @cached_property
     def queries(self) -> Values:
-        """float64 (groups,): number of queries of each group."""
+        """Number of queries of each group: float64 (groups,)."""
         return np.asarray(self.counts.sum(axis=0))
 
     @cached_property
     def means(self) -> Values:
-        """float64 (groups,): mean over the group's queries, NaN for an empty group."""
-        return _divide(self.sums.sum(axis=0), self.queries)
+        """Mean over the queries of each group, NaN for an empty group: float64 (groups,)."""
+        return divide_or_nan(self.sums.sum(axis=0), self.queries)
 
     @property
     def macro(self) -> float:
@@ -48,22 +59,35 @@ class Table:
     @property
     def micro(self) -> float:
         """Mean over all queries; NaN where there is none."""
-        return float(_divide(self.sums.sum(keepdims=True).ravel(), self.counts.sum(keepdims=True).ravel())[0])
+        return float(divide_or_nan(self.sums.sum(keepdims=True).ravel(), self.counts.sum(keepdims=True).ravel())[0])
 
 
 def mean_of_present(values: Values) -> Values:
-    """float64 (rows,): mean over the columns that are not NaN, NaN where none is."""
+    """Mean over the columns that are not NaN, NaN where all are: float64 (rows,)."""
     present = ~np.isnan(values)
-    return _divide(np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1).astype(np.float64))
+    return divide_or_nan(np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1).astype(np.float64))
 
 
-def _divide(numerator: Values, denominator: Values) -> Values:
+def divide_or_nan(numerator: Values, denominator: Values) -> Values:
+    """Quotient of two arrays of one shape, NaN where the denominator is not positive."""
     quotient: Values = np.full(np.shape(numerator), np.nan)
     return np.divide(numerator, denominator, where=denominator > 0, out=quotient)
 
 
-def shares_of_macro(difference: Table, columns: NDArray[np.intp] | slice) -> Values:
-    """float64 (topics,): what each topic adds to the mean over some groups of a table of differences; they sum to it."""
-    sums, counts = difference.sums[:, columns], difference.queries[columns]
+def shares_of_macro(table: TopicTable, columns: NDArray[np.intp] | slice) -> Values:
+    """What each topic adds to the mean over some groups: float64 (topics,), which add up to that mean.
+
+    One topic has the values 1 and 3 in two languages, another has 3 in the second language only. The means are 1 and 3, and their
+    mean is 2, of which the first topic adds (1/1 + 3/2) / 2 and the second (3/2) / 2.
+
+    >>> table = TopicTable(np.array([[1.0, 3.0], [0.0, 3.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]))
+    >>> shares_of_macro(table, slice(None)).tolist(), table.macro
+    ([1.25, 0.75], 2.0)
+
+    Args:
+        table: Values of one model, or the differences of two.
+        columns: The groups.
+    """
+    sums, counts = table.sums[:, columns], table.queries[columns]
     present = counts > 0
     return np.asarray((sums[:, present] / counts[present]).sum(axis=1) / max(present.sum(), 1))

@@ -1,22 +1,24 @@
-"""Metrics: from the ranks of a query's gold candidates to one value per query."""
+"""Retrieval metrics: functions from the ranks of a query's golds to one value per query."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True)
 class RankedLists:
-    """The gold ranks of many rankings: one ranking is one query against one pool.
+    """The ranks of golds in many rankings. A ranking is the order of one pool for one query.
 
     Rows are sorted by ranking, then by rank.
 
     Attributes:
-        ranking: intp (gold pairs,), number of the ranking, 0 to ``len(golds) - 1``.
+        ranking: intp (gold pairs,), number of the ranking, from 0 to ``len(golds) - 1``.
         rank: float64 (gold pairs,), rank of the gold candidate, from 1.
         position: float64 (gold pairs,), 1 for the best-ranked gold of its ranking, 2 for the next one, and so on.
         golds: float64 (rankings,), number of golds, at least 1.
@@ -32,6 +34,7 @@ class RankedLists:
         """Sort gold pairs by ranking and rank; ``ranking`` numbers every ranking from 0, without gaps."""
         golds = np.bincount(ranking)
         if not (np.diff(ranking) > 0).all():
+            # One integer per row sorts faster than two keys.
             order = np.argsort(ranking.astype(np.int64) << 32 | rank.astype(np.int64))
             ranking, rank = ranking[order], rank[order]
         first = np.cumsum(golds) - golds
@@ -39,42 +42,87 @@ class RankedLists:
         return cls(ranking, rank.astype(np.float64), position.astype(np.float64), golds.astype(np.float64))
 
     def sum(self, values: NDArray[np.float64] | NDArray[np.bool_]) -> Values:
-        """float64 (rankings,): sum over the golds of each ranking."""
+        """Sum a value per gold over the golds of each ranking: float64 (rankings,)."""
         return np.bincount(self.ranking, weights=values, minlength=len(self.golds)).astype(np.float64)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric: what it says, which way is up, and its function from ranked lists to float64 (rankings,).
+def running_sums(values: NDArray[_Number], first: NDArray[np.intp]) -> NDArray[_Number]:
+    """Cumulative sums that start anew at the first row of each group.
 
-    A value is NaN where the metric cannot apply to a ranking.
+    >>> running_sums(np.array([1, 2, 3, 4]), first=np.array([0, 0, 2, 2])).tolist()
+    [1, 3, 3, 7]
+
+    Args:
+        values: (rows,), grouped.
+        first: intp (rows,), index of the first row of each row's group.
+
+    Returns:
+        (rows,), each sum with the row's own value.
+    """
+    total = np.cumsum(values)
+    return np.asarray(total - (total[first] - values[first]))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a reader needs to know of a number.
+
+    Attributes:
+        name: The name as printed; it is the key in tasks and results.
+        description: One line that says what the number is and what a high value means.
+        better: Which values are better.
+        source: Where the number comes from.
+        unit: "share" (0 to 1, shown x100), "ranks", or "times its share".
     """
 
     name: str
     description: str
-    higher_is_better: bool
+    better: Literal["higher", "lower", "near 0", "near 1"]
     source: str
+    unit: Literal["share", "ranks", "times its share"] = "share"
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a comparison of two models prefers the higher value; where values near 0 are better, the lower one."""
+        return self.better == "higher"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(Measure):
+    """A retrieval metric. ``compute`` gives float64 (rankings,), NaN where the metric does not apply to a ranking."""
+
     compute: Callable[[RankedLists], Values]
 
 
 def average_precision(lists: RankedLists, cutoff: float = np.inf) -> Values:
-    """AP: mean over the golds of precision at their ranks; with a cutoff, over min(golds, cutoff), beyond it 0."""
+    """Average precision of each ranking: the mean over its golds of the precision at their ranks.
+
+    With a cutoff, golds beyond it count 0 and the divisor is min(golds, cutoff).
+
+    Three candidates, the first and the last are golds: the precision is 1/1 at rank 1 and 2/3 at rank 3.
+
+    >>> average_precision(RankedLists.of(np.array([0, 0]), np.array([1, 3]))).round(4).tolist()
+    [0.8333]
+    """
     precision = np.where(lists.rank <= cutoff, lists.position / lists.rank, 0.0)
     return lists.sum(precision) / np.minimum(lists.golds, cutoff)
 
 
 def recall(lists: RankedLists, cutoff: int) -> Values:
-    """Share of the golds ranked at the cutoff or better."""
+    """Share of the golds of each ranking that stand at the cutoff or before it."""
     return lists.sum(lists.rank <= cutoff) / lists.golds
 
 
 def reciprocal_rank(lists: RankedLists, cutoff: float) -> Values:
-    """1 / rank of the best gold, 0 beyond the cutoff."""
+    """One over the rank of the first gold of each ranking, 0 beyond the cutoff."""
     return lists.sum(np.where((lists.position == 1) & (lists.rank <= cutoff), 1 / lists.rank, 0.0))
 
 
 def ndcg(lists: RankedLists, cutoff: int) -> Values:
-    """Discounted cumulative gain with binary gains and a logarithmic discount, over that of the ideal ranking."""
+    """Discounted cumulative gain of the first ranks, over that of the ideal ranking.
+
+    A gold at rank r gains 1 / log2(r + 1), every other candidate gains nothing. The ideal ranking has its golds first.
+    """
     gain = lists.sum(np.where(lists.rank <= cutoff, 1 / np.log2(lists.rank + 1), 0.0))
     ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
     return gain / ideal[np.minimum(lists.golds, cutoff).astype(np.intp) - 1]
@@ -86,59 +134,59 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric(
             "mAP",
-            "mean average precision over the full pool: 1 when every gold candidate stands before every wrong one",
-            True,
+            "mean average precision over the full pool: 1 when every gold stands before every wrong candidate",
+            "higher",
             _TREC,
-            average_precision,
+            compute=average_precision,
         ),
         Metric(
             "mAP@20",
-            "average precision cut at rank 20, divided by min(golds, 20)",
-            True,
+            "average precision of the first 20, over min(golds, 20): 1 when the first ranks hold golds only",
+            "higher",
             "XTREME-R, Ruder et al. 2021, arXiv 2104.07412",
-            lambda lists: average_precision(lists, 20),
+            compute=lambda lists: average_precision(lists, 20),
         ),
         Metric(
             "R@1",
-            "recall: share of the gold candidates at rank 1",
-            True,
+            "recall: share of the golds at rank 1, at best 1 / golds, when the first candidate is a gold",
+            "higher",
             _TREC,
-            lambda lists: recall(lists, 1),
+            compute=lambda lists: recall(lists, 1),
         ),
         Metric(
             "R@10",
-            "share of the gold candidates in the first 10",
-            True,
+            "share of the golds in the first 10: 1 when none is missing there",
+            "higher",
             _TREC,
-            lambda lists: recall(lists, 10),
+            compute=lambda lists: recall(lists, 10),
         ),
         Metric(
             "R@100",
-            "share of the gold candidates in the first 100",
-            True,
+            "share of the golds in the first 100: 1 when none is missing there",
+            "higher",
             _TREC,
-            lambda lists: recall(lists, 100),
+            compute=lambda lists: recall(lists, 100),
         ),
         Metric(
             "MRR@10",
-            "reciprocal rank of the first gold candidate, 0 beyond rank 10",
-            True,
+            "1 / rank of the first gold, 0 beyond rank 10: 1 when the first candidate is a gold",
+            "higher",
             _TREC,
-            lambda lists: reciprocal_rank(lists, 10),
+            compute=lambda lists: reciprocal_rank(lists, 10),
         ),
         Metric(
             "MRR",
-            "reciprocal rank of the first gold candidate in the full pool",
-            True,
+            "1 / rank of the first gold in the full pool: 1 when the first candidate is a gold",
+            "higher",
             _TREC,
-            lambda lists: reciprocal_rank(lists, np.inf),
+            compute=lambda lists: reciprocal_rank(lists, np.inf),
         ),
         Metric(
             "nDCG@10",
             "normalised discounted cumulative gain of the first 10: 1 when they hold as many golds as they can",
-            True,
+            "higher",
             "Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418",
-            lambda lists: ndcg(lists, 10),
+            compute=lambda lists: ndcg(lists, 10),
         ),
     )
 }

@@ -1,4 +1,7 @@
-"""From gold ranks to every number of a result: per language, per pair, macro, micro, with intervals."""
+"""Compute every number of a result from the ranks of golds: by language, by pair, macro and micro, with intervals.
+
+Macro averages weigh every language (or pair of languages) alike, micro averages every query.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,15 +10,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists
-from clirbench.metrics.per_topic import Table, mean_of_present
-from clirbench.metrics.queue_jump import QueueJump, wrong_candidates, wrong_shares
+from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump
+from clirbench.metrics.per_topic import TopicTable, mean_of_present
 from clirbench.metrics.retrieval import METRICS, RankedLists, Values
 from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.ranking.in_memory import Outranked
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.gold_pairs import GoldPairs
 from clirbench.tasks.task import SETTINGS, Task
 
 Number = float | None
@@ -24,8 +24,8 @@ _KNOWN: dict[str, list[str]] = {"metrics": list(METRICS), "bias": [*BIAS, *OVERA
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A headline number with its 95 % bootstrap interval; None where it is undefined."""
+class Headline:
+    """A macro average with its 95 % bootstrap interval over topics; None where it is undefined."""
 
     value: Number
     low: Number = None
@@ -34,20 +34,21 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Scores:
-    """Every number of a result. Shares are in 0 to 1, ranks count from 1, None means undefined.
+    """Every number of a result. Shares run from 0 to 1, ranks count from 1, None means undefined.
 
     Attributes:
-        headline: By setting, and "bias": macro averages over languages (over pairs for the cross-lingual setting).
-        micro: By setting: averages over queries.
-        per_language: By query language, then setting or "bias"; the cross-lingual numbers are means over its pairs.
-        per_pair: Cross-lingual numbers by query language and candidate language, with the number of queries.
-        queue_jump: By query language, gold language and candidate language, wrong candidates of the last that
-            outrank a gold of the second; empty without the multilingual setting.
-        queue_jump_ratio: By query language and candidate language, the latter's share of those wrong candidates over its share of
-            the pool: 1 is chance.
+        headline: By setting (or "bias") and metric, macro averages over languages; over pairs of languages for the cross-lingual
+            setting.
+        micro: By setting and metric, averages over queries.
+        per_language: By query language, setting (or "bias") and metric; cross-lingual numbers are means over pairs.
+        per_pair: By query language, candidate language and metric, cross-lingual numbers, with the number of queries.
+        queue_jump: By query, gold and candidate language, the wrong candidates of the last that outrank a gold of the second;
+            empty without the multilingual setting.
+        queue_jump_ratio: By query and candidate language, the candidate language's share of those wrong candidates over its share
+            of the pool; 1 is chance.
     """
 
-    headline: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    headline: dict[str, dict[str, Headline]] = field(default_factory=dict)
     micro: dict[str, Numbers] = field(default_factory=dict)
     per_language: dict[str, dict[str, Numbers]] = field(default_factory=dict)
     per_pair: dict[str, dict[str, Numbers]] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Scores:
 
 
 def check_names(task: Task) -> None:
-    """Fail early on a metric that clirbench does not know.
+    """Fail on a task with a metric that clirbench does not know, before anything is computed.
 
     Raises:
         ClirbenchError: ``metrics`` or ``bias`` of the task names something unknown.
@@ -66,21 +67,13 @@ def check_names(task: Task) -> None:
 
 
 def unknown_names(metrics: Sequence[str], bias: Sequence[str]) -> list[tuple[str, str]]:
-    """Names that clirbench does not know, each with "metrics" or "bias"."""
+    """List the names that clirbench does not know, each with the key ("metrics" or "bias") under which it stands."""
     return [
         (key, name)
         for key, names in (("metrics", metrics), ("bias", bias))
         for name in names
         if name not in _KNOWN[key]
     ]
-
-
-def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
-    """Sum the wrong candidates that outrank golds, by language."""
-    n = len(pairs.languages)
-    keys = pairs.query_language.astype(np.intp) * n + pairs.gold_language
-    counts = wrong_candidates(outranked, keys, n * n).reshape(n, n, n)
-    return QueueJump(counts, wrong_shares(ranks, pairs.sizes))
 
 
 def compute_scores(
@@ -96,20 +89,54 @@ def compute_scores(
     Args:
         ranks: Gold ranks.
         pool_sizes: Number of candidates by language.
-        settings: Which settings to score.
+        settings: The settings to score.
         metrics: Names from ``METRICS``.
-        bias: Names from ``BIAS`` and ``OVERALL_BIAS``; they need the multilingual setting (the transfer ratio: the other two).
-        jumps: Queue-jump counts; None where the multilingual setting was left out.
+        bias: Names from ``BIAS`` and ``OVERALL_BIAS``. They need the multilingual setting, the transfer ratio the other two.
+        jumps: Queue jumps; None where the multilingual setting was left out.
+    """
+    return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps).scores()
+
+
+def headline_tables(
+    ranks: GoldRanks,
+    pool_sizes: Mapping[str, int],
+    metrics: Sequence[str],
+    bias: Sequence[str],
+    settings: Sequence[str] = SETTINGS,
+) -> dict[tuple[str, str], TopicTable]:
+    """Compute the values by topic that the headline numbers average: what a comparison of two models needs.
+
+    The columns are query languages. Cross-lingually they are pairs of languages, by query language, then candidate language, in
+    the order of ``ranks.languages``.
+
+    Args:
+        ranks: Gold ranks.
+        pool_sizes: Number of candidates by language.
+        metrics: Names from ``METRICS``.
+        bias: Names from ``BIAS``.
+        settings: Which settings; the measures of bias need the multilingual one.
 
     Returns:
-        The scores.
+        By setting (or "bias") and metric, a table. Every model on one task has the same topics and counts.
     """
-    scorer = Scorer(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps)
-    return scorer.scores()
+    return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, None).headline()
 
 
-class Scorer:
-    """All tables of one model on one task: a value per topic and language, or language pair."""
+class ScoreTables:
+    """The values of every metric of one model on one task, by topic and language or pair of languages.
+
+    Args:
+        ranks: Gold ranks.
+        pool: Number of candidates of all languages.
+        settings: The settings to score.
+        metrics: Names from ``METRICS``.
+        bias: Names from ``BIAS`` and ``OVERALL_BIAS``.
+        jumps: Queue jumps, or None.
+
+    Attributes:
+        tables: By kind and metric. Kind "own" ranks golds in the pool of their language, "pool" in the pool of all languages, and
+            "bias" holds the measures of bias.
+    """
 
     def __init__(
         self,
@@ -125,10 +152,11 @@ class Scorer:
         self.languages = ranks.languages
         self.n = len(ranks.languages)
         self.bootstrap = Bootstrap(len(ranks.topics))
-        # Without language pairs a table has a column per language, which are 18 rather than 324 on MIRACL.
+        # Tables of kind "own" have a column per pair of languages. Without the cross-lingual setting a column per language will
+        # do: on MIRACL 18 instead of 324.
         self.paired = "cross-lingual" in self.settings
         self.diagonal = np.arange(self.n) * (self.n + 1 if self.paired else 1)
-        self.tables: dict[tuple[str, str], Table] = {}
+        self.tables: dict[tuple[str, str], TopicTable] = {}
         if {"monolingual", "cross-lingual"} & set(settings):
             self._own_block_tables()
         if "multilingual" in settings and ranks.pool_rank is not None:
@@ -137,13 +165,15 @@ class Scorer:
     def _own_block_tables(self) -> None:
         ranks = self.ranks
         rows = np.flatnonzero(self.paired | (ranks.query_language == ranks.gold_language))
-        pair, groups = ranks.query_language[rows].astype(np.intp), self.n
+        group, groups = ranks.query_language[rows].astype(np.intp), self.n
         if self.paired:
-            pair, groups = pair * self.n + ranks.gold_language, self.n * self.n
+            group, groups = group * self.n + ranks.gold_language, self.n * self.n
         topic = ranks.topic[rows]
-        new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(pair) != 0)])
+        # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
+        new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
         lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows])
-        self._add("own", METRICS, self.metrics, lists, topic[new], pair[new], groups)
+        values = {name: METRICS[name].compute(lists) for name in self.metrics}
+        self._add("own", values, topic[new], group[new], groups)
 
     def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
         ranks = self.ranks
@@ -152,27 +182,34 @@ class Scorer:
         lists = RankedLists.of(query[order], pool_rank[order])
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
-        self._add("pool", METRICS, self.metrics, lists, topic, language, self.n)
-        own = (ranks.query_language == ranks.gold_language)[order]
-        per_query = [name for name in self.bias if name in BIAS]
-        self._add("bias", BIAS, per_query, PoolLists(lists, own, self.pool), topic, language, self.n)
+        values = {name: METRICS[name].compute(lists) for name in self.metrics}
+        self._add("pool", values, topic, language, self.n)
+        pool = PoolLists(lists, (ranks.query_language == ranks.gold_language)[order], self.pool)
+        values = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
+        self._add("bias", values, topic, language, self.n)
 
-    def _add(  # type: ignore[no-untyped-def]
-        self, kind, registry, names, lists, topic: NDArray[np.int32], group: NDArray[np.intp], groups: int
+    def _add(
+        self,
+        kind: str,
+        values: dict[str, Values],
+        topic: NDArray[np.int32],
+        group: NDArray[np.intp],
+        groups: int,
     ) -> None:
-        shape = (len(self.ranks.topics), groups)
-        first: Table | None = None
-        for name in names:
-            table = Table.of(topic, group, registry[name].compute(lists), shape)
+        """Keep a table for each metric; ``values`` are one per ranking, of the topic and the group given."""
+        first: TopicTable | None = None
+        for name, of_rankings in values.items():
+            table = TopicTable.of(topic, group, of_rankings, (len(self.ranks.topics), groups))
             if first is None:
                 first = table
             elif np.array_equal(first.counts, table.counts):
-                table = Table(table.sums, first.counts)
+                # One array of counts for all such metrics: the bootstrap resamples it once.
+                table = TopicTable(table.sums, first.counts)
             self.tables[kind, name] = table
 
     def scores(self) -> Scores:
-        """Every number, with its interval."""
-        parts = self._parts()
+        """Compute every number, with its interval."""
+        parts = self.headline()
         samples = dict(zip(parts, self.bootstrap.macros(list(parts.values())), strict=True))
         scores = Scores()
         for setting in self.settings:
@@ -181,37 +218,37 @@ class Scorer:
         if "multilingual" in self.settings or overall:
             self._bias(samples, overall, scores)
         if self.jumps is not None:
-            scores.queue_jump.update(self._queue_jump(self.jumps))
+            scores.queue_jump.update(self._queue_jump(self.jumps.counts))
             for query, row in zip(self.languages, self.jumps.matrix, strict=True):
                 ratios = [_number(value) for value in row]
                 scores.queue_jump_ratio[query] = dict(zip(self.languages, ratios, strict=True))
         return scores
 
     def columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:
-        """Kind of table and the columns of a setting: the diagonal, the rest, or every language."""
+        """The kind of table that a setting reads, and the columns that its headline numbers average over."""
         if setting == "multilingual":
             return "pool", np.arange(self.n)
         if setting == "monolingual":
             return "own", self.diagonal
         return "own", np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
 
-    def _parts(self) -> dict[tuple[str, str], Table]:
-        """The tables of the headline numbers, by setting (or "bias") and metric: those columns that the number averages over."""
-        parts = {key: table for key, table in self.tables.items() if key[0] == "bias"}
+    def headline(self) -> dict[tuple[str, str], TopicTable]:
+        """The tables of the headline numbers, by setting (or "bias") and metric, with the columns that each averages over."""
+        parts = {}
         for setting in self.settings:
             kind, columns = self.columns(setting)
             counts: dict[int, Values] = {}
             for name in self.metrics:
                 table = self.tables[kind, name]
-                # Shared where the whole tables share theirs: they are resampled once.
+                # Tables that share their counts still share them here: the bootstrap resamples them once.
                 shared = counts.setdefault(id(table.counts), table.counts[:, columns])
-                parts[setting, name] = Table(table.sums[:, columns], shared)
-        return parts
+                parts[setting, name] = TopicTable(table.sums[:, columns], shared)
+        return parts | {key: table for key, table in self.tables.items() if key[0] == "bias"}
 
     def _setting(
         self,
         setting: str,
-        parts: dict[tuple[str, str], Table],
+        parts: dict[tuple[str, str], TopicTable],
         samples: dict[tuple[str, str], Values],
         scores: Scores,
     ) -> None:
@@ -222,7 +259,7 @@ class Scorer:
             table = self.tables[kind, name]
             part = parts[setting, name]
             means = table.means
-            scores.headline[setting][name] = _estimate(part.macro, samples[setting, name])
+            scores.headline[setting][name] = _headline(part.macro, samples[setting, name])
             scores.micro[setting][name] = _number(part.micro)
             for i, language in enumerate(self.languages):
                 entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
@@ -235,10 +272,11 @@ class Scorer:
                     entry[name] = _number(means[column])
 
     def _pairs_of(self, means: Values, language: int) -> Values:
+        """Of the means by pair, those of a query language with every other candidate language: float64 (languages - 1,)."""
         row = means[language * self.n : (language + 1) * self.n]
         return np.delete(row, language)
 
-    def _pairs(self, name: str, table: Table, language: int, scores: Scores) -> None:
+    def _pairs(self, name: str, table: TopicTable, language: int, scores: Scores) -> None:
         row = scores.per_pair.setdefault(self.languages[language], {})
         means, counts = table.means, table.queries
         for other, candidate_language in enumerate(self.languages):
@@ -247,21 +285,24 @@ class Scorer:
                 entry = row.setdefault(candidate_language, {"queries": int(counts[column])})
                 entry[name] = _number(means[column])
 
-    def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Estimate, Values]]:
-        """The measures that are no mean over queries: headline, and float64 (languages,)."""
-        found: dict[str, tuple[Estimate, Values]] = {}
+    def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Headline, Values]]:
+        """The measures of ``OVERALL_BIAS``, each with its headline number and float64 (languages,)."""
+        overall: dict[str, tuple[Headline, Values]] = {}
         both = {"monolingual", "cross-lingual"} <= set(self.settings) and self.n > 1
         if "transfer_ratio" in self.bias and both and ("own", "mAP") in self.tables:
             ratio, by_language = self._transfer(self.tables["own", "mAP"].means)
             with np.errstate(divide="ignore", invalid="ignore"):
                 sampled = samples["cross-lingual", "mAP"] / samples["monolingual", "mAP"]
-            found["transfer_ratio"] = _estimate(ratio, sampled), by_language
+            overall["transfer_ratio"] = _headline(ratio, sampled), by_language
         if "own_language_preference" in self.bias and self.jumps is not None:
-            found["own_language_preference"] = self._preference(self.jumps)
-        return found
+            by_language = self.jumps.own_language_preference
+            # Without an interval: it would need the jumps by topic, and those cannot be recomputed from the ranks.
+            headline = Headline(_number(float(mean_of_present(by_language[None])[0])))
+            overall["own_language_preference"] = headline, by_language
+        return overall
 
     def _transfer(self, means: Values) -> tuple[float, Values]:
-        """Transfer ratio overall, and by query language, float64 (languages,)."""
+        """The transfer ratio over all languages, and by query language, float64 (languages,)."""
         own = means[self.diagonal]
         across = np.array([mean_of_present(self._pairs_of(means, i)[None])[0] for i in range(self.n)])
         pairs = np.delete(means, self.diagonal)
@@ -269,35 +310,33 @@ class Scorer:
             overall = mean_of_present(pairs[None])[0] / mean_of_present(own[None])[0]
             return float(overall), np.asarray(across / own)
 
-    def _preference(self, jumps: QueueJump) -> tuple[Estimate, Values]:
-        # Without an interval: it would need the totals by topic, and nobody could recompute it from the ranks.
-        by_language = jumps.own_language_preference
-        return Estimate(_number(float(mean_of_present(by_language[None])[0]))), by_language
-
     def _bias(
         self,
         samples: dict[tuple[str, str], Values],
-        overall: dict[str, tuple[Estimate, Values]],
+        overall: dict[str, tuple[Headline, Values]],
         scores: Scores,
     ) -> None:
-        headline = scores.headline.setdefault("bias", {})
+        of_bias = scores.headline.setdefault("bias", {})
         for name in self.bias:
             if name in overall:
-                estimate, by_language = overall[name]
+                headline, by_language = overall[name]
             elif ("bias", name) in self.tables:
                 table = self.tables["bias", name]
                 by_language = table.means
-                estimate = _estimate(table.macro, samples["bias", name])
+                headline = _headline(table.macro, samples["bias", name])
             else:
                 continue
-            headline[name] = estimate
+            of_bias[name] = headline
             for language, value in zip(self.languages, by_language, strict=True):
                 scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = _number(value)
 
-    def _queue_jump(self, queue_jump: QueueJump) -> dict[str, dict[str, dict[str, int]]]:
-        counts = queue_jump.counts.tolist()
+    def _queue_jump(self, counts: NDArray[np.int64]) -> dict[str, dict[str, dict[str, int]]]:
+        """The totals of queue jumps, with the names of their languages."""
         return {
-            query: {gold: dict(zip(self.languages, counts[q][g], strict=True)) for g, gold in enumerate(self.languages)}
+            query: {
+                gold: dict(zip(self.languages, counts[q, g].tolist(), strict=True))
+                for g, gold in enumerate(self.languages)
+            }
             for q, query in enumerate(self.languages)
         }
 
@@ -306,8 +345,8 @@ def _number(value: float) -> Number:
     return float(value) if math.isfinite(value) else None
 
 
-def _estimate(value: float, samples: Values) -> Estimate:
+def _headline(value: float, samples: Values) -> Headline:
     if not math.isfinite(value):
-        return Estimate(None)
+        return Headline(None)
     bounds = interval(samples)
-    return Estimate(float(value), *bounds) if bounds else Estimate(float(value))
+    return Headline(float(value), *bounds) if bounds else Headline(float(value))

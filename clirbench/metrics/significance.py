@@ -1,4 +1,8 @@
-"""Intervals and paired tests: topics are the unit, so that the parallel queries of one topic move together."""
+"""Bootstrap intervals, paired tests of two models, and the ranks that tests leave possible for each of many models.
+
+The topic is the unit of chance everywhere: the parallel queries of one topic are no independent evidence, so they are drawn, or
+change sign, together. Every generator is seeded, so anybody gets the same numbers.
+"""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -6,75 +10,80 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.per_topic import Table, _divide, mean_of_present
+from clirbench.metrics.per_topic import TopicTable, divide_or_nan, mean_of_present
 from clirbench.metrics.retrieval import Values
 
 REPLICATES = 1000
 SEED = 20240810
 CONFIDENCE = 0.95
 PERMUTATIONS = 9999
-# The board only asks which corrected p are below 0.05, of as many pairs as there may be.
+# Fewer: the board only asks which p are below 0.05, of every pair of models.
 RANK_PERMUTATIONS = 1999
-# Sign vectors at a time: bounds the memory of a test, not its outcome.
+# Sign vectors that are drawn at a time: bounds the memory of a test and does not change its outcome.
 _SIGNS = 1000
-# Replicates that are drawn at a time.
+# Replicates that are drawn at a time, for the same reason.
 _DRAWN = 100
-# Pairs times sign vectors at a time: what fits a cache.
+# Pairs of models times sign vectors that are compared at a time: what fits a cache.
 _CELLS = 500_000
-# Sums of the same numbers in another order must count as equal.
+# Relative. Sums of the same numbers in another order differ by rounding, and must count as equal.
 _SLACK = 1e-9
 
 
 class Bootstrap:
-    """Resamples topics with replacement; all statistics of one run share the samples.
+    """Resamples topics with replacement (Efron and Tibshirani 1993, chapter 6). All statistics of a run share the samples.
+
+    Every model on one task is resampled by the same topics, so the difference of two models' samples is paired.
 
     Args:
         topics: Number of topics.
         replicates: Number of samples.
         seed: Seed of the PCG64 generator.
+
+    Attributes:
+        weights: float64 (replicates, topics), how often each topic was drawn.
     """
 
     def __init__(self, topics: int, replicates: int = REPLICATES, seed: int = SEED) -> None:
         self.weights: Values = _drawn(topics, replicates, seed)
 
-    def means(self, tables: list[Table]) -> list[Values]:
-        """Means of the groups in every sample, one array per table.
+    def means(self, tables: list[TopicTable]) -> list[Values]:
+        """Compute the mean of each group in every sample.
 
         Returns:
-            float64 (replicates, groups) each; NaN where no query of a group was drawn.
+            For each table float64 (replicates, groups); NaN where no query of a group was drawn.
         """
-        # One product for all: metrics of one setting share their counts, so those are multiplied once.
+        # One product for all tables. Metrics of one setting share their counts, so those are multiplied once.
         distinct: dict[int, NDArray[np.float64]] = {id(table.counts): table.counts for table in tables}
         blocks = [table.sums for table in tables] + list(distinct.values())
         products = np.split(self.weights @ np.hstack(blocks), np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
         counts = dict(zip(distinct, products[len(tables) :], strict=True))
-        return [_divide(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
+        return [divide_or_nan(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
 
-    def macros(self, tables: list[Table]) -> list[Values]:
-        """Means over the groups of each table in every sample: what ``mean_of_present(means([table])[0])`` gives, sooner.
+    def macros(self, tables: list[TopicTable]) -> list[Values]:
+        """Compute the mean over the groups in every sample, faster than ``mean_of_present(means([table])[0])`` does.
 
         Returns:
-            float64 (replicates,) each; NaN where no query was drawn.
+            For each table float64 (replicates,); NaN where no query was drawn.
         """
         whole = [table if _parallel(table) else None for table in tables]
-        # Where every group has the same queries, the mean over groups may be taken before the samples.
-        first = [Table(t.sums.mean(axis=1, keepdims=True), t.counts[:, :1]) for t in whole if t is not None]
+        # Where every group has the same number of queries in each topic, groups may be averaged before topics are drawn.
+        first = [TopicTable(t.sums.mean(axis=1, keepdims=True), t.counts[:, :1]) for t in whole if t is not None]
         narrow = iter(self.means(first) if first else [])
         rest = [table for table, same in zip(tables, whole, strict=True) if same is None]
         wide = iter(self.means(rest) if rest else [])
         return [mean_of_present(next(wide)) if same is None else next(narrow)[:, 0] for same in whole]
 
 
-def _parallel(table: Table) -> bool:
+def _parallel(table: TopicTable) -> bool:
     return table.counts.shape[1] > 0 and bool((table.counts == table.counts[:, :1]).all())
 
 
-# A check or a board asks for the same samples again and again.
+# Kept, because checks and the board ask for the same samples again and again.
 @lru_cache(maxsize=4)
 def _drawn(topics: int, replicates: int, seed: int) -> Values:
     rng = np.random.default_rng(seed)
     weights = np.empty((replicates, topics))
-    # The stream of draws is one, however it is cut: only memory depends on the size of a piece.
+    # The generator gives the same draws whatever the size of a piece.
     for start in range(0, replicates, _DRAWN):
         piece = weights[start : start + _DRAWN]
         cells = np.arange(len(piece))[:, None] * topics + rng.integers(0, topics, size=piece.shape)
@@ -84,7 +93,14 @@ def _drawn(topics: int, replicates: int, seed: int) -> Values:
 
 
 def interval(samples: Values) -> tuple[float, float] | None:
-    """Percentile interval of 95 % of samples of shape (replicates,); None where the statistic was undefined in a sample."""
+    """The percentile interval of 95 % (Efron and Tibshirani 1993, chapter 13).
+
+    Args:
+        samples: float64 (replicates,).
+
+    Returns:
+        Low and high end; None where the statistic was undefined in a sample.
+    """
     if not np.isfinite(samples).all():
         return None
     tail = (1 - CONFIDENCE) / 2
@@ -93,11 +109,14 @@ def interval(samples: Values) -> tuple[float, float] | None:
 
 
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
-    """Sums under random signs: what a difference would be if each topic had been either model's by chance.
+    """Add up values over topics after giving each topic a random sign.
+
+    If two models do not differ, it is chance which of them did better on a topic, and the sign of the topic's difference could as
+    well be the other one.
 
     Args:
-        values: float64 (topics, columns), per-topic shares; all columns see the same signs.
-        permutations: How many.
+        values: float64 (topics, columns), what each topic adds to a number; all columns see the same signs.
+        permutations: Number of sign vectors.
         seed: Seed of the PCG64 generator.
 
     Yields:
@@ -110,11 +129,14 @@ def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEE
 
 
 def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
-    """Two-sided p-values of the paired randomisation test (Fisher): each topic's difference may change its sign.
+    """Two-sided p-values of Fisher's paired randomisation test (for retrieval: Smucker, Allan and Carterette 2007, CIKM).
+
+    The p-value is the share of sign vectors under which the sum is at least as far from 0 as the true one. The true signs count
+    as one of these vectors, so p is never 0 (Phipson and Smyth 2010).
 
     Args:
-        differences: float64 (topics, columns), shares whose sums are tested against 0.
-        permutations: Number of sign vectors; the smallest possible p is 1 over that plus 1.
+        differences: float64 (topics, columns), what each topic adds to the difference of two models.
+        permutations: Number of random sign vectors; the smallest possible p is 1 / (permutations + 1).
         seed: Seed of the signs.
 
     Returns:
@@ -128,7 +150,19 @@ def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: i
 
 
 def holm(p: Values) -> Values:
-    """P-values of one family, float64 (tests,), corrected by Holm's step-down method (Holm 1979)."""
+    """Correct the p-values of one family of tests by Holm's step-down method (Holm 1979).
+
+    The smallest of n p-values is multiplied by n, the next one by n - 1, and so on; none may fall below the one before.
+
+    >>> holm(np.array([0.04, 0.01, 0.5])).tolist()
+    [0.08, 0.03, 0.5]
+
+    Args:
+        p: float64 (tests,).
+
+    Returns:
+        float64 (tests,).
+    """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
     corrected = np.empty(len(p))
@@ -137,7 +171,19 @@ def holm(p: Values) -> Values:
 
 
 def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
-    """P-values of all pairs of models, corrected over all of them by step-down maxT (Westfall and Young 1993).
+    """Test all pairs of models, corrected for their number by step-down maxT (Westfall and Young 1993, algorithm 4.1).
+
+    A board of many models makes many comparisons, and some look sure by chance. So a pair's statistic is compared with the
+    largest one that chance gives: among all pairs for the strongest difference, and step by step among fewer for weaker ones,
+    because a difference that is shown already is no chance find. All pairs see the same signs, which keeps their dependence and
+    makes the correction milder than Holm's.
+
+    Three models on ten topics: the second is steady, the first is as good on average, and the third is worse everywhere. The
+    first two are not told apart, and both are better than the third one.
+
+    >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
+    >>> (pairwise_p(shares) < 0.05).tolist()
+    [[False, False, True], [False, False, True], [True, True, False]]
 
     Args:
         shares: float64 (topics, models), what each topic adds to a model's score.
@@ -148,16 +194,19 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
         float64 (models, models), symmetric, 1 on the diagonal.
     """
     models = shares.shape[1]
-    found = np.ones((models, models))
+    p = np.ones((models, models))
     if models < 2:
-        return found
+        return p
     first, second = np.triu_indices(models, 1)
+    # The statistic of a pair is the sum of its differences over topics, divided by the root of their squares: pairs that differ
+    # steadily and pairs that differ wildly become comparable. Signs do not change the divisor, so it is computed once.
     scale = np.sqrt(np.stack([((shares[:, [i]] - shares) ** 2).sum(axis=0) for i in range(models)]))[first, second]
-    # Differences of rounding are none: they would stand beside real ones as if they were as sure.
+    # Two models that differ by rounding alone do not differ: divided by a tiny scale they would look as sure as any.
     safe = np.where(scale > 1e-12 * np.abs(shares).sum(axis=0).max(initial=0.0), scale, np.inf)
     totals = shares.sum(axis=0)
     observed = np.abs(totals[first] - totals[second]) / safe
-    # From the least to the greatest: the running maximum over the pairs so far is what step-down compares with.
+    # In ascending order, the running maximum over the pairs so far is the largest statistic among a pair and all weaker ones:
+    # what step-down compares the pair with.
     order = np.argsort(observed, kind="stable")
     first, second, safe = first[order], second[order], safe[order]
     least = observed[order] * (1 - _SLACK)
@@ -165,27 +214,39 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     rows = max(1, _CELLS // len(order))
     for sums in sign_flips(shares, permutations, seed):
         for start in range(0, len(sums), rows):
+            # A sum of differences is a difference of sums: models are summed once, not every pair.
             part = sums[start : start + rows]
             statistics = np.abs(part[:, first] - part[:, second])
             statistics /= safe
             np.maximum.accumulate(statistics, axis=1, out=statistics)
             hits += (statistics >= least).sum(axis=0)
+    # From the strongest pair on, no weaker pair may get a smaller p.
     corrected = np.maximum.accumulate(((1 + hits) / (1 + permutations))[::-1])[::-1]
-    found[first, second] = found[second, first] = corrected
-    return found
+    p[first, second] = p[second, first] = corrected
+    return p
 
 
 def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CONFIDENCE) -> NDArray[np.int64]:
-    """The ranks that pairwise tests cannot exclude for each model.
+    """The ranks that the tests of all pairs cannot exclude for each model.
+
+    A model that is shown to be worse than k others cannot rank above k + 1, and likewise from below. All tests hold together, so
+    all intervals do, at the same error rate (Al Mohamad, Goeman and van Zwet 2022, Biometrics, with Tukey's test in the place of
+    maxT). The models of :func:`pairwise_p`: the first two share the ranks 1 and 2, and the third one is third.
+
+    >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
+    >>> rank_intervals(shares, higher_is_better=True).tolist()
+    [[1, 2], [1, 2], [3, 3]]
+    >>> rank_intervals(shares, higher_is_better=False).tolist()
+    [[2, 3], [2, 3], [1, 1]]
 
     Args:
         shares: float64 (topics, models), what each topic adds to a model's score.
         higher_is_better: Which way is up.
-        level: Error rate over all pairs together.
+        level: Probability that any pair at all is told apart by mistake.
 
     Returns:
-        int64 (models, 2): one plus the number of models shown to be better, and the number of all models less that of those
-        shown to be worse.
+        int64 (models, 2), best and worst rank: one plus the number of models shown to be better, and the number of models minus
+        the number shown to be worse.
     """
     totals = shares.sum(axis=0) * (1 if higher_is_better else -1)
     shown = pairwise_p(shares, RANK_PERMUTATIONS) < level

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.metrics.bias import BIAS
-from clirbench.metrics.headline_tables import headline_tables
-from clirbench.metrics.per_topic import Table, mean_of_present, shares_of_macro
+from clirbench.metrics.per_topic import TopicTable, mean_of_present, shares_of_macro
 from clirbench.metrics.retrieval import METRICS, Values
+from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
@@ -109,7 +109,7 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
     contrasts: dict[str, list[Contrast]] = {"overall": [], "language": [], "pair": []}
     bootstrap = Bootstrap(len(first.ranks.topics))
     languages = first.ranks.languages
-    raw: list[tuple[_Cell, str, Table, Table]] = []
+    raw: list[tuple[_Cell, str, TopicTable, TopicTable]] = []
     for (setting, name), table in tables[0].items():
         other = tables[1][setting, name]
         raw += [(cell, name, table, other) for cell in _cells(setting, languages, table)]
@@ -142,7 +142,7 @@ def sentence(comparison: Comparison, setting: str) -> str:
     return "; ".join(parts)
 
 
-def _settings(raw: Sequence[tuple[_Cell, str, Table, Table]]) -> list[str]:
+def _settings(raw: Sequence[tuple[_Cell, str, TopicTable, TopicTable]]) -> list[str]:
     return list(dict.fromkeys(cell.setting for cell, *_ in raw))
 
 
@@ -162,7 +162,7 @@ def _same_task(first: Result, second: Result) -> None:
         raise ClirbenchError("the two ranks files do not hold the same gold pairs: run clirbench check on both")
 
 
-def _cells(setting: str, languages: Sequence[str], table: Table) -> list[_Cell]:
+def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_Cell]:
     """The means of a setting's table: over all of it, and by language and pair.
 
     A table has one column per query language, in the cross-lingual setting one per pair: first all pairs of the first query
@@ -184,8 +184,8 @@ def _cells(setting: str, languages: Sequence[str], table: Table) -> list[_Cell]:
     return [cell for cell in cells if (table.queries[cell.columns] > 0).any()]
 
 
-def _contrasts(rows: Sequence[tuple[_Cell, str, Table, Table]], bootstrap: Bootstrap) -> list[Contrast]:
-    differences = [Table(a.sums - b.sums, a.counts) for _, _, a, b in rows]
+def _contrasts(rows: Sequence[tuple[_Cell, str, TopicTable, TopicTable]], bootstrap: Bootstrap) -> list[Contrast]:
+    differences = [TopicTable(a.sums - b.sums, a.counts) for _, _, a, b in rows]
     shares = np.stack(
         [shares_of_macro(table, cell.columns) for table, (cell, *_) in zip(differences, rows, strict=True)], axis=1
     )

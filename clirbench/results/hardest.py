@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from clirbench.metrics.headline_tables import headline_tables
-from clirbench.metrics.per_topic import Table
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.retrieval import Values
+from clirbench.metrics.scores import headline_tables
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
@@ -88,7 +88,7 @@ def hardest(
     return pd.DataFrame(rows, columns=names)
 
 
-def _by_topic(table: Table) -> Values:
+def _by_topic(table: TopicTable) -> Values:
     """Mean of each topic in each language, float64 (topics, languages); NaN where a topic has no query in a language."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(table.counts > 0, table.sums / table.counts, np.nan))

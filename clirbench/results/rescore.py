@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.queue_jump import QueueJump, wrong_shares
+from clirbench.metrics.bias import QueueJump, wrong_shares
 from clirbench.metrics.scores import compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.gold_ranks import GoldRanks

@@ -9,8 +9,8 @@ import numpy as np
 from clirbench.board.site.charts import Bar, bars, histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
-from clirbench.metrics.headline_tables import headline_tables
 from clirbench.metrics.retrieval import RankedLists
+from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
@@ -115,7 +115,7 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
     for name, estimate in document.headline.get("bias", {}).items():
         scale, digits, unit = shown_as(name)
         shown = shown_cell(estimate, scale, 0 if unit == "ranks" else digits)
-        description = BIAS[name].description if name in BIAS else OVERALL_BIAS[name]
+        description = BIAS[name].description if name in BIAS else OVERALL_BIAS[name].description
         rows.append((name, shown, unit, description))
     return rows
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from clirbench.board.entries import Entry
 from clirbench.board.headline import AVERAGED
-from clirbench.metrics.headline_tables import headline_tables
+from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
 
 MISSING = 65535

@@ -34,7 +34,7 @@ def metric_list() -> Table:
     """The metrics and measures of bias: whether higher or lower is better, what each says, and its source."""
     table = _named()
     for metric in metric_rows():
-        table.add_row(metric.name, f"{metric.better} is better: {metric.says}\n{metric.source}\n")
+        table.add_row(metric.name, f"{metric.better} is better: {metric.description}\n{metric.source}\n")
     return table
 
 

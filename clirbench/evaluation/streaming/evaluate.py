@@ -21,7 +21,8 @@ from clirbench.evaluation.streaming.counts_folder import FORMAT, CountsFolder
 from clirbench.evaluation.streaming.first_pass import first_pass, refuse_whole
 from clirbench.evaluation.streaming.job import Engine, Streamed, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
-from clirbench.metrics.scores import compute_scores, count_jumps
+from clirbench.metrics.bias import count_jumps
+from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import gold_ranks
 from clirbench.ranking.in_memory import Outranked
 from clirbench.ranking.shards import GoldScores
