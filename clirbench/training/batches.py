@@ -28,7 +28,7 @@ class SamplerOptions:
         language_pairs: Languages of a cross-lingual batch. ``row``: each row draws its own pair, so that some negatives are
             in the query's language. ``batch``: one pair is drawn for the whole batch.
         source_weights: By value of the column ``source``, its weights in monolingual and in cross-lingual batches. A weight
-            of 0, or a source that is not named, is never drawn. None: a source weighs as many as it has rows of that kind.
+            of 0, or a source that is not named, is never drawn. None: the weights are the numbers of rows of either kind.
         batches: Batches in an epoch. None: the number of topics divided by ``batch_size``, at least 1.
 
     Raises:
@@ -65,8 +65,8 @@ class SamplerKeywords(TypedDict, total=False):
 class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
     r"""Draws batches that are monolingual with probability ``alpha`` and cross-lingual otherwise.
 
-    In a monolingual batch every query and every candidate is in one language. In a cross-lingual batch the query and the
-    candidate of each row are in two languages. With languages :math:`X` and :math:`Y` and the in-batch contrastive loss
+    In a monolingual batch all queries and candidates are in the same language. In a cross-lingual batch the query and the
+    candidate of each row are in different languages. With languages :math:`X` and :math:`Y` and the in-batch contrastive loss
     :math:`\mathcal{L}`, the expected loss is the objective of arXiv 2408.10536, section 3:
 
     .. math:: \alpha \, E_{X} [\mathcal{L}(q_X, d_X)] + (1 - \alpha) \, E_{X \neq Y} [\mathcal{L}(q_X, d_Y)]
@@ -77,14 +77,14 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
 
     1. Its kind: monolingual with probability ``alpha``.
     2. Its source and languages. Monolingual: a language, then one of the sources that have it. Cross-lingual: a source, then
-       a language pair for each row. The whole batch comes from one source.
-    3. Its rows. A row is passed over where its topic, query or candidate stands in the batch already: it would be a false
-       negative of the other row. A source with too few topics gives a batch shorter than ``batch_size``.
+       a language pair for each row. The whole batch comes from one source: one value of the column ``source``.
+    3. Its rows. A row is passed over where its topic, query or candidate stands in the batch already: the loss would push a
+       query away from a candidate that is right. A source with too few topics gives a batch shorter than ``batch_size``.
 
-    Rows may come again in another batch: an epoch is ``len(sampler)`` batches, not one pass over the rows.
+    A row may come again in another batch: an epoch is ``len(sampler)`` batches, not one pass over the rows.
 
-    A batch depends on the seed, the epoch and its number only. So a training that resumes sees the batches that it would have
-    seen, and several processes, each of which takes every n-th batch, share one sequence.
+    Batch number ``b`` depends on the seed, the epoch and ``b`` only. So a training that resumes sees the batches that it would
+    have seen, and several processes, each of which takes every n-th batch, share one sequence.
 
     Example:
         Five topics in three languages have a row for each of the nine ordered language pairs. With ``alpha=0.5`` half of the
@@ -255,7 +255,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
 
 
 def _columns(dataset: Any) -> pa.Table:
-    """The columns that batches are made by, in the order of rows that the data set shows after shuffling or filtering."""
+    """Read the columns that decide batches, in the order of rows that the data set shows: it may be shuffled or filtered."""
     for column in _NEEDED:
         if column not in dataset.column_names:
             raise ClirbenchError(f"the training data set has no column '{column}': HybridBatchSampler needs it")

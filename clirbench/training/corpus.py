@@ -99,7 +99,7 @@ def read_corpus(
     evaluation: Protected | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Corpus:
-    """Read every source of a recipe. Nothing of it is random.
+    """Read every source of a recipe. No step is random.
 
     Args:
         recipe: Which files, which views, which languages.

@@ -62,7 +62,7 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
 
 
 def protect(collections: Sequence[Collection]) -> Protected:
-    """The queries and candidates of collections, as texts that training must not hold."""
+    """Collect the queries and candidates of collections as texts that training must not hold."""
     protected = Protected()
     for collection in collections:
         for i, language in enumerate(collection.languages):
@@ -78,7 +78,7 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
 
     Args:
         collections: Of :func:`dev_collections`.
-        model: Anything that :func:`clirbench.evaluate` takes as a loaded model.
+        model: A loaded model, as :func:`clirbench.evaluate` takes it.
 
     Returns:
         Scores by name: ``multilingual.mAP`` and so on (0 to 1) and ``bias.rank_distance`` (ranks) of the parallel topics,
@@ -98,7 +98,7 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
 
 
 class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
-    """Scores the dev task whenever the trainer evaluates; every score goes to the trainer's log.
+    """Scores the dev task whenever the trainer evaluates. Every score goes to the trainer's log.
 
     Args:
         collections: Of :func:`dev_collections`.

@@ -59,7 +59,7 @@ class StaticPart(_Part):
         dropout: Share of tokens that training drops on either side of a pair.
         same_text_dropout: The same for the query side and the candidate side, where a batch pairs each text with itself.
         graph_rounds: Rounds in which the first vectors are smoothed over the lexicon; 0 for none.
-        graph_own: Share of a piece's own random vector in each round.
+        graph_own: Weight of a piece's own random vector in each round.
         graph_exponent: Power of (1 + count of the rarest English word of a lexicon row). It is the row's weight in the smoothing
             and in the draw of ``entries``.
         damping: After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 wholly.
@@ -134,9 +134,9 @@ class OptimizerPart(_Part):
 
 
 class DevSource(_Part):
-    """``[[dev.source]]``: ``topics`` of one file, held out for the dev task.
+    """``[[dev.source]]``: topics of one file that are held out for the dev task.
 
-    They are drawn among the rows that have query and candidate in at least ``languages`` of the recipe's languages.
+    ``topics`` of them are drawn among the rows that have query and candidate in ``languages`` of the recipe's languages or more.
     """
 
     file: str
@@ -165,8 +165,8 @@ class TrainingSource(_Part):
     """``[[source]]``: training data of one kind. Every batch comes from one source.
 
     Attributes:
-        name: Unlike that of any other source.
-        files: What :func:`clirbench.training.rows.resolve` finds.
+        name: A name that no other source has.
+        files: Paths below the data folder, or ``hf:ORG/NAME[:CONFIG]`` for data sets on the hub.
         view: Which columns are paired; see ``VIEWS`` in ``training/rows.py``.
         monolingual: The source's weight among all sources of monolingual batches; 0 keeps it out of them.
         cross_lingual: Likewise for cross-lingual batches.
@@ -191,13 +191,13 @@ class Recipe(_Part):
     """A whole recipe: everything that decides what a training gives.
 
     Attributes:
-        format: Of the recipe file.
-        name: Of the model, as ORG/NAME.
+        format: Version of the recipe format.
+        name: Name of the model, as ORG/NAME.
         description: One line for the model card.
         seed: Decides every random draw.
         languages: Languages to train on; texts in others are left out and counted.
-        overlapping_rows: What happens to rows that hold evaluation text: they ``stop`` the training, or are ``drop``-ped and
-            counted.
+        overlapping_rows: What happens where rows hold evaluation text. ``stop``: the training stops and lists them. ``drop``:
+            they are left out and counted.
         model: The transformer to start from; either this or ``static`` is given.
         static: The static model to make.
         batches: How batches are drawn.
@@ -205,7 +205,7 @@ class Recipe(_Part):
         optimizer: How weights are updated.
         dev: The dev task; None for none.
         source: Training data.
-        licences: By file, for the model card.
+        licences: Licence of each file, for the model card.
         spent: Public test sets among the training data, for the model card: they cannot test this model.
     """
 

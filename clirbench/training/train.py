@@ -60,7 +60,7 @@ def train(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> Trained:
-    """Train a model. A training of the same recipe and data that was stopped goes on where it was.
+    """Train a model, or go on with a training of the same recipe and data that was stopped.
 
     Args:
         recipe: The recipe, with all changes made to it.
@@ -264,7 +264,7 @@ def _check_free(output: Path) -> None:
 
 
 def _refuse_overlap(prepared: Prepared) -> None:
-    """Fail where training data hold evaluation text; where such rows are dropped, fail if a task could not be searched for."""
+    """Fail where training data hold evaluation text, or where it is to be dropped but a task could not be loaded to find it."""
     if prepared.recipe.overlapping_rows == "drop":
         if prepared.unchecked:
             raise ClirbenchError(
@@ -287,7 +287,7 @@ def _refuse_overlap(prepared: Prepared) -> None:
 
 
 def _folders(data: Path | None, recipe_file: Path) -> list[Path]:
-    """Where training data are looked for."""
+    """The folders that training data are looked for in, in this order."""
     if data is not None:
         if not data.is_dir():
             raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")

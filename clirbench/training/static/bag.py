@@ -58,9 +58,9 @@ class TokenStore:
 
 
 class BagCollator:
-    """Makes the model's input from a batch of pairs, each the places of two texts in the store.
+    """Makes the model's input from a batch. A pair of the batch is two numbers: the places of its texts in the store.
 
-    It sets how many tokens are dropped, and the model drops them: only the model's random generator is in checkpoints.
+    It says how many tokens to drop. The model drops them, with the random generator that checkpoints keep.
     """
 
     valid_label_columns: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ def english_counts(corpus: Corpus) -> Counter[str]:
 
 
 def commonness(source: SourceTexts, corpus: Corpus, counts: Counter[str]) -> NDArray[np.float64]:
-    """Of each row, one plus the count of its rarest English word; 1 where it has no English. float64 (rows,)."""
+    """One plus the count of the rarest English word of each row; 1 where a row has no English. float64 (rows,)."""
     common = np.ones(len(source.queries))
     if _PIVOT in corpus.languages:
         for row, text in enumerate(source.queries[:, corpus.languages.index(_PIVOT)].tolist()):

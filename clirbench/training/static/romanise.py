@@ -15,7 +15,7 @@ _LAST = 0x1FFFF
 
 
 def romanise(character: str) -> str:
-    """What one character becomes: NFKC, lower case, Latin letters for the romanised scripts; combining accents go."""
+    """What one character becomes: NFKC, lower case, Latin letters for the romanised scripts; combining accents are dropped."""
     letters = []
     for part in unicodedata.normalize("NFKC", character).lower():
         script = unicodedata.name(part, "").split(" ", 1)[0]
@@ -27,7 +27,7 @@ def romanise(character: str) -> str:
 
 
 def rules() -> dict[str, str]:
-    """By character, what :func:`romanise` makes of it: every character of the first two Unicode planes that it changes."""
+    """Every character of the first two Unicode planes that :func:`romanise` changes, with what it becomes."""
     targets = {}
     for code in range(0x80, _LAST):
         character = chr(code)

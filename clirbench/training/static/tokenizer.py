@@ -1,4 +1,4 @@
-"""The static model's tokenizer: byte-pair pieces of romanised text, trained on as much text in each language."""
+"""The static model's tokenizer: byte-pair pieces of romanised text, trained on the same amount of text in every language."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -
 
 
 def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
-    """Draw as many bytes of text in each language.
+    """Draw the same amount of text in every language.
 
     Args:
         corpus: The training data as they were read.

@@ -27,7 +27,7 @@ def initial_vectors(
     A lexicon row is one entry in several languages. Each round has two steps:
 
     1. A row's vector becomes the mean of its tokens' vectors: weighted by idf within a language, then the mean over languages.
-    2. A token's vector becomes ``graph_own`` of its own random vector, and the rest the mean of the rows that it stands in.
+    2. A token's vector becomes the mean of its own random vector (weight ``graph_own``) and of the rows that it stands in.
 
     So the tokens of "cat" and "Katze", which stand in one row, end near each other.
 
@@ -62,7 +62,8 @@ def initial_vectors(
 def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> NDArray[np.float32]:
     """Inverse document frequency of each token, float32 (vocabulary,).
 
-    It is the mean over languages, each weighted by the share of its texts that hold the token. Lexicon entries are left out.
+    It is computed in each language, and averaged over languages by the share of their texts that hold the token. Lexicon
+    entries are left out.
     """
     weighted, used = np.zeros(vocabulary), np.zeros(vocabulary)
     for number in range(len(corpus.languages)):
