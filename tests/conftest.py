@@ -6,7 +6,7 @@ import pytest
 
 import clirbench
 from clirbench.tasks.collection import assemble
-from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task_file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +91,7 @@ def tiny_collection(languages=("en", "de", "zh"), topics=4, distractors=3, missi
                 golds.append((f"t{topic}", len(candidates)))
                 candidates.append(f"{language} gold {topic}")
                 queries.append((f"t{topic}", f"{language} question {topic}"))
-        parts.append(LanguageData(tuple(queries), tuple(candidates), tuple(golds)))
+        parts.append(LanguageTexts(tuple(queries), tuple(candidates), tuple(golds)))
     return assemble(load_task("demo"), tuple(languages), parts)
 
 

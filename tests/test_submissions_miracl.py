@@ -15,9 +15,9 @@ from clirbench.ranking.gold_ranks import gold_ranks
 from clirbench.ranking.in_memory import Outranked
 from clirbench.results.build import Run, make_result
 from clirbench.results.schema import CorpusPart
-from clirbench.submissions.model_toml import EVALUATION_SETS
+from clirbench.submissions.model_toml import evaluation_sets
+from clirbench.tasks.collection import GoldPairs
 from clirbench.tasks.corpora.judged import load_judged, open_judgements
-from clirbench.tasks.gold_pairs import GoldPairs
 from clirbench.tasks.task_file import load_task
 
 pytestmark = pytest.mark.real
@@ -85,7 +85,7 @@ def board(tmp_path_factory):
     try:
         for name, seed, skill in (("sim/good", 1, 1.0), ("sim/poor", 2, 2.5)):
             simulated(name, seed, skill).save(folder / "submissions")
-            text = MODEL_TOML.replace("NAME", name) + "".join(f'"{task}" = "no"\n' for task in EVALUATION_SETS)
+            text = MODEL_TOML.replace("NAME", name) + "".join(f'"{task}" = "no"\n' for task in evaluation_sets())
             (folder / "submissions" / name.replace("/", "__") / "model.toml").write_text(text)
     finally:
         os.environ.pop("CLIRBENCH_MIRROR")

@@ -140,12 +140,15 @@ def test_a_wrong_line_is_named(tmp_path, which, row, told):
         (('licence = "private"\n', ""), "missing key 'licence'"),
         (('"q.jsonl"', '"none.jsonl"'), "none.jsonl: cannot be read"),
         (('["en", "de"]', '["en", "de", "th"]'), "no query in th"),
-        (('["en", "de"]', "[]"), "'languages' must be a non-empty list"),
+        (('["en", "de"]', "[]"), "'languages' is wrong (List should have at least 1 item"),
         (('["en", "de"]', '["en", "en"]'), "'languages' must list distinct names"),
         (('id = "mine"', 'id = "other"'), "make them equal"),
         (('reader = "jsonl"\n', 'reader = "jsonl"\nmetrics = ["mAPP"]\n'), "mAPP"),
         (('reader = "jsonl"\n', 'reader = "jsonl"\nsettings = ["bilingual"]\n'), "'settings' has 'bilingual'"),
-        (('reader = "jsonl"\n', 'reader = "jsonl"\nrelevant_from = "two"\n'), "'relevant_from' must be"),
+        (
+            ('reader = "jsonl"\n', 'reader = "jsonl"\nrelevant_from = "two"\n'),
+            "'relevant_from' is wrong (Input should be",
+        ),
     ],
 )
 def test_a_wrong_task_file(tmp_path, change, told):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clirbench.board.headline import HEADLINE
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import Result, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
@@ -14,6 +13,7 @@ from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import Verification, parse_verification
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import data_dir
+from clirbench.tasks.task_file import board_tasks
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def read_entries(folder: Path) -> list[Entry]:
     """
     # Links are not followed: a board is what lies in its folder.
     folders = sorted(inner for inner in folder.iterdir() if not inner.is_symlink() and inner.is_dir())
-    return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in HEADLINE)]
+    return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in board_tasks())]
 
 
 def read_entry(path: Path) -> Entry:
@@ -101,7 +101,7 @@ def read_entry(path: Path) -> Entry:
         ClirbenchError: It cannot be read.
     """
     results: dict[str, Result | Reported] = {}
-    for task in HEADLINE:
+    for task in board_tasks():
         file = path / f"{task}.json"
         if file.is_file():
             document = parse_submitted(file.read_bytes(), file)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from clirbench.board.entries import Entry, read_entries, submissions_dir
-from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
 from clirbench.metrics.bias import BIAS
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
@@ -15,35 +14,39 @@ from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 
 def leaderboard(submissions: str | Path | None = None, task: str | None = None) -> pd.DataFrame:
-    """The board as a DataFrame: one row per submission, best multilingual mAP of the first task first, reported rows last.
+    """The board as a DataFrame: one row per submission, in the order of the first task's main number, reported rows last.
 
     Args:
         submissions: Folder of submissions; None for ``submissions`` here.
         task: Only this task.
 
     Returns:
-        Columns ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""), ``licence``, ``parameters``,
-        ``embedding_size``, ``coverage`` (tasks run, of those shown), ``mean`` (of multilingual mAP over xquad-r and mlqa-r,
-        only where both were run). Then per task ``<task> zero-shot`` (yes, no, unknown), ``<task> languages`` (how many its
-        numbers are means over), the headline numbers as
-        ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``, and the ranks by its main number
-        that pairwise tests cannot exclude, ``<task> rank low`` and ``<task> rank high``. What is missing is NaN.
+        First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
+        ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (tasks run, of those shown) and ``mean``. The mean is over
+        the main numbers of the tasks that enter it, and only where all of them were run.
+
+        Then of each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (how many its numbers are means over);
+        its headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and
+        ``<task> rank low`` and ``<task> rank high``, the ranks by its main number that pairwise tests cannot exclude.
+
+        What is missing is NaN.
 
     Raises:
         ClirbenchError: No such folder or task, or a submission that cannot be read.
     """
-    if task is not None and task not in HEADLINE:
-        raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(HEADLINE)}")
+    if task is not None and task not in board_tasks():
+        raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(board_tasks())}")
     folder = submissions_dir(submissions)
     entries = [entry for entry in read_entries(folder) if task is None or task in entry.results]
     if not entries:
         raise ClirbenchError(
             f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
         )
-    tasks = [task] if task else list(HEADLINE)
+    tasks = [task] if task else list(board_tasks())
     return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
 
 
@@ -64,7 +67,7 @@ def frame_of(
         if c in ("parameters", "embedding_size") or c.endswith((" languages", " rank low", " rank high"))
     ]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
-    main = [f"{name} {' '.join(MAIN[name])}" for name in tasks]
+    main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
     order = frame.assign(reported=frame["origin"] == "reported").sort_values(
         ["reported", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
     )
@@ -73,7 +76,7 @@ def frame_of(
 
 def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, int]]:
     """By submission folder, the ranks by the task's main number that pairwise tests cannot exclude; measured results only."""
-    setting, metric = MAIN[task]
+    setting, metric = board_columns(task).main
     measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]
     if not measured:
         return {}
@@ -104,19 +107,25 @@ def _row(entry: Entry | None, tasks: Sequence[str]) -> dict[str, object]:
         "coverage": f"{sum(task in entry.results for task in tasks)}/{len(tasks)}" if entry else "",
         "mean": None,
     }
+    averaged = averaged_tasks()
     mains: list[float] = []
     for task in tasks:
         row[f"{task} zero-shot"] = model.zero_shot(task) if model and entry and task in entry.results else ""
         row[f"{task} languages"] = entry.languages(task) if entry else None
-        for setting, metric in HEADLINE[task]:
+        for setting, metric in board_columns(task).headline:
             estimate = entry.estimate(task, setting, metric) if entry else None
             key = f"{task} {setting} {metric}"
             for suffix, end in (("", "value"), (" low", "low"), (" high", "high")):
                 value = getattr(estimate, end) if estimate else None
                 row[key + suffix] = float("nan") if value is None else value
-            if (setting, metric) == MAIN[task] and task in AVERAGED and estimate and estimate.value is not None:
+            if (
+                (setting, metric) == board_columns(task).main
+                and task in averaged
+                and estimate
+                and estimate.value is not None
+            ):
                 mains.append(estimate.value)
         row[f"{task} rank low"] = row[f"{task} rank high"] = None
-    if len(mains) == len(AVERAGED):
+    if mains and len(mains) == len(averaged):
         row["mean"] = sum(mains) / len(mains)
     return row

@@ -5,13 +5,14 @@ import re
 
 import pandas as pd
 
-from clirbench.board.headline import HEADLINE, LANGUAGES
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.terminal import cell
+from clirbench.tasks.task_file import board_columns, board_tasks
 
 FORMATS = ("table", "csv", "json", "markdown", "latex")
 _SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": ""}
-_NAMES = {"rank_distance": "rank dist.", "R@100": "R@100", "nDCG@10": "nDCG@10"}
+# Mean average precision is meant where a column names a setting only.
+_NAMES = {"rank_distance": "rank dist.", "mAP": ""}
 
 
 def board_text(frame: pd.DataFrame, style: str) -> str:
@@ -39,18 +40,18 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
     shown = pd.DataFrame({"model": frame["model"]})
     tasks = [
         t
-        for t in HEADLINE
-        if any(_key(t, s, m) in frame and frame[_key(t, s, m)].notna().any() for s, m in HEADLINE[t])
+        for t in board_tasks()
+        if any(column_key(t, *c) in frame and frame[column_key(t, *c)].notna().any() for c in board_columns(t).headline)
     ]
     for task in tasks:
         ranks = zip(frame[f"{task} rank low"], frame[f"{task} rank high"], strict=True)
         shown[f"{task} rank"] = [_interval(low, high) for low, high in ranks]
-        for setting, metric in HEADLINE[task]:
-            key, scale = _key(task, setting, metric), 1 if setting == "bias" else 100
-            short = " ".join(filter(None, (_SHORT[setting], _NAMES.get(metric, ""))))
+        for setting, metric in board_columns(task).headline:
+            key, scale = column_key(task, setting, metric), 1 if setting == "bias" else 100
+            short = " ".join(filter(None, (_SHORT[setting], _NAMES.get(metric, metric))))
             three = zip(frame[key], frame[f"{key} low"], frame[f"{key} high"], strict=True)
             cells = [_number(value, low, high, scale) for value, low, high in three]
-            partial = (frame[f"{task} languages"] < LANGUAGES[task]).fillna(False).tolist()
+            partial = (frame[f"{task} languages"] < len(board_tasks()[task].languages)).fillna(False).tolist()
             shown[f"{task} {short}"] = [
                 f"{text}*" if fewer and text != "-" else text for text, fewer in zip(cells, partial, strict=True)
             ]
@@ -75,7 +76,8 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
-def _key(task: str, setting: str, metric: str) -> str:
+def column_key(task: str, setting: str, metric: str) -> str:
+    """The name of a headline number's column in the board's frame."""
     return f"{task} {setting} {metric}"
 
 

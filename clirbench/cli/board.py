@@ -58,7 +58,7 @@ def compare(
         console.print(comparison_tables(comparison, console, pairs))
 
 
-@app.command(epilog=examples("clirbench leaderboard", "clirbench leaderboard --task xquad-r --format csv"))
+@app.command(epilog=examples("clirbench leaderboard", "clirbench leaderboard --format csv"))
 def leaderboard(
     task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
     format: Annotated[str, typer.Option(help="table, csv, json, markdown or latex.")] = "table",  # noqa: A002

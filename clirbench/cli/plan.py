@@ -10,8 +10,8 @@ from clirbench.cli.app import app, examples, listed
 
 @app.command(
     epilog=examples(
-        "clirbench plan --model intfloat/multilingual-e5-small --tasks miracl",
-        "clirbench plan --model clirbench/hybrid --tasks miracl --languages sw,yo --workers 4",
+        "clirbench plan --model intfloat/multilingual-e5-small",
+        "clirbench plan --model clirbench/hybrid --languages sw,yo --workers 4",
     )
 )
 def plan(  # noqa: PLR0917
@@ -19,7 +19,12 @@ def plan(  # noqa: PLR0917
         str,
         typer.Option("--model", "-m", help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, or MODULE:FACTORY."),
     ],
-    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Tasks, comma-separated.")] = "miracl",
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks", "-t", help="Tasks, comma-separated.", show_default="the first streamed task of the board"
+        ),
+    ] = None,
     languages: Annotated[
         str | None, typer.Option(help="Only these languages, comma-separated.", show_default=False)
     ] = None,
@@ -53,9 +58,9 @@ def plan(  # noqa: PLR0917
     from clirbench.support.progress import reporting  # noqa: PLC0415
     from clirbench.support.terminal import stdout  # noqa: PLC0415
     from clirbench.tasks.collection import choose_languages, choose_settings  # noqa: PLC0415
-    from clirbench.tasks.task_file import load_task  # noqa: PLC0415
+    from clirbench.tasks.task_file import first_on_board, load_task  # noqa: PLC0415
 
-    chosen = [load_task(name) for name in listed(tasks, "--tasks") or ()]
+    chosen = [load_task(name) for name in listed(tasks, "--tasks") or [first_on_board(streamed=True)]]
     streaming = Streaming(data=data, shard=shard_size, top=save_top)
     check_streaming(streaming, model, chosen)
     wanted = [

@@ -21,7 +21,9 @@ class TrecRunOptions:
     run: Annotated[
         Path | None, typer.Option(help="Instead: a TREC run made elsewhere, of one language.", show_default=False)
     ] = None
-    task: Annotated[str, typer.Option(help="Whose queries were run.")] = "miracl"
+    task: Annotated[
+        str | None, typer.Option(help="Whose queries were run.", show_default="the first streamed task of the board")
+    ] = None
     language: Annotated[str | None, typer.Option(help="In which language.", show_default=False)] = None
     data: Annotated[
         Path | None,
@@ -34,7 +36,7 @@ class TrecRunOptions:
 @app.command(
     epilog=examples(
         "clirbench score results/clirbench__hybrid/demo.json",
-        "clirbench score --run bm25.trec --task miracl --language sw",
+        "clirbench score --run bm25.trec --language sw",
     )
 )
 @grouped
@@ -77,11 +79,12 @@ def _score_run(run: Path, options: TrecRunOptions) -> None:
     from clirbench.cli.display.results import trec_run_table  # noqa: PLC0415
     from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
     from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
-    from clirbench.tasks.task_file import load_task  # noqa: PLC0415
+    from clirbench.tasks.task_file import first_on_board, load_task  # noqa: PLC0415
 
     if options.language is None:
         raise ClirbenchError("--run needs --language: a run is of one language's queries")
-    document = score_run(read_run(run), load_task(options.task), options.language, options.data, options.name)
+    task = load_task(options.task or first_on_board(streamed=True))
+    document = score_run(read_run(run), task, options.language, options.data, options.name)
     target = options.output / model_folder(document.model) / f"{document.task.id}+{options.language}{RUN_ENDING}"
     if target.is_file() and document.run.sha256 not in target.read_text(encoding="utf-8", errors="replace"):
         raise ClirbenchError(f"{target} holds the scores of another run: give this one a --name, or another --output")

@@ -12,7 +12,7 @@ from clirbench.cli.app import app, examples, listed
     epilog=examples(
         "clirbench run",
         "clirbench run --model intfloat/multilingual-e5-small",
-        "clirbench run --model path/to/folder --tasks xquad-r --languages en,th",
+        "clirbench run --model path/to/folder --languages en,th",
         "clirbench run --model rrf:clirbench/bm25+clirbench/hybrid --tasks demo",
     )
 )
@@ -32,7 +32,7 @@ def run(  # noqa: PLR0917
             "--tasks",
             "-t",
             help="Tasks, comma-separated: names, TOML files of your own, or mteb:NAME for one of mteb's.",
-            show_default="demo; with --model: xquad-r,mlqa-r",
+            show_default="the demo; with --model: the standard suite (see clirbench tasks)",
         ),
     ] = None,
     languages: Annotated[

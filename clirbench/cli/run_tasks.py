@@ -28,9 +28,7 @@ from clirbench.support.paths import cache_dir
 from clirbench.support.progress import ENCODE, RANK, Reporter, follow_download, reporting
 from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
 from clirbench.tasks.task import Task
-from clirbench.tasks.task_file import load_task
-
-STANDARD_SUITE = ("xquad-r", "mlqa-r")
+from clirbench.tasks.task_file import default_task, load_task, standard_suite
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def run_tasks(plan: Plan) -> Outcome:
     """
     check_price(plan.price)
     name = DEFAULT if plan.model is None else plan.model
-    names = plan.tasks or (["demo"] if plan.model is None else [*STANDARD_SUITE])
+    names = plan.tasks or ([default_task()] if plan.model is None else standard_suite())
     tasks = [load_task(task) for task in names if not task.startswith(PREFIX)]
     mteb_names = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
     restrictions = []
@@ -226,7 +224,9 @@ def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
     if plan.model is None:
         return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
     if not results:
-        return "next: see how it finds answers in every language with  clirbench run --tasks xquad-r,mlqa-r"
+        return (
+            f"next: see how it finds answers in every language with  clirbench run --tasks {','.join(standard_suite())}"
+        )
     document, path = results[0]
     if document.corpus is not None:
         return f"next: check that the numbers follow from the ranks with  clirbench score {path}"

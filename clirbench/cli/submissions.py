@@ -99,7 +99,10 @@ def check(
 class SampleOptions:
     """Which part of a submission is run again."""
 
-    task: Annotated[str, typer.Option(help="Which of its results.")] = "xquad-r"
+    task: Annotated[
+        str | None,
+        typer.Option(help="Which of its results.", show_default="the first of the board that is not streamed"),
+    ] = None
     languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3
     seed: Annotated[int, typer.Option(help="Draws them.")] = 1
 

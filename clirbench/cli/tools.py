@@ -15,8 +15,8 @@ from clirbench.support.terminal import plain_table, stdout
 
 @app.command(
     epilog=examples(
-        "clirbench gate new/xquad-r.json --baseline old/xquad-r.json",
-        "clirbench gate new/xquad-r.json --baseline old/xquad-r.json --max-drop 1 --max-distance-increase 5%",
+        "clirbench gate new/TASK.json --baseline old/TASK.json",
+        "clirbench gate new/TASK.json --baseline old/TASK.json --max-drop 1 --max-distance-increase 5%",
     )
 )
 def gate(
@@ -48,8 +48,8 @@ def gate(
 
 @app.command(
     epilog=examples(
-        "clirbench card results/me__model/xquad-r.json",
-        "clirbench card results/me__model/xquad-r.json results/me__model/mlqa-r.json --update path/to/model/README.md",
+        "clirbench card results/me__model/demo.json",
+        "clirbench card results/me__model/*.json --update path/to/model/README.md",
     )
 )
 def card(
@@ -89,7 +89,7 @@ class RunAgain:
 
 @app.command(
     epilog=examples(
-        "clirbench inspect results/clirbench__hybrid/xquad-r.json --query-language th",
+        "clirbench inspect results/clirbench__hybrid/demo.json --query-language th",
         "clirbench inspect results/me__model/demo.json --query-language hi --worst 5 --model path/to/model",
     )
 )

@@ -23,12 +23,12 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
 from clirbench.tasks.collection import Collection, choose_languages, choose_settings, load_collection
 from clirbench.tasks.task import Task
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import default_task, load_task
 
 
 def evaluate(
     model: Any,
-    task: str | Task = "demo",
+    task: str | Task | None = None,
     *,
     languages: Sequence[str] | None = None,
     settings: Sequence[str] | None = None,
@@ -46,7 +46,7 @@ def evaluate(
     Args:
         model: A SentenceTransformer, an mteb encoder, an object with ``encode_queries`` and ``encode_candidates``, or a name as
             on the command line.
-        task: Identifier or Task.
+        task: Identifier or Task; None for the default one, the demo.
         languages: Restrict to these languages; the result says so.
         settings: Restrict to these settings; the result says so.
         options: Batch size, prompts and the like.
@@ -66,7 +66,7 @@ def evaluate(
     began = time.perf_counter()
     if not isinstance(task, str | Task):
         raise ClirbenchError(f"task is a {type(task).__name__}: give one identifier or Task, and call once per task")
-    task = load_task(task) if isinstance(task, str) else task
+    task = load_task(task or default_task()) if task is None or isinstance(task, str) else task
     check_names(task)
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")

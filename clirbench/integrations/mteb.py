@@ -24,7 +24,7 @@ from clirbench.ranking.kernel import QUERIES_PER_PRODUCT, one_blas_thread
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection, choose_languages, load_collection
 from clirbench.tasks.task import SETTINGS, Task
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import first_on_board, load_task, standard_suite
 
 # Languages of the shipped tasks as mteb writes them: ISO 639-3 and script.
 LANGUAGES = {
@@ -34,8 +34,6 @@ LANGUAGES = {
     "vi": "vie-Latn", "yo": "yor-Latn", "zh": "zho-Hans",
 }  # fmt: skip
 SPLIT = "test"
-# What the three tasks of ours are called in mteb, before the setting.
-NAMES = {"xquad-r": "XQuADR", "mlqa-r": "MLQAR", "demo": "ClirbenchDemo"}
 _PARTS = {"monolingual": "Monolingual", "cross-lingual": "CrossLingual", "multilingual": "Multilingual"}
 
 
@@ -75,7 +73,7 @@ class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
 
 def tasks(
-    names: Sequence[str] = ("xquad-r", "mlqa-r"),
+    names: Sequence[str] | None = None,
     settings: Sequence[str] = SETTINGS,
     languages: Sequence[str] | None = None,
 ) -> list[Any]:
@@ -84,7 +82,7 @@ def tasks(
     MIRACL is mteb's own (``mteb.get_task("MIRACLRetrieval")``); its monolingual numbers are what clirbench's are.
 
     Args:
-        names: Identifiers of parallel tasks.
+        names: Identifiers of parallel tasks; None for the standard suite.
         settings: Which settings.
         languages: Restrict to these; None for all.
 
@@ -95,10 +93,10 @@ def tasks(
         ClirbenchError: There is no such task, setting or language.
     """
     found = []
-    for name in names:
+    for name in standard_suite() if names is None else names:
         task = load_task(name)
-        if task.corpus is not None:
-            raise ClirbenchError(f"{name} is mteb's own: use mteb.get_task('MIRACLRetrieval') or its hard negatives")
+        if task.streamed:
+            raise ClirbenchError(f"{name} is mteb's own: use mteb.get_task('{task.mteb}')")
         for setting in settings:
             if setting not in task.settings:
                 raise ClirbenchError(f"{name} has no setting '{setting}': choose from {','.join(task.settings)}")
@@ -106,22 +104,22 @@ def tasks(
     return found
 
 
-def benchmark(languages: Sequence[str] | None = None, miracl: bool = False) -> Any:
+def benchmark(languages: Sequence[str] | None = None, *, streamed: bool = False) -> Any:
     """All of it as an mteb ``Benchmark``, its tasks named after the settings: Monolingual, CrossLingual, Multilingual.
 
     Args:
         languages: Restrict to these; None for all.
-        miracl: Add mteb's own MIRACLRetrieval, as it stands: 106 million passages.
+        streamed: Add mteb's own counterpart of the first streamed task, as it stands: 106 million passages.
     """
     chosen = tasks(languages=languages)
-    if miracl:
+    if streamed:
         codes = [LANGUAGES[language].split("-")[0] for language in languages] if languages else None
-        chosen.append(mteb.get_task("MIRACLRetrieval", languages=codes))
+        chosen.append(mteb.get_task(load_task(first_on_board(streamed=True)).mteb, languages=codes))
     return Benchmark(
         name="clirbench",
         tasks=chosen,
         description="Question to answer sentence retrieval in one language, across languages, and in a pool of all languages.",
-        citation=load_task("xquad-r").citation,
+        citation=load_task(standard_suite()[0]).citation,
     )
 
 
@@ -225,7 +223,7 @@ def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
         others = [LANGUAGES[language] for language in languages]
         subsets = {x: [LANGUAGES[x], *(code for code in others if code != LANGUAGES[x])] for x in languages}
     return TaskMetadata(
-        name=NAMES.get(task.id, f"Clirbench{task.id}") + _PARTS[setting],
+        name=(task.mteb or f"Clirbench{task.id}") + _PARTS[setting],
         description=f"{task.description} {setting} setting.",
         reference=task.homepage if task.homepage.startswith("https://") else None,
         dataset={"path": f"clirbench/{task.id}", "revision": task.hash},

@@ -8,11 +8,11 @@ import mteb
 from mteb.models.model_meta import ModelMeta
 from mteb.results import TaskResult
 
-from clirbench.integrations.mteb import NAMES, SPLIT, metadata_of
+from clirbench.integrations.mteb import SPLIT, metadata_of
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import writing
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import list_tasks, load_task
 
 # Of a clirbench result, the numbers that mteb has under another name.
 _SCORES = {
@@ -40,8 +40,9 @@ def export(result: Result, folder: Path) -> list[Path]:
         ClirbenchError: The task has no mteb counterpart, or the folder cannot be written.
     """
     document = result.document
-    if document.task.id not in NAMES:
-        raise ClirbenchError(f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(NAMES)}")
+    ours = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
+    if document.task.id not in ours:
+        raise ClirbenchError(f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(ours)}")
     if not document.task.complete:
         raise ClirbenchError(
             "the result is of a restricted run, which mteb's layout cannot say: run all languages and settings"

@@ -17,7 +17,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Silent
 from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
 from clirbench.tasks.task import Task
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import load_task, standard_suite
 
 _DISTANCE = "rank_distance"
 
@@ -66,7 +66,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
     ``greater_is_better`` is False where the primary metric is the rank distance.
 
     Args:
-        task: Identifier, path of a task's TOML file, or Task.
+        task: Identifier, path of a task's TOML file, or Task; None for the first of the standard suite.
         languages: Restrict to these; None for all.
         settings: Restrict to these; None for all.
         **options: Fields of :class:`EvaluatorOptions`.
@@ -77,16 +77,16 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
 
     def __init__(
         self,
-        task: str | Task = "xquad-r",
+        task: str | Task | None = None,
         languages: Sequence[str] | None = None,
         settings: Sequence[str] | None = None,
         **options: Unpack[EvaluatorKeywords],
     ) -> None:
         super().__init__()
         chosen = EvaluatorOptions(**options)
-        task = load_task(task) if isinstance(task, str) else task
+        task = load_task(task or standard_suite()[0]) if task is None or isinstance(task, str) else task
         check_names(task)
-        if task.corpus is not None:
+        if task.streamed:
             raise ClirbenchError(
                 f"{task.id} is read shard by shard, which a training cannot wait for: use clirbench run"
             )
@@ -139,7 +139,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
             steps: Steps of the epoch; -1 when it is over.
 
         Returns:
-            By key, such as "xquad-r_multilingual_mAP" (0 to 1) and "xquad-r_rank_distance" (ranks).
+            By key: "<task>_multilingual_mAP" and the like (0 to 1), "<task>_rank_distance" (ranks).
 
         Raises:
             ClirbenchError: The model gives a vector with NaN or infinity, or of a wrong shape. A vector of zeros is no error: its

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from clirbench.metrics.retrieval import Measure, RankedLists, Values, running_sums
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.ranking.in_memory import Outranked
-from clirbench.tasks.gold_pairs import GoldPairs
+from clirbench.tasks.collection import GoldPairs
 
 
 @dataclass(frozen=True)

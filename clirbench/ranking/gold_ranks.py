@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.ranking.in_memory import Outranked
-from clirbench.tasks.gold_pairs import GoldPairs
+from clirbench.tasks.collection import GoldPairs
 
 
 @dataclass(frozen=True)

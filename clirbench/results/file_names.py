@@ -23,8 +23,8 @@ def run_folder(name: str, transform: str | None) -> str:
 def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
     """The file name of a result without its ending.
 
-    A run of a whole task is named after the task: ``xquad-r``. A restricted run names its languages, and its settings where some
-    are left out: ``xquad-r+en-de+monolingual``.
+    A run of a whole task is named after the task: ``<task>``. A restricted run names its languages, and its settings where some
+    are left out: ``<task>+en-de+monolingual``.
     """
     if task.complete:
         return str(task.id)

@@ -19,12 +19,12 @@ from clirbench.submissions import safe_read as reading
 from clirbench.submissions.check_unranked import check_reported, check_verification
 from clirbench.submissions.findings import Examined, Facts
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
-from clirbench.submissions.model_toml import ModelFile, holds, parse_model_file
+from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
 # No mark at an end and no two in a row: names that differ in nothing else look alike.
 _PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
@@ -48,15 +48,15 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     except ClirbenchError as error:
         found.fail(folder, error)
         return found
-    known = model_toml.RANKED
+    known = sorted(board_tasks())
     allowed = {model_toml.FILE, VERIFICATION}
     allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
     mteb_files = mteb_result_files(names)
     for name in names:
         if name not in allowed and name not in mteb_files:
-            remedy = (
-                "the demo ranks no models" if name.startswith("demo.") else "leave only results, ranks and model.toml"
-            )
+            task = name.partition(".")[0]
+            ranks_none = task in list_tasks() and task not in known
+            remedy = f"the {task} ranks no models" if ranks_none else "leave only results, ranks and model.toml"
             found.add(
                 "error", folder / ascii(name)[1:-1], "", f"does not belong into a submission: remove it ({remedy})"
             )
@@ -139,6 +139,10 @@ def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
             found.add(
                 "error", path, f"trained_on.{task}", f"is no, but training_data has {named[:60]!a}: correct one of them"
             )
+    held = {evaluation_set(task) for task in board_tasks() if f"{task}.json" in names}
+    for task in sorted(held - set(model.trained_on)):
+        message = f"must answer for {task}, on which there are results, with yes, no or unknown: add it"
+        found.add("error", path, f"trained_on.{task}", message)
     return model
 
 

@@ -10,29 +10,33 @@ from pydantic import BaseModel, ConfigDict, Field
 from clirbench.results.read import one_line_errors
 from clirbench.results.schema import Format
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.task_file import list_tasks
+from clirbench.tasks.task_file import board_tasks
 
 FILE = "model.toml"
 Answer = Literal["yes", "no", "unknown"]
 Line = Annotated[str, Field(max_length=300)]
 Count = Annotated[int, Field(ge=0, le=10**14)]
-# Tasks whose questions are those of another.
-_SAME_QUESTIONS = {"miracl-hard-negatives": "miracl"}
-# Tasks that rank models, which the demo set does not, and the evaluation sets among them that a model may have been trained on.
-RANKED = tuple(name for name in list_tasks() if name != "demo")
-EVALUATION_SETS = tuple(name for name in RANKED if name not in _SAME_QUESTIONS)
 _HEAD = """\
 # What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
 # trained_on: "yes" where the training data hold that evaluation set (its texts, not only its domain), "no" where
 # they surely do not, "unknown" otherwise.
 """
-# How training data name an evaluation set.
-_NAMED = {"xquad-r": "xquad", "mlqa-r": "mlqa", "miracl": "miracl"}
+
+
+def evaluation_sets() -> list[str]:
+    """The tasks that a model may have been trained on, sorted: those of the board with questions of their own."""
+    return sorted(name for name, task in board_tasks().items() if not task.questions_of)
+
+
+def evaluation_set(task: str) -> str:
+    """The evaluation set whose questions a task asks."""
+    facts = board_tasks().get(task)
+    return facts.questions_of if facts and facts.questions_of else task
 
 
 def holds(data: str, task: str) -> bool:
     """Whether the name of a training set is that of an evaluation set."""
-    return _NAMED.get(task, task) in data.lower()
+    return any(name in data.lower() for name in board_tasks()[task].training_names or (task,))
 
 
 class ModelFile(BaseModel):
@@ -59,7 +63,7 @@ class ModelFile(BaseModel):
     def zero_shot(self, task: str) -> Answer:
         """Whether the model never saw the evaluation set: what is not known is "unknown", never "yes"."""
         answers: dict[Answer, Answer] = {"yes": "no", "no": "yes", "unknown": "unknown"}
-        return answers[self.trained_on.get(_SAME_QUESTIONS.get(task, task), "unknown")]
+        return answers[self.trained_on.get(evaluation_set(task), "unknown")]
 
 
 def parse_model_file(content: bytes, path: Path) -> ModelFile:
@@ -72,10 +76,10 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
         model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
     if model.link and not model.link.startswith("https://"):
         raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
-    if set(model.trained_on) != set(EVALUATION_SETS):
-        raise ClirbenchError(
-            f"{path}: 'trained_on' must answer for {', '.join(EVALUATION_SETS)}, each with yes, no or unknown: correct it"
-        )
+    known = evaluation_sets()
+    for name in model.trained_on:
+        if name not in known:
+            raise ClirbenchError(f"{path}: 'trained_on' has {name[:40]!a}: the evaluation sets are {', '.join(known)}")
     return model
 
 

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from clirbench.results.file_names import run_folder
 from clirbench.results.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
-from clirbench.submissions.model_toml import EVALUATION_SETS, FILE, Answer, ModelFile, write_model_file
+from clirbench.submissions.model_toml import FILE, Answer, ModelFile, evaluation_sets, write_model_file
 from clirbench.submissions.submit import from_registry
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
+from clirbench.tasks.task_file import board_tasks
 
 Values = dict[str, dict[str, dict[str, float]]]  # language, setting, metric
 _PAPER = "hybrid-batch-2408.10536.csv"
-_MIRACL = "miracl-dev.csv"
-_TASKS = {"XQuAD-R": "xquad-r", "MLQA-R": "mlqa-r", "MIRACL-dev": "miracl"}
+_PASSAGES = "MIRACL-dev"
+_PASSAGES_FILE = f"{_PASSAGES.lower()}.csv"
 _METRICS = {"Recall@100": "R@100"}
 _SENTENCES = "whether a candidate carries its paragraph is not said; clirbench ranks the sentence alone"
 _TRANSLATED = "trained on data machine-translated from English"
@@ -33,7 +35,8 @@ _CAVEATS = {
     "pyserini": ["nDCG@10 and recall of trec_eval over the first 100 and 1000 passages"],
     "arXiv 2409.15700": ["cited there from the BGE-M3 paper, and read there"],
 }
-# Roy et al. 2020, arXiv 2004.05484: full-pool mAP of mBERT, XQuAD-R and MLQA-R.
+# Roy et al. 2020, arXiv 2004.05484: full-pool mAP of mBERT.
+_LAREQA_SETS = ("XQuAD-R", "MLQA-R")
 _LAREQA = {
     "mbert-en-en": (0.29, 0.36),
     "mbert-x-x": (0.23, 0.26),
@@ -68,13 +71,13 @@ class System:
 def systems(folder: Path) -> Iterator[System]:
     """Every published system of the folder."""
     yield from _hybrid_batches(folder / _PAPER)
-    for name, (xquad, mlqa) in _LAREQA.items():
+    for name, values in _LAREQA.items():
         system = System(f"lareqa/{name}", "LAReQA", "https://arxiv.org/abs/2004.05484", "mBERT")
-        for task, value in (("xquad-r", xquad), ("mlqa-r", mlqa)):
+        for task, value in zip(map(_task, _LAREQA_SETS), values, strict=True):
             system.means[task] = {"multilingual": {"mAP": value}}
             system.places[task].add("baselines")
         yield system
-    yield from _miracl(folder / _MIRACL)
+    yield from _passages(folder / _PASSAGES_FILE)
 
 
 def write_system(system: System, submissions: Path) -> Path:
@@ -82,7 +85,7 @@ def write_system(system: System, submissions: Path) -> Path:
     folder = submissions / run_folder(system.name, None)
     registry = from_registry(system.hub) if system.hub else {}
     known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
-    answers: dict[str, Answer] = {**dict.fromkeys(EVALUATION_SETS, "unknown"), **system.trained_on}
+    answers: dict[str, Answer] = {**dict.fromkeys(evaluation_sets(), "unknown"), **system.trained_on}
     if "trained_on" in registry:
         answers |= registry["trained_on"]
     model = ModelFile.model_validate(
@@ -143,10 +146,11 @@ def _document(system: System, task: str) -> Reported:
 
 def _caveats(system: System, task: str, languages: int) -> list[str]:
     found = list(_CAVEATS[system.publication])
-    if task == "miracl":
+    facts = board_tasks()[task]
+    if facts.candidate_text == "passage":
         found = [caveat for caveat in found if caveat != _SENTENCES]
-        if languages < 18:
-            found.append(f"mean over {languages} of 18 languages")
+    if 0 < languages < len(facts.languages):
+        found.append(f"mean over {languages} of {len(facts.languages)} languages")
     return found
 
 
@@ -164,9 +168,9 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
                 url="https://arxiv.org/abs/2408.10536",
                 base_model=row["base_model"],
                 # As the publication says: nothing of the evaluation sets is trained on.
-                trained_on=dict.fromkeys(EVALUATION_SETS, "no"),
+                trained_on=dict.fromkeys(evaluation_sets(), "no"),
             )
-        task = _TASKS[row["dataset"]]
+        task = _task(row["dataset"])
         setting = "bias" if metric == "rank_distance" else setting
         values = found[key].values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
         values[_METRICS.get(metric, metric)] = float(row["value"])
@@ -174,8 +178,9 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
     yield from found.values()
 
 
-def _miracl(path: Path) -> Iterator[System]:
+def _passages(path: Path) -> Iterator[System]:
     found: dict[str, System] = {}
+    task = _task(_PASSAGES)
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
         name, source = row["system"], row["source"]
         if name not in found:
@@ -185,14 +190,22 @@ def _miracl(path: Path) -> Iterator[System]:
                 name=f"{'pyserini' if pyserini else 'arxiv-2409.15700'}/{_slug(name.replace(' (pyserini)', ''))}",
                 publication="pyserini" if pyserini else "arXiv 2409.15700",
                 url="https://github.com/castorini/pyserini" if pyserini else "https://arxiv.org/abs/2409.15700",
-                trained_on={"miracl": trained},
+                trained_on={task: trained},
                 hub=_HUB.get(name),
             )
-        found[name].values.setdefault("miracl", {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
+        found[name].values.setdefault(task, {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
             _METRICS.get(row["metric"], row["metric"])
         ] = float(row["value"])
-        found[name].places["miracl"].add(source)
+        found[name].places[task].add(source)
     yield from found.values()
+
+
+def _task(dataset: str) -> str:
+    """The task that a publication calls so: by its name, or its name and split."""
+    for name, task in board_tasks().items():
+        if dataset in (task.name, f"{task.name}-{task.corpus.split}" if task.corpus else None):
+            return name
+    raise ClirbenchError(f"no task of the board is called '{dataset[:40]}': correct the file, or add the task")
 
 
 def _slug(text: str) -> str:
@@ -202,7 +215,7 @@ def _slug(text: str) -> str:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("published", type=Path, help=f"folder with {_PAPER} and {_MIRACL}")
+    parser.add_argument("published", type=Path, help=f"folder with {_PAPER} and {_PASSAGES_FILE}")
     parser.add_argument("--submissions", type=Path, required=True, help="folder of submissions")
     arguments = parser.parse_args()
     for system in systems(arguments.published):

@@ -21,7 +21,7 @@ from clirbench.results.reload_model import ModelAt, refuse_unknown_sample, reloa
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
-from clirbench.submissions.verification import FILE, LANGUAGES, TASK, Verification, verdict
+from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically
 from clirbench.support.paths import cache_dir
@@ -29,7 +29,7 @@ from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_do
 from clirbench.support.version import __version__
 from clirbench.tasks.collection import load_collection, with_queries
 from clirbench.tasks.task import SETTINGS
-from clirbench.tasks.task_file import list_tasks, load_task
+from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
 # Weights that are data, and what stands beside them: nothing that is code or a pickle is even downloaded.
@@ -41,13 +41,13 @@ class Sample:
     """What is run again of a submission.
 
     Attributes:
-        task: Which of its results.
+        task: Which of its results; None for the first task of the board that is not streamed.
         languages: How many query languages.
         seed: Of the draw of the languages.
     """
 
-    task: str = TASK
-    languages: int = LANGUAGES
+    task: str | None = None
+    languages: int = SAMPLE_LANGUAGES
     seed: int = 1
 
 
@@ -84,7 +84,7 @@ def verify(
     if not by.strip() or len(by.strip()) > 200:
         raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
     sample = sample or Sample()
-    task, seed = sample.task, sample.seed
+    task, seed = sample.task or first_on_board(streamed=False), sample.seed
     if not 0 <= seed < 2**63:
         raise ClirbenchError(f"--seed is {seed}: use 0 or more")
     if task not in list_tasks() or not (folder / f"{task}.json").is_file():
@@ -92,9 +92,10 @@ def verify(
         raise ClirbenchError(
             f"{folder}: holds no result on '{task[:40]}': pass --task, one of {', '.join(held) or 'none'}"
         )
-    if load_task(task).corpus is not None:
+    if load_task(task).streamed:
+        others = " or ".join(name for name, other in board_tasks().items() if not other.streamed)
         raise ClirbenchError(
-            f"{task} is read shard by shard, and no sample of it is small: pass --task xquad-r or mlqa-r, or run it again with "
+            f"{task} is read shard by shard, and no sample of it is small: pass --task {others}, or run it again with "
             f"clirbench run --tasks {task} and compare"
         )
     if not os.access(folder, os.W_OK):

@@ -12,18 +12,12 @@ from clirbench.results.read import one_line_errors
 from clirbench.results.result import Result, other_run, read_result
 from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
-from clirbench.submissions.model_toml import (
-    EVALUATION_SETS,
-    RANKED,
-    ModelFile,
-    holds,
-    parse_model_file,
-    write_model_file,
-)
+from clirbench.submissions.model_toml import ModelFile, evaluation_sets, holds, parse_model_file, write_model_file
 from clirbench.submissions.safe_read import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import write_atomically
+from clirbench.tasks.task_file import board_tasks
 
 _ORG = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 _TEXT = ("link", "revision", "licence", "base_model", "contact", "citation")
@@ -65,7 +59,7 @@ def submit(
         org: Whose submission it is; it becomes the first part of the model's name.
         submissions: Where to.
         card: A model card (README.md, or the folder with it) to read licence, base model and data sets from.
-        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.xquad-r``); they win over everything else.
+        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.TASK``); they win over everything else.
         ask: Called with a key and a suggestion for what is still missing.
         force: Replace results of another run that are there; ``model.toml`` is always kept as far as it answers.
 
@@ -101,7 +95,7 @@ def submit(
         write_atomically(path, theirs)
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
-    missing += [f"trained_on.{task}" for task in EVALUATION_SETS if values["trained_on"][task] == "unknown"]
+    missing += [f"trained_on.{task}" for task in evaluation_sets() if values["trained_on"][task] == "unknown"]
     return Submission(
         folder=folder,
         tasks=[result.document.task.id for result in found],
@@ -168,7 +162,7 @@ def _results(folder: Path) -> list[Result]:
         for path in sorted(folder.glob("*.json"))
         if path.name != VERIFICATION and not path.name.startswith(FILE_START) and not path.name.endswith(RUN_ENDING)
     ]
-    whole = [r for r in found if r.document.task.complete and r.document.task.id in RANKED]
+    whole = [r for r in found if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:
         raise ClirbenchError(
             f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"
@@ -197,7 +191,7 @@ def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[s
         "query_prefix": document.encoder.query_prompt,
         "candidate_prefix": document.encoder.candidate_prompt,
         "training_data": [],
-        "trained_on": dict.fromkeys(EVALUATION_SETS, "unknown"),
+        "trained_on": dict.fromkeys(evaluation_sets(), "unknown"),
     }
     on_hub = document.model.revision_kind in ("hub-commit", "mteb")
     if on_hub:
@@ -207,6 +201,8 @@ def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[s
     path = folder / model_toml.FILE
     if path.is_file():
         earlier = parse_model_file(path.read_bytes(), path).model_dump()
+        # A task that has come since is not among its answers.
+        earlier["trained_on"] = values["trained_on"] | earlier["trained_on"]
         values |= {k: v for k, v in earlier.items() if v not in (None, "", []) and k not in ("revision", *_NUMBERS)}
     return values
 
@@ -255,13 +251,13 @@ def from_registry(name: str) -> dict[str, Any]:
     if sets:
         # mteb lists its own data sets by name: what is not among them was declared not to be.
         values["trained_on"] = {
-            task: "yes" if any(holds(one, task) for one in sets) else "no" for task in EVALUATION_SETS
+            task: "yes" if any(holds(one, task) for one in sets) else "no" for task in evaluation_sets()
         }
     return {key: value for key, value in values.items() if value}
 
 
 def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> dict[str, Any]:
-    keys = [*_TEXT, *_NUMBERS, "training_data", *(f"trained_on.{task}" for task in EVALUATION_SETS)]
+    keys = [*_TEXT, *_NUMBERS, "training_data", *(f"trained_on.{task}" for task in evaluation_sets())]
     for key in given:
         if key not in keys:
             raise ClirbenchError(f"--set {key[:40]}=...: unknown key, use one of {', '.join(keys)}")

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from clirbench.results.read import parse_strictly
 from clirbench.results.schema import Format
 
-TASK, LANGUAGES = "xquad-r", 3
+# Query languages that are run again.
+SAMPLE_LANGUAGES = 3
 FILE = "verification.json"
 # Another device or library moves near ties by a rank or two; another model moves everything.
 AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005

@@ -10,10 +10,12 @@ from clirbench.support.errors import ClirbenchError
 _PACKAGE = Path(__file__).resolve().parent.parent
 CACHE = "CLIRBENCH_CACHE"
 MIRROR = "CLIRBENCH_MIRROR"
+TASKS = "CLIRBENCH_TASKS"
 # Every variable that a user may set, and what it does: the docs are generated from this table.
 VARIABLES = {
     CACHE: "folder for downloads and vectors; without it, the platform's cache folder. Safe to delete",
     MIRROR: "folder that stands in for the data hosts, and is read before any host is asked; the same checksums apply",
+    TASKS: "folder of task files that takes the place of the shipped one; copy files from there that are to stay",
     "HF_HUB_OFFLINE": "`1`: take models and data sets of the hub from its local cache only",
     "HF_ENDPOINT": "address of another hub",
 }
@@ -41,6 +43,15 @@ def data_dir(name: str) -> Path:
     raise ClirbenchError(f"clirbench's own folder '{name}' is missing: reinstall with pip install clirbench")
 
 
+def tasks_dir() -> Path:
+    """Folder of task files: that named by ``CLIRBENCH_TASKS``, which takes the place of the shipped one.
+
+    Raises:
+        ClirbenchError: The variable names something that is not a folder.
+    """
+    return _named_folder(TASKS) or data_dir("tasks")
+
+
 def cache_dir() -> Path:
     """Folder for downloads and vectors: ``CLIRBENCH_CACHE``, or the platform's cache folder."""
     return Path(os.environ.get(CACHE) or platformdirs.user_cache_dir("clirbench"))
@@ -52,9 +63,13 @@ def mirror_dir() -> Path | None:
     Raises:
         ClirbenchError: The variable names something that is not a folder.
     """
-    value = os.environ.get(MIRROR)
+    return _named_folder(MIRROR)
+
+
+def _named_folder(variable: str) -> Path | None:
+    value = os.environ.get(variable)
     if not value:
         return None
     if not Path(value).is_dir():
-        raise ClirbenchError(f"{MIRROR} names '{value}', which is not a folder: correct or unset it")
+        raise ClirbenchError(f"{variable} names '{value}', which is not a folder: correct or unset it")
     return Path(value)

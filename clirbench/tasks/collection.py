@@ -2,21 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Advance
-from clirbench.tasks import demo, lareqa
 from clirbench.tasks.fetch import fetch
-from clirbench.tasks.gold_pairs import GoldPairs
-from clirbench.tasks.language_data import LanguageData
-from clirbench.tasks.own_data import read_parts
+from clirbench.tasks.own_data import read_own_files
+from clirbench.tasks.readers import READERS, LanguageTexts
 from clirbench.tasks.task import Task
 
-READERS: dict[str, Callable[[Path], LanguageData]] = {"lareqa": lareqa.read, "demo": demo.read}
+
+@dataclass(frozen=True)
+class GoldPairs:
+    """The gold pairs of a run with their topics and languages, before anything is ranked.
+
+    Attributes:
+        topics: Topic identifiers.
+        languages: Languages of the run, in the task's order.
+        sizes: int64 (languages,), candidates of each.
+        topic: int32 (gold pairs,), index into ``topics``.
+        query_language: int32 (gold pairs,), index into ``languages``.
+        gold_language: int32 (gold pairs,), index into ``languages``.
+    """
+
+    topics: tuple[str, ...]
+    languages: tuple[str, ...]
+    sizes: NDArray[np.int64]
+    topic: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    gold_language: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -111,9 +127,9 @@ def load_collection(
         ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
     """
     if task.own is not None:
-        found = read_parts(task.own, task.languages)
+        texts_of = read_own_files(task.own, task.languages)
         chosen = choose_languages(task, languages)
-        return assemble(task, chosen, [found[language] for language in chosen])
+        return assemble(task, chosen, [texts_of[language] for language in chosen])
     if task.reader not in READERS:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
     chosen = choose_languages(task, languages)
@@ -135,7 +151,7 @@ def load_collection(
     return collection
 
 
-def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageData]) -> Collection:
+def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageTexts]) -> Collection:
     """Join the languages of a parallel task: a candidate is gold for every query of its topic, whatever its language.
 
     Args:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Any
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
-from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.readers import LanguageTexts
 
 READER = "jsonl"
+SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 METRICS = ("mAP", "mAP@20", "R@1", "R@10", "R@100", "MRR@10", "nDCG@10")
-# Between golds of several languages, and what makes sense without them.
+# Where queries have golds in several languages, and where they have not.
 PARALLEL_BIAS = (
     "rank_distance", "rank_distance_normalised", "Max@R", "Max@R_normalised", "Comp@10", "Comp@100",
     "own_gold_removal", "other_gold_removal", "gold_removal_difference", "own_language_preference", "transfer_ratio",
@@ -32,7 +32,26 @@ class OwnFiles:
     relevant_from: float
 
 
-def read_parts(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageData]:
+@dataclass(frozen=True)
+class OwnFacts:
+    """What the data of a task of one's own say, so that its TOML file need not.
+
+    Attributes:
+        settings: Those that the gold pairs allow.
+        bias: The measures of language bias that make sense.
+        absent: By setting, why it is not among them.
+        counts: As :class:`clirbench.tasks.task.Task` has them.
+        sha256: Over both files and ``relevant_from``.
+    """
+
+    settings: tuple[str, ...]
+    bias: tuple[str, ...]
+    absent: dict[str, str]
+    counts: dict[str, Any]
+    sha256: str
+
+
+def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageTexts]:
     """Read both files, and check every line.
 
     Args:
@@ -51,10 +70,8 @@ def read_parts(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageD
     asked: dict[str, int] = {}
     seen: set[tuple[str, str]] = set()
     for number, row in _rows(files.queries, ("topic", "language", "text"), ()):
-        topic, language = (
-            _topic(row["topic"], files.queries, number, "topic"),
-            _language(row, languages, files.queries, number),
-        )
+        topic = _topic(row["topic"], files.queries, number, "topic")
+        language = _language(row, languages, files.queries, number)
         if (topic, language) in seen:
             raise _wrong(files.queries, number, f"topic '{topic}' is asked twice in {language}", "keep one of the two")
         seen.add((topic, language))
@@ -80,73 +97,55 @@ def read_parts(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageD
                 files.queries, number, f"no candidate answers topic '{topic}'", f"add one to {files.candidates.name}"
             )
     for language in languages:
-        for what, found in (("query", queries), ("candidate", candidates)):
-            if not found[language]:
+        for what, rows in (("query", queries), ("candidate", candidates)):
+            if not rows[language]:
                 raise ClirbenchError(
                     f"{files.queries.parent}: no {what} in {language}: add one, or take it out of 'languages'"
                 )
-    return {x: LanguageData(tuple(queries[x]), tuple(candidates[x]), tuple(golds[x])) for x in languages}
+    return {x: LanguageTexts(tuple(queries[x]), tuple(candidates[x]), tuple(golds[x])) for x in languages}
 
 
-def facts_of(raw: Mapping[str, Any], path: Path) -> tuple[OwnFiles, dict[str, Any]]:
-    """What a task file of one's own need not say: sizes, settings and measures that make sense, checksums.
+def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
+    """Read the data of a task of one's own for what they say of it.
 
     Args:
-        raw: The TOML file, its keys already checked.
-        path: Its place.
+        files: Where they are.
+        languages: The task's.
 
     Returns:
-        The files, and "settings", "bias", "absent", "counts" and "sha256" as a task has them.
+        The facts.
 
     Raises:
         ClirbenchError: A file is missing or wrong.
     """
-    files = OwnFiles(path.parent / raw["queries"], path.parent / raw["candidates"], float(raw.get("relevant_from", 1)))
-    languages = raw["languages"]
-    for key, names in (("languages", languages), ("id", [raw["id"]])):
-        for name in names:
-            # Results are named after them.
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
-                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
-    parts = read_parts(files, languages)
+    texts = read_own_files(files, languages)
     gold_languages: dict[str, set[str]] = {}
-    golds = Counter(topic for part in parts.values() for topic, _ in part.golds)
-    pairs = sum(golds[topic] for part in parts.values() for topic, _ in part.queries)
-    for language, part in parts.items():
-        for topic, _ in part.golds:
+    golds = Counter(topic for one in texts.values() for topic, _ in one.golds)
+    for language, one in texts.items():
+        for topic, _ in one.golds:
             gold_languages.setdefault(topic, set()).add(language)
-    crossing = own = False
-    for language, part in parts.items():
-        for topic, _ in part.queries:
-            crossing |= bool(gold_languages[topic] - {language})
-            own |= language in gold_languages[topic]
-    settings = [name for name, has in (("monolingual", own), ("cross-lingual", crossing)) if has]
+    asked = [(topic, language) for language, one in texts.items() for topic, _ in one.queries]
+    own = any(language in gold_languages[topic] for topic, language in asked)
+    crossing = any(gold_languages[topic] - {language} for topic, language in asked)
     absent = {}
     if not crossing:
         absent["cross-lingual"] = "no topic has an answer in another language than its question"
     if not own:
         absent["monolingual"] = "no topic has an answer in the language of its question"
-    parallel = crossing and len(languages) > 1
-    counts = {
-        "topics": len(gold_languages),
-        "gold_pairs": pairs,
-        "queries": {x: len(part.queries) for x, part in parts.items()},
-        "candidates": {x: len(part.candidates) for x, part in parts.items()},
-    }
     digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
     digest.update(repr(files.relevant_from).encode())
-    known = {"settings": [*settings, "multilingual"], "bias": list(PARALLEL_BIAS if parallel else OTHER_BIAS)}
-    for key, names in known.items():
-        for name in raw.get(key, ()):
-            if name not in names:
-                why = absent.get(name, f"these data have {', '.join(names)}")
-                raise ClirbenchError(f"{path}: '{key}' has '{name}': {why}")
-    return files, {
-        **known,
-        "absent": absent,
-        "counts": counts,
-        "sha256": digest.hexdigest(),
-    }
+    return OwnFacts(
+        settings=tuple(setting for setting in SETTINGS if setting not in absent),
+        bias=PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS,
+        absent=absent,
+        counts={
+            "topics": len(gold_languages),
+            "gold_pairs": sum(golds[topic] for topic, _ in asked),
+            "queries": {x: len(one.queries) for x, one in texts.items()},
+            "candidates": {x: len(one.candidates) for x, one in texts.items()},
+        },
+        sha256=digest.hexdigest(),
+    )
 
 
 def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clirbench.tasks.own_data import OwnFiles
+from clirbench.tasks.own_data import SETTINGS, OwnFiles
 
-SETTINGS = ("monolingual", "cross-lingual", "multilingual")
+__all__ = ["FORMAT", "SETTINGS", "BoardColumns", "HubCorpus", "SourceFile", "Task"]
+
 FORMAT = 1
 
 
@@ -41,17 +42,59 @@ class HubCorpus:
 
 
 @dataclass(frozen=True)
+class BoardColumns:
+    """Where a task stands on the board, and which of its numbers.
+
+    Attributes:
+        order: Place among the tasks of the board, from 1.
+        headline: Its columns as (setting, metric); a measure of bias stands under the setting "bias".
+        main: The column that ranks the models.
+        mean: Whether ``main`` enters the mean over tasks.
+    """
+
+    order: int
+    headline: tuple[tuple[str, str], ...]
+    main: tuple[str, str]
+    mean: bool
+
+
+@dataclass(frozen=True)
 class Task:
     """A data set with its protocol, as declared in one TOML file.
 
-    ``gold_sha256`` pins the gold pairs of the whole task (:func:`clirbench.ranking.gold_ranks.gold_digest`); it is empty where
-    nobody has published them. ``counts`` holds ``topics`` and ``gold_pairs`` (of the whole task) and, by language,
-    ``queries`` and ``candidates``. ``sources`` maps a language to its file. ``absent`` says why the task lacks a setting or
-    a measure that others have, ``remarks`` what a reader must know of one that it has.
+    A parallel task has one file of texts per language. A streamed task has more candidates than memory: they are read shard
+    by shard from its ``corpus``. A task of one's own has its two files in ``own``.
 
-    A streamed task (one with a ``corpus``) has more candidates than memory: they are read shard by shard. Its ``sources`` are
-    keyed "<language>/topics" and "<language>/qrels", and ``judgements`` pins the gold pairs of a language
-    (:func:`clirbench.tasks.corpora.judged.judgement_digest`). A task of one's own has its files in ``own``.
+    Attributes:
+        id: Its name on the command line and in file names.
+        name: Its name on pages and above columns.
+        description: One or two sentences.
+        licence: Of the data.
+        homepage: Address.
+        citation: BibTeX.
+        reader: The format of the files, one of :data:`clirbench.tasks.readers.READERS` for a parallel task.
+        candidate_text: What a candidate is: "sentence", "passage", or "text" in a task of one's own.
+        gold_sha256: Pins the gold pairs (:func:`clirbench.ranking.gold_ranks.gold_digest`); empty where nobody has
+            published them.
+        languages: In the order of every table.
+        settings: Those that the data allow.
+        metrics: Names; results are read by the first.
+        bias: Names of the measures of language bias.
+        sources: The file of each language; of a streamed task by "<language>/topics" and "<language>/qrels".
+        counts: ``topics`` and ``gold_pairs`` of the whole task; ``queries`` and ``candidates`` by language.
+        file: The TOML file.
+        corpus: Of a streamed task only.
+        judgements: By language, what pins the gold pairs of a streamed task
+            (:func:`clirbench.tasks.corpora.base.judgement_digest`).
+        absent: By setting or measure, why the task lacks it.
+        remarks: By setting or measure, what a reader must know of it.
+        own: Of a task of one's own only.
+        standard: Whether ``clirbench run --model X`` runs it when no task is named.
+        default: Whether it is run when neither a model nor a task is named.
+        board: Its columns on the board; None for a task that ranks no models.
+        training_names: How the names of training sets that hold it read, in lower case: each is part of such a name.
+        questions_of: The task whose questions it asks; "" for questions of its own.
+        mteb: Its name in mteb; of a parallel task without the setting.
     """
 
     id: str
@@ -75,10 +118,26 @@ class Task:
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
     own: OwnFiles | None = None
+    standard: bool = False
+    default: bool = False
+    board: BoardColumns | None = None
+    training_names: tuple[str, ...] = ()
+    questions_of: str = ""
+    mteb: str = ""
+
+    @property
+    def streamed(self) -> bool:
+        """Whether its candidates are read shard by shard."""
+        return self.corpus is not None
+
+    @property
+    def across_languages(self) -> bool:
+        """Whether a query has gold candidates in several languages, so that rank distance says something."""
+        return "cross-lingual" in self.settings and "rank_distance" in self.bias
 
     def checksums(self, languages: Sequence[str]) -> dict[str, str]:
         """By language, the SHA-256 of its file, or of the gold pairs of a streamed task where they are pinned."""
-        if self.corpus is not None:
+        if self.streamed:
             return {language: self.judgements[language] for language in languages if language in self.judgements}
         return {language: self.sources[language].sha256 for language in languages}
 

@@ -1,63 +1,157 @@
-"""Reading a task's TOML file strictly."""
+"""Reading task files: each key and its type, strictly, and what the tasks of the folder say of themselves."""
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.paths import data_dir
-from clirbench.tasks.own_data import METRICS, READER, facts_of
-from clirbench.tasks.task import FORMAT, SETTINGS, HubCorpus, SourceFile, Task
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-_KEYS: dict[str, type] = {
-    "format": int,
-    "id": str,
-    "name": str,
-    "description": str,
-    "licence": str,
-    "homepage": str,
-    "citation": str,
-    "reader": str,
-    "candidate_text": str,
-    "languages": list,
-    "settings": list,
-    "metrics": list,
-    "bias": list,
-    "counts": dict,
-}
-# A streamed task may lack the first two: what it reads is pinned by its corpus.
-_OPTIONAL: dict[str, type] = {
-    "gold_sha256": str,
-    "source": dict,
-    "corpus": dict,
-    "judgements": dict,
-    "absent": dict,
-    "remarks": dict,
-}
-_OWN: dict[str, type] = {
-    "format": int,
-    "id": str,
-    "name": str,
-    "description": str,
-    "licence": str,
-    "reader": str,
-    "languages": list,
-    "queries": str,
-    "candidates": str,
-}
-_OWN_OPTIONAL: dict[str, type] = {
-    "homepage": str,
-    "citation": str,
-    "settings": list,
-    "metrics": list,
-    "bias": list,
-    "relevant_from": float,
-}
-_CORPUS = ("hub", "revision", "split")
-_LISTS = ("languages", "settings", "metrics", "bias")
-_TEXT = ("id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text")
-_COUNTS = ("topics", "gold_pairs", "queries", "candidates")
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.paths import tasks_dir
+from clirbench.tasks.own_data import METRICS, READER, OwnFiles, read_facts
+from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, SourceFile, Task
+
+
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("must list distinct names")
+    return names
+
+
+Text = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct)]
+Count = Annotated[int, Field(ge=0)]
+Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+Settings = Annotated[list[Setting], Field(min_length=1), AfterValidator(_distinct)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Board(_Table):
+    order: Annotated[int, Field(ge=1)]
+    headline: Names
+    main: Text
+    mean: bool = False
+
+
+class _Counts(_Table):
+    topics: Count
+    gold_pairs: Count
+    queries: dict[str, Count]
+    candidates: dict[str, Count]
+
+
+class _Source(_Table):
+    """Files beside the task file (``path``), or on the web (``url``, with their path below a mirror)."""
+
+    path: Text | None = None
+    url: Text | None = None
+    mirror: Text | None = None
+    sha256: dict[str, Text]
+
+
+class _Judged(_Table):
+    topics: _Source
+    qrels: _Source
+
+
+class _Hub(_Table):
+    hub: Text
+    revision: Text
+    split: Text
+
+
+class _File(_Table):
+    format: int
+    id: Text
+    name: Text
+    description: Text
+    licence: Text
+    reader: Text
+    languages: Names
+
+
+class _OwnFile(_File):
+    queries: Text
+    candidates: Text
+    relevant_from: float = 1.0
+    homepage: Text = ""
+    citation: Text = ""
+    # Not Settings: what the data allow is known only once they are read.
+    settings: Names | None = None
+    metrics: Names = list(METRICS)
+    bias: Names | None = None
+
+
+class _ShippedFile(_File):
+    homepage: Text
+    citation: Text
+    settings: Settings
+    metrics: Names
+    bias: Names
+    counts: _Counts
+    absent: dict[str, Text] = {}
+    remarks: dict[str, Text] = {}
+    standard: bool = False
+    default: bool = False
+    board: _Board | None = None
+    training_names: Names = []
+    questions_of: Text = ""
+    mteb: Text = ""
+
+
+class _ParallelFile(_ShippedFile):
+    candidate_text: Literal["sentence"]
+    gold_sha256: Text
+    source: _Source
+
+
+class _StreamedFile(_ShippedFile):
+    candidate_text: Literal["passage"]
+    corpus: _Hub
+    # What it reads is pinned by the corpus: it may lack these.
+    gold_sha256: Text = ""
+    source: _Judged | None = None
+    judgements: dict[str, Text] = {}
+
+
+def list_tasks() -> list[str]:
+    """Identifiers of the shipped tasks (or those in ``CLIRBENCH_TASKS``), sorted."""
+    return sorted(path.stem for path in tasks_dir().glob("*.toml"))
+
+
+def load_task(name: str) -> Task:
+    """Read a shipped task by its identifier, or any task by the path of its TOML file.
+
+    Raises:
+        ClirbenchError: There is no such task, or its file has an unknown, missing or wrong key.
+    """
+    path = Path(name) if name.endswith(".toml") else tasks_dir() / f"{name}.toml"
+    try:
+        known = path.is_file()
+    except OSError:
+        known = False
+    if not known:
+        raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
+    kind = _OwnFile if raw.get("reader") == READER else _StreamedFile if "corpus" in raw else _ParallelFile
+    try:
+        file = kind.model_validate(raw)
+    except ValidationError as error:
+        raise _refusal(path, error) from error
+    if file.format != FORMAT:
+        raise ClirbenchError(f"{path}: format {file.format} is not {FORMAT}: upgrade clirbench or the file")
+    if file.id != path.stem:
+        raise ClirbenchError(f"{path}: 'id' is '{file.id}' but the file is named '{path.stem}': make them equal")
+    return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
 
 
 def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
@@ -83,163 +177,231 @@ def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
     return task
 
 
-def list_tasks() -> list[str]:
-    """Identifiers of the shipped tasks, sorted."""
-    return sorted(path.stem for path in data_dir("tasks").glob("*.toml"))
-
-
-def load_task(name: str) -> Task:
-    """Read a shipped task by its identifier, or any task by the path of its TOML file.
+def board_tasks() -> dict[str, Task]:
+    """The tasks that stand on the board, by identifier, in its order.
 
     Raises:
-        ClirbenchError: There is no such task, or its file has an unknown, missing or wrong key.
+        ClirbenchError: A task file is wrong, two tasks claim one place, or main numbers of two kinds would be averaged.
     """
-    path = Path(name) if name.endswith(".toml") else data_dir("tasks") / f"{name}.toml"
-    try:
-        known = path.is_file()
-    except OSError:
-        known = False
-    if not known:
-        raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
-    return _parse(raw, path)
+    return dict(_facts()[0])
 
 
-def _parse_own(raw: dict[str, Any], path: Path) -> Task:
-    _keys(raw, _OWN, path, "", _OWN_OPTIONAL)
-    for key, kind in {**_OWN, **_OWN_OPTIONAL}.items():
-        # TOML tells 1 from 1.0, and a grade may be either.
-        kinds = (int, float) if key == "relevant_from" else kind
-        if key in raw and (not isinstance(raw[key], kinds) or raw[key] in ("", [])):
-            raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
-    _check_head(raw, path)
-    files, facts = facts_of(raw, path)
-    text: dict[str, Any] = {key: str(raw.get(key, "")) for key in _TEXT if key != "candidate_text"}
+def board_columns(task: str) -> BoardColumns:
+    """The columns of a task on the board.
+
+    Raises:
+        ClirbenchError: It is not on the board.
+    """
+    columns = board_tasks()[task].board if task in board_tasks() else None
+    if columns is None:
+        raise ClirbenchError(f"'{task[:40]}' is not on the board: use {', '.join(board_tasks())}")
+    return columns
+
+
+def averaged_tasks() -> list[str]:
+    """The tasks of the board whose main numbers enter the mean, in its order."""
+    return [name for name in board_tasks() if board_columns(name).mean]
+
+
+def default_task() -> str:
+    """The task that is run when neither a model nor a task is named.
+
+    Raises:
+        ClirbenchError: No task file, or more than one, says ``default = true``.
+    """
+    names = _facts()[1]
+    if len(names) != 1:
+        raise ClirbenchError(
+            f"{tasks_dir()}: {', '.join(names) or 'no task'} says 'default = true': one must, or name a task"
+        )
+    return names[0]
+
+
+def standard_suite() -> list[str]:
+    """The tasks that are run when a model is named but no task, in the order of the board.
+
+    Raises:
+        ClirbenchError: No task file says ``standard = true``.
+    """
+    names = _facts()[2]
+    if not names:
+        raise ClirbenchError(f"{tasks_dir()}: no task says 'standard = true': say it of one, or name a task")
+    return list(names)
+
+
+def first_on_board(*, streamed: bool) -> str:
+    """The first task of the board that is streamed, or that is not.
+
+    Raises:
+        ClirbenchError: There is none.
+    """
+    for name, task in board_tasks().items():
+        if task.streamed is streamed:
+            return name
+    raise ClirbenchError(f"{tasks_dir()}: no {'streamed ' if streamed else ''}task has a [board]: name a task")
+
+
+def _facts() -> tuple[tuple[tuple[str, Task], ...], tuple[str, ...], tuple[str, ...]]:
+    """The tasks of the board, the default ones, and the standard ones."""
+    paths = sorted(tasks_dir().glob("*.toml"))
+    return _facts_of(tuple((path, path.stat().st_mtime_ns) for path in paths))
+
+
+# A page asks thousands of times; a file that has changed is read again.
+@lru_cache(maxsize=2)
+def _facts_of(
+    files: tuple[tuple[Path, int], ...],
+) -> tuple[tuple[tuple[str, Task], ...], tuple[str, ...], tuple[str, ...]]:
+    tasks = [load_task(str(path)) for path, _ in files]
+    tasks.sort(key=lambda task: (task.board is None, task.board.order if task.board else 0, task.id))
+    board = {task.id: task for task in tasks if task.board}
+    places: dict[int, Task] = {}
+    averaged: Task | None = None
+    for task in board.values():
+        assert task.board is not None  # noqa: S101
+        other = places.setdefault(task.board.order, task)
+        if other is not task:
+            raise ClirbenchError(
+                f"{task.file}: 'board.order' is {task.board.order}, which {other.id} has: choose another"
+            )
+        if task.questions_of and (task.questions_of == task.id or task.questions_of not in board):
+            raise ClirbenchError(
+                f"{task.file}: 'questions_of' is '{task.questions_of}': name another task of the board"
+            )
+        if task.board.mean:
+            averaged = averaged or task
+            if averaged.board and task.board.main != averaged.board.main:
+                raise ClirbenchError(
+                    f"{task.file}: 'board.main' is not that of {averaged.id}, so their mean says nothing: leave out 'board.mean'"
+                )
+    return (
+        tuple(board.items()),
+        tuple(task.id for task in tasks if task.default),
+        tuple(task.id for task in tasks if task.standard),
+    )
+
+
+def _own_task(file: _OwnFile, path: Path) -> Task:
+    for key, names in (("languages", file.languages), ("id", [file.id])):
+        for name in names:
+            # Results are named after them.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
+                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
+    files = OwnFiles(path.parent / file.queries, path.parent / file.candidates, file.relevant_from)
+    facts = read_facts(files, file.languages)
+    for key, stated, possible in (("settings", file.settings, facts.settings), ("bias", file.bias, facts.bias)):
+        for name in stated or ():
+            if name not in possible:
+                why = facts.absent.get(name, f"these data have {', '.join(possible)}")
+                raise ClirbenchError(f"{path}: '{key}' has '{name}': {why}")
     return Task(
-        **text,
+        **file.model_dump(include={"id", "name", "description", "licence", "homepage", "citation", "reader"}),
         candidate_text="text",
         gold_sha256="",
-        languages=tuple(raw["languages"]),
-        settings=tuple(raw.get("settings", facts["settings"])),
-        metrics=tuple(raw.get("metrics", METRICS)),
-        bias=tuple(raw.get("bias", facts["bias"])),
-        sources={x: SourceFile(sha256=facts["sha256"], path=files.candidates) for x in raw["languages"]},
-        counts=facts["counts"],
+        languages=tuple(file.languages),
+        settings=tuple(file.settings or facts.settings),
+        metrics=tuple(file.metrics),
+        bias=tuple(file.bias or facts.bias),
+        sources={x: SourceFile(sha256=facts.sha256, path=files.candidates) for x in file.languages},
+        counts=facts.counts,
         file=path,
-        absent=facts["absent"],
+        absent=facts.absent,
         own=files,
     )
 
 
-def _check_head(raw: dict[str, Any], path: Path) -> None:
-    if raw["format"] != FORMAT:
-        raise ClirbenchError(f"{path}: format {raw['format']} is not {FORMAT}: upgrade clirbench or the file")
-    if raw["id"] != path.stem:
-        raise ClirbenchError(f"{path}: 'id' is '{raw['id']}' but the file is named '{path.stem}': make them equal")
-    for key in _LISTS:
-        if not all(isinstance(value, str) for value in raw.get(key, ())) or len(set(raw.get(key, ()))) != len(
-            raw.get(key, ())
-        ):
-            raise ClirbenchError(f"{path}: '{key}' must list distinct names")
-
-
-def _parse(raw: dict[str, Any], path: Path) -> Task:
-    if raw.get("reader") == READER:
-        return _parse_own(raw, path)
-    streamed = "corpus" in raw
-    required = _KEYS if streamed else {**_KEYS, "gold_sha256": str, "source": dict}
-    _keys(raw, required, path, "", _OPTIONAL)
-    for key, kind in {**_KEYS, **_OPTIONAL}.items():
-        if key in raw and (not isinstance(raw[key], kind) or raw[key] in ("", [], {})):
-            raise ClirbenchError(f"{path}: '{key}' must be a non-empty {kind.__name__}")
-    _check_head(raw, path)
-    languages = raw["languages"]
-    for setting in raw["settings"]:
-        if setting not in SETTINGS:
-            raise ClirbenchError(f"{path}: 'settings' has '{setting}': use {', '.join(SETTINGS)}")
-    candidate_text = "passage" if streamed else "sentence"
-    if raw["candidate_text"] != candidate_text:
-        raise ClirbenchError(f"{path}: 'candidate_text' is '{raw['candidate_text']}': use '{candidate_text}'")
-    _check_counts(raw["counts"], languages, path)
-    text = {key: str(raw[key]) for key in _TEXT}
-    lists = {key: tuple(raw[key]) for key in _LISTS}
-    tables = {key: _table(raw.get(key, {}), path, key) for key in ("judgements", "absent", "remarks")}
-    if tables["judgements"]:
-        _keys(tables["judgements"], languages, path, "judgements.")
-    parts: dict[str, Any] = {**text, **lists, **tables}
+def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
+    for key in ("queries", "candidates"):
+        _same_languages(getattr(file.counts, key), file.languages, path, f"counts.{key}")
+    sources: dict[str, SourceFile] = {}
+    judgements: Mapping[str, str] = {}
+    corpus = None
+    if isinstance(file, _ParallelFile):
+        sources = _sources(file.source, file.languages, path, "source")
+    else:
+        judgements, corpus = file.judgements, HubCorpus(**file.corpus.model_dump())
+        if judgements:
+            _same_languages(judgements, file.languages, path, "judgements")
+        for part in ("topics", "qrels") if file.source else ():
+            files = _sources(getattr(file.source, part), file.languages, path, f"source.{part}")
+            sources |= {f"{language}/{part}": source for language, source in files.items()}
+    text = {"id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text", "gold_sha256"}
+    facts = {"absent", "remarks", "standard", "default", "questions_of", "mteb"}
     return Task(
-        **parts,
-        gold_sha256=raw.get("gold_sha256", ""),
-        sources=_streamed_sources(raw, path) if streamed else _sources(raw["source"], languages, path, "source."),
-        counts=raw["counts"],
+        **file.model_dump(include=text | facts),
+        languages=tuple(file.languages),
+        settings=tuple(file.settings),
+        metrics=tuple(file.metrics),
+        bias=tuple(file.bias),
+        sources=sources,
+        counts=file.counts.model_dump(),
         file=path,
-        corpus=_corpus(raw["corpus"], path) if streamed else None,
+        corpus=corpus,
+        judgements=judgements,
+        board=_board(file, path) if file.board else None,
+        training_names=tuple(file.training_names),
     )
 
 
-def _table(table: dict[str, Any], path: Path, key: str) -> dict[str, str]:
-    for name, value in table.items():
-        if not isinstance(value, str) or not value:
-            raise ClirbenchError(f"{path}: '{key}.{name}' must be text")
-    return table
+def _board(file: _ShippedFile, path: Path) -> BoardColumns:
+    assert file.board is not None  # noqa: S101
+    columns = [f"{setting}.{metric}" for setting in file.settings for metric in file.metrics]
+    both = {"headline": [*columns, *(f"bias.{name}" for name in file.bias)]}
+    # A measure of bias is better where it is lower, and does not rank models.
+    both["main"] = [column for column in columns if column in file.board.headline]
+    for key, known in both.items():
+        for column in file.board.headline if key == "headline" else [file.board.main]:
+            if column not in known:
+                raise ClirbenchError(f"{path}: 'board.{key}' has '{column}': use {', '.join(known)}")
+    pairs = {column: (column.partition(".")[0], column.partition(".")[2]) for column in file.board.headline}
+    return BoardColumns(file.board.order, tuple(pairs.values()), pairs[file.board.main], file.board.mean)
 
 
-def _corpus(table: dict[str, Any], path: Path) -> HubCorpus:
-    _keys(table, _CORPUS, path, "corpus.")
-    return HubCorpus(**_table(table, path, "corpus"))
+def _sources(source: _Source, languages: Sequence[str], path: Path, key: str) -> dict[str, SourceFile]:
+    if (source.path is None) == (source.url is None or source.mirror is None) or (source.path and source.url):
+        raise ClirbenchError(f"{path}: '{key}' must say either path, or url and mirror: correct it")
+    _same_languages(source.sha256, languages, path, f"{key}.sha256")
+
+    def of(pattern: str | None, language: str) -> str | None:
+        return pattern and pattern.replace("{language}", language)
+
+    return {
+        x: SourceFile(
+            sha256=source.sha256[x],
+            url=of(source.url, x),
+            mirror=of(source.mirror, x),
+            path=path.parent / str(of(source.path, x)) if source.path else None,
+        )
+        for x in languages
+    }
 
 
-def _streamed_sources(raw: dict[str, Any], path: Path) -> dict[str, SourceFile]:
-    if "source" not in raw:
-        return {}
-    _keys(raw["source"], ("topics", "qrels"), path, "source.")
-    found = {}
-    for part in ("topics", "qrels"):
-        if not isinstance(raw["source"][part], dict):
-            raise ClirbenchError(f"{path}: 'source.{part}' must be a table")
-        files = _sources(raw["source"][part], raw["languages"], path, f"source.{part}.")
-        found.update({f"{language}/{part}": file for language, file in files.items()})
-    return found
-
-
-def _check_counts(counts: dict[str, Any], languages: list[str], path: Path) -> None:
-    _keys(counts, _COUNTS, path, "counts.")
-    for key in ("topics", "gold_pairs"):
-        if not isinstance(counts[key], int):
-            raise ClirbenchError(f"{path}: 'counts.{key}' must be a whole number")
-    for key in ("queries", "candidates"):
-        if not isinstance(counts[key], dict) or not all(isinstance(n, int) for n in counts[key].values()):
-            raise ClirbenchError(f"{path}: 'counts.{key}' must be a table of whole numbers, one per language")
-        _keys(counts[key], languages, path, f"counts.{key}.")
-
-
-def _sources(source: dict[str, Any], languages: list[str], path: Path, prefix: str) -> dict[str, SourceFile]:
-    _keys(source, ("path", "sha256") if "path" in source else ("url", "mirror", "sha256"), path, prefix)
-    if not isinstance(source["sha256"], dict):
-        raise ClirbenchError(f"{path}: '{prefix}sha256' must be a table of checksums, one per language")
-    _keys(source["sha256"], languages, path, f"{prefix}sha256.")
-    files = {}
-    for key in ("path", "url", "mirror"):
-        if not isinstance(source.get(key, ""), str):
-            raise ClirbenchError(f"{path}: '{prefix}{key}' must be text")
+def _same_languages(table: Mapping[str, Any], languages: Sequence[str], path: Path, key: str) -> None:
+    for language in table:
+        if language not in languages:
+            raise ClirbenchError(
+                f"{path}: unknown key '{key}.{printable(language)}': remove it, or correct 'languages'"
+            )
     for language in languages:
-        if not isinstance(source["sha256"][language], str):
-            raise ClirbenchError(f"{path}: '{prefix}sha256.{language}' must be text")
-        if "path" in source:
-            place: dict[str, Any] = {"path": path.parent / source["path"].replace("{language}", language)}
-        else:
-            place = {key: source[key].replace("{language}", language) for key in ("url", "mirror")}
-        files[language] = SourceFile(sha256=source["sha256"][language], **place)
-    return files
+        if language not in table:
+            raise ClirbenchError(f"{path}: missing key '{key}.{printable(language)}': add it")
 
 
-def _keys(table: Mapping[str, Any], expected: Any, path: Path, prefix: str, optional: Any = ()) -> None:
-    for key in table:
-        if key not in expected and key not in optional:
-            raise ClirbenchError(f"{path}: unknown key '{prefix}{key}': remove it or correct its spelling")
-    for key in expected:
-        if key not in table:
-            raise ClirbenchError(f"{path}: missing key '{prefix}{key}': add it")
+def _refusal(path: Path, error: ValidationError) -> ClirbenchError:
+    """One line for a file that is wrong. A misspelt key is also a missing one: the former is told."""
+    order = ("extra_forbidden", "missing")
+    errors = sorted(
+        error.errors(include_url=False),
+        key=lambda one: order.index(one["type"]) if one["type"] in order else len(order),
+    )
+    first = errors[0]
+    key = printable(".".join(part for part in first["loc"] if isinstance(part, str)))
+    if first["type"] == "extra_forbidden":
+        return ClirbenchError(f"{path}: unknown key '{key}': remove it or correct its spelling")
+    if first["type"] == "missing":
+        return ClirbenchError(f"{path}: missing key '{key}': add it")
+    if first["type"] == "literal_error":
+        return ClirbenchError(f"{path}: '{key}' has {printable(str(first['input']))!a}: use {first['ctx']['expected']}")
+    if first["type"] == "value_error":
+        return ClirbenchError(f"{path}: '{key}' {first['msg'].removeprefix('Value error, ')}: correct it")
+    return ClirbenchError(f"{path}: '{key}' is wrong ({printable(first['msg'])}): correct it")

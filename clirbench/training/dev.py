@@ -13,7 +13,7 @@ from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import rank_and_score
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection, assemble
-from clirbench.tasks.language_data import LanguageData
+from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task import SETTINGS, Task
 from clirbench.training.overlap import Protected
 from clirbench.training.recipe import DevPart, Recipe
@@ -140,7 +140,7 @@ def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
         if present:
             languages.append(language)
             parts.append(
-                LanguageData(
+                LanguageTexts(
                     queries=tuple((topic, query) for topic, query, _ in present),
                     candidates=tuple(candidate for _, _, candidate in present),
                     golds=tuple((topic, i) for i, (topic, _, _) in enumerate(present)),

@@ -5,6 +5,7 @@ const NAMES = { monolingual: "monolingual mAP", "cross-lingual": "cross-lingual 
 const form = document.getElementById("pick");
 const selects = [0, 1, 2, 3].map((i) => document.getElementById("m" + i));
 const task = document.getElementById("task");
+const first = task.options[0]?.value ?? "";
 const state = document.getElementById("state");
 const out = document.getElementById("out");
 const loaded = new Map();
@@ -32,7 +33,7 @@ run();
 
 function restore() {
   const wanted = new URLSearchParams(location.hash.slice(1));
-  task.value = [...task.options].some((o) => o.value === wanted.get("task")) ? wanted.get("task") : "xquad-r";
+  task.value = [...task.options].some((o) => o.value === wanted.get("task")) ? wanted.get("task") : first;
   const models = (wanted.get("models") ?? "").split(",").filter(Boolean);
   selects.forEach((select, i) => { select.value = models[i] ?? ""; if (select.selectedIndex < 0) select.value = ""; });
 }
@@ -45,7 +46,7 @@ async function run() {
   }
   const models = [...new Set(selects.map((select) => select.value).filter(Boolean))];
   const wanted = new URLSearchParams();
-  if (task.value !== "xquad-r") wanted.set("task", task.value);
+  if (task.value !== first) wanted.set("task", task.value);
   if (models.length) wanted.set("models", models.join(","));
   const text = wanted.toString();
   if (location.hash.slice(1) !== text) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);

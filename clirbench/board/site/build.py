@@ -15,12 +15,11 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_entries, read_entry
-from clirbench.board.headline import AVERAGED, HEADLINE, MAIN
 from clirbench.board.site import content
 from clirbench.board.site.charts import scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.scripts import pair_values, script_json, topics_script
-from clirbench.board.site.task_page import demo_examples, protocol
+from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.table import board_ranks, frame_of
 from clirbench.board.text import board_text
 from clirbench.metrics.catalogue import metric_rows
@@ -35,18 +34,12 @@ from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
-from clirbench.tasks.task_file import list_tasks, load_task
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks, first_on_board
 
 MARK = ".clirbench-site"
 # In the folder of the docs: who has it is replaced by docs/build.py, as a whole.
 DOCS_MARK = ".clirbench-docs"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
-NAMES = {
-    "xquad-r": "XQuAD-R",
-    "mlqa-r": "MLQA-R",
-    "miracl": "MIRACL",
-    "miracl-hard-negatives": "MIRACL hard negatives",
-}
 
 
 def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
@@ -89,26 +82,27 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
-    tasks = [task for task in HEADLINE if any(task in entry.results for entry in entries)]
+    tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
     ranks = {task: board_ranks(entries, task) for task in tasks}
     rows = [
         content.board_row(entry, tasks, {task: ranks[task].get(entry.folder) for task in tasks}) for entry in entries
     ]
-    shipped = [task for task in tasks if task in list_tasks()]
-    _write_models([entry.folder for entry in entries], target, shipped, reporter)
+    across = [task for task in tasks if board_tasks()[task].across_languages]
+    _write_models([entry.folder for entry in entries], target, tasks, reporter)
     _write_data(entries, tasks, ranks, target)
     number = 3 + len(entries)
+    examples = default_examples()
     _page(
         target,
         "index.html",
         "index.html",
         board=_board(rows, tasks),
         verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
-        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in tasks if task in AVERAGED],
+        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
         facets=_facets(rows),
-        shipped=shipped,
+        shipped=tasks,
     )
-    for task in shipped:
+    for task in tasks:
         restricted = [
             content.board_row(entry, [task], {task: ranks[task].get(entry.folder)})
             for entry in entries
@@ -119,37 +113,33 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
             target,
             f"tasks/{task}.html",
             "task.html",
-            shipped=shipped,
-            task=load_task(task),
-            name=NAMES[task],
+            shipped=tasks,
+            task=board_tasks()[task],
+            caption=content.column_kinds(task),
             board=_board(restricted, [task]),
             facets=_facets(restricted),
             languages=_language_table(entries, task),
-            protocol=protocol(load_task(task)),
-            examples=demo_examples(),
+            protocol=protocol(board_tasks()[task]),
+            examples=examples,
             metrics=metric_rows(),
             worked=content.worked_example(),
         )
-    _page(target, "docs/index.html", "docs.html", shipped=shipped)
+    _page(target, "docs/index.html", "docs.html", shipped=tasks)
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     comparable = [
-        {
-            "folder": entry.folder.name,
-            "label": entry.label,
-            "tasks": chosen,
-        }
+        {"folder": entry.folder.name, "label": entry.label, "tasks": chosen}
         for entry in entries
-        if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in AVERAGED])
+        if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in across])
     ]
-    _page(target, "compare.html", "compare.html", shipped=shipped, models=comparable)
+    _page(target, "compare.html", "compare.html", shipped=tasks, models=comparable, tasks=across)
     _page(
         target,
         "method.html",
         "method.html",
-        shipped=shipped,
+        shipped=tasks,
         metrics=metric_rows(),
         worked=content.worked_example(),
-        tasks=[load_task(task) for task in shipped],
+        tasks=[board_tasks()[task] for task in tasks],
         changelog=_changelog(),
         facts={
             "replicates": REPLICATES,
@@ -161,8 +151,8 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
             "noise": verification.MAP_NOISE,
             "json_limit": JSON_LIMIT,
             "ranks_limit": RANKS_LIMIT,
-            "verify_task": verification.TASK,
-            "verify_languages": verification.LANGUAGES,
+            "verify_task": first_on_board(streamed=False),
+            "verify_languages": verification.SAMPLE_LANGUAGES,
         },
     )
     return number
@@ -172,10 +162,8 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
     """The table of a board: its columns, and its rows in the order of the first task's main number, reported ones last."""
     columns = []
     for task in tasks:
-        for i, (setting, metric) in enumerate(HEADLINE[task]):
-            name = (
-                content.SHORT[setting] if metric in ("mAP", "rank_distance") else metric.replace("R@100", "Recall@100")
-            )
+        headline = board_columns(task).headline
+        for i, ((setting, metric), name) in enumerate(zip(headline, content.column_names(task), strict=True)):
             columns.append(
                 {
                     "key": f"{task}.{setting}.{metric}",
@@ -192,15 +180,19 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
         values = [row["cells"][main].value for main in mains]
         return (row["origin"] == "reported", *[(v is None, -(v or 0)) for v in values], row["label"])
 
-    groups = [{"task": task, "name": NAMES[task], "span": len(HEADLINE[task])} for task in tasks]
+    groups = [
+        {"task": task, "name": board_tasks()[task].name, "span": len(board_columns(task).headline)} for task in tasks
+    ]
     return {
         "columns": columns,
         "groups": groups,
         "rows": sorted(rows, key=order),
         "tasks": list(tasks),
         "main": mains[0],
-        "mean": set(AVERAGED) <= set(tasks),
-        "languages": sorted({x for t in tasks if t in AVERAGED for x in load_task(t).languages}),
+        "mean": bool(averaged_tasks()) and set(averaged_tasks()) <= set(tasks),
+        "languages": sorted(
+            {x for t in tasks if board_tasks()[t].across_languages for x in board_tasks()[t].languages}
+        ),
     }
 
 
@@ -210,8 +202,8 @@ def _facets(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     """Multilingual mAP by query language, models in the order of their mean."""
-    languages = list(load_task(task).languages)
-    setting, metric = MAIN[task]
+    languages = list(board_tasks()[task].languages)
+    setting, metric = board_columns(task).main
     rows = []
     for entry in entries:
         result = entry.results.get(task)
@@ -249,7 +241,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     for i, (task, result) in enumerate(entry.results.items()):
         if isinstance(result, Result):
             tasks.append((task, "measured", measured_task(result, f"t{i}")))
-            if task not in AVERAGED:
+            if not board_tasks()[task].across_languages:
                 continue
             (target / "data" / "topics").mkdir(parents=True, exist_ok=True)
             script = target / "data" / "topics" / f"{name}.{task}.js"
@@ -276,7 +268,6 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         tasks=tasks,
         mteb_results=[mteb_task(document) for document in mteb_results],
         files=files,
-        names=NAMES,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],
     )
 
@@ -289,7 +280,8 @@ def _write_data(
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
     pairs = {
         task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}
-        for task in AVERAGED
+        for task, facts in board_tasks().items()
+        if facts.across_languages
     }
     text = f"clirPairs({script_json(pairs)});\n"
     write_atomically(target / "data" / "pairs.js", text.encode())
@@ -305,12 +297,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["quoted"] = content.quoted
-    environment.globals.update(version=__version__, NAMES=NAMES, MARKS=MARKS)
+    environment.globals.update(version=__version__, MARKS=MARKS)
     return environment
 
 
 def _page(target: Path, place: str, template: str, **values: Any) -> None:
-    text = _environment().get_template(template).render(root="../" * place.count("/"), page=place, **values)
+    names = {task.id: task.name for task in board_tasks().values()}
+    page = _environment().get_template(template)
+    text = page.render(root="../" * place.count("/"), page=place, NAMES=names, **values)
     path = target / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")

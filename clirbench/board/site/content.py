@@ -10,11 +10,11 @@ import humanize
 import numpy as np
 
 from clirbench.board.entries import Entry
-from clirbench.board.headline import HEADLINE, LANGUAGES, MAIN
 from clirbench.board.site.charts import Point
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.schema import EstimatePart
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
@@ -65,14 +65,13 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
     cells = {}
     for task in tasks:
         languages = entry.languages(task)
-        partial = languages is not None and languages < LANGUAGES[task]
-        for setting, metric in HEADLINE[task]:
+        partial = languages is not None and languages < len(board_tasks()[task].languages)
+        for setting, metric in board_columns(task).headline:
             cells[f"{task}.{setting}.{metric}"] = estimate_cell(entry.estimate(task, setting, metric), setting, partial)
-    mains = [
-        cells[f"{task}.multilingual.mAP"].value for task in ("xquad-r", "mlqa-r") if f"{task}.multilingual.mAP" in cells
-    ]
+    averaged = averaged_tasks()
+    mains = [cells[main_key(task)].value for task in averaged if task in tasks]
     known = [value for value in mains if value is not None]
-    mean = sum(known) / 2 if len(known) == 2 else None
+    mean = sum(known) / len(known) if known and len(known) == len(averaged) else None
     speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
     # Of the tasks that are shown: one no makes it no, one unknown makes it unknown.
@@ -147,6 +146,28 @@ def heat(share: float | None) -> str:
     return "" if share is None else f"h{round(20 * min(max(share, 0.0), 1.0))}"
 
 
+def column_names(task: str) -> list[str]:
+    """The columns of a task in short: the setting where all have one metric, the metric where all have one setting."""
+    headline = board_columns(task).headline
+    settings, metrics = ({column[i] for column in headline if column[0] != "bias"} for i in (0, 1))
+
+    def of(setting: str, metric: str) -> str:
+        if setting == "bias":
+            return SHORT["bias"] if metric == "rank_distance" else metric.replace("_", " ")
+        long = metric.replace("R@", "Recall@")
+        return SHORT[setting] if len(metrics) == 1 else long if len(settings) == 1 else f"{SHORT[setting]} {long}"
+
+    return [of(*column) for column in headline]
+
+
+def column_kinds(task: str) -> str:
+    """What the columns of a task hold, for the caption of its table."""
+    headline = board_columns(task).headline
+    metrics = dict.fromkeys(metric.replace("R@", "Recall@") for setting, metric in headline if setting != "bias")
+    bias = [metric.replace("_", " ") for setting, metric in headline if setting == "bias"]
+    return " and ".join([" and ".join(metrics) + " x100", *bias])
+
+
 def main_key(task: str) -> str:
     """The column that ranks the models of a task."""
-    return ".".join((task, *MAIN[task]))
+    return ".".join((task, *board_columns(task).main))

@@ -8,7 +8,6 @@ import numpy as np
 from markupsafe import Markup
 
 from clirbench.board.entries import Entry
-from clirbench.board.headline import AVERAGED
 from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
 
@@ -49,7 +48,7 @@ def script_json(value: object) -> Markup:
 def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
     """What the language filter recomputes from: by language (and pair), five decimals."""
     result = entry.results.get(task)
-    if result is None or task not in AVERAGED:
+    if result is None:
         return None
     source: Any = result.document if isinstance(result, Result) else result
     languages = source.task.languages

@@ -1,10 +1,11 @@
-"""What a task's page says of its protocol, with an example from our own demo set."""
+"""What a task's page says of its protocol, with an example from the default task, whose texts may be shown."""
 
-import json
 from dataclasses import dataclass
 
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.collection import load_collection
 from clirbench.tasks.task import SETTINGS, Task
-from clirbench.tasks.task_file import load_task
+from clirbench.tasks.task_file import default_task, load_task
 
 _EXAMPLE_LANGUAGES = ("en", "hi", "ar")
 _RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
@@ -12,8 +13,9 @@ _RIGHT_TO_LEFT = ("ar", "fa", "he", "ur")
 
 @dataclass(frozen=True)
 class Example:
-    """One question of the demo set in one language, with its answer and a distractor."""
+    """One question in one language, with its gold candidate and a wrong one."""
 
+    task: str
     language: str
     direction: str
     question: str
@@ -21,26 +23,37 @@ class Example:
     distractor: str
 
 
-def demo_examples() -> list[Example]:
-    """The first topic of the demo set in three languages; never a text of the evaluation sets."""
-    task = load_task("demo")
-    found = []
-    for language in _EXAMPLE_LANGUAGES:
-        path = task.sources[language].path
-        if path is None:
-            continue
-        row = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
-        distractors = row["distractors"]
+def default_examples() -> list[Example]:
+    """The first topic of the default task in three languages; none where its files are not at hand, or it ranks models.
+
+    Texts of an evaluation set never stand on a page.
+    """
+    try:
+        task = load_task(default_task())
+    except ClirbenchError:
+        return []
+    languages = [language for language in _EXAMPLE_LANGUAGES if language in task.languages]
+    if task.board or task.streamed or not languages or any(task.sources[x].path is None for x in languages):
+        return []
+    collection = load_collection(task, languages)
+    examples = []
+    for i, language in enumerate(collection.languages):
+        query = int(collection.query_starts[i])
+        start, stop = collection.candidate_starts[i : i + 2]
+        golds = collection.gold_candidate[collection.gold_query == query]
+        gold = next(int(c) for c in golds if start <= c < stop)
+        wrong = next(c for c in (*range(gold + 1, stop), *range(start, gold)) if c not in golds)
         direction = "rtl" if language in _RIGHT_TO_LEFT else "ltr"
-        found.append(Example(language, direction, row["question"], row["answer"], distractors[0]))
-    return found
+        texts = collection.queries[query], collection.candidates[gold], collection.candidates[wrong]
+        examples.append(Example(task.name, language, direction, *texts))
+    return sorted(examples, key=lambda example: _EXAMPLE_LANGUAGES.index(example.language))
 
 
 def protocol(task: Task) -> list[str]:
     """The protocol of a task in sentences whose numbers come from its file."""
     languages, topics, golds = len(task.languages), task.counts["topics"], task.counts["gold_pairs"]
     queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
-    if task.corpus is not None:
+    if task.streamed:
         return [
             f"{queries:,} queries and {candidates:,} candidate passages in {languages} languages; {golds:,} pairs of a query and "
             "a gold passage, all in the query's language.",

@@ -30,10 +30,10 @@ from clirbench.results.build import Run, make_result
 from clirbench.results.result import Result
 from clirbench.results.schema import CorpusPart
 from clirbench.support.progress import Reporter
+from clirbench.tasks.collection import GoldPairs
 from clirbench.tasks.corpora.base import Candidates
 from clirbench.tasks.corpora.inventory import Inventory, Shard, take_inventory
 from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
-from clirbench.tasks.gold_pairs import GoldPairs
 from clirbench.tasks.task import Task
 
 ENCODE, _EVERYTHING = "encode queries and golds (texts)", "all languages (passages)"

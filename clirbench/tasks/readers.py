@@ -1,0 +1,88 @@
+"""Readers of parallel tasks: one file of one language to its queries, candidates and gold pairs.
+
+A reader is named after the format of its files, not after a task: several tasks share one.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LanguageTexts:
+    """What a reader gives for one language.
+
+    Attributes:
+        queries: (topic, text) pairs.
+        candidates: Texts, in the order that decides ties.
+        golds: (topic, index into ``candidates``) pairs.
+    """
+
+    queries: tuple[tuple[str, str], ...]
+    candidates: tuple[str, ...]
+    golds: tuple[tuple[str, int], ...]
+
+
+def read_lareqa(path: Path) -> LanguageTexts:
+    """Read SQuAD-style JSON with sentence boundaries (LAReQA: Roy et al. 2020, arXiv 2004.05484, section 3).
+
+    A candidate is a slice of its paragraph, as ``sentence_breaks`` gives it. (The file's own ``sentences`` differ from these
+    slices in one Turkish paragraph; the slices count.) The gold candidate of a question is the first sentence with ``start <=
+    answer_start < end``. Two older evaluators compare with ``<= end``, which moves about 30 Chinese gold candidates.
+
+    Args:
+        path: One ``<language>.json``.
+
+    Returns:
+        Queries, candidates (not de-duplicated) and golds.
+
+    Raises:
+        ValueError: Not JSON, or an answer lies in no sentence.
+        KeyError: A field is missing.
+    """
+    document = json.loads(path.read_text(encoding="utf-8"))
+    queries: list[tuple[str, str]] = []
+    candidates: list[str] = []
+    golds: list[tuple[str, int]] = []
+    for article in document["data"]:
+        for paragraph in article["paragraphs"]:
+            breaks = paragraph["sentence_breaks"]
+            for question in paragraph["qas"]:
+                topic = question["id"]
+                answer = question["answers"][0]["answer_start"]
+                sentence = next((i for i, (start, end) in enumerate(breaks) if start <= answer < end), None)
+                if sentence is None:
+                    raise ValueError(f"question '{topic}': its answer at {answer} lies in no sentence")
+                queries.append((topic, question["question"]))
+                golds.append((topic, len(candidates) + sentence))
+            candidates.extend(paragraph["context"][start:end] for start, end in breaks)
+    return LanguageTexts(tuple(queries), tuple(candidates), tuple(golds))
+
+
+def read_demo(path: Path) -> LanguageTexts:
+    """Read JSON Lines with one topic a line: ``topic``, ``question``, ``answer`` and a list of ``distractors``.
+
+    Args:
+        path: One ``<language>.jsonl``.
+
+    Returns:
+        Queries, candidates (answer, then distractors, topic by topic) and golds (the answers).
+
+    Raises:
+        ValueError: A line is not JSON.
+        KeyError: A field is missing.
+    """
+    queries: list[tuple[str, str]] = []
+    candidates: list[str] = []
+    golds: list[tuple[str, int]] = []
+    for line in path.read_text(encoding="utf-8").strip().split("\n"):
+        row = json.loads(line)
+        queries.append((row["topic"], row["question"]))
+        golds.append((row["topic"], len(candidates)))
+        candidates += [row["answer"], *row["distractors"]]
+    return LanguageTexts(tuple(queries), tuple(candidates), tuple(golds))
+
+
+# The names are part of a task's hash, and stay.
+READERS: dict[str, Callable[[Path], LanguageTexts]] = {"lareqa": read_lareqa, "demo": read_demo}
