@@ -15,7 +15,9 @@ def task_list() -> Table:
         queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
         size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
         languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
-        notes = [f"{setting}: {text}" for setting, text in task.remarks.items()]
+        notes = ["standard suite: runs where --model is given without --tasks"] if task.standard else []
+        notes += ["default: runs where neither --model nor --tasks is given"] if task.default else []
+        notes += [f"{setting}: {text}" for setting, text in task.remarks.items()]
         notes += [f"no {setting}: {text}" for setting, text in task.absent.items()]
         table.add_row(task.id, "\n".join([f"{size}; {task.licence}", languages, task.description, *notes, ""]))
     return table
