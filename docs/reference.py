@@ -44,6 +44,7 @@ def pages() -> dict[str, str]:
         "files.md": _files(),
         "environment.md": _environment(),
         "messages.md": _messages(),
+        "modules.md": _modules(),
     }
 
 
@@ -58,6 +59,7 @@ def _index() -> str:
         ("TOML files", "files.md", "a task of your own, `model.toml`, a training recipe"),
         ("Environment variables", "environment.md", "what can be set from outside"),
         ("Messages", "messages.md", "every error that a user can mend, with what to do"),
+        ("Modules", "modules.md", "every file of the package, and what it is"),
     ]
     rows = [f"- [{title}]({page}): {what}" for title, page, what in links]
     return _page("Reference", "Everything on these pages is generated from the code when the docs are built.", *rows)
@@ -384,11 +386,23 @@ ROOMS = {
 def messages() -> list[tuple[str, str]]:
     """Every text of a ClirbenchError with the room that raises it; what is filled in stands as a word in capitals."""
     package = Path(clirbench.__file__).parent
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(package.rglob("*.py"))}
+    constants = {
+        node.targets[0].id: node.value.value
+        for tree in trees.values()
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+    }
     found = []
-    for path in sorted(package.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ClirbenchError":
-                text = _template(node.args[0]) if node.args else ""
+                said = node.args[0]
+                text = (
+                    str(constants[said.id]) if isinstance(said, ast.Name) and said.id in constants else _template(said)
+                )
                 # A message that is passed on whole stands where it is made.
                 if len(re.findall(r"[a-z]{2,}", text)) > 1:
                     found.append((path.relative_to(package).parts[0], " ".join(text.split())))
@@ -455,6 +469,23 @@ def _messages() -> str:
                 parts.append(f"| {_cell(fault)} | {_cell(remedy)} |")
             parts.append("")
     return _page("Messages", *parts)
+
+
+def _modules() -> str:
+    package = Path(clirbench.__file__).parent
+    parts = [
+        "Every file of the package, in the words of its first line. [The house](../contributing/house.md) is the map.",
+        "",
+    ]
+    for room in reversed(ROOMS):
+        parts += [f"## {room}", "", "| file | what it is |", "| --- | --- |"]
+        for path in sorted((package / room).rglob("*.py")):
+            # A file that only marks a folder as a package says what the room is.
+            name = path.relative_to(package).as_posix().removesuffix("/__init__.py")
+            words = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            parts.append(f"| `{name}` | {_cell(words.split(chr(10) * 2)[0])} |")
+        parts.append("")
+    return _page("Modules", *parts)
 
 
 def _page(title: str, *lines: str) -> str:

@@ -14,6 +14,8 @@ import html5lib
 import pytest
 import yaml
 
+import clirbench
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
@@ -171,3 +173,33 @@ def test_the_page_on_installing_names_every_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     text = (DOCS / "start" / "install.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.M)) == set(extras)
+
+
+def test_the_tree_of_the_house_is_the_folder():
+    text = (DOCS / "contributing" / "house.md").read_text(encoding="utf-8")
+    drawn, above = set(), []
+    for line in re.search(r"```text\n(clirbench/.*?)```", text, re.DOTALL)[1].splitlines():
+        indent, name, words = re.match(r"( *)(\S+)/ +(\S.*)", line).groups()
+        above = [*above[: len(indent) // 2], name]
+        drawn.add("/".join(above))
+        assert len(words.split()) > 1, line
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split(
+        "\n"
+    )
+    folders = {parent.as_posix() for name in listed for parent in Path(name).parents} - {"."}
+    # Of what others bring, and of a page's parts, only the folder itself is a room.
+    whole = ("submissions/", "docs/", "tests/", ".")
+    assert drawn == {folder for folder in folders if not folder.startswith(whole)}
+
+
+def test_the_files_that_the_house_points_at_are_there():
+    text = (DOCS / "contributing" / "house.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:clirbench|site|docs|tests)/[\w./]+)`", text)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_version_stands_in_three_places_alike():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    heading = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    assert project["version"] == clirbench.__version__ == heading
