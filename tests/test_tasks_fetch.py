@@ -68,6 +68,20 @@ def test_downloads_once_with_progress(server):
     assert len(server.ranges) == 1
 
 
+def test_a_run_beside_it_waits_for_the_download_instead_of_beginning_its_own(server):
+    paths = []
+    beside = threading.Thread(target=lambda: paths.append(fetch(source(server.url))))
+
+    def begin(have, total):
+        if not beside.ident:
+            beside.start()
+
+    path = fetch(source(server.url), begin)
+    beside.join()
+    assert paths == [path]
+    assert len(server.ranges) == 1
+
+
 def test_a_broken_download_is_resumed(server):
     server.cut = 300_000
     with pytest.raises(ClirbenchError, match=r"cannot download .*it resumes"):
