@@ -5,18 +5,32 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.metrics.retrieval import running_sums
 from clirbench.ranking.gold_ranks import GoldRanks
 
 Integers = NDArray[np.int64]
 
 
 def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
-    """What is wrong with the ranks of one result, one line per rule that is broken; empty where they can all be true.
+    """Say what is wrong with the ranks of one result: a line per broken rule, none where a ranking can have these ranks.
 
-    Every pool is one order of its candidates, so a gold's rank lies in its pool, two golds never share one, and its pool rank
-    is a sum over languages: how many of each stand at or above it. For the gold's own language that is its own-block rank; for
-    another one it is at least the own-block rank of its last gold above, and less than that of its first gold below.
-    With one gold per language this tells exactly which ranks can be; with several, some that cannot be pass.
+    A pool is one order of its candidates. So a rank lies within its pool, and no two golds share one. The pool rank of a gold is
+    a sum over languages: how many candidates of each stand at the gold or above it. For the gold's own language that is its own
+    rank. For another language it is at least the own rank of that language's last gold above, and less than the own rank of its
+    first gold below. With one gold per language these rules pass exactly the possible ranks; with several, they also pass some
+    impossible ones.
+
+    Three candidates: one in English, which is a gold, and two in German, of which the second one is a gold. The German gold
+    stands behind the other German candidate, so it cannot be second if the English gold is first. Three pool ranks are possible.
+
+    >>> def ranks(en, de):
+    ...     rows = [(0, 0), (0, 0), (0, 1), (1, 2), (en, de)]
+    ...     return GoldRanks(("a topic",), ("en", "de"), *np.array(rows, dtype=np.int32))
+    >>> sizes = {"en": 1, "de": 2}
+    >>> [(en, de) for en in (1, 2, 3) for de in (1, 2, 3) if not impossible(ranks(en, de), sizes)]
+    [(1, 3), (2, 3), (3, 2)]
+    >>> impossible(ranks(1, 2), sizes)[0].split(" (")[0]
+    "pool_rank is smaller than the candidates that other golds' own_rank put above it"
 
     Args:
         ranks: Sorted as a ranks file is.
@@ -65,6 +79,11 @@ def _outside_bounds(
 ) -> list[str]:
     """Pool ranks that the own ranks of the query's other golds rule out, one line per rule that is broken.
 
+    Take the example of :func:`impossible` with pool ranks 1 and 2. The walk down the pool meets the English gold (own rank 1),
+    then the German one (own rank 2). At least 1 candidate stands at the first or above, and at least 1 + 2 at the second: its
+    rank 2 is impossible. At most 1 + 1 stand at the first or above, all of English and the German candidate before the German
+    gold. At most 1 + 2 stand at the second or above.
+
     Args:
         ranks: The ranks.
         order: Their rows by query, then by pool rank.
@@ -85,13 +104,13 @@ def _outside_bounds(
     # The pool rank of a gold is a sum over languages: how many candidates each has put at or above it.
     # At least those down to the language's last gold so far. Walking down the pool, each gold raises that number from the
     # own rank of the gold before to its own rank, so a running sum of the steps is the sum over languages.
-    least = _running_sum((own - before)[order], begins)
+    least = running_sums((own - before)[order], begins)
     # At most those before the language's next gold; where no gold follows, all of them. At the top of the pool that is
     # own_rank - 1 of the first gold, or the size of a language without one ...
     queries = int(query[-1]) + 1
     most_before = size.sum() + np.bincount(query[first], weights=(own - 1 - size[gold])[first], minlength=queries)
     # ... and each gold raises it to the candidate before the gold after it.
-    most = most_before[query[order]] + _running_sum((after - own)[order], begins)
+    most = most_before[query[order]] + running_sums((after - own)[order], begins)
     # For the language of the gold itself the number is known: own_rank, and none of those before its next gold.
     most -= (after - 1 - own)[order]
     return [
@@ -102,12 +121,6 @@ def _outside_bounds(
         )
         if wrong.any()
     ]
-
-
-def _running_sum(values: Integers, begins: NDArray[np.intp]) -> Integers:
-    """The running sum of each query's values, int64 (rows,); ``begins`` is where the query of each row begins."""
-    total = np.cumsum(values)
-    return np.asarray(total - (total[begins] - values[begins]))
 
 
 def _line(rule: str, ranks: GoldRanks, rows: NDArray[np.generic]) -> str:
