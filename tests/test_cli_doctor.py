@@ -20,7 +20,10 @@ def test_doctor_says_what_is_missing(monkeypatch, tmp_path):
     assert diagnoses["hub"].state == "note"
     assert str(tmp_path / "cache") in diagnoses["cache"].detail
     monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path / "none"))
-    assert {d.what: d for d in diagnose(online=False)}["CLIRBENCH_MIRROR"].state == "missing"
+    monkeypatch.setenv("CLIRBENCH_TASKS", str(tmp_path))
+    diagnoses = {diagnosis.what: diagnosis for diagnosis in diagnose(online=False)}
+    assert diagnoses["CLIRBENCH_MIRROR"].state == "missing"
+    assert diagnoses["CLIRBENCH_TASKS"].detail == f"{tmp_path}: takes the place of the shipped tasks"
 
 
 def test_doctor_knows_a_hub_that_does_not_answer(monkeypatch):

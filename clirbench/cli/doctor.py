@@ -4,7 +4,7 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from humanize import naturalsize
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.paths import cache_dir, data_dir, mirror_dir
+from clirbench.support.paths import MIRROR, TASKS, cache_dir, data_dir, mirror_dir, tasks_dir
 from clirbench.support.version import __version__
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "mteb", "datasets", "numpy", "scipy")
@@ -42,7 +42,7 @@ class Diagnosis:
 
 
 def diagnose(online: bool = True) -> Iterator[Diagnosis]:
-    """Look at versions, device, cache, mirror, hub and optional packages, in this order.
+    """Look at versions, device, cache, folders that variables name, hub and optional packages, in this order.
 
     Args:
         online: Ask whether the hub can be reached, which takes at most two seconds.
@@ -56,18 +56,24 @@ def diagnose(online: bool = True) -> Iterator[Diagnosis]:
             yield Diagnosis(name, "missing", "pip install clirbench again")
     yield Diagnosis("device", "ok", _device())
     yield _cache()
-    try:
-        mirror = mirror_dir()
-        text = f"{mirror}: read before any host is asked" if mirror else "not set: data are downloaded"
-        yield Diagnosis("CLIRBENCH_MIRROR", "ok" if mirror else "note", text)
-    except ClirbenchError as error:
-        yield Diagnosis("CLIRBENCH_MIRROR", "missing", str(error))
+    yield _named_folder(MIRROR, mirror_dir, "read before any host is asked", "data are downloaded")
+    yield _named_folder(TASKS, tasks_dir, "takes the place of the shipped tasks", "the shipped tasks are used")
     yield _hub(online)
     for feature, module, extra in _FEATURES:
         if importlib.util.find_spec(module):
             yield Diagnosis(feature, "ok", f"{module} {metadata.version(module)}")
         else:
             yield Diagnosis(feature, "missing", f"pip install 'clirbench[{extra}]'")
+
+
+def _named_folder(variable: str, read: Callable[[], Path | None], given: str, otherwise: str) -> Diagnosis:
+    try:
+        folder = read()
+    except ClirbenchError as error:
+        return Diagnosis(variable, "missing", str(error))
+    if not os.environ.get(variable):
+        return Diagnosis(variable, "note", f"not set: {otherwise}")
+    return Diagnosis(variable, "ok", f"{folder}: {given}")
 
 
 def _device() -> str:
