@@ -23,7 +23,7 @@ from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
 
 from clirbench.encoders.base import EncoderOptions  # noqa: E402
 from clirbench.encoders.load import load_encoder  # noqa: E402
-from clirbench.integrations.mteb import LANGUAGES  # noqa: E402
+from clirbench.integrations.mteb import MTEB_LANGUAGES  # noqa: E402
 from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: E402
 from clirbench.support.progress import reporting  # noqa: E402
 from clirbench.tasks.fetch import fetch  # noqa: E402
@@ -52,7 +52,7 @@ def mlqa_copy(folder):
     for asked in languages:
         for read in languages:
             pairs = [(topic, answers[read][topic]) for topic in questions[asked] if topic in answers[read]]
-            codes = "-".join(LANGUAGES[language].split("-")[0] for language in (asked, read))
+            codes = "-".join(MTEB_LANGUAGES[language].split("-")[0] for language in (asked, read))
             subsets[codes] = corpora[read], {topic: questions[asked][topic] for topic, _ in pairs}, pairs
     return retrieval_copy(folder, subsets)
 

@@ -1,1 +1,1 @@
-"""clirbench inside the tools that its users already work with: each module needs the package that it is named after."""
+"""clirbench inside other tools. Each module needs the package that it is named after."""

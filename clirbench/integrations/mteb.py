@@ -1,7 +1,7 @@
-"""clirbench's tasks as mteb's, mteb's tasks for clirbench's encoders, and results in the layout that mteb reads.
+"""clirbench's tasks as tasks of mteb.
 
-mteb scores the first 1,000 candidates of each subset. So nDCG@10, R@k and MRR@10 per language pair are the same numbers as
-clirbench's; mAP over the full pool and rank distance need every rank, and cannot be had from mteb's results.
+mteb scores the first 1,000 candidates of each query. So its nDCG@10, R@k and MRR@10 of a language pair are clirbench's. mAP
+over the full pool and rank distance need every rank: mteb's results do not have them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ from clirbench.tasks.collection import Collection, choose_languages, load_collec
 from clirbench.tasks.task import SETTINGS, Task
 from clirbench.tasks.task_file import first_on_board, load_task, standard_suite
 
-# Languages of the shipped tasks as mteb writes them: ISO 639-3 and script.
-LANGUAGES = {
+# By language of the shipped tasks, mteb's name of it: ISO 639-3 and script.
+MTEB_LANGUAGES = {
     "ar": "ara-Arab", "bn": "ben-Beng", "de": "deu-Latn", "el": "ell-Grek", "en": "eng-Latn", "es": "spa-Latn",
     "fa": "fas-Arab", "fi": "fin-Latn", "fr": "fra-Latn", "hi": "hin-Deva", "id": "ind-Latn", "ja": "jpn-Jpan",
     "ko": "kor-Hang", "ru": "rus-Cyrl", "sw": "swa-Latn", "te": "tel-Telu", "th": "tha-Thai", "tr": "tur-Latn",
@@ -38,15 +38,16 @@ _PARTS = {"monolingual": "Monolingual", "cross-lingual": "CrossLingual", "multil
 
 
 class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
-    """One setting of a clirbench task as a genuine mteb retrieval task.
+    """One setting of a clirbench task as a retrieval task of mteb.
 
-    Its subsets are query languages ("en"), or language pairs ("en-de": English questions, German candidates). Every subset of a
-    task reads the same texts under the same identifiers.
+    Its subsets are query languages ("en") or language pairs ("en-de": English queries, German candidates). All subsets name
+    the same text by the same identifier.
 
     Args:
         task: A parallel task that fits in memory.
         setting: Which setting.
         languages: Restrict to these; None for all.
+        **kwargs: Of mteb's task.
     """
 
     def __init__(self, task: Task, setting: str, languages: Sequence[str] | None = None, **kwargs: Any) -> None:
@@ -55,13 +56,13 @@ class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
     @classmethod
     def of(cls, task: Task, setting: str, languages: Sequence[str] | None = None) -> "ClirbenchRetrieval":
-        """The task of a setting. mteb reads ``metadata`` of the class, so each has a class of its own."""
+        """The mteb task of a setting. mteb reads ``metadata`` from the class, so this makes a class for each setting."""
         metadata = metadata_of(task, setting, choose_languages(task, languages))
-        made: ClirbenchRetrieval = type(metadata.name, (cls,), {"metadata": metadata})(task, setting, languages)
-        return made
+        retrieval: ClirbenchRetrieval = type(metadata.name, (cls,), {"metadata": metadata})(task, setting, languages)
+        return retrieval
 
     def load_data(self, num_proc: int | None = None, **kwargs: Any) -> None:
-        """Read the task's files, verified by their checksums."""
+        """Read the task's files, and check them against their checksums."""
         if self.data_loaded:
             return
         collection = load_collection(self._task, self._languages)
@@ -113,7 +114,7 @@ def benchmark(languages: Sequence[str] | None = None, *, streamed: bool = False)
     """
     chosen = tasks(languages=languages)
     if streamed:
-        codes = [LANGUAGES[language].split("-")[0] for language in languages] if languages else None
+        codes = [MTEB_LANGUAGES[language].split("-")[0] for language in languages] if languages else None
         chosen.append(mteb.get_task(load_task(first_on_board(streamed=True)).mteb, languages=codes))
     return Benchmark(
         name="clirbench",
@@ -124,10 +125,10 @@ def benchmark(languages: Sequence[str] | None = None, *, streamed: bool = False)
 
 
 class OneEncoding:
-    """An mteb encoder for clirbench's tasks that encodes each distinct text once, whatever number of subsets it stands in.
+    """A model for mteb that encodes each distinct text once, however many subsets hold it.
 
-    It is a model of mteb's ``SearchProtocol``: ``mteb.evaluate(OneEncoding(model), tasks())``. Scores are exact inner products
-    by clirbench's own blocks; XQuAD-R's 132 subsets take 26,021 encodings instead of 313,248.
+    It follows mteb's ``SearchProtocol``: ``mteb.evaluate(OneEncoding(model), tasks())``. Scores are exact inner products.
+    ``encoded`` counts the texts: 26,021 in XQuAD-R's 132 subsets, where mteb encodes 313,248.
 
     Args:
         model: What ``mteb.get_model`` returns, or another mteb encoder.
@@ -142,11 +143,11 @@ class OneEncoding:
 
     @property
     def mteb_model_meta(self) -> Any:
-        """Of the model."""
+        """Mteb's description of the model."""
         return self._model.mteb_model_meta
 
     def index(self, corpus: Any, **kwargs: Any) -> None:
-        """Remember the corpus of a subset."""
+        """Remember the candidates of the subset that is searched next."""
         self._corpus = corpus
 
     def search(
@@ -160,10 +161,13 @@ class OneEncoding:
         encode_kwargs: Any,
         **kwargs: Any,
     ) -> dict[str, dict[str, float]]:
-        """The best candidates of each query, as mteb's protocol has it.
+        """Find the best candidates of each query in a subset; mteb calls it with these arguments.
+
+        Returns:
+            By query id and candidate id, the score; ``top_k`` candidates of each query.
 
         Raises:
-            ClirbenchError: A subset asks for re-ranking.
+            ClirbenchError: The subset asks for re-ranking, or the model gives sparse vectors.
         """
         if kwargs.get("top_ranked") is not None:
             raise ClirbenchError("OneEncoding ranks whole corpora: evaluate re-ranking tasks with the model itself")
@@ -177,19 +181,20 @@ class OneEncoding:
         products = Products(left, right, layout)
         buffer = np.empty((QUERIES_PER_PRODUCT, layout.width), dtype=np.float32)
         best = min(top_k, len(ids))
-        found = {}
+        scores_of = {}
         with one_blas_thread():
             for start in range(0, len(left), QUERIES_PER_PRODUCT):
                 stop = min(start + QUERIES_PER_PRODUCT, len(left))
                 scores = products.rows(start, stop, buffer)[:, layout.position]
                 columns = np.argpartition(-scores, best - 1, axis=1)[:, :best]
                 for row, chosen in enumerate(columns):
-                    found[queries["id"][start + row]] = dict(
+                    scores_of[queries["id"][start + row]] = dict(
                         zip(ids[chosen].tolist(), scores[row, chosen].tolist(), strict=True)
                     )
-        return found
+        return scores_of
 
     def _encode(self, texts: list[str], role: str, told: Mapping[str, Any]) -> NDArray[np.float32]:
+        """Vectors of texts, float32 (texts, dimensions); only texts that are new in this role are encoded."""
         known = self._texts[role]
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
@@ -207,21 +212,21 @@ class OneEncoding:
 
 
 def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
-    """Mteb's description of one setting of a task.
+    """One setting of a task as mteb's ``TaskMetadata``.
 
     Raises:
-        ClirbenchError: mteb's code of a language is not known here.
+        ClirbenchError: A language is not in ``MTEB_LANGUAGES``.
     """
-    unknown = [language for language in languages if language not in LANGUAGES]
+    unknown = [language for language in languages if language not in MTEB_LANGUAGES]
     if unknown:
         raise ClirbenchError(f"{task.id}: mteb's code of the language '{unknown[0]}' is not known here: leave it out")
     if setting == "cross-lingual":
-        subsets = {f"{q}-{c}": [LANGUAGES[q], LANGUAGES[c]] for q in languages for c in languages if q != c}
+        subsets = {f"{q}-{c}": [MTEB_LANGUAGES[q], MTEB_LANGUAGES[c]] for q in languages for c in languages if q != c}
     elif setting == "monolingual":
-        subsets = {language: [LANGUAGES[language]] for language in languages}
+        subsets = {language: [MTEB_LANGUAGES[language]] for language in languages}
     else:
-        others = [LANGUAGES[language] for language in languages]
-        subsets = {x: [LANGUAGES[x], *(code for code in others if code != LANGUAGES[x])] for x in languages}
+        others = [MTEB_LANGUAGES[language] for language in languages]
+        subsets = {x: [MTEB_LANGUAGES[x], *(code for code in others if code != MTEB_LANGUAGES[x])] for x in languages}
     return TaskMetadata(
         name=(task.mteb or f"Clirbench{task.id}") + _PARTS[setting],
         description=f"{task.description} {setting} setting.",
@@ -238,7 +243,7 @@ def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
 
 
 def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
-    """What mteb calls the data of a split, by subset; corpora are shared between them."""
+    """The data of a setting as mteb's retrieval tasks hold them, by subset. Subsets share their corpora."""
     languages = collection.languages
     language = collection.candidate_language
     ids = np.array([f"{languages[x]}-{i}" for i, x in enumerate(language.tolist())], dtype=object)
@@ -262,20 +267,20 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
             "queries": Dataset.from_dict(
                 {"id": list(names.values()), "text": [collection.queries[query] for query in golds]}
             ),
-            "relevant_docs": {names[query]: {str(ids[c]): 1 for c in found} for query, found in golds.items()},
+            "relevant_docs": {names[query]: {str(ids[c]): 1 for c in own} for query, own in golds.items()},
             "top_ranked": None,
         }
 
     query_language = collection.query_language[collection.gold_query]
     gold_language = language[collection.gold_candidate]
-    found = {}
+    subsets = {}
     for q, name in enumerate(languages):
         if setting == "multilingual":
-            found[name] = split(query_language == q, "all", np.arange(len(ids)))
+            subsets[name] = split(query_language == q, "all", np.arange(len(ids)))
             continue
         for c, other in enumerate(languages):
             if (q == c) == (setting == "monolingual"):
-                made = split((query_language == q) & (gold_language == c), other, np.flatnonzero(language == c))
-                if made["relevant_docs"]:
-                    found[name if q == c else f"{name}-{other}"] = made
-    return found
+                subset = split((query_language == q) & (gold_language == c), other, np.flatnonzero(language == c))
+                if subset["relevant_docs"]:
+                    subsets[name if q == c else f"{name}-{other}"] = subset
+    return subsets

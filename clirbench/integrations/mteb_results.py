@@ -14,7 +14,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import writing
 from clirbench.tasks.task_file import list_tasks, load_task
 
-# Of a clirbench result, the numbers that mteb has under another name.
+# By clirbench's name of a metric, mteb's.
 _SCORES = {
     "nDCG@10": "ndcg_at_10",
     "R@1": "recall_at_1",
@@ -25,19 +25,21 @@ _SCORES = {
 
 
 def export(result: Result, folder: Path) -> list[Path]:
-    """Write a result as mteb has it: ``results/<org__model>/<revision>/<Task>.json`` and ``model_meta.json`` beside it.
+    """Write a result as mteb does: ``results/<org__model>/<revision>/<Task>.json``, one file for each setting.
 
-    Of each subset it has what mteb has too: nDCG@10 (the main score), R@1, R@10, R@100, MRR@10.
+    ``model_meta.json`` lies beside them. Each subset has the scores that mteb has too: nDCG@10 (the main score), R@1, R@10,
+    R@100, MRR@10.
 
     Args:
-        result: Of a parallel task.
-        folder: Where ``results`` is to lie; ``mteb.ResultCache(folder)`` reads it.
+        result: A whole run on a parallel task, without a transform.
+        folder: Gets the folder ``results``; ``mteb.ResultCache(folder)`` reads it.
 
     Returns:
         The files of scores.
 
     Raises:
-        ClirbenchError: The task has no mteb counterpart, or the folder cannot be written.
+        ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot say what the run was, or the folder cannot be
+            written.
     """
     document = result.document
     ours = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
@@ -81,11 +83,11 @@ def export(result: Result, folder: Path) -> list[Path]:
 
 
 def model_meta(name: str, revision: str | None, dimensions: int | None, similarity: str = "cosine") -> Any:
-    """Mteb's description of a model that it may not know."""
+    """A model as mteb's ``ModelMeta``, whether or not mteb knows the model."""
     return ModelMeta.create_empty(
         {
             "name": name if "/" in name else f"clirbench/{name}",
-            # mteb makes a folder of it.
+            # The revision becomes the name of a folder.
             "revision": (revision or "no_revision_available").replace(":", "-"),
             "embed_dim": dimensions,
             "similarity_fn_name": similarity,
@@ -94,6 +96,7 @@ def model_meta(name: str, revision: str | None, dimensions: int | None, similari
 
 
 def _values(result: Result, setting: str) -> dict[str, Mapping[str, Any]]:
+    """By mteb's name of a subset, the scores of a setting in it."""
     document = result.document
     if setting == "cross-lingual":
         return {

@@ -1,4 +1,4 @@
-"""mteb's own text tasks, evaluated by mteb with an encoder that clirbench loaded."""
+"""mteb's own text tasks: mteb evaluates an encoder that clirbench loaded."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,13 +12,14 @@ from mteb.types import PromptType
 from clirbench.encoders.base import LoadedEncoder, folder_revision
 from clirbench.encoders.checks import Check, as_float32
 from clirbench.encoders.from_mteb import MtebEncoder
-from clirbench.integrations.mteb import LANGUAGES
+from clirbench.integrations.mteb import MTEB_LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
 from clirbench.results.schema import EncoderPart, ModelPart, MtebDocument
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import writing
 from clirbench.support.paths import cache_dir, mirror_dir
 
+# Of mteb's scores of a subset, those that a result keeps besides the main score; there are a hundred more.
 _KEPT = (
     "main_score",
     "ndcg_at_10",
@@ -33,14 +34,25 @@ _KEPT = (
 
 
 class AsMteb:
-    """A loaded encoder as mteb calls one: queries as queries; documents, and the texts of symmetric tasks, as candidates."""
+    """A loaded encoder as an mteb encoder.
+
+    mteb's queries are encoded as queries. Its documents, and the texts of tasks that have only one side, are encoded as
+    candidates.
+    """
 
     def __init__(self, loaded: LoadedEncoder) -> None:
         self._loaded = loaded
         self.mteb_model_meta = model_meta(loaded.info.name, loaded.info.revision, None, loaded.settings.similarity)
 
     def encode(self, inputs: Any, *, prompt_type: Any = None, **kwargs: Any) -> Any:
-        """float32 (texts, dimensions), checked as clirbench checks every vector."""
+        """Encode the texts of mteb's batches.
+
+        Returns:
+            float32 (texts, dimensions).
+
+        Raises:
+            ClirbenchError: A vector has NaN or infinity or a wrong shape, or vectors are sparse.
+        """
         texts = [text for batch in inputs for text in batch["text"]]
         asked = prompt_type == PromptType.query
         encoder = self._loaded.encoder
@@ -54,11 +66,11 @@ class AsMteb:
         return vectors
 
     def similarity(self, left: Any, right: Any) -> Any:
-        """All pairs, by the encoder's similarity."""
+        """Similarity of every left vector to every right one, (left, right), by the encoder's similarity."""
         return self._similar(left, right, pairwise=False)
 
     def similarity_pairwise(self, left: Any, right: Any) -> Any:
-        """Row by row."""
+        """Similarity of left and right vectors row by row, (rows,)."""
         return self._similar(left, right, pairwise=True)
 
     def _similar(self, left: Any, right: Any, *, pairwise: bool) -> Any:
@@ -77,19 +89,20 @@ class AsMteb:
 def run_mteb_task(
     loaded: LoadedEncoder, name: str, languages: Sequence[str] | None = None, data: Path | None = None
 ) -> MtebDocument:
-    """Evaluate one of mteb's tasks, by mteb.
+    """Let mteb evaluate an encoder on one of its own tasks.
 
     Args:
         loaded: The encoder.
         name: mteb's name of a text task, such as "MLQARetrieval".
-        languages: Only the subsets in these languages (both languages, of a pair); clirbench's codes or ISO 639-3. None for all.
-        data: A copy of the task's data set in a folder; None for ``mteb/<data set>`` in ``CLIRBENCH_MIRROR``, or the hub.
+        languages: Only subsets whose languages are all among these; clirbench's codes or ISO 639-3. None for all subsets.
+        data: A folder with the task's data set. None: ``mteb/<data set>`` in ``CLIRBENCH_MIRROR``, else the hub.
 
     Returns:
-        mteb's result, with the encoder's identity.
+        mteb's scores, with what identifies the encoder.
 
     Raises:
-        ClirbenchError: mteb has no such text task, it has not these languages, or its data cannot be had.
+        ClirbenchError: The model is not a plain encoder, mteb has no such text task or not in these languages, or the data
+            cannot be read.
     """
     if loaded.scorer is not None or loaded.fusion is not None or loaded.transform is not None:
         raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
@@ -103,7 +116,7 @@ def run_mteb_task(
             f"mteb would call the API of {loaded.info.name} itself, without an estimate and without keeping vectors: "
             f"run mteb:{name} with mteb"
         )
-    codes = [LANGUAGES.get(x, x).split("-")[0] for x in languages] if languages else None
+    codes = [MTEB_LANGUAGES.get(x, x).split("-")[0] for x in languages] if languages else None
     try:
         task = mteb.get_task(name, languages=codes, exclusive_language_filter=codes is not None)
     except (KeyError, ValueError) as error:
@@ -131,7 +144,7 @@ def run_mteb_task(
             f"mteb:{name}: its data cannot be read from {where} ({first_line(error)}): "
             "check the network, or pass --data FOLDER in mteb's layout"
         ) from error
-    found = mteb.evaluate(
+    evaluated = mteb.evaluate(
         model,
         task,
         cache=None,
@@ -139,7 +152,7 @@ def run_mteb_task(
         show_progress_bar=False,
         encode_kwargs={"batch_size": loaded.batch_size or 32, "show_progress_bar": False},
     )
-    scored = found.task_results[0]
+    scored = evaluated.task_results[0]
     return MtebDocument(
         format=1,
         origin="mteb",
@@ -156,7 +169,6 @@ def run_mteb_task(
                 part["hf_subset"]: {
                     key: round(float(value), 6)
                     for key, value in part.items()
-                    # mteb has a hundred more of each subset, which nobody reads here.
                     if key in (*_KEPT, task.metadata.main_score)
                     if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
                 }
@@ -168,9 +180,9 @@ def run_mteb_task(
 
 
 def _named_by_content(folder: Path, revision: str) -> Path:
-    """A link to the folder with its checksum in its name.
+    """A link to a folder, with the folder's checksum in its name.
 
-    datasets caches what it read from a folder by the folder's name: a changed copy would be taken for the one before.
+    ``datasets`` caches what it reads by the folder's name. Under the plain name a changed folder would be read as it was before.
     """
     link = cache_dir() / "mteb" / f"{folder.resolve().name}-{revision[:16]}"
     with writing(link, "point CLIRBENCH_CACHE at a writable folder"):
@@ -181,6 +193,7 @@ def _named_by_content(folder: Path, revision: str) -> Path:
 
 
 def _mirrored(dataset: str) -> Path | None:
+    """The folder of a data set in ``CLIRBENCH_MIRROR``; None where there is none."""
     mirror = mirror_dir()
     folder = mirror / "mteb" / dataset.rsplit("/", maxsplit=1)[-1] if mirror else None
     return folder if folder is not None and folder.is_dir() else None

@@ -12,7 +12,6 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading
 from clirbench.support.names import check_name
 
-FORMAT = 1
 SHIPPED = Path(__file__).parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -23,6 +22,8 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
+    """A table of the recipe: an unknown key, or a value of another type, is an error."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
