@@ -78,9 +78,9 @@ def tasks(
     settings: Sequence[str] = SETTINGS,
     languages: Sequence[str] | None = None,
 ) -> list[Any]:
-    """What to hand to ``mteb.evaluate`` as its tasks: one for each task and setting of clirbench.
+    """Clirbench's parallel tasks for ``mteb.evaluate``: one for each task and setting.
 
-    MIRACL is mteb's own (``mteb.get_task("MIRACLRetrieval")``); its monolingual numbers are what clirbench's are.
+    Streamed tasks are mteb's own, such as ``mteb.get_task("MIRACLRetrieval")``.
 
     Args:
         names: Identifiers of parallel tasks; None for the standard suite.
@@ -88,12 +88,12 @@ def tasks(
         languages: Restrict to these; None for all.
 
     Returns:
-        Tasks; their data are read when they are first evaluated.
+        Tasks of mteb. Their data are read when they are first evaluated.
 
     Raises:
-        ClirbenchError: There is no such task, setting or language.
+        ClirbenchError: There is no such task, setting or language, or a task is streamed.
     """
-    found = []
+    retrievals = []
     for name in standard_suite() if names is None else names:
         task = load_task(name)
         if task.streamed:
@@ -101,16 +101,22 @@ def tasks(
         for setting in settings:
             if setting not in task.settings:
                 raise ClirbenchError(f"{name} has no setting '{setting}': choose from {','.join(task.settings)}")
-            found.append(ClirbenchRetrieval.of(task, setting, languages))
-    return found
+            retrievals.append(ClirbenchRetrieval.of(task, setting, languages))
+    return retrievals
 
 
 def benchmark(languages: Sequence[str] | None = None, *, streamed: bool = False) -> Any:
-    """All of it as an mteb ``Benchmark``, its tasks named after the settings: Monolingual, CrossLingual, Multilingual.
+    """All settings of the standard suite as an mteb ``Benchmark``.
 
     Args:
         languages: Restrict to these; None for all.
-        streamed: Add mteb's own counterpart of the first streamed task, as it stands: 106 million passages.
+        streamed: Add mteb's counterpart of the first streamed task, unchanged: 106 million passages.
+
+    Returns:
+        A benchmark of the tasks that :func:`tasks` gives.
+
+    Raises:
+        ClirbenchError: There is no such language.
     """
     chosen = tasks(languages=languages)
     if streamed:

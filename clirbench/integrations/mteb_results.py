@@ -42,9 +42,11 @@ def export(result: Result, folder: Path) -> list[Path]:
             written.
     """
     document = result.document
-    ours = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
-    if document.task.id not in ours:
-        raise ClirbenchError(f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(ours)}")
+    exported = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
+    if document.task.id not in exported:
+        raise ClirbenchError(
+            f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(exported)}"
+        )
     if not document.task.complete:
         raise ClirbenchError(
             "the result is of a restricted run, which mteb's layout cannot say: run all languages and settings"

@@ -84,7 +84,8 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         chosen = EvaluatorOptions(**options)
-        task = load_task(task or standard_suite()[0]) if task is None or isinstance(task, str) else task
+        if task is None or isinstance(task, str):
+            task = load_task(standard_suite()[0] if task is None else task)
         check_names(task)
         if task.streamed:
             raise ClirbenchError(
