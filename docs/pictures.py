@@ -183,10 +183,10 @@ WIDTH, LEFT, CELL, STEP = 400, 16, 13, 15
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#1f2328}.b{font-weight:600}.s{font-size:10px}.m{text-anchor:middle}"
     ".q{fill:#57606a}.card{fill:#fff;stroke:#d0d7de}.w{fill:#eef1f4;stroke:#c3c9d0}.e{fill:#0b62a8}.d{fill:#1a7f5a}"
-    ".t{fill:#b3480f}text.g{fill:#fff;font-weight:700}.l{stroke:#1f2328;fill:none;stroke-width:1.5}.k{stroke:#57606a;"
+    ".t{fill:#b3480f}.p{fill:#0b62a8}text.g{fill:#fff;font-weight:700}.l{stroke:#1f2328;fill:none;stroke-width:1.5}.k{stroke:#57606a;"
     "stroke-dasharray:3 2;fill:none}.e,.d,.t{stroke:none}"
     "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.q{fill:#9da7b3}.card{fill:#161b22;stroke:#3d444d}"
-    ".w{fill:#2a3038;stroke:#4a525c}.l{stroke:#e6edf3}.k{stroke:#9da7b3}.e{fill:#1f6fb2}.d{fill:#267a58}.t{fill:#b9541a}}"
+    ".w{fill:#2a3038;stroke:#4a525c}.l{stroke:#e6edf3}.k{stroke:#9da7b3}.e{fill:#1f6fb2}.d{fill:#267a58}.t{fill:#b9541a}.p{fill:#6cb0f5}}"
 )
 
 
@@ -418,7 +418,7 @@ def rank_ranges() -> str:
 
     for name, values in TOPICS.items():
         parts.append(text(LEFT, y + 4, name, "b"))
-        parts += [f'<circle class="e" cx="{at(value):g}" cy="{y:g}" r="4" fill-opacity=".55"/>' for value in values]
+        parts += [f'<circle class="p" cx="{at(value):g}" cy="{y:g}" r="4" fill-opacity=".55"/>' for value in values]
         mean = float(np.mean(values))
         parts += [line(at(mean), y - 10, at(mean), y + 10)]
         low, high = said[name]
