@@ -1,5 +1,6 @@
 """The examples of docs/how-to and docs/explanation: their code runs, and what they say is what clirbench computes."""
 
+import ast
 import importlib.util
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.metrics.per_topic import Table
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
 from clirbench.submissions.verification import verdict
 
@@ -84,10 +85,11 @@ def test_rank_distance_says_what_the_three_rankings_have(pictures):
     for letter in "AB":
         first, *_, last = sorted(one[letter].ranks.values())
         assert f"The distance is {last} - {first} = {one[letter].bias['rank_distance']:g}." in text
-    for letter in "AB":
-        ranks = sorted(one[letter].ranks.values())
-        said = f"{letter} {'has its answers at ranks' if letter == 'A' else 'at'} {ranks[0]}, "
-        assert said in re.sub(r";", "", text)
+    said = []
+    for letter, words in (("A", "A has its answers at ranks"), ("B", "B at"), ("C", "C at")):
+        first, second, last = sorted(one[letter].ranks.values())
+        said.append(f"{words} {first}, {second} and {last}, a distance of {one[letter].bias['rank_distance']:g}")
+    assert "; ".join(said) in text
     assert f"so the distance is {one['C'].bias['rank_distance']:g}, the best there is" in text
     assert one["C"].bias["rank_distance"] == len(one["C"].ranks) - 1
     assert one["C"].bias["Max@R_normalised"] == 0
@@ -119,11 +121,19 @@ def test_bias_says_what_the_three_rankings_have(pictures):
     lost = pictures.scored(pictures.RANKINGS["C: finds nothing"])
     assert lost.bias["own_language_preference"] == 1
     assert lost.bias["transfer_ratio"] == 1
-    for name, ranking in pictures.RANKINGS.items():
-        of = pictures.scored(ranking)
-        assert f"{name[0]} has" in text or f"{name[0]} {'at' if name[0] != 'A' else ''}" in text
-        assert f"{of.bias['Max@R_normalised']:.2f}" in text
-        assert f"ratio {of.bias['transfer_ratio']:.2f}" in text or f"{of.bias['transfer_ratio']:.2f}" in text
+    a, b, c = (pictures.scored(order) for order in pictures.RANKINGS.values())
+    assert (
+        f"A has its last answer at rank {a.last}, normalised {a.bias['Max@R_normalised']:.2f}; "
+        f"B at rank {b.last}, {b.bias['Max@R_normalised']:.2f}; C at rank {c.last}, {c.bias['Max@R_normalised']:.2f}"
+    ) in text
+    across = [f"{50 / of.own['e'] + 50 / of.own['d']:.1f}" for of in (a, b, c)]
+    within = [f"{100 / of.own['t']:.1f}".removesuffix(".0") for of in (a, b, c)]
+    ratio = [f"{of.bias['transfer_ratio']:.2f}" for of in (a, b, c)]
+    assert (
+        f"A has {across[0]} across languages and {within[0]} within Thai, ratio {ratio[0]}; "
+        f"B {across[1]} and {within[1]}, {ratio[1]}; C {across[2]} and {within[2]}, {ratio[2]}"
+    ) in text
+    assert [of.bias["Comp@10"] for of in (a, b, c)] == [1, 0, 0]
 
 
 def test_settings_and_ties_say_what_the_pictures_compute(pictures):
@@ -140,6 +150,11 @@ def test_settings_and_ties_say_what_the_pictures_compute(pictures):
     assert pictures.tied(pictures.TIES["one score for all"])[0] == {"G": 2, "H": 3}
 
 
+def test_the_page_names_the_function_that_decides_ties():
+    name, path = re.search(r"In one function: `(\w+)` in `(.*?)`", page("explanation/ranks-and-ties.md")).groups()
+    assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
 def test_statistics_says_what_the_tests_give(pictures):
     text = page("explanation/statistics.md")
     topics = {name: np.array(values, dtype=np.float64) for name, values in pictures.TOPICS.items()}
@@ -147,7 +162,7 @@ def test_statistics_says_what_the_tests_give(pictures):
     assert " ".join(str(int(value)) for value in values) in text
 
     def ends(table, form):
-        low, high = interval(Bootstrap(len(table)).macros([Table(table, np.ones_like(table))])[0])
+        low, high = interval(Bootstrap(len(table)).macros([TopicTable(table, np.ones_like(table))])[0])
         return f"{low:{form}} to {high:{form}}"
 
     languages = np.tile(values[:, None], (1, 11))
@@ -208,16 +223,26 @@ def test_messages_that_own_data_quotes(shell, tmp_path):
     lines = {kind: path.read_text(encoding="utf-8").splitlines() for kind, path in files.items()}
     text = page("how-to/own-data.md")
 
-    def wrong(kind, number, **change):
-        changed = list(lines[kind])
-        changed[number] = json.dumps({**json.loads(changed[number]), **change})
-        files[kind].write_text("\n".join(changed), encoding="utf-8")
-        told = shell("clirbench run --model clirbench/hybrid --tasks my-faq/my-faq.toml", code=2)
+    run = "clirbench run --model clirbench/hybrid --tasks my-faq/my-faq.toml"
+
+    def wrong(kind, change):
+        rows = [change(number, json.loads(line)) for number, line in enumerate(lines[kind])]
+        files[kind].write_text("".join(json.dumps(row) + "\n" for row in rows if row), encoding="utf-8")
+        told = shell(run, code=2)
         files[kind].write_text("\n".join(lines[kind]), encoding="utf-8")
         return told
 
-    for told in (wrong("candidates", 2, answers=["horas"]), wrong("queries", 1, language="fr")):
-        assert any(quote in told for quote in re.findall(r"^\| `(.*?)` \|", text, re.M)), told
+    shell(run)
+    told = [
+        wrong("candidates", lambda n, row: row | {"answers": ["horas"]} if n == 2 else row),
+        wrong("queries", lambda n, row: row | {"language": "fr"} if n == 1 else row),
+        wrong("candidates", lambda n, row: {} if row.get("answers") == ["returns"] else row),
+        wrong("queries", lambda n, row: {} if row["language"] == "es" else row),
+        wrong("queries", lambda n, row: row | {"text": "another"}),
+    ]
+    quotes = re.findall(r"^- `(.*?)(?:\.\.\.\))?`:", text, re.M)
+    assert len(quotes) == len(told)
+    assert [quote for quote, said in zip(quotes, told, strict=True) if quote not in said] == []
 
 
 def test_a_corpus_of_ones_own(shell, tmp_path):
@@ -306,3 +331,36 @@ def test_what_pages_import_is_there(path):
         for line in code.splitlines():
             if re.match(r"(from|import) clirbench", line):
                 exec(line, {})
+
+
+def said_by_the_code():
+    """Every text in the package; what an f-string puts in is a null character."""
+    texts = []
+    for path in (ROOT / "clirbench").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                texts.append("".join(x.value if isinstance(x, ast.Constant) else "\0" for x in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_quoted_messages_are_those_of_the_code():
+    texts = said_by_the_code()
+    quotes = [
+        (path.stem, quote)
+        for path in DOCS.glob("how-to/*.md")
+        if path.stem != "own-data"  # its messages are brought about above
+        for quote in re.findall(
+            r"^- (?:\*\*)?`([^`]*)`(?:\*\*)?:",
+            path.read_text(encoding="utf-8").partition("## What can go wrong")[2],
+            re.M,
+        )
+    ]
+    assert len(quotes) > 25
+    # A name, a number or an ellipsis stands for what the message puts in.
+    parts = [
+        (stem, part) for stem, quote in quotes for part in re.split(r"\.\.\.|'[^']*'|\S*\d\S*|my-\S+| in en, ", quote)
+    ]
+    unknown = [part for part in parts if not any(part[1].strip(" :;,") in text for text in texts)]
+    assert unknown == []
