@@ -1,4 +1,4 @@
-"""The ranks of the gold candidates: all that a metric may read, and what a ranks file holds."""
+"""The ranks of the golds. Every metric is a function of them, and a ranks file holds nothing else."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from clirbench.tasks.collection import GoldPairs
 
 @dataclass(frozen=True)
 class GoldRanks:
-    """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own-block rank.
+    """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own rank.
 
-    Ranks count from 1. All arrays have shape (gold pairs,).
+    Ranks count from 1. All arrays have the shape (gold pairs,).
 
     Attributes:
-        topics: Topic identifiers.
+        topics: Identifiers of the topics.
         languages: Languages of the run, in the task's order.
         topic: int32, index into ``topics``.
         query_language: int32, index into ``languages``.
         gold_language: int32, index into ``languages``.
-        own_rank: int32, rank among the candidates of the gold's own language.
-        pool_rank: int32, rank among the candidates of all languages; None where the multilingual setting was left out.
+        own_rank: int32, the gold's rank among the candidates of its own language.
+        pool_rank: int32, the gold's rank among the candidates of all languages; None without the multilingual setting.
     """
 
     topics: tuple[str, ...]
@@ -41,7 +41,7 @@ class GoldRanks:
 
     @property
     def query(self) -> NDArray[np.intp]:
-        """Intp (gold pairs,), number of the row's query; queries are numbered by topic, then language."""
+        """Number of each row's query, intp (gold pairs,). Queries are numbered by topic, then language."""
         key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
         return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
 
@@ -49,22 +49,21 @@ class GoldRanks:
 def gold_ranks(
     pairs: GoldPairs, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
 ) -> GoldRanks:
-    """Read the ranks of the gold pairs off the counts.
+    """Turn counts into ranks: one plus the number of candidates that outrank the gold.
+
+    The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block. The
+    multilingual setting adds up all blocks.
 
     Args:
         pairs: The gold pairs that were counted.
-        outranked: Counts with one block per language of the collection.
-        settings: Settings of the run: pairs that none of them ranks are left out.
-        within: Counts within each block by itself, where a score depends on the pool; None where it does not.
-
-    Returns:
-        Sorted ranks.
+        outranked: Their counts, with one block per language of the collection.
+        settings: Settings of the run. Pairs that none of them ranks are left out.
+        within: Counts with each language's pool ranked by itself, for scores that depend on the pool (fusions); None for others.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
-    counts = outranked.all
     own = (within or outranked).all
     own_rank = 1 + own[np.arange(len(own)), gold_language]
-    pool_rank = 1 + counts.sum(axis=1, dtype=np.int32)
+    pool_rank = 1 + outranked.all.sum(axis=1, dtype=np.int32)
     # One integer per row sorts several times faster than four keys.
     languages = len(pairs.languages)
     pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
@@ -74,7 +73,7 @@ def gold_ranks(
         wanted = [] if "monolingual" not in settings else [monolingual]
         wanted += [] if "cross-lingual" not in settings else [~monolingual]
         order = order[np.logical_or.reduce(wanted)]
-    # A topic may have no row left, cross-lingually: it must not be resampled, nor would a ranks file hold it.
+    # A topic may have no row left. The bootstrap must not draw it, and a ranks file would not hold it.
     kept, topic_number = np.unique(topic[order], return_inverse=True)
     return GoldRanks(
         topics=tuple(pairs.topics[number] for number in kept),
@@ -88,9 +87,10 @@ def gold_ranks(
 
 
 def gold_digest(ranks: GoldRanks) -> str:
-    """SHA-256 over which gold pairs there are: the topics in their order, and how many pairs each has by query and gold language.
+    """SHA-256 over the gold pairs: the topics in their order, and how many pairs each has by query and gold language.
 
-    It does not depend on the ranks, so that a task file can pin it. The order counts: models are compared topic by topic.
+    The digest does not depend on the ranks, so a task file can pin it. It depends on the order of the topics, because models are
+    compared topic by topic.
     """
     n = len(ranks.languages)
     key = (ranks.topic.astype(np.int64) * n + ranks.query_language) * n + ranks.gold_language
