@@ -6,6 +6,7 @@ Macro averages weigh every language (or pair of languages) alike, micro averages
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,15 +166,15 @@ class ScoreTables:
     def _own_block_tables(self) -> None:
         ranks = self.ranks
         rows = np.flatnonzero(self.paired | (ranks.query_language == ranks.gold_language))
-        group, groups = ranks.query_language[rows].astype(np.intp), self.n
+        group = ranks.query_language[rows].astype(np.intp)
         if self.paired:
-            group, groups = group * self.n + ranks.gold_language, self.n * self.n
+            group = group * self.n + ranks.gold_language
         topic = ranks.topic[rows]
         # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
         new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
         lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows])
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
-        self._add("own", values, topic[new], group[new], groups)
+        self._add("own", values, topic[new], group[new])
 
     def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
         ranks = self.ranks
@@ -183,23 +184,17 @@ class ScoreTables:
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
-        self._add("pool", values, topic, language, self.n)
+        self._add("pool", values, topic, language)
         pool = PoolLists(lists, (ranks.query_language == ranks.gold_language)[order], self.pool)
         values = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
-        self._add("bias", values, topic, language, self.n)
+        self._add("bias", values, topic, language)
 
-    def _add(
-        self,
-        kind: str,
-        values: dict[str, Values],
-        topic: NDArray[np.int32],
-        group: NDArray[np.intp],
-        groups: int,
-    ) -> None:
-        """Keep a table for each metric; ``values`` are one per ranking, of the topic and the group given."""
+    def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
+        """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
+        shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
         first: TopicTable | None = None
         for name, of_rankings in values.items():
-            table = TopicTable.of(topic, group, of_rankings, (len(self.ranks.topics), groups))
+            table = TopicTable.of(topic, group, of_rankings, shape)
             if first is None:
                 first = table
             elif np.array_equal(first.counts, table.counts):
@@ -332,13 +327,11 @@ class ScoreTables:
 
     def _queue_jump(self, counts: NDArray[np.int64]) -> dict[str, dict[str, dict[str, int]]]:
         """The totals of queue jumps, with the names of their languages."""
-        return {
-            query: {
-                gold: dict(zip(self.languages, counts[q, g].tolist(), strict=True))
-                for g, gold in enumerate(self.languages)
-            }
-            for q, query in enumerate(self.languages)
-        }
+
+        def named(values: list[Any]) -> dict[str, Any]:
+            return dict(zip(self.languages, values, strict=True))
+
+        return named([named([named(cells) for cells in rows]) for rows in counts.tolist()])
 
 
 def _number(value: float) -> Number:

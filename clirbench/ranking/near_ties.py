@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clirbench.encoders.base import DenseVectors
 from clirbench.ranking.kernel import LANES, RUN, outranks, tally, tally_flags
 
+_Scores = NDArray[np.float32]
 # So many candidates of a tile so near one gold are no accident: a collapsed encoder, or vectors of few bits.
 _MANY = 256
 # Golds whose near candidates are looked for at a time: bounds memory.
@@ -71,13 +72,7 @@ class TileComparison:
     exact: NDArray[np.float64]
     tile: DenseVectors
 
-    def count(
-        self,
-        scores: NDArray[np.float32],
-        low: NDArray[np.float32],
-        high: NDArray[np.float32],
-        flags: NDArray[np.bool_],
-    ) -> NDArray[np.int32]:
+    def count(self, scores: _Scores, low: _Scores, high: _Scores, flags: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Count the candidates of the tile that outrank each gold as wrong candidates do.
 
         Args:
@@ -107,13 +102,7 @@ class TileComparison:
     def _run_starts(self) -> NDArray[np.intp]:
         return np.arange(0, len(self.tile), RUN) // LANES
 
-    def _listed(
-        self,
-        scores: NDArray[np.float32],
-        at: NDArray[np.intp],
-        low: NDArray[np.float32],
-        high: NDArray[np.float32],
-    ) -> NDArray[np.int32]:
+    def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """As :meth:`count`, of the few cells ``at`` of ``scores``, numbered row by row."""
         row = at // scores.shape[1]
         score = scores.reshape(-1)[at]
@@ -131,13 +120,7 @@ class TileComparison:
                 self._decide(counts, row[near], row[near], at[near] % scores.shape[1], np.full(len(near), slot))
         return counts
 
-    def _compared(
-        self,
-        scores: NDArray[np.float32],
-        query: NDArray[np.intp],
-        low: NDArray[np.float32],
-        high: NDArray[np.float32],
-    ) -> NDArray[np.int32]:
+    def _compared(self, scores: _Scores, query: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """As :meth:`count`, of the queries with these numbers, by comparing every candidate with every gold."""
         near_or_above, counts = (
             tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (low, high)

@@ -82,25 +82,15 @@ def gold_order(judged: Judged, inventory: Inventory) -> list[tuple[str, str]]:
     return sorted(inventory.golds, key=lambda g: (place[g[0]], inventory.golds[g].file, inventory.golds[g].row))
 
 
-def gold_pairs(judged: Judged, order: list[tuple[str, str]]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Number the gold of each pair.
-
-    Args:
-        judged: Queries and gold pairs.
-        order: The distinct golds, from :func:`gold_order`.
-
-    Returns:
-        int32 (gold pairs,), the pair's gold, and intp (gold pairs,), the order that sorts pairs by query, then candidate order.
-        The first array is in that order already.
-    """
+def pair_golds(judged: Judged, order: list[tuple[str, str]]) -> NDArray[np.int32]:
+    """Number the gold of each pair by its place in ``order``, int32 (gold pairs,), with pairs by query, then candidate order."""
     number = {gold: i for i, gold in enumerate(order)}
     languages = judged.query_language[judged.gold_query]
     gold = np.array(
         [number[judged.languages[code], id_] for code, id_ in zip(languages, judged.gold_ids, strict=True)],
         dtype=np.int32,
     )
-    sorting = np.lexsort([gold, judged.gold_query])
-    return gold[sorting], sorting
+    return gold[np.lexsort([gold, judged.gold_query])]
 
 
 def first_pass(
@@ -154,7 +144,7 @@ def first_pass(
     unscored = FirstPass(
         queries=none,
         golds=golds,
-        pair_gold=gold_pairs(judged, order)[0],
+        pair_gold=pair_golds(judged, order),
         scores=np.empty(0),
         gold_language=gold_language,
         centre=centre if loaded.settings.similarity == "euclidean" else none[:, 0],
