@@ -1,4 +1,4 @@
-"""Checking many submissions: each in a process with limits, then against each other."""
+"""Check many submissions: each in a process with limits, then against each other."""
 
 import json
 import multiprocessing
@@ -20,7 +20,12 @@ from clirbench.support.errors import ClirbenchError, printable
 
 
 class Limits(NamedTuple):
-    """What a process may take: bytes beyond what it holds at its start, and seconds of computing per submission."""
+    """What a checking process may take.
+
+    Attributes:
+        memory: Bytes beyond those that it holds at its start.
+        seconds: Computing time per submission.
+    """
 
     memory: int
     seconds: int
@@ -35,24 +40,24 @@ README = "README.md"
 
 
 def submissions_in(paths: Sequence[Path]) -> list[Path]:
-    """The folders of submissions that paths name: a submission itself, or a folder of submissions.
+    """The folders of submissions. A path is a submission itself, or a folder of submissions.
 
     Raises:
-        ClirbenchError: A path is no folder, or there is none in it.
+        ClirbenchError: A path is not a folder, or holds no submission.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     for path in paths:
         if not path.is_dir():
             raise ClirbenchError(f"{path}: is not a folder: give a submission, or a folder of submissions")
         inner = sorted(entry for entry in path.iterdir() if entry.name != README)
         if "__" in path.resolve().name or any(path.glob("*.ranks.parquet")):
-            found.append(path)
+            folders.append(path)
         elif not inner:
             raise ClirbenchError(f"{path}: holds no submission: give a folder that clirbench submit made")
         else:
-            # Whatever else lies on a board is examined too, and refused.
-            found += inner
-    return list(dict.fromkeys(found))
+            # All that lies here, so that what is not a submission is examined and refused.
+            folders += inner
+    return list(dict.fromkeys(folders))
 
 
 def check_submissions(
@@ -65,28 +70,32 @@ def check_submissions(
     """Examine submissions, each in a process with bounded memory and time, and compare them with each other.
 
     Args:
-        folders: Their folders.
+        folders: The folders of the submissions.
         untrusted: Refuse what only maintainers may add.
-        others: Submissions to compare with; what is wrong with those is not told.
-        advance: Called with 1 whenever one is done.
+        others: Folders of submissions to compare with; their own errors are left out.
+        advance: Called with 1 whenever a submission is done.
         limits: What examining one submission may take.
 
     Returns:
-        One per folder, in order.
+        The findings on each folder, in the order of ``folders``.
     """
-    told = {os.path.realpath(path) for path in folders}
-    known = [path for path in others if os.path.realpath(path) not in told]
-    everything = _isolated([*folders, *known], untrusted, limits, advance)
-    checked, rest = everything[: len(folders)], everything[len(folders) :]
-    _compare(checked, rest)
+    asked = {os.path.realpath(path) for path in folders}
+    rest = [path for path in others if os.path.realpath(path) not in asked]
+    everything = _isolated([*folders, *rest], untrusted, limits, advance)
+    checked = everything[: len(folders)]
+    _compare(checked, everything[len(folders) :])
     return checked
 
 
 def report(checked: Sequence[Examined], style: str) -> str:
-    """Findings as text for people, as JSON, or as annotations of GitHub's workflows.
+    """Write findings as text, as JSON, or as annotations of a GitHub workflow.
+
+    Args:
+        checked: What :func:`check_submissions` returns.
+        style: "text", "json" or "github".
 
     Raises:
-        ClirbenchError: ``style`` is none of these.
+        ClirbenchError: ``style`` is another one.
     """
     findings = [finding for examined in checked for finding in examined.findings]
     if style == "json":
@@ -114,7 +123,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _annotation(finding: Finding) -> str:
-    # Workflow commands: what could end the command, or begin another one, is escaped.
+    # GitHub runs lines that begin with "::" as commands. What could end this one, or begin another, is escaped.
     def escaped(text: str, more: str = "") -> str:
         for character in f"%\r\n{more}":
             text = text.replace(character, f"%{ord(character):02X}")
@@ -127,16 +136,17 @@ def _annotation(finding: Finding) -> str:
 def _isolated(
     folders: Sequence[Path], untrusted: bool, limits: Limits, advance: Callable[[int], None] | None
 ) -> list[Examined]:
+    """Examine each folder in a process with limits; a folder whose process dies gets an error."""
     done: dict[Path, Examined] = {}
     _round(folders, untrusted, limits, done, advance)
     for folder in folders:
-        # A process that died took its neighbours' work with it: what is missing runs again, one process each.
+        # A process that dies takes down the pool, and with it what the others were examining: each of those runs again, alone.
         if folder not in done:
             _round([folder], untrusted, limits, done, advance)
         if folder not in done:
             done[folder] = Examined(folder)
             needs = f"examining it needs more than {limits.memory / 1e9:.1f} GB or {limits.seconds} s"
-            done[folder].add("error", folder, "", f"{needs}: submit the files as clirbench wrote them")
+            done[folder].error(folder, "", f"{needs}: submit the files as clirbench wrote them")
     return [done[folder] for folder in folders]
 
 
@@ -147,9 +157,10 @@ def _round(
     done: dict[Path, Examined],
     advance: Callable[[int], None] | None,
 ) -> None:
+    """Examine the folders in one pool of processes, and add to ``done`` those that get finished."""
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
     context = multiprocessing.get_context("spawn")
-    # A spawned Python looks for modules in the folder it starts in, which may be a stranger's.
+    # Else a spawned Python would import modules from the working folder, which may be a stranger's.
     os.environ["PYTHONSAFEPATH"] = "1"
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool:
         futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
@@ -163,7 +174,7 @@ def _round(
 
 
 def _limit(memory: int) -> None:
-    # One thread each: the processes already share the cores.
+    # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
     try:
         import resource  # noqa: PLC0415
@@ -171,7 +182,7 @@ def _limit(memory: int) -> None:
         held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
     except (ImportError, OSError, ValueError):
-        # Not Linux: files are still bounded, and what they expand to by their own footer.
+        # Elsewhere than on Linux the process has no limit. Files are bounded all the same, and so is what they expand to.
         return
 
 
@@ -187,14 +198,14 @@ def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
     except MemoryError:
         raise
     except Exception as error:
-        # A defect of ours must not let one submission stop the check of all others, nor pass.
-        found = Examined(folder)
-        found.add("error", folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
-        return found
+        # A defect of clirbench must not stop the check of the other submissions, and must not let this one pass.
+        examined = Examined(folder)
+        examined.error(folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
+        return examined
 
 
 def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
-    """Warn of ranks that another submission has, of scores far above the best, and of names that look alike."""
+    """Find ranks that another submission has too, scores far above the best, and names that look alike."""
     everything = [*checked, *others]
     for examined in checked:
         for facts in examined.facts:
@@ -203,17 +214,17 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
             twins = [other.folder.name for other, f in rest if f.digest == facts.digest]
             if twins:
                 message = f"has the very ranks of {twins[0]}: say in the pull request how the two models differ"
-                examined.add("warning", path, "ranks.sha256", message)
+                examined.warning(path, "ranks.sha256", message)
             best = max((f.multilingual for _, f in rest if f.multilingual is not None), default=None)
             if best is not None and _is_surprising(facts, best):
                 message = f"is {facts.multilingual:.3f}, far above the best so far ({best:.3f}), for a small model"
-                examined.add("warning", path, "headline.multilingual.mAP", f"{message}: show how it was trained")
+                examined.warning(path, "headline.multilingual.mAP", f"{message}: show how it was trained")
         name = examined.folder.name
         for other in everything:
             theirs = other.folder.name
             if theirs != name and skeleton(theirs) == skeleton(name):
                 message = f"looks like {theirs!a}: choose a name that cannot be mistaken for it"
-                examined.add("error", examined.folder, "", message)
+                examined.error(examined.folder, "", message)
 
 
 def _is_surprising(facts: Facts, best: float) -> bool:

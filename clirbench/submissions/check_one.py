@@ -1,53 +1,55 @@
-"""One submission, examined: every file, every number, every rank."""
+"""Check one submission: every file, every number, every rank."""
 
 import hashlib
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from clirbench.metrics.scores import unknown_names
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
 from clirbench.results.file_names import RANKS_ENDING, run_folder
 from clirbench.results.mteb_files import FILE_START, MTEB_RESULT_LIMIT, mteb_result_files, parse_mteb_result
 from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import parse_submitted
-from clirbench.results.rescore import rescore
+from clirbench.results.rescore import TOLERANCE, rescore
 from clirbench.results.result import Result
-from clirbench.results.schema import Document, Reported
+from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
-from clirbench.submissions import safe_read as reading
-from clirbench.submissions.check_unranked import check_reported, check_verification
 from clirbench.submissions.findings import Examined, Facts
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
 from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
-from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT
+from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
 from clirbench.submissions.verification import FILE as VERIFICATION
+from clirbench.submissions.verification import check_verification
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.task import Task
+from clirbench.tasks.task import SETTINGS, Task
 from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
-# No mark at an end and no two in a row: names that differ in nothing else look alike.
+# '.', '_' and '-' only between letters or digits, and one at a time: "a-b" and "a--b" would look alike.
 _PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 NAME = re.compile(f"{_PART}/{_PART}")
 _SHOWN = 10
 
 
 def examine(folder: Path, untrusted: bool = False) -> Examined:
-    """Examine one submission's folder. Nothing is followed out of it, nothing is read beyond its limit.
+    """Check the folder of one submission. No link in it is followed, and no file is read beyond its limit.
 
     Args:
         folder: ``submissions/<org>__<model>``.
         untrusted: Refuse what only maintainers may add: verifications and reported figures.
 
     Returns:
-        Findings, and facts of its measured results.
+        The findings, and the facts of each measured result.
     """
-    found = Examined(folder)
+    examined = Examined(folder)
     try:
-        names = reading.entries(folder)
+        names = entries(folder)
     except ClirbenchError as error:
-        found.fail(folder, error)
-        return found
+        examined.refused(folder, error)
+        return examined
     known = sorted(board_tasks())
     allowed = {model_toml.FILE, VERIFICATION}
     allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
@@ -57,54 +59,52 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
             task = name.partition(".")[0]
             ranks_none = task in list_tasks() and task not in known
             remedy = f"the {task} ranks no models" if ranks_none else "leave only results, ranks and model.toml"
-            found.add(
-                "error", folder / ascii(name)[1:-1], "", f"does not belong into a submission: remove it ({remedy})"
-            )
-    model = _model(folder, names, found)
+            examined.error(folder / ascii(name)[1:-1], "", f"does not belong into a submission: remove it ({remedy})")
+    model = _model(folder, names, examined)
     results: dict[str, Document | Reported] = {}
     for task in known:
         if f"{task}.json" in names:
-            document = _result(folder, task, names, untrusted, found)
+            document = _result(folder, task, names, untrusted, examined)
             if document is not None:
                 results[task] = document
-                _names(folder, task, document, model, found)
+                _names(folder, task, document, model, examined)
         elif f"{task}{RANKS_ENDING}" in names:
-            found.add(
-                "error", folder / f"{task}{RANKS_ENDING}", "", f"has no {task}.json beside it: add it, or remove this"
+            examined.error(
+                folder / f"{task}{RANKS_ENDING}", "", f"has no {task}.json beside it: add it, or remove this"
             )
     if not any(f"{task}.json" in names for task in known):
-        found.add("error", folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
-    _one_model(folder, results, found)
+        examined.error(folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
+    _one_model(folder, results, examined)
     for name in mteb_files:
-        _mteb_result(folder / name, results, found)
+        _mteb_result(folder / name, results, examined)
     if VERIFICATION in names:
-        check_verification(folder, results, untrusted, found)
-    return found
+        check_verification(folder, results, untrusted, examined)
+    return examined
 
 
-def _one_model(folder: Path, results: dict[str, Document | Reported], found: Examined) -> None:
-    """A submission is one model, run in one way, either measured or reported."""
+def _one_model(folder: Path, results: dict[str, Document | Reported], examined: Examined) -> None:
+    """Check that all results are of one model, run in one way, and either all measured or all reported."""
     measured = [document for document in results.values() if isinstance(document, Document)]
     if measured and len(measured) < len(results):
-        found.add("error", folder, "", "holds measured and reported figures: submit them under names of their own")
+        examined.error(folder, "", "holds measured and reported figures: submit them under names of their own")
     for document in measured[1:]:
         for part in ("model", "encoder"):
             if getattr(document, part) != getattr(measured[0], part):
                 path = folder / f"{document.task.id}.json"
                 message = f"is not that of {measured[0].task.id}.json: a submission is one model, run in one way"
-                found.add("error", path, part, message)
+                examined.error(path, part, message)
 
 
-def _mteb_result(path: Path, results: dict[str, Document | Reported], found: Examined) -> None:
-    """A result of an mteb task: nobody can recompute it, but it must be of this model, and its numbers possible."""
-    document = found.read(path, MTEB_RESULT_LIMIT, parse_mteb_result)
+def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: Examined) -> None:
+    """Check one of mteb's own results: it cannot be recomputed, but it must be of this model and hold possible scores."""
+    document = examined.read(path, MTEB_RESULT_LIMIT, parse_mteb_result)
     if document is None:
         return
     if path.name != f"{FILE_START}{document.task}.json":
-        found.add("error", path, "task", f"is {document.task!a}: name the file {FILE_START}{document.task}.json")
+        examined.error(path, "task", f"is {document.task!a}: name the file {FILE_START}{document.task}.json")
     measured = next((one for one in results.values() if isinstance(one, Document)), None)
     if measured is None:
-        found.add("error", path, "", "stands beside no measured result: add one, or remove this")
+        examined.error(path, "", "stands beside no measured result: add one, or remove this")
         return
     for key, theirs, ours in (
         ("model.name", document.model.name, measured.model.name),
@@ -112,67 +112,68 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], found: Exa
         ("encoder", document.encoder, measured.encoder),
     ):
         if theirs != ours:
-            found.add(
-                "error", path, key, f"is not that of {measured.task.id}.json: a submission is one model, run in one way"
+            examined.error(
+                path, key, f"is not that of {measured.task.id}.json: a submission is one model, run in one way"
             )
     for split, subsets in document.scores.items():
         for subset, scores in subsets.items():
             key = f"scores.{split}.{subset}.main_score"
             if not -1 <= scores.get("main_score", 2) <= 1:
-                found.add("error", path, key, "is missing, or not within -1 and 1")
+                examined.error(path, key, "is missing, or not within -1 and 1")
 
 
-def _model(folder: Path, names: list[str], found: Examined) -> ModelFile | None:
+def _model(folder: Path, names: list[str], examined: Examined) -> ModelFile | None:
+    """Read and check ``model.toml``; None where it is missing or not valid."""
     path = folder / model_toml.FILE
     if model_toml.FILE not in names:
-        found.add("error", path, "", "is missing: clirbench submit writes it")
+        examined.error(path, "", "is missing: clirbench submit writes it")
         return None
-    model = found.read(path, TOML_LIMIT, parse_model_file)
+    model = examined.read(path, TOML_LIMIT, parse_model_file)
     if model is None:
         return None
     for key in ("licence", "contact"):
         if not getattr(model, key).strip():
-            found.add("warning", path, key, "is empty: say it if you can")
+            examined.warning(path, key, "is empty: say it if you can")
     for task, answer in model.trained_on.items():
-        named = next((one for one in model.training_data if holds(one, task)), None)
-        if answer == "no" and named:
-            found.add(
-                "error", path, f"trained_on.{task}", f"is no, but training_data has {named[:60]!a}: correct one of them"
+        training_set = next((name for name in model.training_data if holds(name, task)), None)
+        if answer == "no" and training_set:
+            examined.error(
+                path, f"trained_on.{task}", f"is no, but training_data has {training_set[:60]!a}: correct one of them"
             )
     held = {evaluation_set(task) for task in board_tasks() if f"{task}.json" in names}
     for task in sorted(held - set(model.trained_on)):
         message = f"must answer for {task}, on which there are results, with yes, no or unknown: add it"
-        found.add("error", path, f"trained_on.{task}", message)
+        examined.error(path, f"trained_on.{task}", message)
     return model
 
 
-def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: Examined) -> Document | Reported | None:
+def _result(
+    folder: Path, task: str, names: list[str], untrusted: bool, examined: Examined
+) -> Document | Reported | None:
+    """Read and check the result on one task, and its ranks file; None where the JSON is not valid."""
     path, ranks_path = folder / f"{task}.json", folder / f"{task}{RANKS_ENDING}"
-    document = found.read(path, JSON_LIMIT, parse_submitted)
+    document = examined.read(path, JSON_LIMIT, parse_submitted)
     if document is None:
         return None
     if document.task.id != task:
-        found.add("error", path, "task.id", f"is {document.task.id[:40]!a}, not {task}: name the file after its task")
+        examined.error(path, "task.id", f"is {document.task.id[:40]!a}, not {task}: name the file after its task")
         return document
     if isinstance(document, Reported):
         if ranks_path.name in names:
-            found.add("error", ranks_path, "", "does not belong to reported figures: remove it")
+            examined.error(ranks_path, "", "does not belong to reported figures: remove it")
         if untrusted:
-            found.add(
-                "error", path, "origin", "reported figures come from maintainers: open an issue with their source"
-            )
-        check_reported(path, document, found)
+            examined.error(path, "origin", "reported figures come from maintainers: open an issue with their source")
+        _reported(path, document, examined)
         return document
     if ranks_path.name not in names:
-        found.add("error", ranks_path, "", "is missing: put the ranks file beside its result")
+        examined.error(ranks_path, "", "is missing: put the ranks file beside its result")
         return document
     try:
-        content = reading.read_bounded(ranks_path, RANKS_LIMIT)
+        content = read_bounded(ranks_path, RANKS_LIMIT)
         if document.ranks.file != ranks_path.name:
-            found.add("error", path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
+            examined.error(path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
         if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
-            found.add(
-                "error",
+            examined.error(
                 path,
                 "ranks.sha256",
                 f"is not the SHA-256 of {ranks_path.name}: submit both as they were written",
@@ -180,21 +181,68 @@ def _result(folder: Path, task: str, names: list[str], untrusted: bool, found: E
         shipped, said = load_task(task), document.task
         whole = said.complete and said.languages == list(shipped.languages) and said.settings == list(shipped.settings)
         if not whole or document.ranks.rows != shipped.counts["gold_pairs"]:
-            # Nothing below would be about the same pool, and the number of rows bounds what is read.
-            found.add(
-                "error", path, "task.languages", "is not a run on the whole task: leave out --languages and --settings"
+            # Its ranks would be in other pools. And ranks.rows bounds what is read below, so it must be the task's number.
+            examined.error(
+                path, "task.languages", "is not a run on the whole task: leave out --languages and --settings"
             )
             return document
         ranks = decode_ranks(content, document, ranks_path)
     except ClirbenchError as error:
-        found.fail(ranks_path, error)
+        examined.refused(ranks_path, error)
         return document
-    _measured(path, ranks_path, Result(document, ranks, content), found)
+    _measured(path, ranks_path, Result(document, ranks, content), examined)
     return document
 
 
+def _reported(path: Path, document: Reported, examined: Examined) -> None:
+    """Check published figures: languages, metrics, shares, and whether a mean is the mean of its languages."""
+    languages, rows = document.task.languages, document.per_language
+    if len(set(languages)) != len(languages) or (rows and set(rows) != set(languages)):
+        message = "are not the languages of per_language, each once: make them equal"
+        examined.error(path, "task.languages", message)
+    if document.task.id in list_tasks():
+        unknown = set(languages) - set(load_task(document.task.id).languages)
+        if unknown:
+            message = f"has {sorted(unknown)[0][:20]!a}, which is not the task's: remove it"
+            examined.error(path, "task.languages", message)
+    for language, row in rows.items():
+        for setting, numbers in row.items():
+            if setting not in document.headline or set(numbers) - set(document.headline[setting]):
+                key = f"per_language.{language[:20]}.{setting[:20]}"
+                examined.error(path, key, "has numbers that the headline does not: add their means, or remove them")
+    for setting, estimates in document.headline.items():
+        if setting not in (*SETTINGS, "bias"):
+            examined.error(path, f"headline.{setting[:40]}", f"is no setting: use {', '.join(SETTINGS)} or bias")
+            continue
+        names = ([], list(estimates)) if setting == "bias" else (list(estimates), [])
+        for _, name in unknown_names(*names):
+            key = f"headline.{setting}.{name[:40]}"
+            examined.error(path, key, "is no metric of clirbench: see clirbench metrics")
+        for name, estimate in estimates.items():
+            values = [row[setting][name] for row in rows.values() if name in row.get(setting, {})]
+            problem = _mean_problem(estimate, values, 1e9 if setting == "bias" else 1.0)
+            if problem:
+                examined.error(path, f"headline.{setting}.{name}", problem)
+
+
+def _mean_problem(estimate: EstimatePart, values: Sequence[float | None], limit: float) -> str | None:
+    """What is wrong with a published mean, given the values by language where there are any; None where nothing is."""
+    if estimate.low is not None or estimate.high is not None:
+        return "has an interval, which no published mean gives: leave it null"
+    known = [value for value in (estimate.value, *values) if value is not None and 0 <= value <= limit]
+    if len(known) != len(values) + 1 or estimate.value is None:
+        return f"is not between 0 and {limit:g}: shares are not in percent"
+    mean = math.fsum(known[1:]) / len(values) if values else estimate.value
+    if not math.isclose(mean, estimate.value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+        return f"is not the mean over its languages, {mean:.6f}: correct one of them"
+    return None
+
+
 def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
-    """Whether ranks are of the task's gold pairs: exactly, where they are pinned; otherwise as many as it has by language."""
+    """Whether the ranks are those of the task's gold pairs.
+
+    Where the task pins the checksum of its gold pairs, they are compared exactly; otherwise their number by language is.
+    """
     if task.gold_sha256:
         return gold_digest(ranks) == task.gold_sha256
     first = np.concatenate([[True], np.diff(ranks.query) != 0])
@@ -208,41 +256,42 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
     )
 
 
-def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> None:
+def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
+    """Check a measured result against its task and its ranks, and add its facts where nothing is wrong."""
     document, ranks = result.document, result.ranks
     task = load_task(document.task.id)
     for key, names in (("metrics", task.metrics), ("bias", task.bias)):
         if getattr(document.task, key) != list(names):
-            found.add(
-                "error", path, f"task.{key}", f"is not what {task.id} asks for: run the model again with this clirbench"
+            examined.error(
+                path, f"task.{key}", f"is not what {task.id} asks for: run the model again with this clirbench"
             )
     if not _gold_pairs_of(task, ranks):
-        found.add("error", ranks_path, "", f"its rows are not the gold pairs of {task.id}: submit it as it was written")
+        examined.error(ranks_path, "", f"its rows are not the gold pairs of {task.id}: submit it as it was written")
         return
     rules = impossible(ranks, task.counts["candidates"])
     for rule in rules:
-        found.add("error", ranks_path, "", f"{rule}: no ranking can give these ranks, run the model again")
+        examined.error(ranks_path, "", f"{rule}: no ranking can give these ranks, run the model again")
     if rules:
         return
     for key, message in impossible_jumps(ranks, task.counts["candidates"], document.queue_jump):
-        found.add("error", path, key, f"{message}: submit the file as it was written")
+        examined.error(path, key, f"{message}: submit the file as it was written")
     differences = rescore(result).differences
     for difference in differences[:_SHOWN]:
         stated, expected = f"{difference.stated}"[:60], f"{difference.expected}"[:60]
         message = f"is {stated}, but the ranks and the task give {expected}: submit the file as it was written"
-        found.add("error", path, difference.key, message)
+        examined.error(path, difference.key, message)
     if len(differences) > _SHOWN:
-        found.add("error", path, "", f"{len(differences) - _SHOWN} more numbers differ")
+        examined.error(path, "", f"{len(differences) - _SHOWN} more numbers differ")
     if differences:
         return
     if document.cost.zero_vectors:
-        found.add("warning", path, "cost.zero_vectors", "is not 0: some texts got no vector and were scored as lost")
+        examined.warning(path, "cost.zero_vectors", "is not 0: some texts got no vector and were scored as lost")
     if document.model.revision is None:
-        found.add("warning", path, "model.revision", "is null: nobody can tell which version of the model this was")
+        examined.warning(path, "model.revision", "is null: nobody can tell which version of the model this was")
     digest = hashlib.sha256(
         ranks.own_rank.tobytes() + (ranks.pool_rank.tobytes() if ranks.pool_rank is not None else b"")
     )
-    found.facts.append(
+    examined.facts.append(
         Facts(
             task=task.id,
             multilingual=result.score("multilingual", "mAP"),
@@ -252,22 +301,23 @@ def _measured(path: Path, ranks_path: Path, result: Result, found: Examined) -> 
     )
 
 
-def _names(folder: Path, task: str, document: Document | Reported, model: ModelFile | None, found: Examined) -> None:
+def _names(folder: Path, task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:
+    """Check the name of the model and the folder, and that ``model.toml`` and the result say the same of the model."""
     path = folder / f"{task}.json"
     name = document.model.name
     if not NAME.fullmatch(name) or len(name) > 120:
-        found.add(
-            "error", path, "model.name", f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
+        examined.error(
+            path, "model.name", f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
         )
     transform = document.encoder.transform if isinstance(document, Document) else None
     if folder.resolve().name != run_folder(name, transform):
         wanted = ascii(run_folder(name, transform))
-        found.add("error", path, "model.name", f"belongs into a folder named {wanted}, not {folder.name!a}")
+        examined.error(path, "model.name", f"belongs into a folder named {wanted}, not {folder.name!a}")
     if model is None:
         return
     toml = folder / model_toml.FILE
     if model.name != name:
-        found.add("error", toml, "name", f"is {model.name[:60]!a}, but {path.name} says {name[:60]!a}: make them equal")
+        examined.error(toml, "name", f"is {model.name[:60]!a}, but {path.name} says {name[:60]!a}: make them equal")
     if isinstance(document, Reported):
         return
     stated = document.model
@@ -281,4 +331,4 @@ def _names(folder: Path, task: str, document: Document | Reported, model: ModelF
     ):
         if said != measured and said is not None and measured is not None:
             shown = f"{said!a}"[:60], f"{measured!a}"[:60]
-            found.add("error", toml, key, f"is {shown[0]}, but {path.name} says {shown[1]}: make them equal")
+            examined.error(toml, key, f"is {shown[0]}, but {path.name} says {shown[1]}: make them equal")

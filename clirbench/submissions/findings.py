@@ -1,4 +1,4 @@
-"""What examining a submission finds."""
+"""Records of the check of one submission: what is wrong, and what other submissions are compared with."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from clirbench.submissions.safe_read import read_bounded, tricks
 from clirbench.support.errors import ClirbenchError, printable
 
-Read = TypeVar("Read", bound=BaseModel)
+Record = TypeVar("Record", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Finding:
 
     Attributes:
         level: "error" or "warning".
-        file: Path of the file, as given.
-        key: Dotted key in it, or "" for the whole file.
+        file: Path of the file.
+        key: Dotted key in the file; "" for the whole file.
         message: What is wrong and what to do next.
     """
 
@@ -33,12 +33,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """What other submissions are compared with.
+    """What a measured result is compared by with the results of other submissions.
 
     Attributes:
-        task: Identifier.
-        multilingual: Headline mAP of the multilingual setting.
-        parameters: Of the model, None where it does not say.
+        task: Identifier of the task.
+        multilingual: Headline mAP of the multilingual setting; None where it is undefined.
+        parameters: How many the model has; None where the result does not say.
         digest: SHA-256 over all ranks.
     """
 
@@ -50,7 +50,7 @@ class Facts:
 
 @dataclass
 class Examined:
-    """One submission's findings and facts."""
+    """The findings on one submission, and the facts of its measured results."""
 
     folder: Path
     findings: list[Finding] = field(default_factory=list)
@@ -58,32 +58,43 @@ class Examined:
 
     @property
     def errors(self) -> int:
-        """How many of the findings are errors; none means accepted."""
+        """How many of the findings are errors; a submission without errors is accepted."""
         return sum(finding.level == "error" for finding in self.findings)
 
-    def add(self, level: str, path: Path, key: str, message: str) -> None:
-        """Note a finding."""
-        self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))
+    def error(self, path: Path, key: str, message: str) -> None:
+        """Add an error; ``key`` is "" for the whole file."""
+        self._add("error", path, key, message)
 
-    def fail(self, path: Path, error: ClirbenchError) -> None:
-        """Note an error whose message already names the file and key."""
+    def warning(self, path: Path, key: str, message: str) -> None:
+        """Add a warning; ``key`` is "" for the whole file."""
+        self._add("warning", path, key, message)
+
+    def refused(self, path: Path, error: ClirbenchError) -> None:
+        """Add the error of a reader, whose message begins with the file and the key."""
         message = str(error).removeprefix(f"{path}: ")
         key = re.match(r"'([^']+)' (?=is wrong|must|is not)", message)
-        self.add("error", path, key[1] if key else "", message[key.end() :] if key else message)
+        self.error(path, key[1] if key else "", message[key.end() :] if key else message)
 
-    def read(self, path: Path, limit: int, parse: Callable[[bytes, Path], Read]) -> Read | None:
-        """What a file holds, with notes on texts that could deceive; None, with an error noted, where it cannot be read.
+    def read(self, path: Path, limit: int, parse: Callable[[bytes, Path], Record]) -> Record | None:
+        """Read and parse a file. What is wrong with it, and text in it that could deceive, become errors.
 
         Args:
             path: The file.
             limit: Its largest size in bytes.
-            parse: Strict: raises ClirbenchError.
+            parse: Turns the bytes into a record, or raises ClirbenchError.
+
+        Returns:
+            The record; None where the file cannot be read or parsed.
         """
         try:
-            found = parse(read_bounded(path, limit), path)
+            record = parse(read_bounded(path, limit), path)
         except ClirbenchError as error:
-            self.fail(path, error)
+            self.refused(path, error)
             return None
-        for key, trick in tricks(found.model_dump()):
-            self.add("error", path, key, trick)
-        return found
+        for key, trick in tricks(record.model_dump()):
+            self.error(path, key, trick)
+        return record
+
+    def _add(self, level: str, path: Path, key: str, message: str) -> None:
+        # Names of files and keys are a stranger's.
+        self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))

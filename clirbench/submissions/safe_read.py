@@ -1,4 +1,4 @@
-"""Reading what strangers send: regular files only, never more than their limit, no links, no tricks in text."""
+"""Read what strangers send: only regular files, only up to a limit, no links. Find text that could deceive."""
 
 import os
 import stat
@@ -14,10 +14,10 @@ ENTRIES = 100
 
 
 def entries(folder: Path) -> list[str]:
-    """Names in a folder, sorted.
+    """The names in a folder, sorted.
 
     Raises:
-        ClirbenchError: It is a link, not a folder, or holds more than 100 entries.
+        ClirbenchError: The folder is a link, is not a folder, or holds more than 100 entries.
     """
     try:
         status = folder.lstat()
@@ -27,22 +27,22 @@ def entries(folder: Path) -> list[str]:
         raise ClirbenchError(f"{folder}: is a link: put the files themselves there")
     if not stat.S_ISDIR(status.st_mode):
         raise ClirbenchError(f"{folder}: is not a folder: give the folder of a submission")
-    found = []
+    names = []
     with os.scandir(folder) as items:
         for item in items:
-            found.append(item.name)
-            if len(found) > ENTRIES:
+            names.append(item.name)
+            if len(names) > ENTRIES:
                 raise ClirbenchError(
                     f"{folder}: holds more than {ENTRIES} files: leave only results, ranks and model.toml"
                 )
-    return sorted(found)
+    return sorted(names)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Bytes of a regular file of at most ``limit`` bytes.
+    """The bytes of a regular file of at most ``limit`` bytes.
 
     Raises:
-        ClirbenchError: It is a link, a folder, a device, too large, or cannot be read.
+        ClirbenchError: The file is a link, a folder, a device, larger than the limit, or cannot be read.
     """
     with reading(path, "put it back"):
         before = path.lstat()
@@ -54,7 +54,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
             raise ClirbenchError(
                 f"{path}: has {before.st_size:,} bytes, and at most {limit:,} are allowed: make it smaller"
             )
-        # Not followed, should it have become a link since; not waited for, should it have become a pipe.
+        # The file may have been exchanged since lstat: a link is not followed, and a pipe is not waited for.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             content = file.read(limit + 1)
@@ -64,9 +64,16 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Texts that could deceive a reader or a page, each with its key: control and invisible characters, markup.
+    """Find text that could deceive a reader or a page: control characters, invisible characters, and markup.
 
-    Prompts and citations may hold line ends, tabs, and angle brackets (instruction models use them); pages escape them.
+    Prompts and citations may hold line ends, tabs and angle brackets, which instruction models use; pages escape them.
+
+    Args:
+        value: A document as dicts, lists and plain values.
+        key: Where ``value`` stands in the document.
+
+    Yields:
+        The dotted key of a text, and what is wrong with it.
     """
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -94,7 +101,7 @@ _FREE = ("query_prompt", "candidate_prompt", "query_prefix", "candidate_prefix",
 
 
 def skeleton(name: str) -> str:
-    """What a hurried reader sees of an ASCII name: names that share it look alike."""
+    """A name with the letters that look alike made equal: two names with one skeleton can be mistaken for each other."""
     return name.lower().translate(_ALIKE).replace("rn", "m").replace("vv", "w")
 
 

@@ -1,4 +1,4 @@
-"""`verification.json`: a maintainer ran a sample of the submission again, and what came out."""
+"""`verification.json`: what came out when a maintainer ran a sample of the submission again."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from clirbench.results.read import parse_strictly
-from clirbench.results.schema import Format
+from clirbench.results.schema import Document, Format, Reported
+from clirbench.submissions.findings import Examined
 
 # Query languages that are run again.
 SAMPLE_LANGUAGES = 3
 FILE = "verification.json"
-# Another device or library moves near ties by a rank or two; another model moves everything.
+LIMIT = 20_000
+# Another device or library moves ranks near a tie by one or two. Another model moves all ranks.
 AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
 Verdict = Literal["agree", "agree within noise", "differ"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -19,21 +21,22 @@ Line = Annotated[str, Field(max_length=200)]
 
 
 class Verification(BaseModel):
-    """What a re-run of some languages gave.
+    """What came out when a sample of query languages was run again.
 
     Attributes:
         by: Who ran it.
-        date: ISO date.
-        task: Identifier.
-        languages: The sample of query languages, drawn with ``seed``.
-        ranks_sha256: Of the ranks file that was compared: other ranks are not verified.
-        revision: Of the model that was run.
-        pairs: Gold pairs compared: those of the sample's queries, with gold candidates in every language.
-        equal: Share of them with the same rank in the gold's own block and in the pool.
-        close: Share of them whose two ranks differ by at most 1, or 2 %.
-        largest_difference: Of mAP over the sample's query languages, in any setting.
+        date: The day, as YYYY-MM-DD.
+        task: Identifier of the task.
+        languages: The query languages of the sample, drawn with ``seed``.
+        seed: Seed of the draw.
+        ranks_sha256: SHA-256 of the submission's ranks file. The verification holds for these ranks only.
+        revision: Revision of the model that was run.
+        pairs: How many gold pairs were compared: all those of the sample's queries.
+        equal: Share of the pairs with the same two ranks: in the gold's own block, and in the pool.
+        close: Share of the pairs where either rank differs by at most 1, or by at most 2 %.
+        largest_difference: The largest difference of mAP, over the sample's query languages and all settings.
         verdict: See :func:`verdict`.
-        packages: Versions.
+        packages: Version of each package that was used.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -55,16 +58,60 @@ class Verification(BaseModel):
 
 
 def parse_verification(content: bytes, path: Path) -> Verification:
-    """Read a ``verification.json``, strictly; ``path`` is only what messages call it.
+    """Parse the bytes of a ``verification.json``.
+
+    Args:
+        content: The bytes of the file.
+        path: How error messages name the file; it is not opened.
 
     Raises:
-        ClirbenchError: It does not follow the schema.
+        ClirbenchError: The content is not JSON, repeats a key, or does not follow the schema.
     """
     return parse_strictly(content, path, Verification.model_validate_json, "run clirbench verify again")
 
 
 def verdict(equal: float, close: float, largest: float) -> Verdict:
-    """``agree`` from 99.9 % equal ranks; ``agree within noise`` from 95 % close ones with mAP within .005; else ``differ``."""
+    """The verdict on a re-run.
+
+    "agree" where at least 99.9 % of the pairs have equal ranks; "agree within noise" where at least 95 % have close ranks and mAP
+    differs by at most 0.005; "differ" otherwise.
+
+    Args:
+        equal: Share of pairs with equal ranks.
+        close: Share of pairs with close ranks.
+        largest: Largest difference of mAP.
+    """
     if equal >= AGREE:
         return "agree"
     return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"
+
+
+def check_verification(
+    folder: Path, results: dict[str, Document | Reported], untrusted: bool, examined: Examined
+) -> None:
+    """Check ``verification.json``: that no stranger added it, that it is of these ranks, and that its verdict follows.
+
+    Args:
+        folder: The submission.
+        results: Its results, by task.
+        untrusted: The submission comes from a stranger.
+        examined: Takes the findings.
+    """
+    path = folder / FILE
+    if untrusted:
+        examined.error(path, "", "only maintainers verify: remove it")
+    verification = examined.read(path, LIMIT, parse_verification)
+    if verification is None:
+        return
+    document = results.get(verification.task)
+    if not isinstance(document, Document) or document.ranks.sha256 != verification.ranks_sha256:
+        message = "is of other ranks than the submission holds: run clirbench verify again"
+        examined.error(path, "ranks_sha256", message)
+        return
+    if verification.revision != document.model.revision:
+        examined.error(path, "revision", "is not that of the result: run clirbench verify again")
+    if not set(verification.languages) <= set(document.task.languages) or len(verification.languages) < 2:
+        examined.error(path, "languages", "are not languages of the task: run clirbench verify again")
+    expected = verdict(verification.equal, verification.close, verification.largest_difference)
+    if verification.verdict != expected:
+        examined.error(path, "verdict", f"is not what its numbers say, {expected}: run clirbench verify again")
