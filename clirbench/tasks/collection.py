@@ -1,4 +1,4 @@
-"""Source files to a Collection: queries, candidates and gold pairs, each with a language."""
+"""From the files of a task to a collection in memory: queries, candidates and gold pairs, each with a language."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -133,31 +133,31 @@ def load_collection(
     if task.reader not in READERS:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
     chosen = choose_languages(task, languages)
-    parts = []
+    texts = []
     for language in chosen:
         source = task.sources[language]
         path = fetch(source, advance(source.name) if advance else None)
         try:
-            part = READERS[task.reader](path)
+            one = READERS[task.reader](path)
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise ClirbenchError(f"{path}: not a {task.reader} file ({error}): replace it with the original") from error
-        _check(task, f"queries in {language}", len(part.queries), task.counts["queries"][language])
-        _check(task, f"candidates in {language}", len(part.candidates), task.counts["candidates"][language])
-        parts.append(part)
-    collection = assemble(task, chosen, parts)
+        _check(task, f"queries in {language}", len(one.queries), task.counts["queries"][language])
+        _check(task, f"candidates in {language}", len(one.candidates), task.counts["candidates"][language])
+        texts.append(one)
+    collection = assemble(task, chosen, texts)
     if chosen == task.languages:
         _check(task, "topics", len(collection.topics), task.counts["topics"])
         _check(task, "gold pairs", len(collection.gold_query), task.counts["gold_pairs"])
     return collection
 
 
-def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageTexts]) -> Collection:
-    """Join the languages of a parallel task: a candidate is gold for every query of its topic, whatever its language.
+def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTexts]) -> Collection:
+    """Join the languages of a parallel task. A candidate is gold for every query of its topic, in every language.
 
     Args:
         task: The task.
-        languages: One per part.
-        parts: What a reader gave, per language.
+        languages: Languages of the collection.
+        texts: What a reader gave for each of them.
 
     Returns:
         The collection; topics are in order of first appearance.
@@ -170,14 +170,14 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageTex
     query_topic: list[int] = []
     queries: list[str] = []
     candidates: list[str] = []
-    answered = {topic for part in parts for topic, _ in part.golds}
-    asked = {topic for part in parts for topic, _ in part.queries}
+    answered = {topic for one in texts for topic, _ in one.golds}
+    asked = {topic for one in texts for topic, _ in one.queries}
     kept: list[int] = []
-    for language, part in zip(languages, parts, strict=True):
+    for language, one in zip(languages, texts, strict=True):
         # In a task of one's own a question may be answered in other languages only.
-        own = answered if task.own is not None else {topic for topic, _ in part.golds}
+        own = answered if task.own is not None else {topic for topic, _ in one.golds}
         seen = set()
-        for topic, text in part.queries:
+        for topic, query in one.queries:
             if task.own is not None and topic not in own:
                 continue
             if topic in seen or topic not in own:
@@ -185,14 +185,14 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageTex
                 raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
             seen.add(topic)
             query_topic.append(topic_index.setdefault(topic, len(topic_index)))
-            queries.append(text)
-        for topic, index in part.golds:
+            queries.append(query)
+        for topic, index in one.golds:
             if task.own is not None:
                 if topic not in asked:
                     continue
                 topic_index.setdefault(topic, len(topic_index))
             golds_of.setdefault(topic_index[topic], []).append(len(candidates) + index)
-        candidates.extend(part.candidates)
+        candidates.extend(one.candidates)
         kept.append(len(seen))
         if not seen:
             raise ClirbenchError(
@@ -208,16 +208,16 @@ def assemble(task: Task, languages: tuple[str, ...], parts: Sequence[LanguageTex
         candidates=tuple(candidates),
         query_topic=np.array(query_topic, dtype=np.int32),
         query_starts=np.cumsum([0, *kept], dtype=np.int64),
-        candidate_starts=np.cumsum([0, *(len(part.candidates) for part in parts)], dtype=np.int64),
+        candidate_starts=np.cumsum([0, *(len(one.candidates) for one in texts)], dtype=np.int64),
         gold_query=np.ascontiguousarray(gold[:, 0]),
         gold_candidate=np.ascontiguousarray(gold[:, 1]),
     )
 
 
-def _check(task: Task, what: str, found: int, expected: int) -> None:
-    if found != expected:
+def _check(task: Task, what: str, number: int, declared: int) -> None:
+    if number != declared:
         raise ClirbenchError(
-            f"{task.id}: {found} {what}, but {task.file.name} declares {expected}: the source or the task file is wrong"
+            f"{task.id}: {number} {what}, but {task.file.name} declares {declared}: the source or the task file is wrong"
         )
 
 
@@ -229,14 +229,8 @@ def choose_settings(
     Raises:
         ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
     """
-    lacks = "cross-lingual" in task.absent
-    if (
-        settings is not None
-        and "cross-lingual" in settings
-        and not lacks
-        and languages is not None
-        and len(set(languages)) == 1
-    ):
+    one_language = languages is not None and len(set(languages)) == 1
+    if one_language and "cross-lingual" in (settings or ()) and "cross-lingual" not in task.absent:
         raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
     for setting in settings or ():
         if setting in task.absent:

@@ -1,4 +1,4 @@
-"""Fetching a task's files: mirror, cache or network, always against their checksums."""
+"""Fetching a task's files from a mirror, the cache or the network. Every file is checked against its SHA-256."""
 
 import os
 from pathlib import Path
@@ -13,10 +13,10 @@ _PIECE = 1 << 18
 
 
 def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
-    """Path of a local file that has the source's checksum.
+    """Find a file, or download it, and check it.
 
-    In this order: the file in the package; the folder named by ``CLIRBENCH_MIRROR``; the cache; the network, from where
-    an interrupted download is resumed. With a mirror set, the network is not touched.
+    These places are tried in order: beside the task file; the folder that ``CLIRBENCH_MIRROR`` names; the cache; the network.
+    An interrupted download is resumed. With a mirror set, the network is not touched.
 
     Args:
         source: The file, pinned by its SHA-256.
@@ -99,11 +99,11 @@ def _download(source: SourceFile, target: Path, advance: Advance | None) -> None
             f"cannot download {source.url} ({type(error).__name__}): check the network and run again "
             "(it resumes), or set CLIRBENCH_MIRROR to a folder that holds the files"
         ) from error
-    found = sha256_of(part)
-    if found != source.sha256:
+    digest = sha256_of(part)
+    if digest != source.sha256:
         part.unlink()
         raise ClirbenchError(
-            f"{source.url} came with SHA-256 {found[:16]}…, not {source.sha256[:16]}… (changed or truncated): "
+            f"{source.url} came with SHA-256 {digest[:16]}…, not {source.sha256[:16]}… (changed or truncated): "
             "nothing was kept; run again"
         )
     part.replace(target)

@@ -1,4 +1,4 @@
-"""Files for a new task of one's own."""
+"""`clirbench init-task`: files with an example, to be overwritten with one's own texts."""
 
 import json
 from collections.abc import Sequence

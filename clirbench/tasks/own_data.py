@@ -25,7 +25,7 @@ OTHER_BIAS = ("own_language_preference",)
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """Where a task of one's own lies. ``relevant_from`` is the lowest grade that makes a candidate gold."""
+    """The two files of a task of one's own. A candidate is gold from the grade ``relevant_from`` on."""
 
     queries: Path
     candidates: Path
@@ -52,7 +52,7 @@ class OwnFacts:
 
 
 def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageTexts]:
-    """Read both files, and check every line.
+    """Read both files and check every line.
 
     Args:
         files: Where they are.

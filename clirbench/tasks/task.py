@@ -16,9 +16,13 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file that a task reads, pinned by its SHA-256 (lower-case hexadecimal).
+    """One file that a task reads. It lies at ``path``, or comes from ``url``.
 
-    It comes from ``url`` (with ``mirror``, its path below ``CLIRBENCH_MIRROR``), or lies at ``path`` in the package.
+    Attributes:
+        sha256: Pins its bytes; lower-case hexadecimal.
+        url: Where it is downloaded from.
+        mirror: Its path below the folder that ``CLIRBENCH_MIRROR`` names.
+        path: Where it lies, beside the task file.
     """
 
     sha256: str
@@ -28,13 +32,13 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """The shortest name by which a person would know it."""
+        """What messages call it."""
         return self.mirror or (self.path.name if self.path else str(self.url))
 
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """Where the hub holds a streamed task: a data set at an exact commit, and its split."""
+    """Where the hub holds the candidates of a streamed task: a data set, its exact commit, and its split."""
 
     hub: str
     revision: str
@@ -136,14 +140,14 @@ class Task:
         return "cross-lingual" in self.settings and "rank_distance" in self.bias
 
     def checksums(self, languages: Sequence[str]) -> dict[str, str]:
-        """By language, the SHA-256 of its file, or of the gold pairs of a streamed task where they are pinned."""
+        """SHA-256 of each language's file. Of a streamed task: of each language's gold pairs, where they are pinned."""
         if self.streamed:
             return {language: self.judgements[language] for language in languages if language in self.judgements}
         return {language: self.sources[language].sha256 for language in languages}
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the scores depend on: protocol and data, not the prose and not the list of metrics."""
+        """SHA-256 of what scores depend on: data and protocol. Prose, metrics and facts of the board do not change it."""
         protocol: dict[str, Any] = {
             "format": FORMAT,
             "id": self.id,

@@ -21,7 +21,7 @@ class Passage(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One line of relevance judgements; what is 1 or more is gold. Identifiers are text, also where they look like numbers."""
+    """One relevance judgement. A relevance of 1 or more is gold. Identifiers are text, even those that look like numbers."""
 
     query: str
     passage: str
@@ -30,7 +30,7 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True)
 class CorpusFile:
-    """One file of a corpus. ``key`` changes whenever its bytes would: size and time of a local file, or a hub commit."""
+    """One file of a corpus. Another ``key`` means other bytes: it holds size and time of a local file, or a hub commit."""
 
     name: str
     key: str
@@ -45,15 +45,15 @@ class Block:
     vectors: NDArray[np.generic] | None = None
 
     def digest(self) -> str:
-        """SHA-256 over identifiers and texts, or vectors, in their order; the same whatever file format they came from."""
-        found = hashlib.sha256()
+        """SHA-256 over identifiers and texts, or identifiers and vectors, in order. The file format does not change it."""
+        digest = hashlib.sha256()
         if self.texts is not None:
             for id_, text in zip(self.ids, self.texts, strict=True):
-                found.update(f"{id_}\0{text}\n".encode("utf-8", "surrogatepass"))
+                digest.update(f"{id_}\0{text}\n".encode("utf-8", "surrogatepass"))
         else:
-            found.update("\n".join(self.ids).encode())
-            found.update(np.ascontiguousarray(self.vectors).data.cast("B") if self.ids else b"")
-        return found.hexdigest()
+            digest.update("\n".join(self.ids).encode())
+            digest.update(np.ascontiguousarray(self.vectors).data.cast("B") if self.ids else b"")
+        return digest.hexdigest()
 
 
 class Judgements(Protocol):
@@ -69,7 +69,7 @@ class Judgements(Protocol):
 
 
 class Candidates(Protocol):
-    """Where candidates come from. ``layout`` and ``source`` say which, as a result states it."""
+    """Where candidates come from. A result states its ``layout`` and ``source``."""
 
     layout: str
     source: str
@@ -88,7 +88,10 @@ class Candidates(Protocol):
 
 
 class PassageFiles:
-    """Blocks of texts from files that can only be read from the front; reading on where one stopped costs nothing."""
+    """Blocks of texts from files that can only be read from the front.
+
+    The next block of the file that was read last costs only its own lines. Any other block costs all lines before it.
+    """
 
     def __init__(self) -> None:
         self._at: tuple[str, int, int] | None = None
@@ -111,9 +114,9 @@ class PassageFiles:
         """Some candidates of a file, as :class:`Candidates` has it."""
         if self._at != (language, file, start):
             self._iterator = self._passages(language, file, start)
-        found = list(islice(self._iterator, size))
-        self._at = (language, file, start + len(found))
-        return Block([passage.id for passage in found], [passage.text for passage in found])
+        passages = list(islice(self._iterator, size))
+        self._at = (language, file, start + len(passages))
+        return Block([passage.id for passage in passages], [passage.text for passage in passages])
 
 
 def passage_text(title: str | None, text: str | None) -> str:
@@ -132,6 +135,6 @@ def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted:
 
 
 def judgement_digest(pairs: Sequence[tuple[str, str]]) -> str:
-    """SHA-256 over the gold pairs (query, passage) of one language, whatever their order and file format."""
+    """SHA-256 over the gold pairs (query, passage) of one language. Their order does not change it."""
     lines = "".join(f"{query}\t{passage}\n" for query, passage in sorted(pairs))
     return hashlib.sha256(lines.encode()).hexdigest()

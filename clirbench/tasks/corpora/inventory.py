@@ -1,4 +1,4 @@
-"""What a corpus holds, found in one reading without an encoder: sizes, checksums, and where the gold passages stand."""
+"""The inventory of a corpus, taken in one reading without an encoder: sizes, checksums, places of the gold passages."""
 
 import hashlib
 import json
@@ -40,7 +40,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class Gold:
-    """Where a gold passage stands: file and row in its language's corpus. ``text`` is None where there are vectors only."""
+    """Where a gold passage stands: file and row in its language's corpus. ``text`` is None where the corpus is vectors."""
 
     file: int
     row: int
@@ -72,12 +72,29 @@ class Inventory:
 
 
 @dataclass
-class _File:
-    """What one file holds: [rows, SHA-256] of each shard, [row, text] of each gold passage, and how many rows are judged."""
+class _FileInventory:
+    """The inventory of one file.
+
+    Attributes:
+        shards: (rows, SHA-256) of each shard.
+        golds: (row, text) of each gold passage, by its identifier.
+        judged: How many rows are judged, negative judgements included.
+    """
 
     shards: list[tuple[int, str]]
     golds: dict[str, tuple[int, str | None]]
     judged: int
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How the files of a run are read; see :func:`take_inventory`."""
+
+    judged: Judged
+    candidates: Candidates
+    size: int
+    cache: Path | None
+    advance: Callable[[str, int], None]
 
 
 def take_inventory(
@@ -87,13 +104,13 @@ def take_inventory(
     cache: Path | None,
     advance: Callable[[str, int], None],
 ) -> Inventory:
-    """Read every file of the run's languages once; with a cache, each only as long as it stays the same.
+    """Read every file of the run's languages once. With a cache, a file that has not changed since is not read again.
 
     Args:
         judged: Whose gold passages to look for.
         candidates: Where they are.
         size: Candidates per shard; a shard never crosses a file.
-        cache: Folder for what was found in each file, or None.
+        cache: Folder for the inventory of each file, or None.
         advance: Called with a language and a number of its candidates whenever so many are read.
 
     Returns:
@@ -102,35 +119,26 @@ def take_inventory(
     Raises:
         ClirbenchError: The pool is not the declared one, holds nothing but judged passages, or lacks a gold passage.
     """
+    reading = _Reading(judged, candidates, size, cache, advance)
     shards: list[Shard] = []
     golds: dict[tuple[str, str], Gold] = {}
     for language in judged.languages:
         wanted = frozenset(judged.gold_ids[judged.pairs_of(language)])
         rows = judged_rows = 0
         for number, file in enumerate(candidates.files(language)):
-            found = _scan(
-                judged,
-                candidates,
-                language,
-                number=number,
-                file=file,
-                wanted=wanted,
-                size=size,
-                cache=cache,
-                advance=advance,
-            )
+            inventory = _read_file(reading, language, number, file, wanted)
             start = 0
-            for length, digest in found.shards:
+            for length, digest in inventory.shards:
                 shards.append(Shard(language, number, start, length, digest))
                 start += length
-            for id_, (row, text) in found.golds.items():
+            for id_, (row, text) in inventory.golds.items():
                 if (language, id_) in golds:
                     raise ClirbenchError(
                         f"{candidates.source}: passage '{id_}' stands twice in {language}: a rank would be ambiguous"
                     )
                 golds[language, id_] = Gold(number, row, text)
             rows += start
-            judged_rows += found.judged
+            judged_rows += inventory.judged
         _check(judged, candidates, language, rows, judged_rows)
         lost = sorted(id_ for id_ in wanted if (language, id_) not in golds)
         if lost:
@@ -156,42 +164,35 @@ def _check(judged: Judged, candidates: Candidates, language: str, rows: int, jud
         )
 
 
-def _scan(
-    judged: Judged,
-    candidates: Candidates,
-    language: str,
-    *,
-    number: int,
-    file: CorpusFile,
-    wanted: frozenset[str],
-    size: int,
-    cache: Path | None,
-    advance: Callable[[str, int], None],
-) -> _File:
-    known = sorted(wanted), sorted(judged.judged_ids[language])
-    key = json.dumps([_FORMAT, candidates.layout, language, file.key, size, known])
-    path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if cache else None
+def _read_file(
+    reading: _Reading, language: str, number: int, file: CorpusFile, wanted: frozenset[str]
+) -> _FileInventory:
+    candidates, judged = reading.candidates, reading.judged.judged_ids[language]
+    key = json.dumps([_FORMAT, candidates.layout, language, file.key, reading.size, [sorted(wanted), sorted(judged)]])
+    name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    path = reading.cache / name if reading.cache else None
     if path is not None:
         try:
-            stored = _File(**json.loads(path.read_text(encoding="utf-8")))
-            advance(language, sum(length for length, _ in stored.shards))
+            stored = _FileInventory(**json.loads(path.read_text(encoding="utf-8")))
+            reading.advance(language, sum(length for length, _ in stored.shards))
             return stored
         except (OSError, ValueError, TypeError):
+            # It is not there, or was cut short by a full disk: the file is read.
             pass
-    found = _File([], {}, 0)
+    inventory = _FileInventory([], {}, 0)
     start = 0
-    for block in candidates.blocks(language, number, size):
-        found.shards.append((len(block.ids), block.digest()))
+    for block in candidates.blocks(language, number, reading.size):
+        inventory.shards.append((len(block.ids), block.digest()))
         for row, id_ in enumerate(block.ids, start):
-            if id_ in judged.judged_ids[language]:
-                found.judged += 1
+            if id_ in judged:
+                inventory.judged += 1
                 if id_ in wanted:
-                    if id_ in found.golds:
+                    if id_ in inventory.golds:
                         raise ClirbenchError(f"{file.name}: passage '{id_}' stands twice: a rank would be ambiguous")
-                    found.golds[id_] = row, block.texts[row - start] if block.texts is not None else None
+                    inventory.golds[id_] = row, block.texts[row - start] if block.texts is not None else None
         start += len(block.ids)
-        advance(language, len(block.ids))
+        reading.advance(language, len(block.ids))
     if path is not None:
         with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
-            write_atomically(path, json.dumps(asdict(found)).encode())
-    return found
+            write_atomically(path, json.dumps(asdict(inventory)).encode())
+    return inventory

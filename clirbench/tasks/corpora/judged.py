@@ -1,9 +1,8 @@
-"""Corpora larger than memory: where they lie, and which queries are judged on them."""
+"""Streamed tasks: where their passages and judgements lie, and the queries that are judged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,9 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.paths import mirror_dir
 from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
-from clirbench.tasks.corpora.original import OriginalFolder, read_qrels, read_topics
+from clirbench.tasks.corpora.original import PASSAGES, OriginalFolder, read_qrels, read_topics
 from clirbench.tasks.fetch import fetch
-from clirbench.tasks.task import Task
-
-__all__ = ["Judged", "judgement_digest", "load_judged", "open_candidates", "open_judgements"]
+from clirbench.tasks.task import HubCorpus, Task
 
 
 @dataclass(frozen=True)
@@ -67,37 +64,37 @@ def open_candidates(task: Task, data: Path | None) -> Candidates:
 
     Args:
         task: A streamed task.
-        data: Folder in either layout, or one that holds such a folder under the task's name; None for that in
-            ``CLIRBENCH_MIRROR``, or without a mirror for the hub.
+        data: A folder in one of the two layouts, or a folder that holds one named after the task. None for the folder
+            that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror.
 
     Raises:
         ClirbenchError: The folder is in neither layout.
     """
-    found = _folder(task, data)
-    if found is not None:
-        return found
+    folder = _folder(task, data)
+    if folder is not None:
+        return folder
     mirror = mirror_dir()
     if mirror is not None:
         raise ClirbenchError(
-            f"CLIRBENCH_MIRROR ({mirror}) holds no passages of {task.id}: put miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz or a "
-            f"snapshot of {_hub(task)} into {task.id}/ there, or pass --data FOLDER (judgements alone rank nothing)"
+            f"CLIRBENCH_MIRROR ({mirror}) holds no passages of {task.id}: put {PASSAGES} or a "
+            f"snapshot of {_corpus(task).hub} into {task.id}/ there, or pass --data FOLDER (judgements alone rank nothing)"
         )
     return MtebLayout(_corpus(task))
 
 
 def open_judgements(task: Task, data: Path | None) -> Judgements:
-    """Where the topics and judgements of a streamed task come from: the folder of its passages, or the task's own pinned files.
+    """Where the topics and judgements of a streamed task come from: the folder of its passages, or the files that it pins.
 
     Raises:
         ClirbenchError: The folder is in neither layout.
     """
-    found = _folder(task, data)
-    if isinstance(found, MtebLayout):
-        return found
+    folder = _folder(task, data)
+    if isinstance(folder, MtebLayout):
+        return folder
     if task.sources:
-        return _Pinned(task, found)
-    if found is not None:
-        return found
+        return _Pinned(task, folder)
+    if folder is not None:
+        return folder
     if mirror_dir() is not None:
         raise ClirbenchError(f"CLIRBENCH_MIRROR holds no topics of {task.id}: add them there, or pass --data FOLDER")
     return MtebLayout(_corpus(task))
@@ -160,21 +157,18 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
 class _Pinned:
     """Topics and judgements from the task's pinned files, where the folder of the passages has none of its own."""
 
-    def __init__(self, task: Task, folder: Any) -> None:
+    def __init__(self, task: Task, folder: OriginalFolder | None) -> None:
         self._task, self._folder = task, folder
 
     def topics(self, language: str) -> list[tuple[str, str]]:
-        if self._in_folder(language):
-            return list(self._folder.topics(language))
+        if self._folder and self._folder.has_judgements(language):
+            return self._folder.topics(language)
         return read_topics(fetch(self._task.sources[f"{language}/topics"]))
 
     def judgements(self, language: str) -> list[Judgement]:
-        if self._in_folder(language):
-            return list(self._folder.judgements(language))
+        if self._folder and self._folder.has_judgements(language):
+            return self._folder.judgements(language)
         return read_qrels(fetch(self._task.sources[f"{language}/qrels"]))
-
-    def _in_folder(self, language: str) -> bool:
-        return self._folder is not None and self._folder.has_judgements(language)
 
 
 def _folder(task: Task, data: Path | None) -> OriginalFolder | MtebLayout | None:
@@ -192,32 +186,28 @@ def _folder(task: Task, data: Path | None) -> OriginalFolder | MtebLayout | None
             return MtebLayout(corpus, place)
     if data is not None:
         raise ClirbenchError(
-            f"--data {data}: holds neither miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz nor a snapshot of {_hub(task)}: correct it"
+            f"--data {data}: holds neither {PASSAGES} nor a snapshot of {_corpus(task).hub}: correct it"
         )
     return None
 
 
-def _corpus(task: Task) -> Any:
+def _corpus(task: Task) -> HubCorpus:
     if task.corpus is None:
         raise ClirbenchError(f"{task.id} is not read shard by shard: leave out --data")
     return task.corpus
 
 
-def _hub(task: Task) -> str:
-    return str(_corpus(task).hub)
-
-
 def _distinct(task: Task, language: str, topics: Sequence[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for query, text in topics:
-        if query in found:
+        if query in texts:
             raise ClirbenchError(f"{task.id}: query '{query}' stands twice in {language}: correct the topics")
-        found[query] = text
-    return found
+        texts[query] = text
+    return texts
 
 
-def _expect(task: Task, what: str, found: int, expected: int) -> None:
-    if found != expected:
+def _expect(task: Task, what: str, number: int, declared: int) -> None:
+    if number != declared:
         raise ClirbenchError(
-            f"{task.id}: {found:,} {what}, but {task.file.name} declares {expected:,}: the source is not the whole task"
+            f"{task.id}: {number:,} {what}, but {task.file.name} declares {declared:,}: the source is not the whole task"
         )

@@ -22,7 +22,7 @@ class MtebLayout(PassageFiles):
     """A data set in mteb's retrieval layout.
 
     Args:
-        corpus: Which one on the hub; a folder stands in for it.
+        corpus: The data set on the hub, which a folder may stand in for.
         folder: Local folder; None for the hub.
     """
 
@@ -125,19 +125,19 @@ class MtebLayout(PassageFiles):
         patterns = self._patterns(config) or [
             f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
         ]
-        found = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
-        split = [path for path in found if path.name.startswith(self._corpus.split)]
-        return split or found
+        paths = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
+        split = [path for path in paths if path.name.startswith(self._corpus.split)]
+        return split or paths
 
     def _patterns(self, config: str) -> list[str]:
         assert self._folder is not None  # noqa: S101
         for declared in _declared(self._folder):
             if declared.get("config_name") == config:
-                parts = declared.get("data_files") or []
-                parts = [parts] if isinstance(parts, str | dict) else parts
+                files = declared.get("data_files") or []
+                files = [files] if isinstance(files, str | dict) else files
                 split = self._corpus.split
-                told = [part if isinstance(part, dict) else {"split": split, "path": part} for part in parts]
-                chosen = [part.get("path") for part in told if part.get("split", split) == split]
+                entries = [one if isinstance(one, dict) else {"split": split, "path": one} for one in files]
+                chosen = [entry.get("path") for entry in entries if entry.get("split", split) == split]
                 listed = [path for paths in chosen for path in (paths if isinstance(paths, list) else [paths])]
                 return [path for path in listed if isinstance(path, str) and path and not path.startswith("/")]
         return []

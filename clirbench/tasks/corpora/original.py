@@ -19,6 +19,9 @@ from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
 
+# As messages name a file of passages.
+PASSAGES = "miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz"
+
 
 class OriginalFolder(PassageFiles):
     """A local folder in the original layout.
@@ -51,16 +54,16 @@ class OriginalFolder(PassageFiles):
             ClirbenchError: There is none, or a number is missing.
         """
         name = f"miracl-corpus-v1.0-{language}"
-        found = {
+        numbered = {
             int(match[1]): path
             for place in _places(self._folder)
             for path in (place / name).glob("docs-*.jsonl.gz")
             if (match := re.fullmatch(r"docs-(\d+)\.jsonl\.gz", path.name))
         }
-        missing = set(range(len(found))) - set(found)
+        missing = set(range(len(numbered))) - set(numbered)
         if missing:
             raise ClirbenchError(f"{self._folder}: {name}/docs-{min(missing)}.jsonl.gz is missing: download it again")
-        return [found[number] for number in sorted(found)]
+        return [numbered[number] for number in sorted(numbered)]
 
     def files(self, language: str) -> Sequence[CorpusFile]:
         """As :class:`clirbench.tasks.corpora.base.Candidates` has it."""
@@ -90,13 +93,13 @@ class OriginalFolder(PassageFiles):
 
     def topics(self, language: str) -> list[tuple[str, str]]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
-        return read_topics(self._found(language, "topics"))
+        return read_topics(self._needed(language, "topics"))
 
     def judgements(self, language: str) -> list[Judgement]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
-        return read_qrels(self._found(language, "qrels"))
+        return read_qrels(self._needed(language, "qrels"))
 
-    def _found(self, language: str, part: str) -> Path:
+    def _needed(self, language: str, part: str) -> Path:
         path = self._tsv(language, part)
         if path is None:
             raise ClirbenchError(f"{self._folder}: has no {_tsv_name(language, part, self._split)}: add it")
@@ -113,12 +116,12 @@ def read_topics(path: Path) -> list[tuple[str, str]]:
     Raises:
         ClirbenchError: A line is something else.
     """
-    found = []
+    topics = []
     for number, fields in _fields(path):
         if len(fields) != 2 or not fields[0]:
             raise ClirbenchError(f"{path}:{number}: not a query id, a tab and a query: replace it with the original")
-        found.append((fields[0], fields[1]))
-    return found
+        topics.append((fields[0], fields[1]))
+    return topics
 
 
 def read_qrels(path: Path) -> list[Judgement]:
@@ -127,20 +130,20 @@ def read_qrels(path: Path) -> list[Judgement]:
     Raises:
         ClirbenchError: A line is something else.
     """
-    found = []
+    judgements = []
     for number, fields in _fields(path):
-        parts = fields if len(fields) == 4 else " ".join(fields).split()
-        if len(parts) != 4 or not re.fullmatch(r"-?\d+", parts[3]):
+        four = fields if len(fields) == 4 else " ".join(fields).split()
+        if len(four) != 4 or not re.fullmatch(r"-?\d+", four[3]):
             raise ClirbenchError(
                 f"{path}:{number}: not a query id, Q0, a passage id and a relevance: replace it with the original"
             )
-        found.append(Judgement(parts[0], parts[2], int(parts[3])))
-    return found
+        judgements.append(Judgement(four[0], four[2], int(four[3])))
+    return judgements
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
-        # Not splitlines(): a query may hold a line separator that is none of TSV's.
+        # Not splitlines(): a query may hold a character that Python takes for the end of a line, and TSV does not.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: cannot be read ({error}): replace it with the original") from error
@@ -150,7 +153,7 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def local_file(path: Path) -> CorpusFile:
-    """A local file, told from its next version by size and time."""
+    """A local file. Its key holds size and time, so that a changed file is another one."""
     with reading(path, "correct --data"):
         state = path.stat()
     return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns}")

@@ -95,8 +95,9 @@ class VectorFolder:
 
     def _paths(self, language: str, part: str) -> list[Path]:
         folder = self._folder / language
-        found = [path for ending in (".npy", ".parquet") for path in folder.glob(f"{part}*{ending}")]
-        return sorted(found, key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", path.name)])
+        files = [path for ending in (".npy", ".parquet") for path in folder.glob(f"{part}*{ending}")]
+        # File 10 comes after file 9.
+        return sorted(files, key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", path.name)])
 
     def _open(self, path: Path) -> tuple[Any, list[str]]:
         if self._opened is None or self._opened[0] != path:
