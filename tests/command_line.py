@@ -1,9 +1,12 @@
 """The command line in tests: in a process of its own, as a person types it, or in this one."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 
+import pytest
 from typer.testing import CliRunner
 
 from clirbench.cli import app
@@ -31,3 +34,22 @@ def clir(home, *args, **more):
 def call(*arguments):
     """Run ``clirbench ARGUMENTS`` in this process; typer's result."""
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def wait_until(condition, process, seconds=120):
+    """Return once ``condition()`` holds; fail where the process ends first, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pytest.fail(f"the process ended with {process.wait(timeout=0.01)} before what was waited for")
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"not within {seconds} seconds")
+
+
+# A command that hears Ctrl-C: what a shell starts in the background is born deaf to it, and Python would stay so.
+HEARS_CTRL_C = (
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom clirbench.cli import main; main()",
+)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import clirbench
 from clirbench.tasks.collection import assemble
@@ -10,6 +11,12 @@ from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task_file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No test asks the hub: huggingface_hub reads this when it is imported. Tests of what happens online name a server of their own.
+os.environ["HF_HUB_OFFLINE"] = "1"
+# The same examples every time, none of them from an earlier run.
+settings.register_profile("seeded", derandomize=True, deadline=None, database=None)
+settings.load_profile("seeded")
 
 
 def _find_real_data():

@@ -1,6 +1,7 @@
 """The site as files: what is written, what is escaped, that links resolve and the same input gives the same bytes."""
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urljoin, urlparse
 import html5lib
 import numpy as np
 import pytest
+from command_line import wait_until
 from typer.testing import CliRunner
 
 import clirbench
@@ -264,7 +266,6 @@ def test_on_the_command_line(monkeypatch, tmp_path):
 def test_serving_shows_and_rebuilds(tmp_path):
     import subprocess
     import sys
-    import time
 
     some(tmp_path / "submissions", FEW[:1])
     server = subprocess.Popen(
@@ -276,17 +277,13 @@ def test_serving_shows_and_rebuilds(tmp_path):
         with urllib.request.urlopen(address) as answer:
             assert b"clirbench/hybrid" in answer.read()
         shutil.copytree(SUBMISSIONS / FEW[2], tmp_path / "submissions" / FEW[2])
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                with urllib.request.urlopen(address) as answer:
-                    if b"clirbench/mono" in answer.read():
-                        break
-            except OSError:
-                pass
-            time.sleep(0.3)
-        else:
-            pytest.fail("not rebuilt")
+
+        def rebuilt():
+            # The pages are away for a moment while they are replaced.
+            with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
+                return b"clirbench/mono" in answer.read()
+
+        wait_until(rebuilt, server)
     finally:
         server.terminate()
         server.wait(timeout=20)

@@ -1,9 +1,9 @@
 """Streamed tasks as a person runs them: killing, resuming, vectors, TREC runs in and out, plans, and every mistake."""
 
+import contextlib
 import json
 import random
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import pytrec_eval
-from command_line import clir, environment
+from command_line import clir, environment, wait_until
 from miracl_corpus import build, invented, write_original, write_task
 from test_evaluation_streaming import Continuous, texts_of
 
@@ -24,20 +24,25 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import load_task
 
 ENCODER = """
-import hashlib, time
+import hashlib, pathlib, threading, time
 import numpy as np
 class Slow:
-    name, revision, pause = "test/slow", "1", 0.0
+    name, revision, pause, last = "test/slow", "1", 0.0, None
     def encode_queries(self, texts):
         return np.array([np.random.default_rng(list(hashlib.sha256(t.encode()).digest())).standard_normal(24) for t in texts])
     def encode_candidates(self, texts):
         time.sleep(self.pause)
+        if len(list(pathlib.Path("results").rglob("*.counts"))) == self.last:
+            threading.Event().wait()
         return self.encode_queries(texts)
     def count_tokens(self, texts):
         return [len(text.split()) for text in texts]
 def make(): return Slow()
 def slow():
     Slow.pause = 0.05
+    return Slow()
+def stuck():
+    Slow.last = 4
     return Slow()
 """
 
@@ -84,6 +89,7 @@ def test_the_whole_tour(home):
     assert "without a run of sw that is 6 passages deep" in clir(home, *RUN, "--save-top", "6").stderr
 
 
+@pytest.mark.slow
 def test_killed_at_ten_random_moments_it_ends_with_the_same_ranks(home):
     """kill -9, run again, ten times over; each time the run that follows goes on, and the last one ends."""
     assert clir(home, *RUN, "-o", "whole").returncode == 0
@@ -105,10 +111,13 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_ranks(home):
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             if len(list(counts.glob("*.counts"))) - before >= wanted:
-                time.sleep(rng.random() * 0.1)
+                # Somewhere within the next two shards.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=rng.random() * 0.1)
                 break
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.005)
+        process.kill()
         process.communicate()
         begun.append(len(list(counts.glob("*.counts"))))
         if (home / "killed" / "test__slow" / "tiny-miracl.json").exists():
@@ -124,17 +133,21 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_ranks(home):
     assert bytes_of(home, "killed") == bytes_of(home, "whole")
 
 
+def killed_with_four_shards(home):
+    """The folder of counts of a run that was killed when four shards were there."""
+    counts = home / "results" / "test__slow" / "tiny-miracl.shards"
+    with subprocess.Popen(
+        [sys.executable, "-m", "clirbench", "run", "--model", "mine:stuck", *RUN[3:]],
+        cwd=home, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        wait_until(lambda: len(list(counts.glob("*.counts"))) == 4, process)
+        process.kill()
+    return counts
+
+
 def test_a_corrupted_counts_file_is_counted_again(home):
     assert clir(home, *RUN, "-o", "whole").returncode == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "clirbench", "run", "--model", "mine:slow", *RUN[3:]],
-        cwd=home, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    counts = home / "results" / "test__slow" / "tiny-miracl.shards"
-    while len(list(counts.glob("*.counts"))) < 4:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    counts = killed_with_four_shards(home)
     path = sorted(counts.glob("*.counts"))[1]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -145,15 +158,7 @@ def test_a_corrupted_counts_file_is_counted_again(home):
 
 
 def test_another_run_in_the_folder_is_refused_with_one_line(home):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "clirbench", "run", "--model", "mine:slow", *RUN[3:]],
-        cwd=home, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    counts = home / "results" / "test__slow" / "tiny-miracl.shards"
-    while not list(counts.glob("*.counts")):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    counts = killed_with_four_shards(home)
     before = sorted(counts.iterdir())
     refused = clir(home, *RUN[:-1], "8")
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
-from command_line import environment
+from command_line import HEARS_CTRL_C, environment, wait_until
 from miracl_corpus import build, invented, passages, write_original, write_task
 
 ENCODER = """
@@ -45,6 +44,7 @@ def cursed():
     Slow.fatal, Slow.times = " DEADLY", 1000
     return Slow()
 """
+pytestmark = pytest.mark.xdist_group("ray")
 RUN = ("--tasks", "tiny-miracl.toml", "--data", "corpus", "--shard-size", "9")
 
 
@@ -89,7 +89,8 @@ class Nodes:
             f"import ray; ray.init('{self.address}', log_to_driver=False, logging_level='ERROR'); "
             "print(sum(node['Alive'] for node in ray.nodes()))"
         )
-        for _ in range(30):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
             ran = subprocess.run(
                 [sys.executable, "-c", code],
                 capture_output=True,
@@ -99,7 +100,6 @@ class Nodes:
             )
             if ran.stdout.strip() == str(nodes):
                 return
-            time.sleep(1)
         raise AssertionError(f"no {nodes} nodes: {ran.stdout} {ran.stderr}")
 
     def kill(self, process):
@@ -168,15 +168,14 @@ def deadly(home):
     write_task(home, data)
 
 
+@pytest.mark.slow
 def test_a_node_that_is_killed_in_the_middle_costs_nothing(home, nodes):
     assert clir(home, "make", "-o", "local").returncode == 0
     process = subprocess.Popen(
         command("slow", *on(nodes), "-o", "ray"),
         cwd=home, env=environment(home, **nodes.variables), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    while process.poll() is None and len(counts(home, "ray")) < 4:
-        time.sleep(0.05)
-    assert process.poll() is None
+    wait_until(lambda: len(counts(home, "ray")) >= 4, process)
     nodes.kill(nodes.second)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
@@ -189,6 +188,7 @@ def test_a_node_that_is_killed_in_the_middle_costs_nothing(home, nodes):
     nodes.wait(2)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_gives_its_shard_to_another(home, nodes):
     deadly(home)
     assert clir(home, "make", "-o", "local").returncode == 0
@@ -198,6 +198,7 @@ def test_a_worker_that_dies_gives_its_shard_to_another(home, nodes):
     assert ranks(home, "ray") == ranks(home, "local")
 
 
+@pytest.mark.slow
 def test_a_shard_that_kills_every_worker_ends_the_run_and_loses_nothing(home, nodes):
     deadly(home)
     ran = clir(home, "cursed", *on(nodes), "-o", "ray", **nodes.variables)
@@ -212,18 +213,16 @@ def test_a_shard_that_kills_every_worker_ends_the_run_and_loses_nothing(home, no
     assert ranks(home, "ray") == ranks(home, "local")
 
 
+@pytest.mark.slow
 def test_the_driver_killed_or_stopped_goes_on_like_a_local_run(home, nodes):
     assert clir(home, "make", "-o", "local").returncode == 0
     for number in (signal.SIGKILL, signal.SIGINT):
         before = len(counts(home, "ray"))
         process = subprocess.Popen(
-            command("slow", *on(nodes), "-o", "ray"),
+            [*HEARS_CTRL_C, *command("slow", *on(nodes), "-o", "ray")[3:]],
             cwd=home, env=environment(home, **nodes.variables), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            # Tests that run in the background inherit an ignored SIGINT, and Python would leave it so.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )  # fmt: skip
-        while process.poll() is None and len(counts(home, "ray")) < before + 4:
-            time.sleep(0.02)
+        wait_until(lambda before=before: len(counts(home, "ray")) >= before + 4, process)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         assert process.returncode in (-signal.SIGKILL, 130), errors
@@ -238,6 +237,7 @@ def test_the_driver_killed_or_stopped_goes_on_like_a_local_run(home, nodes):
     assert ranks(home, "ray") == ranks(home, "local")
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_worker_is_one_line_here(home, nodes):
     deadly(home)
     for path in (home / "corpus" / "miracl-corpus-v1.0-te").iterdir():
@@ -248,6 +248,7 @@ def test_a_mistake_in_a_worker_is_one_line_here(home, nodes):
     assert "Traceback" not in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_cluster_of_ones_own_on_this_machine(home):
     assert clir(home, "make", "-o", "local").returncode == 0
     own = {"RAY_AUTH_MODE": "disabled"}

@@ -400,7 +400,7 @@ def test_agrees_with_trec_eval(tmp_path, corpus):
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("layout", ["original", "mteb"])
+@pytest.mark.parametrize("layout", ["original", pytest.param("mteb", marks=pytest.mark.slow)])
 def test_all_18_languages_agree_with_trec_eval(tmp_path, layout):
     """Real topics and judgements of every language, passages written here, full rankings."""
     languages = load_task("miracl").languages

@@ -49,7 +49,7 @@ def random_case(seed, values=2, dimensions=3):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_equals_a_double_loop_with_ties(seed):
     case = random_case(seed)
     assert (count_outranked(*case).all == brute_force(*case)).all()

@@ -5,15 +5,14 @@ import gzip
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import toy_training as toy
+from command_line import call, wait_until
 
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import load_encoder
@@ -347,30 +346,29 @@ def environment(folder):
     return os.environ | {"CLIRBENCH_CACHE": str(folder / "cache"), "CLIRBENCH_MIRROR": str(folder)}
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_the_same(recipe, data, static, tmp_path):
     """Signal 9 after the second checkpoint; the whole run that it must equal is the module's."""
     output = tmp_path / "out"
-    slow = (
-        "import sys, time, torch\n"
-        "step = torch.optim.SparseAdam.step\n"
-        "def slowly(*args, **kwargs):\n"
-        "    time.sleep(0.2)\n"
+    # It hangs in step 20 for good.
+    hanging = (
+        "import threading, torch\n"
+        "step, steps = torch.optim.SparseAdam.step, []\n"
+        "def until_20(*args, **kwargs):\n"
+        "    steps.append(1)\n"
+        "    if len(steps) == 20: threading.Event().wait()\n"
         "    return step(*args, **kwargs)\n"
-        "torch.optim.SparseAdam.step = slowly\n"
+        "torch.optim.SparseAdam.step = until_20\n"
         "from clirbench.cli import main\n"
         "main()\n"
     )
     command = ["train", str(recipe), "--data", str(data), "--output", str(output)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", slow, *command], env=environment(tmp_path), stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not (output / "checkpoints" / "checkpoint-16" / "trainer_state.json").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(
+        [sys.executable, "-c", hanging, *command], env=environment(tmp_path), stderr=subprocess.DEVNULL
+    ) as process:
+        checkpoint = output / "checkpoints" / "checkpoint-16" / "trainer_state.json"
+        wait_until(checkpoint.exists, process, seconds=120)
+        process.kill()
     # As if it had been killed while it wrote the next one, and the folder then moved.
     partial = output / "checkpoints" / "checkpoint-23"
     shutil.copytree(output / "checkpoints" / "checkpoint-16", partial)
@@ -497,6 +495,7 @@ def test_transformer_recipes_run_end_to_end(name, tiny_xlmr, data, tmp_path):
     assert "Limits" in (trained.model / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tiny_xlmr, data, tmp_path):
     """torchrun on two CPU processes: they share the batches, and one of them writes."""
     model = f'[model]\nbase = "{tiny_xlmr}"\nmax_length = 64\n'
@@ -568,21 +567,15 @@ def test_a_base_with_broken_weights(tiny_xlmr, data, tmp_path):
         run_recipe(recipe, {}, tmp_path / "out", data, Silent())
 
 
-def test_mistakes_on_the_command_line(tmp_path, data):
+def test_mistakes_on_the_command_line(tmp_path, data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for arguments, message in (
         (["train", "nothing.toml"], "no recipe 'nothing.toml'"),
         (["train", "static.toml", "--alpha", "2"], "'batches.alpha'"),
         (["train", "static.toml", "--data", "nowhere"], "--data is 'nowhere'"),
         (["train", "static.toml", "--data", str(data)], "no training data 'qa.ms_beginners.jsonl.gz'"),
     ):
-        ran = subprocess.run(
-            [CLIRBENCH, *arguments],
-            env=environment(tmp_path),
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
-        assert ran.returncode == 2, ran.stderr
-        assert message in ran.stderr
-        assert "Traceback" not in ran.stderr
+        mistake = call(*arguments).exception
+        assert isinstance(mistake, ClirbenchError), mistake
+        assert message in str(mistake)
+        assert "\n" not in str(mistake)
