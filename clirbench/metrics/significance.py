@@ -152,7 +152,8 @@ def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: i
 def holm(p: Values) -> Values:
     """Correct the p-values of one family of tests by Holm's step-down method (Holm 1979).
 
-    The smallest of n p-values is multiplied by n, the next one by n - 1, and so on. None may fall below the one before it or exceed 1.
+    The smallest of n p-values is multiplied by n, the next one by n - 1, and so on. None may fall below the one before it, or
+    exceed 1.
 
     >>> holm(np.array([0.04, 0.01, 0.5])).tolist()
     [0.08, 0.03, 0.5]
