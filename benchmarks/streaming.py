@@ -59,9 +59,12 @@ def count_vectors(folder, beside=False):
     """Seconds to count, the peak of this process, and the seconds of bare products of the same shards, each beside its count."""
     from clirbench.encoders.base import EncoderOptions
     from clirbench.encoders.precomputed import load_vectors
-    from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+    from clirbench.evaluation.evaluate import evaluate_loaded
+    from clirbench.evaluation.streaming.count_shard import ShardCounter
     from clirbench.evaluation.streaming.options import Streaming, candidates_of
-    from clirbench.support.progress import Silent
+    from clirbench.evaluation.streaming.streamed_task import StreamedTask
+    from clirbench.support.context import RunContext
+    from clirbench.tasks.selection import select
     from clirbench.tasks.task_file import load_task
 
     task = load_task(str(folder / "synthetic.toml"))
@@ -81,7 +84,7 @@ def count_vectors(folder, beside=False):
         spent["bare"] += time.perf_counter() - begin
 
     def engine(work, shards):
-        counter = work.counter(loaded, candidates_of(work.task, work.streaming))
+        counter = ShardCounter(loaded, work, candidates_of(work.selection.task, work.streaming))
         for shard in shards:
             if beside:
                 bare(shard)
@@ -90,21 +93,12 @@ def count_vectors(folder, beside=False):
             spent["ours"] += time.perf_counter() - begin
             yield shard, counts
 
-    found = evaluate_streamed(
-        loaded,
-        task,
-        languages=("sw",),
-        settings=("monolingual",),
-        streaming=Streaming(data=folder / "topics", vectors=folder / "vectors", shard=SHARD),
-        folder=folder / "counts",
-        cache=folder / "inventories",
-        allow_zero=False,
-        force=False,
-        reporter=Silent(),
-        engine=engine,
-    )
+    selection = select(task, ["sw"], ["monolingual"])
+    streaming = Streaming(data=folder / "topics", vectors=folder / "vectors", shard=SHARD)
+    streamed = StreamedTask(selection, streaming, folder / "counts", engine)
+    document = evaluate_loaded(loaded, streamed, RunContext(cache=folder)).document
     shutil.rmtree(folder / "counts")
-    return spent["ours"], found.result.document.cost.peak_memory, spent["bare"]
+    return spent["ours"], document.cost.peak_memory, spent["bare"]
 
 
 def floor(work):
@@ -184,9 +178,12 @@ def run_ours(folder):
     from against_mteb import load_counting
 
     from clirbench.encoders.load import as_loaded
-    from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+    from clirbench.evaluation.evaluate import evaluate_loaded
+    from clirbench.evaluation.streaming.count_shard import ShardCounter
     from clirbench.evaluation.streaming.options import Streaming, candidates_of
-    from clirbench.support.progress import Silent
+    from clirbench.evaluation.streaming.streamed_task import StreamedTask
+    from clirbench.support.context import RunContext
+    from clirbench.tasks.selection import select
     from clirbench.tasks.task_file import load_task
 
     model, _ = load_counting(folder / "model")
@@ -194,33 +191,23 @@ def run_ours(folder):
 
     def engine(work, shards):
         nonlocal waited
-        candidates = candidates_of(work.task, work.streaming)
-        counter = work.counter(as_loaded(model), candidates)
+        candidates = candidates_of(work.selection.task, work.streaming)
+        counter = ShardCounter(as_loaded(model), work, candidates)
         for shard in shards:
             begin = time.perf_counter()
             block = counter.read(shard)
             waited += time.perf_counter() - begin
             yield shard, counter.count(shard, block)
 
-    found = evaluate_streamed(
-        as_loaded(model),
-        load_task(str(folder / "synthetic.toml")),
-        languages=("sw",),
-        settings=("monolingual",),
-        streaming=Streaming(data=folder / "corpus", shard=SHARD),
-        folder=None,
-        cache=None,
-        allow_zero=False,
-        force=False,
-        reporter=Silent(),
-        engine=engine,
-    ).result.document
-    seconds = found.cost.seconds
+    selection = select(load_task(str(folder / "synthetic.toml")), ["sw"], ["monolingual"])
+    streamed = StreamedTask(selection, Streaming(data=folder / "corpus", shard=SHARD), None, engine)
+    document = evaluate_loaded(as_loaded(model), streamed, RunContext(cache=None)).document
+    seconds = document.cost.seconds
     return {
         # As with mteb's, without reading the corpus: what waits for the next shard is not search.
         "seconds": seconds["rank"] + seconds["score"] - waited,
         "reading": seconds["load"] + waited,
-        "ndcg": found.headline["monolingual"]["nDCG@10"].value,
+        "ndcg": document.headline["monolingual"]["nDCG@10"].value,
     }
 
 
@@ -305,11 +292,14 @@ def against_mteb(work):
 
 def engine_seconds(folder, workers):
     """Seconds per shard from the first finished one on: start-up is apart."""
-    import clirbench.evaluation.streaming.evaluate as evaluation
     from clirbench.encoders.base import EncoderOptions
     from clirbench.encoders.load import load_encoder
-    from clirbench.evaluation.streaming.options import Streaming
+    from clirbench.evaluation.evaluate import evaluate_loaded
+    from clirbench.evaluation.streaming.options import Streaming, candidates_of
+    from clirbench.evaluation.streaming.streamed_task import StreamedTask, local_engine
+    from clirbench.support.context import RunContext
     from clirbench.support.progress import Silent
+    from clirbench.tasks.selection import select
     from clirbench.tasks.task_file import load_task
 
     loaded = load_encoder("clirbench/hybrid")
@@ -325,28 +315,18 @@ def engine_seconds(folder, workers):
     times = []
 
     def timed(work, shards):
-        chosen = engine or evaluation.local_engine(loaded, evaluation.candidates_of(work.task, work.streaming))
+        chosen = engine or local_engine(loaded, candidates_of(work.selection.task, work.streaming))
         for item in chosen(work, shards):
             times.append(time.perf_counter())
             yield item
 
-    found = evaluation.evaluate_streamed(
-        loaded,
-        load_task(str(folder / "synthetic.toml")),
-        languages=("sw",),
-        settings=("monolingual",),
-        streaming=streaming,
-        folder=None,
-        cache=folder / "inventories",
-        allow_zero=False,
-        force=False,
-        reporter=Silent(),
-        engine=timed,
-    )
+    selection = select(load_task(str(folder / "synthetic.toml")), ["sw"], ["monolingual"])
+    streamed = StreamedTask(selection, streaming, None, timed)
+    document = evaluate_loaded(loaded, streamed, RunContext(cache=folder)).document
     # Workers finish their first shards together: those tell nothing of the pace.
     skipped = max(1, workers)
     pace = (times[-1] - times[skipped - 1]) / (len(times) - skipped)
-    return {"seconds": pace * len(times), "digest": found.result.document.ranks.sha256}
+    return {"seconds": pace * len(times), "digest": document.ranks.sha256}
 
 
 def ray(work):

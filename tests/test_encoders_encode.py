@@ -12,6 +12,7 @@ import clirbench
 from clirbench.encoders import encode as vectors_module
 from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import as_loaded
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 
 
@@ -185,7 +186,7 @@ def test_distances_do_not_depend_on_the_origin(tiny):
 
 
 def test_zero_vectors_may_be_scored_as_lost(tiny):
-    found = encode_collection(as_loaded(broken(poison(0))), tiny(), allow_zero=True)
+    found = encode_collection(as_loaded(broken(poison(0))), tiny(), RunContext(allow_zero=True))
     assert found.zero == 2
     assert not found.candidates[tiny().candidates.index("de wrong 2 1")].any()
 
@@ -200,18 +201,18 @@ def test_a_long_offending_text_is_cut():
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(tiny, tmp_path):
-    first = encode_collection(as_loaded(Recording()), tiny(), tmp_path)
+    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path))
     again = Recording()
-    second = encode_collection(as_loaded(again), tiny(), tmp_path)
+    second = encode_collection(as_loaded(again), tiny(), RunContext(cache=tmp_path))
     assert not again.seen
     assert (first.encoded, second.encoded) == (first.texts, 0)
     assert first.candidates.tobytes() == second.candidates.tobytes()
 
 
 def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(vectors_module, "SHARD", 10)
+    monkeypatch.setattr(vectors_module, "TEXTS_PER_SHARD", 10)
     collection = tiny(topics=10)
-    whole = encode_collection(as_loaded(Recording()), collection, tmp_path / "other")
+    whole = encode_collection(as_loaded(Recording()), collection, RunContext(cache=tmp_path / "other"))
 
     class Killed(BaseException):
         pass
@@ -224,9 +225,11 @@ def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
 
     dying = Dies()
     with pytest.raises(Killed):
-        encode_collection(as_loaded(dying), collection, tmp_path / "cache")
+        encode_collection(as_loaded(dying), collection, RunContext(cache=tmp_path / "cache"))
     survivor = Recording()
-    resumed = encode_collection(as_loaded(replace_name(survivor, dying)), collection, tmp_path / "cache")
+    resumed = encode_collection(
+        as_loaded(replace_name(survivor, dying)), collection, RunContext(cache=tmp_path / "cache")
+    )
     assert len(survivor.seen) == whole.texts - len(dying.seen)
     assert resumed.candidates.tobytes() == whole.candidates.tobytes()
 
@@ -238,41 +241,41 @@ def replace_name(encoder, other):
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
 def test_a_damaged_shard_is_encoded_again(tiny, tmp_path, damage):
-    first = encode_collection(as_loaded(Recording()), tiny(), tmp_path)
+    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path))
     shard = sorted(tmp_path.rglob("000000.npy"))[0]
     content = shard.read_bytes()
     # The last one is a changed number in a file of the right form: only the manifest's checksum can tell.
     shard.write_bytes(content[:-4] + b"\0\0\0\0" if damage is None else damage)
     again = Recording()
-    second = encode_collection(as_loaded(again), tiny(), tmp_path)
+    second = encode_collection(as_loaded(again), tiny(), RunContext(cache=tmp_path))
     assert again.seen
     assert first.queries.tobytes() == second.queries.tobytes()
     third = Recording()
-    encode_collection(as_loaded(third), tiny(), tmp_path)
+    encode_collection(as_loaded(third), tiny(), RunContext(cache=tmp_path))
     assert not third.seen
 
 
 def test_models_revisions_and_settings_never_share_an_entry(tiny, tmp_path):
     loaded = as_loaded(Recording())
-    encode_collection(loaded, tiny(), tmp_path)
+    encode_collection(loaded, tiny(), RunContext(cache=tmp_path))
     for other in (
         replace(loaded, info=replace(loaded.info, revision="2")),
         replace(loaded, info=replace(loaded.info, name="own/other")),
         replace(loaded, settings=replace(loaded.settings, query_prompt="q: ", candidate_prompt="c: ")),
         replace(loaded, settings=replace(loaded.settings, max_length=12)),
     ):
-        assert encode_collection(other, tiny(), tmp_path).encoded == 3 * (4 + 16)
+        assert encode_collection(other, tiny(), RunContext(cache=tmp_path)).encoded == 3 * (4 + 16)
 
 
 def test_without_a_revision_nothing_is_cached(tiny, tmp_path):
     encoder = Recording()
     encoder.revision = None
-    encode_collection(as_loaded(encoder), tiny(), tmp_path)
+    encode_collection(as_loaded(encoder), tiny(), RunContext(cache=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ClirbenchError, match=r"cannot write the vector cache .*--no-cache"):
-        encode_collection(as_loaded(Recording()), tiny(), tmp_path / "file")
+        encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path / "file"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.encoders.base import EncoderOptions, Fusion
+from clirbench.encoders.base import EncoderOptions, require_encoder
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.load import load_encoder
 from clirbench.support.errors import ClirbenchError
@@ -12,10 +12,10 @@ from clirbench.support.errors import ClirbenchError
 
 def test_fused_scores_by_hand():
     scores = np.array([[[3, 1, 2, 2]], [[0, 0, 0, 9]]], dtype=np.float32)
-    rrf = fused(Fusion("rrf", (1, 1), ()), scores)
+    rrf = fused("rrf", (1, 1), scores)
     expected = [1 / 61 + 1 / 64, 1 / 64 + 1 / 64, 1 / 63 + 1 / 64, 1 / 63 + 1 / 61]
     assert rrf[0] == pytest.approx(expected, rel=1e-6)
-    assert fused(Fusion("sum", (2, 1), ()), scores)[0] == pytest.approx([2, 0, 1, 2])
+    assert fused("sum", (2, 1), scores)[0] == pytest.approx([2, 0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_fusion_has_an_identity_of_its_own():
     with pytest.raises(ClirbenchError, match="--query-prompt does not apply"):
         load_encoder("rrf:clirbench/hybrid+clirbench/char-ngram", EncoderOptions(query_prompt="q"))
     with pytest.raises(ClirbenchError, match="has no vectors"):
-        one.encoder.encode_queries(["x"])
+        require_encoder(one)
 
 
 def test_a_fusion_on_the_demo_set_runs_and_resumes(tmp_path):

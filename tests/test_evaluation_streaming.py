@@ -13,13 +13,15 @@ from test_ranking_shards import unit_rows
 
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded
-from clirbench.evaluation.streaming.evaluate import evaluate_streamed
+from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.streaming.options import Streaming
+from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.ranking.near_ties import exact_products
 from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.results.rescore import rescore
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.progress import Silent
+from clirbench.tasks.selection import select
 from clirbench.tasks.task_file import load_task
 
 
@@ -53,19 +55,11 @@ class Continuous(Hashed):
 
 
 def run(encoder, corpus, task, tmp_path, folder="counts", chosen=None, wanted=None, force=False, **streaming):
-    task = load_task(str(task))
-    return evaluate_streamed(
-        as_loaded(encoder, streaming.pop("options", None)),
-        task,
-        languages=chosen or task.languages,
-        settings=wanted or task.settings,
-        streaming=Streaming(data=corpus, **streaming),
-        folder=None if folder is None else tmp_path / folder,
-        cache=tmp_path / "inventories",
-        allow_zero=False,
-        force=force,
-        reporter=Silent(),
-    )
+    """The streamed task and its result."""
+    model = as_loaded(encoder, streaming.pop("options", None))
+    counts = None if folder is None else tmp_path / folder
+    streamed = StreamedTask(select(load_task(str(task)), chosen, wanted), Streaming(data=corpus, **streaming), counts)
+    return streamed, evaluate_loaded(model, streamed, RunContext(cache=tmp_path, force=force))
 
 
 def texts_of(data):
@@ -119,7 +113,7 @@ def corpus(tmp_path):
 def test_equals_sorting_every_pool(tmp_path, layout, shard):
     folder, task, data = build(tmp_path, invented, ["sw", "yo", "te"], distractors=40, per_file=17, layout=layout)
     encoder = Hashed()
-    result = run(encoder, folder, task, tmp_path, shard=shard).result
+    result = run(encoder, folder, task, tmp_path, shard=shard)[1]
     expected = sorted(
         (topic, own, pool)
         for (topic, _), (own, pool) in sorted_ranks(encoder, {x: data[x] for x in ("sw", "te", "yo")}).items()
@@ -154,7 +148,7 @@ def test_noise_between_passes_moves_no_gold_and_no_copy_of_one(tmp_path):
     write_original(folder, "yo", *twice["yo"])
     task = write_task(tmp_path, twice)
     encoder = Noisy()
-    found = [rows_of(run(encoder, folder, task, tmp_path, folder=None, shard=size).result) for size in (1, 5, 1000)]
+    found = [rows_of(run(encoder, folder, task, tmp_path, folder=None, shard=size)[1]) for size in (1, 5, 1000)]
     # The same as without any noise: every gold has its copy before it.
     plain = sorted((topic, own, pool) for (topic, _), (own, pool) in sorted_ranks(Continuous(), twice).items())
     assert found == [plain, plain, plain]
@@ -174,7 +168,7 @@ def test_another_text_with_a_golds_vector_ties_with_it(tmp_path):
     rows = [("2#0", "", "b a c"), ("1#0", "", "a b c"), ("3#0", "", "c b a"), ("4#0", "", "where")]
     data = {"sw": (topics, rows)}
     write_original(tmp_path / "corpus", "sw", topics, rows)
-    result = run(Bag(), tmp_path / "corpus", write_task(tmp_path, data), tmp_path, shard=1).result
+    result = run(Bag(), tmp_path / "corpus", write_task(tmp_path, data), tmp_path, shard=1)[1]
     # "where" stands before it, and so do both copies.
     assert rows_of(result) == [("sw:1", 4, 4)]
 
@@ -183,7 +177,7 @@ def test_another_text_with_a_golds_vector_ties_with_it(tmp_path):
 def test_similarities(tmp_path, corpus, similarity):
     folder, task, data = corpus
     encoder = Continuous()
-    result = run(encoder, folder, task, tmp_path, shard=9, options=EncoderOptions(similarity=similarity)).result
+    result = run(encoder, folder, task, tmp_path, shard=9, options=EncoderOptions(similarity=similarity))[1]
     texts, distance = texts_of(data), {}
     for language, (topics, _) in data.items():
         for query, text, judged in topics:
@@ -205,18 +199,18 @@ def test_similarities(tmp_path, corpus, similarity):
 
 def test_monolingual_alone_gives_the_same_ranks_within_the_language(tmp_path, corpus):
     folder, task, _ = corpus
-    both = run(Hashed(), folder, task, tmp_path, shard=9).result
-    alone = run(Hashed(), folder, task, tmp_path, folder="other", shard=9, wanted=("monolingual",)).result
+    both = run(Hashed(), folder, task, tmp_path, shard=9)[1]
+    alone = run(Hashed(), folder, task, tmp_path, folder="other", shard=9, wanted=("monolingual",))[1]
     assert [row[:2] for row in rows_of(alone)] == [row[:2] for row in rows_of(both)]
     assert alone.ranks.pool_rank is None
-    one = run(Hashed(), folder, task, tmp_path, folder="third", shard=9, chosen=("yo",), wanted=("monolingual",)).result
+    one = run(Hashed(), folder, task, tmp_path, folder="third", shard=9, chosen=("yo",), wanted=("monolingual",))[1]
     assert rows_of(one) == [row for row in rows_of(alone) if row[0].startswith("yo:")]
 
 
 def test_the_queue_jump_matrix_counts_who_stands_before_a_gold(tmp_path, corpus):
     folder, task, data = corpus
     encoder = Hashed()
-    document = run(encoder, folder, task, tmp_path, shard=9).result.document
+    document = run(encoder, folder, task, tmp_path, shard=9)[1].document
     data = {x: data[x] for x in ("sw", "te", "yo")}
     ranks = sorted_ranks(encoder, data)
     for language in data:
@@ -232,16 +226,16 @@ def test_the_queue_jump_matrix_counts_who_stands_before_a_gold(tmp_path, corpus)
 def test_a_folder_of_counts_is_resumed_and_only_by_the_same_run(tmp_path, corpus):
     folder, task, _ = corpus
     encoder = Hashed()
-    whole = rows_of(run(encoder, folder, task, tmp_path, shard=9).result)
+    whole = rows_of(run(encoder, folder, task, tmp_path, shard=9)[1])
     counts = tmp_path / "counts"
     files = sorted(counts.glob("*.counts"))
     calls = encoder.calls
-    assert rows_of(run(encoder, folder, task, tmp_path, shard=9).result) == whole
+    assert rows_of(run(encoder, folder, task, tmp_path, shard=9)[1]) == whole
     assert encoder.calls == calls
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:-3])
     files[2].write_bytes(files[3].read_bytes())
-    assert rows_of(run(encoder, folder, task, tmp_path, shard=9).result) == whole
+    assert rows_of(run(encoder, folder, task, tmp_path, shard=9)[1]) == whole
     assert 0 < encoder.calls - calls <= 27
     for change, message in (
         ({"shard": 8}, "another shard size"),
@@ -259,7 +253,7 @@ def test_a_folder_of_counts_is_resumed_and_only_by_the_same_run(tmp_path, corpus
     with pytest.raises(ClirbenchError, match="another model revision"):
         run(other, folder, task, tmp_path, shard=9)
     assert sorted(counts.glob("*.counts")) == files
-    assert rows_of(run(other, folder, task, tmp_path, shard=9, force=True).result) == whole
+    assert rows_of(run(other, folder, task, tmp_path, shard=9, force=True)[1]) == whole
 
 
 def test_a_changed_corpus_is_refused(tmp_path, corpus):
@@ -289,8 +283,8 @@ def test_nothing_is_removed_that_was_not_written_here(tmp_path, corpus):
     run(Hashed(), folder, task, tmp_path, shard=9)
     run(Hashed(), folder, task, tmp_path, shard=8, force=True)
     (counts / "manifest.json").write_text("{")
-    found = run(Hashed(), folder, task, tmp_path, shard=9)
-    found.store.remove()
+    found, _ = run(Hashed(), folder, task, tmp_path, shard=9)
+    found.forget()
     assert [path.name for path in counts.iterdir()] == ["mine.txt"]
     # What cannot be read is not what is not there.
     (counts / "manifest.json").mkdir()
@@ -348,18 +342,18 @@ def test_products_that_could_overflow_are_refused(tmp_path, corpus):
 
 def test_damaged_first_pass_begins_anew(tmp_path, corpus):
     folder, task, _ = corpus
-    whole = rows_of(run(Hashed(), folder, task, tmp_path, shard=9).result)
+    whole = rows_of(run(Hashed(), folder, task, tmp_path, shard=9)[1])
     (tmp_path / "counts" / "first.npz").write_bytes(b"x")
-    assert rows_of(run(Hashed(), folder, task, tmp_path, shard=9).result) == whole
+    assert rows_of(run(Hashed(), folder, task, tmp_path, shard=9)[1]) == whole
 
 
 def test_without_a_revision_nothing_is_taken_for_the_same(tmp_path, corpus):
     folder, task, _ = corpus
     encoder = Hashed()
     encoder.revision = None
-    whole = rows_of(run(encoder, folder, task, tmp_path, shard=9).result)
+    whole = rows_of(run(encoder, folder, task, tmp_path, shard=9)[1])
     calls = encoder.calls
-    assert rows_of(run(encoder, folder, task, tmp_path, shard=9).result) == whole
+    assert rows_of(run(encoder, folder, task, tmp_path, shard=9)[1]) == whole
     assert encoder.calls == 2 * calls
 
 
@@ -396,7 +390,7 @@ def assert_agrees_with_trec(document, encoder, data):
 
 def test_agrees_with_trec_eval(tmp_path, corpus):
     folder, task, data = corpus
-    assert_agrees_with_trec(run(Continuous(), folder, task, tmp_path, shard=9).result.document, Continuous(), data)
+    assert_agrees_with_trec(run(Continuous(), folder, task, tmp_path, shard=9)[1].document, Continuous(), data)
 
 
 @pytest.mark.real
@@ -407,7 +401,7 @@ def test_all_18_languages_agree_with_trec_eval(tmp_path, layout):
     folder, task, data = build(tmp_path, partial(real, REAL_DATA), languages, 25, 150, 200, layout)
     assert len(data) == 18
     assert any("#" in query for query, _, _ in data["yo"][0])
-    result = run(Continuous(), folder, task, tmp_path, shard=64).result
+    result = run(Continuous(), folder, task, tmp_path, shard=64)[1]
     assert_agrees_with_trec(result.document, Continuous(), data)
     assert not rescore(result).differences
 
@@ -416,7 +410,7 @@ def test_the_best_passages_are_those_of_a_sorted_pool(tmp_path, corpus):
     folder, task, data = corpus
     encoder = Continuous()
     for size, folder_name in ((1, "a"), (9, "b"), (1000, "c")):
-        top = run(encoder, folder, task, tmp_path, folder=folder_name, shard=size, top=7).top
+        top = run(encoder, folder, task, tmp_path, folder=folder_name, shard=size, top=7)[0].best_passages()
         for language, (topics, _) in data.items():
             texts = texts_of(data)[language]
             for query, text, _ in topics:
@@ -433,7 +427,7 @@ def test_the_best_passages_are_those_of_a_sorted_pool(tmp_path, corpus):
 
 def test_the_result_says_what_was_read(tmp_path, corpus):
     folder, task, data = corpus
-    result = run(Hashed(), folder, task, tmp_path, shard=9).result
+    result = run(Hashed(), folder, task, tmp_path, shard=9)[1]
     document = json.loads(json.dumps(result.to_dict()))
     assert document["corpus"]["source"] == "folder corpus"
     assert document["corpus"]["shards"] == sum(-(-part // 9) for x in data for part in _files(len(data[x][1]), 17))
@@ -451,5 +445,5 @@ def test_both_layouts_are_the_same_corpus(tmp_path):
     for layout in ("original", "mteb"):
         (tmp_path / layout).mkdir()
         folder, task, _ = build(tmp_path / layout, invented, ["sw"], distractors=20, per_file=11, layout=layout)
-        digests.append(run(Hashed(), folder, task, tmp_path / layout).result.document.corpus.sha256)
+        digests.append(run(Hashed(), folder, task, tmp_path / layout)[1].document.corpus.sha256)
     assert digests[0] == digests[1]

@@ -74,9 +74,10 @@ def test_models_that_are_not_one_vector_per_text(shell):
     code = re.search(r"```python\n(class MyScorer.*?)```", README, re.DOTALL)[1]
     names = {}
     exec(code, names)
+    from clirbench.encoders.base import LoadedScorer
     from clirbench.encoders.load import as_loaded
 
-    assert as_loaded(names["MyScorer"]()).scorer is not None
+    assert isinstance(as_loaded(names["MyScorer"]()), LoadedScorer)
 
 
 def test_gate_card_inspect_export_doctor(shell, tmp_path):

@@ -11,13 +11,15 @@ from command_line import clir
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, ModelInfo
 from clirbench.metrics.bias import count_jumps
 from clirbench.metrics.scores import compute_scores
+from clirbench.ranking.counters import Cost
 from clirbench.ranking.gold_ranks import gold_ranks
 from clirbench.ranking.in_memory import Outranked
-from clirbench.results.build import Run, make_result
+from clirbench.results.build import Run, build_result
 from clirbench.results.schema import CorpusPart
 from clirbench.submissions.model_toml import evaluation_sets
 from clirbench.tasks.collection import GoldPairs
 from clirbench.tasks.corpora.judged import load_judged, open_judgements
+from clirbench.tasks.selection import select
 from clirbench.tasks.task_file import load_task
 
 pytestmark = pytest.mark.real
@@ -64,13 +66,11 @@ def simulated(name, seed, skill):
     jumps = count_jumps(which, outranked, ranks)
     scores = compute_scores(ranks, pools, task.settings, task.metrics, task.bias, jumps)
     digest = dict.fromkeys(task.languages, "0" * 64)
-    run = Run(
-        task, task.languages, task.settings, len(judged.topics), len(judged.queries), pools, 8, 1, 1, 1.0, 0,
-        {"load": 1.0, "encode": 1.0, "rank": 1.0, "score": 1.0},
-        CorpusPart(source="folder x", layout="original", shard=20_000, shards=5_300, engine="local", sha256=digest),
-    )  # fmt: skip
-    loaded = LoadedEncoder(None, ModelInfo(name, "own", "1", "declared", 1), EncoderSettings())
-    return make_result(loaded, run, ranks, scores)
+    corpus = CorpusPart(source="folder x", layout="original", shard=20_000, shards=5_300, engine="local", sha256=digest)
+    cost = Cost(8, 1, 1, 1.0, 0, {"load": 1.0, "encode": 1.0, "rank": 1.0, "score": 1.0})
+    run = Run(select(task), judged.topics, len(judged.queries), pools, cost, corpus)
+    model = LoadedEncoder(encoder=None, info=ModelInfo(name, "own", "1", "declared", 1), settings=EncoderSettings())
+    return build_result(model, run, ranks, scores)
 
 
 @pytest.fixture(scope="module")

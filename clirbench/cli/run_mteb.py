@@ -4,23 +4,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import LoadedModel
 from clirbench.results.mteb_files import FILE_START, PREFIX, parse_mteb_result, read_mteb_result
 from clirbench.results.schema import MtebDocument
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
-from clirbench.support.progress import Reporter
 
 
 def run_mteb_tasks(
-    loaded: LoadedEncoder,
+    loaded: LoadedModel,
     names: Sequence[str],
     folder: Path,
-    *,
     languages: Sequence[str] | None,
     data: Path | None,
-    force: bool,
-    reporter: Reporter,
+    context: RunContext,
 ) -> list[tuple[MtebDocument, Path]]:
     """Evaluate mteb's tasks that are not there yet, and write each result as soon as it is done.
 
@@ -30,8 +28,7 @@ def run_mteb_tasks(
         folder: Of the model's results.
         languages: Only these; the file is named after them.
         data: A copy of the data in a folder.
-        force: Run again, and replace what is there.
-        reporter: Told of progress.
+        context: Its reporter is told of progress; ``force`` runs again and replaces what is there.
 
     Returns:
         The results with their paths.
@@ -47,17 +44,17 @@ def run_mteb_tasks(
             )
         stem = "+".join([name, "-".join(languages)]) if languages else name
         path = folder / f"{FILE_START}{stem}.json"
-        if path.exists() and not force:
+        if path.exists() and not context.force:
             document = read_mteb_result(path)
             if document.model.revision is None or not _same(document, loaded):
                 raise ClirbenchError(
                     f"{path} holds another run: pass --output for another folder, or --force to replace it"
                 )
-            reporter.note(f"mteb:{name}: kept {path} (same model; --force runs it again)")
+            context.reporter.note(f"mteb:{name}: kept {path} (same model; --force runs it again)")
         else:
             from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: PLC0415
 
-            reporter.note(f"mteb:{name}: evaluated by mteb")
+            context.reporter.note(f"mteb:{name}: evaluated by mteb")
             document = run_mteb_task(loaded, name, languages, data)
             content = (document.model_dump_json(indent=1) + "\n").encode()
             parse_mteb_result(content, path)
@@ -67,7 +64,7 @@ def run_mteb_tasks(
     return found
 
 
-def _same(document: MtebDocument, loaded: LoadedEncoder) -> bool:
+def _same(document: MtebDocument, loaded: LoadedModel) -> bool:
     wanted = {
         "name": loaded.info.name,
         "kind": loaded.info.kind,

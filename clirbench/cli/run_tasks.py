@@ -3,36 +3,38 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from clirbench.cli.check_options import check_streaming
 from clirbench.cli.run_mteb import run_mteb_tasks
 from clirbench.encoders.api_cost import check_price, estimate
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
+from clirbench.evaluation.streaming.best_passages import check_runs
 from clirbench.evaluation.streaming.options import Streaming
-from clirbench.evaluation.streaming.run import check_runs, run_streamed
+from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
-from clirbench.ranking.from_scorers import texts_to_encode
 from clirbench.results.build import task_part
 from clirbench.results.file_names import result_stem, run_folder
 from clirbench.results.mteb_files import PREFIX
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document, MtebDocument
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import cache_dir
-from clirbench.support.progress import ENCODE, RANK, Reporter, follow_download, reporting
-from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
-from clirbench.tasks.task import Task
+from clirbench.support.progress import reporting
+from clirbench.tasks.selection import Selection, select
 from clirbench.tasks.task_file import default_task, load_task, standard_suite
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunRequest:
     """What a user asked `clirbench run` for; None means the default."""
 
     model: str | None
@@ -57,7 +59,16 @@ class Outcome:
     mteb_results: list[tuple[MtebDocument, Path]] = field(default_factory=list)
 
 
-def run_tasks(plan: Plan) -> Outcome:
+@dataclass(frozen=True)
+class _Wanted:
+    """A result that was asked for, where it belongs, and what is there already."""
+
+    selection: Selection
+    path: Path
+    kept: Document | None
+
+
+def run_tasks(request: RunRequest) -> Outcome:
     """Run what is not there yet and write each result as soon as it is done.
 
     A result that is there is kept when it is of the same run (task, restriction, model revision, encoder settings). Where
@@ -66,117 +77,105 @@ def run_tasks(plan: Plan) -> Outcome:
     Raises:
         ClirbenchError: Anything that the user can mend.
     """
-    check_price(plan.price)
-    name = DEFAULT if plan.model is None else plan.model
-    names = plan.tasks or ([default_task()] if plan.model is None else standard_suite())
-    tasks = [load_task(task) for task in names if not task.startswith(PREFIX)]
+    check_price(request.price)
+    name = DEFAULT if request.model is None else request.model
+    names = request.tasks or ([default_task()] if request.model is None else standard_suite())
+    selections = [_select(task, request.languages, request.settings) for task in names if not task.startswith(PREFIX)]
     mteb_names = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
-    restrictions = []
-    for task in tasks:
-        check_names(task)
-        restrictions.append(
-            (choose_languages(task, plan.languages), choose_settings(task, plan.settings, plan.languages))
-        )
-    check_streaming(plan.streaming, plan.model, tasks, bool(mteb_names))
+    check_streaming(request.streaming, request.model, [chosen.task for chosen in selections], bool(mteb_names))
     with reporting() as reporter:
-        begin = time.perf_counter()
-        if plan.streaming.vectors is not None:
-            languages = dict.fromkeys(language for restriction, _ in restrictions for language in restriction)
-            loaded = load_vectors(plan.streaming.vectors, list(languages), plan.options)
-        else:
-            loaded = load_encoder(name, plan.options)
-        model_seconds = time.perf_counter() - begin
-        paths = [
-            plan.output
-            / run_folder(loaded.info.name, loaded.settings.transform)
-            / f"{result_stem(task_part(task, languages, settings), task.settings)}.json"
-            for task, (languages, settings) in zip(tasks, restrictions, strict=True)
-        ]
-        kept = {
-            i: document
-            for i, path in enumerate(paths)
-            if not plan.force and (document := _kept(path, tasks[i], restrictions[i], loaded)) is not None
-        }
-        for i, document in kept.items():
-            if plan.streaming.top:
-                check_runs(paths[i], document, plan.streaming.top)
-            reporter.note(f"{tasks[i].id}: kept {paths[i]} (same run; --force runs it again)")
-        for i in set(range(len(tasks))) - set(kept):
-            if loaded.api and tasks[i].corpus is not None:
-                raise ClirbenchError(
-                    f"{loaded.info.name} is an API, and vectors of {tasks[i].id} would be paid for and forgotten: write them to "
-                    "files yourself, and pass --vectors"
-                )
-            _check_writable(paths[i])
-        results = _run_missing(plan, tasks, restrictions, loaded, kept, model_seconds, reporter)
-        for i, task in enumerate(tasks):
-            if task.corpus is not None and i not in kept:
-                results[i] = run_streamed(
-                    loaded,
-                    task,
-                    languages=restrictions[i][0],
-                    settings=restrictions[i][1],
-                    streaming=plan.streaming,
-                    model=name,
-                    options=plan.options,
-                    path=paths[i],
-                    output=plan.output,
-                    force=plan.force,
-                    cache=cache_dir() / "inventories" if plan.use_cache else None,
-                    allow_zero=plan.allow_zero_vectors,
-                    reporter=reporter,
-                )
-        theirs = run_mteb_tasks(
-            loaded,
-            mteb_names,
-            plan.output / run_folder(loaded.info.name, loaded.settings.transform),
-            languages=plan.languages,
-            data=plan.streaming.data,
-            force=plan.force,
-            reporter=reporter,
+        context = RunContext(
+            cache_dir() if request.use_cache else None, reporter, request.force, request.allow_zero_vectors
         )
-    ordered = [(results.get(i) or kept[i], paths[i]) for i in range(len(tasks))]
-    return Outcome(ordered, _next_step(plan, ordered), theirs)
+        begin = time.perf_counter()
+        model = _load(name, selections, request)
+        load_seconds = time.perf_counter() - begin
+        folder = request.output / run_folder(model.info.name, model.settings.transform)
+        wanted = [_look(chosen, folder, model, request) for chosen in selections]
+        for one in wanted:
+            if one.kept is not None:
+                reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
+            else:
+                _check_possible(one, model)
+        results = _run_missing(model, wanted, request, context, load_seconds)
+        theirs = run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
+    ordered = [(results[one.path] if one.kept is None else one.kept, one.path) for one in wanted]
+    return Outcome(ordered, _next_step(request, ordered), theirs)
+
+
+def _select(name: str, languages: list[str] | None, settings: list[str] | None) -> Selection:
+    task = load_task(name)
+    check_names(task)
+    return select(task, languages, settings)
+
+
+def _load(name: str, selections: Sequence[Selection], request: RunRequest) -> LoadedModel:
+    if request.streaming.vectors is None:
+        return load_encoder(name, request.options)
+    languages = dict.fromkeys(language for chosen in selections for language in chosen.languages)
+    return load_vectors(request.streaming.vectors, list(languages), request.options)
+
+
+def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest) -> _Wanted:
+    """Where the result of a selection belongs, and what is there already."""
+    path = folder / f"{result_stem(task_part(chosen), chosen.task.settings)}.json"
+    kept = None if request.force else _kept(path, chosen, model)
+    if kept is not None and request.streaming.top:
+        check_runs(path, kept, request.streaming.top)
+    return _Wanted(chosen, path, kept)
+
+
+def _check_possible(wanted: _Wanted, model: LoadedModel) -> None:
+    """Fail before hours of work, not after."""
+    task = wanted.selection.task
+    if model.api and task.corpus is not None:
+        raise ClirbenchError(
+            f"{model.info.name} is an API, and vectors of {task.id} would be paid for and forgotten: write them to "
+            "files yourself, and pass --vectors"
+        )
+    _check_writable(wanted.path)
 
 
 def _run_missing(
-    plan: Plan,
-    tasks: Sequence[Task],
-    restrictions: Sequence[tuple[tuple[str, ...], tuple[str, ...]]],
-    loaded: LoadedEncoder,
-    kept: dict[int, Document],
-    model_seconds: float,
-    reporter: Reporter,
-) -> dict[int, Document]:
-    collections = {}
-    load_seconds = {}
-    for i, task in enumerate(tasks):
-        if i not in kept and task.corpus is None:
+    model: LoadedModel, wanted: Sequence[_Wanted], request: RunRequest, context: RunContext, model_seconds: float
+) -> dict[Path, Document]:
+    """Evaluate what is not there yet; each result is written as soon as it is done."""
+    loaded: list[tuple[_Wanted, LoadedTask, float]] = []
+    for one in wanted:
+        if one.kept is None:
             begin = time.perf_counter()
-            collections[i] = load_collection(task, restrictions[i][0], follow_download(reporter))
-            load_seconds[i] = model_seconds + time.perf_counter() - begin
-    if collections and loaded.api:
-        spending = estimate(loaded, collections.values(), cache_dir() / "vectors" if plan.use_cache else None)
-        reporter.note(spending.line(loaded.info.name, plan.price))
-    if collections:
-        reporter.start(ENCODE, sum(texts_to_encode(loaded, collection) for collection in collections.values()))
-        reporter.start(RANK, sum(len(collection.queries) for collection in collections.values()), brief=True)
+            stream = partial(_stream, path=one.path, model=model, request=request, context=context)
+            task = load_data(one.selection, context, stream=stream)
+            loaded.append((one, task, model_seconds + time.perf_counter() - begin))
+    if model.api and loaded:
+        collections = [task.collection for _, task, _ in loaded if isinstance(task, InMemoryTask)]
+        spending = estimate(model, collections, context.vectors)
+        context.reporter.note(spending.line(model.info.name, request.price))
+    announce([task for _, task, _ in loaded], model, context)
     results = {}
-    for i, collection in collections.items():
-        result = evaluate_loaded(
-            loaded,
-            collection,
-            restrictions[i][1],
-            {"load": load_seconds[i]},
-            cache_dir() / "vectors" if plan.use_cache else None,
-            plan.allow_zero_vectors,
-            reporter,
-        )
-        result.save(plan.output, force=plan.force)
-        results[i] = result.document
-        if result.document.cost.zero_vectors:
-            reporter.note(f"{tasks[i].id}: {result.document.cost.zero_vectors} all-zero vectors, scored as lost")
+    for one, task, seconds in loaded:
+        result = evaluate_loaded(model, task, context, seconds)
+        task.write_runs(one.path, model, context)
+        result.save(request.output, force=request.force)
+        task.forget()
+        results[one.path] = result.document
+        zero = result.document.cost.zero_vectors
+        if zero:
+            context.reporter.note(f"{one.selection.task.id}: {zero} all-zero vectors, scored as lost")
     return results
+
+
+def _stream(
+    selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
+) -> LoadedTask:
+    """A streamed task whose finished counts stay beside its result until that is written."""
+    streaming, engine = request.streaming, None
+    if streaming.engine == "ray":
+        from clirbench.evaluation.streaming.ray_engine import connect, ray_engine  # noqa: PLC0415
+
+        streaming = connect(streaming)
+        engine = ray_engine(str(request.model or DEFAULT), request.options, model.info, context.reporter)
+    return StreamedTask(selection, streaming, path.with_name(f"{path.stem}.shards"), engine)
 
 
 def _check_writable(path: Path) -> None:
@@ -187,9 +186,7 @@ def _check_writable(path: Path) -> None:
         probe.unlink()
 
 
-def _kept(
-    path: Path, task: Task, restriction: tuple[tuple[str, ...], tuple[str, ...]], loaded: LoadedEncoder
-) -> Document | None:
+def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
     if not path.exists():
         return None
     try:
@@ -197,14 +194,14 @@ def _kept(
     except ClirbenchError as error:
         raise ClirbenchError(f"{error} (--force replaces it, --output writes elsewhere)") from error
     wanted = {
-        "id": task.id,
-        "hash": task.hash,
-        "languages": list(restriction[0]),
-        "settings": list(restriction[1]),
-        "name": loaded.info.name,
-        "kind": loaded.info.kind,
-        "revision": loaded.info.revision,
-        **asdict(loaded.settings),
+        "id": chosen.task.id,
+        "hash": chosen.task.hash,
+        "languages": list(chosen.languages),
+        "settings": list(chosen.settings),
+        "name": model.info.name,
+        "kind": model.info.kind,
+        "revision": model.info.revision,
+        **asdict(model.settings),
     }
     for key, value in document.identity.items():
         if wanted[key] != value:
@@ -212,16 +209,16 @@ def _kept(
                 f"{path} holds another run ({key.replace('_', ' ')}: {value!r} there, {wanted[key]!r} now): "
                 "pass --output for another folder, or --force to replace it"
             )
-    if loaded.info.revision is None:
+    if model.info.revision is None:
         raise ClirbenchError(
-            f"{path} is there, and nobody can tell whether {loaded.info.name} has changed since: give it a "
+            f"{path} is there, and nobody can tell whether {model.info.name} has changed since: give it a "
             "'revision' attribute, pass --output for another folder, or --force to replace it"
         )
     return document
 
 
-def _next_step(plan: Plan, results: list[tuple[Document, Path]]) -> str:
-    if plan.model is None:
+def _next_step(request: RunRequest, results: list[tuple[Document, Path]]) -> str:
+    if request.model is None:
         return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
     if not results:
         return (

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.encode import SHARD, by_length
+from clirbench.encoders.base import LoadedFusion, LoadedModel, require_encoder
+from clirbench.encoders.encode import TEXTS_PER_SHARD, by_length
 from clirbench.encoders.vector_cache import CacheEntry
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection
@@ -31,19 +31,20 @@ class Spending:
         return f"{said}, about ${self.tokens / 1e6 * price:,.2f} at ${price:g} a million"
 
 
-def estimate(loaded: LoadedEncoder, collections: Iterable[Collection], cache: Path | None) -> Spending:
+def estimate(model: LoadedModel, collections: Iterable[Collection], cache: Path | None) -> Spending:
     """What a run of these collections would send.
 
     Args:
-        loaded: An encoder that others compute.
+        model: A model that others compute, or a fusion with such parts.
         collections: What is to be run.
         cache: Folder of vectors, or None.
     """
     texts = tokens = 0
     collections = list(collections)
-    if loaded.fusion is not None:
-        found = [estimate(part, collections, cache) for part in loaded.fusion.parts if part.api]
-        return Spending(sum(one.texts for one in found), sum(one.tokens for one in found))
+    if isinstance(model, LoadedFusion):
+        spent = [estimate(part, collections, cache) for part in model.parts if part.api]
+        return Spending(sum(one.texts for one in spent), sum(one.tokens for one in spent))
+    loaded = require_encoder(model)
     if loaded.info.revision is None:
         cache = None
     for collection in collections:
@@ -52,9 +53,9 @@ def estimate(loaded: LoadedEncoder, collections: Iterable[Collection], cache: Pa
             ("candidate", collection.candidates, loaded.settings.candidate_prompt),
         ):
             distinct = by_length(every)
-            entry = CacheEntry(cache, loaded, role, distinct, SHARD) if cache else None
-            for number, start in enumerate(range(0, len(distinct), SHARD)):
-                part = distinct[start : start + SHARD]
+            entry = CacheEntry(cache, loaded, role, distinct, TEXTS_PER_SHARD) if cache else None
+            for number, start in enumerate(range(0, len(distinct), TEXTS_PER_SHARD)):
+                part = distinct[start : start + TEXTS_PER_SHARD]
                 if entry is None or entry.get(number, len(part)) is None:
                     texts += len(part)
                     tokens += sum(math.ceil(len((prompt + text).encode()) / _BYTES_PER_TOKEN) for text in part)

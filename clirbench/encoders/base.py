@@ -58,35 +58,6 @@ class Scorer(Protocol):
         ...
 
 
-class NoVectors:
-    """Stands in for the encoder of a model that has none."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def encode_queries(self, texts: list[str]) -> Any:
-        """Fail.
-
-        Raises:
-            ClirbenchError: Always.
-        """
-        raise ClirbenchError(
-            f"{self._name} scores pairs of texts and has no vectors, which this needs: "
-            "use an encoder, or a task that fits in memory"
-        )
-
-    encode_candidates = encode_queries
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """Several models as one. ``method`` is "rrf" (reciprocal rank fusion) or "sum" (weighted, of scores scaled to 0 to 1)."""
-
-    method: str
-    weights: tuple[float, ...]
-    parts: tuple["LoadedEncoder", ...]
-
-
 @dataclass(frozen=True)
 class EncoderOptions:
     """What a user may ask of an encoder; None means the model's own choice.
@@ -134,39 +105,78 @@ class EncoderSettings:
     transform_sample: str | None = None
 
 
-@dataclass(frozen=True)
-class LoadedEncoder:
-    """An encoder with its identity. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded, not part of it.
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that is ready, with its identity: an encoder, a scorer or a fusion.
 
-    ``transform`` is what ``settings.transform`` names, with its texts. A model that gives scores in the place of vectors has a
-    ``scorer``, one that is made of others a ``fusion``; its ``encoder`` fails in both cases. ``api`` marks one that others
-    compute and charge for.
+    ``info`` and ``settings`` identify it. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded only. ``api`` marks
+    a model that others compute and charge for.
     """
 
-    encoder: Encoder
     info: ModelInfo
     settings: EncoderSettings
     batch_size: int | None = None
     device: str = "cpu"
     trust_remote_code: bool = False
-    transform: Transform | None = None
-    scorer: Scorer | None = None
-    fusion: Fusion | None = None
     api: bool = False
 
 
-def with_transform(loaded: LoadedEncoder, options: EncoderOptions) -> LoadedEncoder:
-    """The encoder with the transform that the options ask for.
+@dataclass(frozen=True, kw_only=True)
+class LoadedEncoder(LoadedModel):
+    """A model with one vector per text. ``transform`` is what ``settings.transform`` names, with its texts."""
+
+    encoder: Encoder
+    transform: Transform | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedScorer(LoadedModel):
+    """A model that scores a query with every candidate, without one vector for each."""
+
+    scorer: Scorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedFusion(LoadedModel):
+    """Several models as one.
+
+    Attributes:
+        method: "rrf" (reciprocal rank fusion) or "sum" (weighted sum of scores that are scaled to 0 to 1).
+        weights: One per part.
+        parts: Encoders and scorers.
+    """
+
+    method: str
+    weights: tuple[float, ...]
+    parts: tuple[LoadedModel, ...]
+
+
+def require_encoder(model: LoadedModel) -> LoadedEncoder:
+    """The model as an encoder.
 
     Raises:
-        ClirbenchError: The transform is unknown, its sample cannot be read, or the encoder's similarity is not cosine.
+        ClirbenchError: It is a scorer or a fusion.
+    """
+    if isinstance(model, LoadedEncoder):
+        return model
+    raise ClirbenchError(
+        f"{model.info.name} scores pairs of texts and has no vectors, which this needs: "
+        "use an encoder, or a task that fits in memory"
+    )
+
+
+def with_transform(loaded: LoadedModel, options: EncoderOptions) -> LoadedModel:
+    """The model with the transform that the options ask for.
+
+    Raises:
+        ClirbenchError: The transform is unknown, its sample cannot be read, or the model has no vectors of cosine similarity.
     """
     if options.transform is None:
         if options.transform_sample is not None:
             raise ClirbenchError("--transform-sample does nothing without --transform: add it")
         return loaded
     transform = parse_transform(options.transform, options.transform_sample)
-    if loaded.settings.similarity != "cosine":
+    if not isinstance(loaded, LoadedEncoder) or loaded.settings.similarity != "cosine":
         raise ClirbenchError(f"--transform needs cosine similarity, not {loaded.settings.similarity}: leave it out")
     settings = replace(loaded.settings, transform=str(transform), transform_sample=transform.sample)
     return replace(loaded, settings=settings, transform=transform)

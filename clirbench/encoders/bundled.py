@@ -73,7 +73,7 @@ BUNDLED: dict[str, Bundled] = {
 DEFAULT = "clirbench/hybrid"
 
 
-def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
+def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedModel:
     """Load a bundled encoder by its full name.
 
     Raises:
@@ -88,5 +88,5 @@ def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     info = base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0))
     if not isinstance(encoder, base.Encoder):
         base.refuse(options, ("transform",), f"{name}, which has no vectors")
-        return base.LoadedEncoder(base.NoVectors(name), info, base.EncoderSettings(similarity="bm25"), scorer=encoder)
+        return base.LoadedScorer(scorer=encoder, info=info, settings=base.EncoderSettings(similarity="bm25"))
     return base.LoadedEncoder(encoder=encoder, info=info, settings=base.EncoderSettings())

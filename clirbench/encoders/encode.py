@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ from clirbench.encoders.checks import Check, Clock, encode_texts
 from clirbench.encoders.similarity import normalised, scaled
 from clirbench.encoders.transforms import Transform, fit_transform
 from clirbench.encoders.vector_cache import CacheEntry
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import ENCODE, Reporter
 from clirbench.tasks.collection import Collection
 
-SHARD = 512
+TEXTS_PER_SHARD = 512
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,7 @@ def by_length(texts: Iterable[str]) -> list[str]:
     return sorted(set(texts), key=lambda text: (-len(text), text))
 
 
-def encode_collection(
-    loaded: LoadedEncoder,
-    collection: Collection,
-    cache: Path | None = None,
-    allow_zero: bool = False,
-    advance: Callable[[int], None] | None = None,
-) -> Encoded:
+def encode_collection(loaded: LoadedEncoder, collection: Collection, context: RunContext | None = None) -> Encoded:
     """Encode queries and candidates of a collection.
 
     Texts are encoded in shards of 512, longest first. With a cache, each shard is written as soon as it is there, and a
@@ -70,9 +65,8 @@ def encode_collection(
     Args:
         loaded: The encoder.
         collection: What to encode.
-        cache: Folder for vectors, or None.
-        allow_zero: Score all-zero vectors (they tie with everything, and ties are lost) instead of stopping.
-        advance: Called with a number of texts whenever so many are done.
+        context: Its cache keeps the vectors, its reporter is told of each shard, and it says whether all-zero vectors are
+            scored (they tie with everything, and ties are lost) instead of stopping; None for no cache and no report.
 
     Returns:
         Vectors scaled for the encoder's similarity: their inner product orders candidates as the similarity does.
@@ -81,7 +75,8 @@ def encode_collection(
         ClirbenchError: A vector is NaN, infinite, all zero, empty or wrong-shaped (with the first offending text), or the cache
             cannot be written.
     """
-    encoder = loaded.encoder
+    context = context or RunContext()
+    encoder, cache = loaded.encoder, context.vectors
     prepare = getattr(encoder, "prepare", None)
     if prepare:
         prepare(list(dict.fromkeys(collection.candidates)))
@@ -99,10 +94,10 @@ def encode_collection(
         distinct = by_length(texts)
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
-        entry = CacheEntry(cache, loaded, role, distinct, SHARD) if cache else None
+        entry = CacheEntry(cache, loaded, role, distinct, TEXTS_PER_SHARD) if cache else None
         expected = found[0].shape[1] if found else None
-        check = Check(loaded.info.name, role, expected, not allow_zero)
-        shards = list(_shards(encode, distinct, entry, check, clock, advance))
+        check = Check(loaded.info.name, role, expected, not context.allow_zero)
+        shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
         found.append(
             np.concatenate(shards) if isinstance(shards[0], np.ndarray) else sparse.vstack(shards, format="csr")
         )
@@ -151,7 +146,7 @@ def _sample(loaded: LoadedEncoder, transform: Transform, language: str) -> NDArr
     if not texts:
         raise ClirbenchError(f"--transform-sample has no text in {language}: add some, or fit on the candidates")
     check = Check(loaded.info.name, "sample text", None, refuse_zero=False)
-    parts = [texts[start : start + SHARD] for start in range(0, len(texts), SHARD)]
+    parts = [texts[start : start + TEXTS_PER_SHARD] for start in range(0, len(texts), TEXTS_PER_SHARD)]
     vectors = [check(encode_texts(loaded.encoder.encode_candidates, part), part) for part in parts]
     return np.asarray(normalised(np.concatenate(vectors)), dtype=np.float32)
 
@@ -162,10 +157,10 @@ def _shards(
     entry: CacheEntry | None,
     check: Check,
     clock: Clock,
-    advance: Callable[[int], None] | None,
+    reporter: Reporter,
 ) -> Iterator[Vectors]:
-    for number, start in enumerate(range(0, len(texts), SHARD)):
-        part = texts[start : start + SHARD]
+    for number, start in enumerate(range(0, len(texts), TEXTS_PER_SHARD)):
+        part = texts[start : start + TEXTS_PER_SHARD]
         cached = entry.get(number, len(part)) if entry else None
         if cached is None:
             begin = time.perf_counter()
@@ -178,8 +173,7 @@ def _shards(
                 entry.put(number, vectors)
         else:
             vectors = check(cached, part)
-        if advance:
-            advance(len(part))
+        reporter.advance(ENCODE, len(part))
         yield vectors
     if entry and isinstance(vectors, np.ndarray):
         entry.finish()

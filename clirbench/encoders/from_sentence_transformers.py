@@ -57,7 +57,7 @@ class SentenceTransformerEncoder:
             self._model.train(training)
 
 
-def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
+def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedModel:
     """Load from a local folder, or from the hub at an exact commit.
 
     Raises:
@@ -87,7 +87,7 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
 
 def wrap_sentence_transformer(
     model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str | None
-) -> base.LoadedEncoder:
+) -> base.LoadedModel:
     """Give a loaded SentenceTransformer its identity.
 
     Raises:
@@ -102,12 +102,6 @@ def wrap_sentence_transformer(
     parameters = list(model.parameters())
     prompts = options.query_prompt, options.candidate_prompt
     label = name or "memory/sentence-transformer"
-    encoder: base.Encoder
-    if multi:
-        encoder = base.NoVectors(label)
-    else:
-        sparse = _is(model, "SparseEncoder")
-        encoder = SentenceTransformerEncoder(model, options.batch_size, *prompts, sparse=sparse)
     length = getattr(model, "max_seq_length", None)
     settings = base.EncoderSettings(
         similarity=similarity,
@@ -116,21 +110,24 @@ def wrap_sentence_transformer(
         query_prompt=_prompt(model, options.query_prompt, ("query",)),
         candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
     )
-    return base.LoadedEncoder(
-        encoder=encoder,
-        scorer=MultiVectorScorer(model, options.batch_size, *prompts) if multi else None,
-        info=base.ModelInfo(
+    identity: dict[str, Any] = {
+        "info": base.ModelInfo(
             name=label,
             kind="sentence-transformers",
             revision=revision,
             revision_kind=revision_kind if revision else "unknown",
             parameters=sum(parameter.numel() for parameter in parameters),
         ),
-        settings=settings,
-        batch_size=options.batch_size,
-        device=str(model.device),
-        trust_remote_code=options.trust_remote_code,
-    )
+        "settings": settings,
+        "batch_size": options.batch_size,
+        "device": str(model.device),
+        "trust_remote_code": options.trust_remote_code,
+    }
+    if multi:
+        return base.LoadedScorer(scorer=MultiVectorScorer(model, options.batch_size, *prompts), **identity)
+    sparse = _is(model, "SparseEncoder")
+    encoder = SentenceTransformerEncoder(model, options.batch_size, *prompts, sparse=sparse)
+    return base.LoadedEncoder(encoder=encoder, **identity)
 
 
 def _is(model: Any, kind: str) -> bool:

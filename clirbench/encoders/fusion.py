@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -26,8 +26,8 @@ def is_fusion(name: str) -> bool:
 
 
 def load_fusion(
-    name: str, options: base.EncoderOptions, load: Callable[[str, base.EncoderOptions], base.LoadedEncoder]
-) -> base.LoadedEncoder:
+    name: str, options: base.EncoderOptions, load: Callable[[str, base.EncoderOptions], base.LoadedModel]
+) -> base.LoadedFusion:
     """Load the parts of a fusion.
 
     Args:
@@ -53,7 +53,7 @@ def load_fusion(
     if not all(weight > 0 for weight in weights):
         raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give one above it")
     parts = tuple(load(part, _for_part(part, options)) for part in names)
-    if any(part.fusion for part in parts):
+    if any(isinstance(part, base.LoadedFusion) for part in parts):
         raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")
     said = [
         f"{weight:g}-{part.info.name}" if method == "sum" else part.info.name
@@ -66,8 +66,10 @@ def load_fusion(
         identity = [method, _K, weights, [[asdict(part.info), asdict(part.settings)] for part in parts]]
         revision = "sha256:" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     counted = [part.info.parameters for part in parts]
-    return base.LoadedEncoder(
-        encoder=base.NoVectors(own),
+    return base.LoadedFusion(
+        method=method,
+        weights=tuple(weights),
+        parts=parts,
         info=base.ModelInfo(
             own,
             "fusion",
@@ -80,7 +82,6 @@ def load_fusion(
         device=parts[0].device,
         trust_remote_code=options.trust_remote_code,
         api=any(part.api for part in parts),
-        fusion=base.Fusion(method, tuple(weights), parts),
     )
 
 
@@ -92,14 +93,15 @@ def _for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
     return base.EncoderOptions(**{**asdict(options), **left})
 
 
-def fused(fusion: base.Fusion, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+def fused(method: str, weights: Sequence[float], scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """The fused scores of one pool, which depend on all of its candidates.
 
     Reciprocal rank fusion sums 1 / (60 + rank) over the parts; equal scores share the last of their ranks, as ties are lost
     everywhere here. The weighted sum scales each part's scores of a query to 0 to 1 over the pool.
 
     Args:
-        fusion: How.
+        method: "rrf" or "sum".
+        weights: One per part; "rrf" does not look at them.
         scores: float32 (parts, queries, candidates of the pool).
 
     Returns:
@@ -107,11 +109,11 @@ def fused(fusion: base.Fusion, scores: NDArray[np.float32]) -> NDArray[np.float3
     """
     from scipy.stats import rankdata  # noqa: PLC0415
 
-    if fusion.method == "rrf":
+    if method == "rrf":
         found = sum(1 / (_K + rankdata(-part, method="max", axis=1)) for part in scores)
     else:
         found = 0
-        for weight, part in zip(fusion.weights, scores.astype(np.float64), strict=True):
+        for weight, part in zip(weights, scores.astype(np.float64), strict=True):
             low, high = part.min(axis=1, keepdims=True), part.max(axis=1, keepdims=True)
             found = found + weight * (part - low) / np.where(high > low, high - low, 1)
     return np.asarray(found, dtype=np.float32)

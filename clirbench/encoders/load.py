@@ -14,8 +14,9 @@ from clirbench.encoders.base import (
     EncoderOptions,
     EncoderSettings,
     LoadedEncoder,
+    LoadedModel,
+    LoadedScorer,
     ModelInfo,
-    NoVectors,
     Scorer,
     check_options,
     refuse,
@@ -30,8 +31,8 @@ _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 _OF_LOADING = ("device", "dtype", "max_length", "revision", "trust_remote_code")
 
 
-def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEncoder:
-    """Find an encoder by its name.
+def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedModel:
+    """Find a model by its name and load it.
 
     Args:
         name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder
@@ -40,7 +41,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
         options: What to ask of it.
 
     Returns:
-        The encoder, ready.
+        An encoder, a scorer or a fusion, ready.
 
     Raises:
         ClirbenchError: There is no such encoder, it cannot be loaded, or an option does not apply to it.
@@ -50,7 +51,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedEnco
     return with_transform(_find(name, options), options)
 
 
-def _find(name: str, options: EncoderOptions) -> LoadedEncoder:
+def _find(name: str, options: EncoderOptions) -> LoadedModel:
     if not name.strip():
         raise ClirbenchError(
             "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
@@ -76,21 +77,21 @@ def _find(name: str, options: EncoderOptions) -> LoadedEncoder:
     return load_sentence_transformer(name, options)
 
 
-def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncoder:
+def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
     """Wrap what a user hands to :func:`clirbench.evaluate`.
 
     Args:
-        model: A name, a LoadedEncoder, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
+        model: A name, a LoadedModel, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
             with ``encode_queries`` and ``encode_candidates``, or with ``prepare_candidates`` and ``score``.
         options: What to ask of it; a model in memory keeps its device, dtype, length and remote code.
 
     Returns:
-        The encoder with its identity; a model in memory has no revision.
+        The model with its identity; a model in memory has no revision.
 
     Raises:
         ClirbenchError: It is none of these.
     """
-    if isinstance(model, LoadedEncoder):
+    if isinstance(model, LoadedModel):
         return model
     if isinstance(model, str | Path):
         return load_encoder(str(model), options)
@@ -102,7 +103,7 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedEncode
     return with_transform(_wrap_memory(model, options), options)
 
 
-def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
+def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedModel:
     if isinstance(model, Encoder | Scorer):
         return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
@@ -119,7 +120,7 @@ def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedEncoder:
     )
 
 
-def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
+def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
     module_name, _, factory_name = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
@@ -147,7 +148,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedEncoder:
     return replace(loaded, info=replace(loaded.info, name=f"own/{module_name}.{factory_name}"))
 
 
-def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedEncoder:
+def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel:
     revision = getattr(encoder, "revision", None)
     parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
     name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
@@ -161,7 +162,7 @@ def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedEncod
     )
     if not isinstance(encoder, Encoder):
         refuse(options, ("query_prompt", "candidate_prompt", "similarity", "transform"), f"the scorer {name}")
-        return LoadedEncoder(NoVectors(name), info, EncoderSettings(similarity="own"), scorer=encoder)
+        return LoadedScorer(scorer=encoder, info=info, settings=EncoderSettings(similarity="own"))
     similarity = options.similarity or getattr(encoder, "similarity", "cosine")
     if similarity not in SIMILARITIES:
         raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")
@@ -172,7 +173,7 @@ def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedEncod
         candidate_prompt=options.candidate_prompt or "",
     )
     prompted = _Prompted(encoder, settings) if settings.query_prompt or settings.candidate_prompt else encoder
-    return LoadedEncoder(prompted, info, settings)
+    return LoadedEncoder(encoder=prompted, info=info, settings=settings)
 
 
 class _Prompted:

@@ -48,4 +48,5 @@ def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOp
     for name, content in opened.checksums(languages):
         digest.update(f"{name}\0{content}\n".encode())
     info = base.ModelInfo(options.name, "vectors", f"sha256:{digest.hexdigest()}", "vectors-sha256")
-    return base.LoadedEncoder(_Never(), info, base.EncoderSettings(similarity=options.similarity or "cosine"))
+    settings = base.EncoderSettings(similarity=options.similarity or "cosine")
+    return base.LoadedEncoder(encoder=_Never(), info=info, settings=settings)

@@ -1,27 +1,22 @@
-"""The straight line: task, collection, vectors, counts, ranks, scores, result."""
+"""The straight line: task, data, vectors, counts, ranks, scores, result."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-import numpy as np
-
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder
-from clirbench.encoders.checks import Clock
-from clirbench.encoders.encode import Encoded, encode_collection
+from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.load import as_loaded
+from clirbench.evaluation.loaded_task import LoadedTask, announce, load_data
 from clirbench.metrics.bias import count_jumps
 from clirbench.metrics.scores import Scores, check_names, compute_scores
-from clirbench.ranking.from_scorers import score_collection, texts_to_encode
+from clirbench.ranking.counters import Counts
 from clirbench.ranking.gold_ranks import GoldRanks, gold_ranks
-from clirbench.ranking.in_memory import Outranked, count_outranked
-from clirbench.results.build import Run, make_result
+from clirbench.results.build import Run, build_result
 from clirbench.results.result import Result
+from clirbench.support.context import ContextOptions, RunContext, context_of
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
-from clirbench.tasks.collection import Collection, choose_languages, choose_settings, load_collection
+from clirbench.tasks.selection import select
 from clirbench.tasks.task import Task
 from clirbench.tasks.task_file import default_task, load_task
 
@@ -33,12 +28,10 @@ def evaluate(
     languages: Sequence[str] | None = None,
     settings: Sequence[str] | None = None,
     options: EncoderOptions | None = None,
-    cache: str | Path | None = None,
-    allow_zero_vectors: bool = False,
     data: str | Path | None = None,
-    reporter: Reporter | None = None,
+    **context: Unpack[ContextOptions],
 ) -> Result:
-    """Evaluate one encoder on one task.
+    """Evaluate one model on one task.
 
     It keeps no global state and writes no file (downloads apart, and vectors where ``cache`` names a folder): call it inside a
     training loop, and :meth:`Result.save` when the result is to stay.
@@ -50,11 +43,10 @@ def evaluate(
         languages: Restrict to these languages; the result says so.
         settings: Restrict to these settings; the result says so.
         options: Batch size, prompts and the like.
-        cache: Folder for vectors, for models with a revision.
-        allow_zero_vectors: Score all-zero vectors as lost instead of stopping.
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. Its counts stay in memory:
             for days of work, ``clirbench run`` writes them as they come.
-        reporter: Told of progress.
+        **context: ``cache``, a folder for vectors of models with a revision; ``allow_zero_vectors``, to score all-zero vectors
+            as lost instead of stopping; ``reporter``, told of progress.
 
     Returns:
         Scores with their ranks.
@@ -62,174 +54,52 @@ def evaluate(
     Raises:
         ClirbenchError: Something that the caller can mend; the message says what.
     """
-    reporter = reporter or Silent()
     began = time.perf_counter()
-    if not isinstance(task, str | Task):
+    if task is not None and not isinstance(task, str | Task):
         raise ClirbenchError(f"task is a {type(task).__name__}: give one identifier or Task, and call once per task")
-    task = load_task(task or default_task()) if task is None or isinstance(task, str) else task
-    check_names(task)
-    if isinstance(languages, str) or isinstance(settings, str):
-        raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
-    chosen = choose_settings(task, settings, languages)
-    if task.corpus is not None:
-        from clirbench.evaluation.streaming.evaluate import evaluate_streamed  # noqa: PLC0415
-        from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
-
-        return evaluate_streamed(
-            as_loaded(model, options),
-            task,
-            languages=choose_languages(task, languages),
-            settings=chosen,
-            streaming=Streaming(data=Path(data) if data else None),
-            folder=None,
-            cache=Path(cache) if cache else None,
-            allow_zero=allow_zero_vectors,
-            force=False,
-            reporter=reporter,
-        ).result
-    if data is not None:
-        raise ClirbenchError(f"data is for tasks that are read shard by shard, and {task.id} is not: leave it out")
-    collection = load_collection(task, languages, follow_download(reporter))
+    run = context_of(context)
+    declared = task if isinstance(task, Task) else load_task(task or default_task())
+    check_names(declared)
+    loaded_task = load_data(select(declared, languages, settings), run, Path(data) if data else None)
     loaded = as_loaded(model, options)
-    seconds = {"load": time.perf_counter() - began}
-    reporter.start(ENCODE, texts_to_encode(loaded, collection))
-    reporter.start(RANK, len(collection.queries), brief=True)
-    return evaluate_loaded(
-        loaded, collection, chosen, seconds, Path(cache) if cache else None, allow_zero_vectors, reporter
-    )
+    announce([loaded_task], loaded, run)
+    return evaluate_loaded(loaded, loaded_task, run, time.perf_counter() - began)
 
 
-def evaluate_loaded(
-    loaded: LoadedEncoder,
-    collection: Collection,
-    settings: Sequence[str],
-    seconds: dict[str, float],
-    cache: Path | None,
-    allow_zero_vectors: bool,
-    reporter: Reporter,
-) -> Result:
-    """The part of :func:`evaluate` after loading; ``seconds`` already holds the time of the phases before."""
-    found = rank_collection(loaded, collection, settings, cache, allow_zero_vectors, reporter)
-    run = Run(
-        task=collection.task,
-        languages=collection.languages,
-        settings=settings,
-        topics=len(collection.topics),
-        queries=len(collection.queries),
-        pool_sizes=collection.pool_sizes,
-        dimensions=found.dimensions,
-        texts=found.texts,
-        encoded=found.clock.texts,
-        encode_seconds=found.clock.seconds,
-        zero=found.zero,
-        seconds={**seconds, **found.seconds},
-    )
-    return make_result(loaded, run, found.ranks, found.scores)
+def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, load_seconds: float = 0.0) -> Result:
+    """Evaluate a model and a task that are both loaded: in memory or streamed, the steps are the same.
 
+    Args:
+        model: An encoder, a scorer or a fusion.
+        task: The data of a run.
+        context: Cache, progress and permissions.
+        load_seconds: What loading the two took, for the record.
 
-@dataclass(frozen=True)
-class Ranked:
-    """Ranks and scores of a collection, with what they took.
+    Returns:
+        Scores with their ranks.
 
-    ``dimensions`` is None and ``texts`` counts every part's where a model gives scores; the time in such a model counts as
-    encoding, that of everything else in the same pass as ranking.
+    Raises:
+        ClirbenchError: A vector or score is wrong, or a file cannot be had or written.
     """
-
-    ranks: GoldRanks
-    scores: Scores
-    dimensions: int | None
-    texts: int
-    clock: Clock
-    zero: int
-    seconds: dict[str, float]
-
-
-def rank_collection(
-    loaded: LoadedEncoder,
-    collection: Collection,
-    settings: Sequence[str],
-    cache: Path | None,
-    allow_zero: bool,
-    reporter: Reporter,
-) -> Ranked:
-    """Everything between a loaded model and its scores, whatever kind of model it is."""
+    vectors = task.encode(model, context)  # each distinct text once
+    counts = vectors.count(task.selection.settings, context)  # how many candidates outrank each gold pair
     begin = time.perf_counter()
-    if loaded.scorer is None and loaded.fusion is None:
-        encoded = encode_collection(loaded, collection, cache, allow_zero, lambda done: reporter.advance(ENCODE, done))
-        encode = time.perf_counter() - begin
-        ranks, scores, after = rank_and_score(encoded, collection, settings, lambda done: reporter.advance(RANK, done))
-        clock = Clock(encoded.encoded, encoded.seconds)
-        seconds = {"encode": encode, **after}
-        return Ranked(ranks, scores, encoded.dimensions, encoded.texts, clock, encoded.zero, seconds)
-    scored = score_collection(
-        loaded,
-        collection,
-        cache,
-        allow_zero,
-        lambda done: reporter.advance(ENCODE, done),
-        lambda done: reporter.advance(RANK, done),
-    )
-    took = time.perf_counter() - begin
-    ranks, scores, last = _score(collection, scored.outranked, settings, scored.within)
-    seconds = {"encode": scored.clock.seconds, "rank": took - scored.clock.seconds, "score": last}
-    return Ranked(ranks, scores, None, scored.texts, scored.clock, scored.zero, seconds)
+    ranks = rank(task, counts)
+    scores = score(task, counts, ranks)
+    cost = counts.cost
+    cost.seconds["load"] = cost.seconds.get("load", 0.0) + load_seconds
+    cost.seconds["score"] = time.perf_counter() - begin
+    run = Run(task.selection, task.gold_pairs.topics, len(task.queries), task.pool_sizes, cost, task.corpus)
+    return build_result(model, run, ranks, scores)
 
 
-def rank_and_score(
-    encoded: Encoded,
-    collection: Collection,
-    settings: Sequence[str],
-    advance: Callable[[int], None] | None = None,
-) -> tuple[GoldRanks, Scores, dict[str, float]]:
-    """Everything after encoding: counts, ranks, scores and intervals, with the seconds of "rank" and "score"."""
-    begin = time.perf_counter()
-    outranked = _count(encoded, collection, settings, advance)
-    ranking = time.perf_counter() - begin
-    ranks, scores, after = _score(collection, outranked, settings)
-    return ranks, scores, {"rank": ranking, "score": after}
+def rank(task: LoadedTask, counts: Counts) -> GoldRanks:
+    """The ranks of the gold pairs: one plus their counts over the blocks of each pool."""
+    return gold_ranks(task.gold_pairs, counts.outranked, task.selection.settings, counts.within)
 
 
-def _score(
-    collection: Collection, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
-) -> tuple[GoldRanks, Scores, float]:
-    """Ranks, scores, and the seconds that they took."""
-    begin = time.perf_counter()
-    ranks = gold_ranks(collection.gold_pairs, outranked, settings, within)
-    jumps = count_jumps(collection.gold_pairs, outranked, ranks) if "multilingual" in settings else None
-    scores = compute_scores(
-        ranks, collection.pool_sizes, settings, collection.task.metrics, collection.task.bias, jumps
-    )
-    return ranks, scores, time.perf_counter() - begin
-
-
-def _count(
-    encoded: Encoded, collection: Collection, settings: Sequence[str], advance: Callable[[int], None] | None
-) -> Outranked:
-    if set(settings) != {"monolingual"}:
-        return count_outranked(
-            encoded.queries,
-            encoded.candidates,
-            collection.gold_query,
-            collection.gold_candidate,
-            collection.candidate_starts,
-            advance,
-        )
-    # Only the diagonal is asked for: one small product per language, the other counts stay zero and are never read.
-    shape = (len(collection.gold_query), len(collection.languages))
-    wrong, gold = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
-    query_language = collection.query_language[collection.gold_query]
-    own = query_language == collection.candidate_language[collection.gold_candidate]
-    for i in range(len(collection.languages)):
-        q0, q1 = collection.query_starts[i : i + 2]
-        c0, c1 = collection.candidate_starts[i : i + 2]
-        rows = np.flatnonzero(own & (query_language == i))
-        counts = count_outranked(
-            encoded.queries[q0:q1],
-            encoded.candidates[c0:c1],
-            (collection.gold_query[rows] - q0).astype(np.int32),
-            (collection.gold_candidate[rows] - c0).astype(np.int32),
-            np.array([0, c1 - c0]),
-            advance,
-        )
-        wrong[rows, i], gold[rows, i] = counts.wrong[:, 0], counts.gold[:, 0]
-    return Outranked(wrong, gold)
+def score(task: LoadedTask, counts: Counts, ranks: GoldRanks) -> Scores:
+    """Every number of a result: metrics and bias are functions of the ranks, the queue jumps of the counts."""
+    declared, settings = task.selection.task, task.selection.settings
+    jumps = count_jumps(task.gold_pairs, counts.outranked, ranks) if "multilingual" in settings else None
+    return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps)

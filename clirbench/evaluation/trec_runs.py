@@ -20,6 +20,7 @@ from clirbench.support.files import reading
 from clirbench.support.names import check_name
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
+from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
 # How many passages of a ranking a metric reads; None for all of them.
@@ -131,7 +132,7 @@ def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: 
     return RunDocument(
         format=1,
         origin="run",
-        task=task_part(task, [language], ["monolingual"]),
+        task=task_part(Selection(task, (language,), ("monolingual",))),
         model=label,
         depth=run.depth,
         run=RunPart(

@@ -22,7 +22,8 @@ from clirbench.encoders.similarity import scaled
 from clirbench.ranking.in_memory import Layout, Products
 from clirbench.ranking.kernel import QUERIES_PER_PRODUCT, one_blas_thread
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.collection import Collection, choose_languages, load_collection
+from clirbench.tasks.collection import Collection, load_collection
+from clirbench.tasks.selection import choose_languages
 from clirbench.tasks.task import SETTINGS, Task
 from clirbench.tasks.task_file import first_on_board, load_task, standard_suite
 

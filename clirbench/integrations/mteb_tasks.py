@@ -9,7 +9,7 @@ import mteb
 import numpy as np
 from mteb.types import PromptType
 
-from clirbench.encoders.base import LoadedEncoder, folder_revision
+from clirbench.encoders.base import LoadedEncoder, LoadedModel, folder_revision
 from clirbench.encoders.checks import Check, as_float32
 from clirbench.encoders.from_mteb import MtebEncoder
 from clirbench.integrations.mteb import MTEB_LANGUAGES
@@ -87,7 +87,7 @@ class AsMteb:
 
 
 def run_mteb_task(
-    loaded: LoadedEncoder, name: str, languages: Sequence[str] | None = None, data: Path | None = None
+    loaded: LoadedModel, name: str, languages: Sequence[str] | None = None, data: Path | None = None
 ) -> MtebDocument:
     """Let mteb evaluate an encoder on one of its own tasks.
 
@@ -104,7 +104,7 @@ def run_mteb_task(
         ClirbenchError: The model is not a plain encoder, mteb has no such text task or not in these languages, or the data
             cannot be read.
     """
-    if loaded.scorer is not None or loaded.fusion is not None or loaded.transform is not None:
+    if not isinstance(loaded, LoadedEncoder) or loaded.transform is not None:
         raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
     if hasattr(loaded.encoder, "prepare"):
         raise ClirbenchError(

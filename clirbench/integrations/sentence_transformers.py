@@ -11,11 +11,13 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.evaluation.loaded_task import InMemoryTask
 from clirbench.metrics.scores import check_names
 from clirbench.results.result import Result
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.progress import Silent
-from clirbench.tasks.collection import choose_languages, choose_settings, load_collection
+from clirbench.tasks.collection import load_collection
+from clirbench.tasks.selection import choose_languages, choose_settings
 from clirbench.tasks.task import Task
 from clirbench.tasks.task_file import load_task, standard_suite
 
@@ -147,15 +149,9 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
                 queries and candidates are scored as lost.
         """
         loaded = as_loaded(model, self._options)
-        result = evaluate_loaded(
-            replace(loaded, info=replace(loaded.info, revision=None)),
-            self._collection,
-            self.settings,
-            {"load": 0.0},
-            None,
-            allow_zero_vectors=True,
-            reporter=Silent(),
-        )
+        unversioned = replace(loaded, info=replace(loaded.info, revision=None))
+        task = InMemoryTask(self._collection, self.settings)
+        result = evaluate_loaded(unversioned, task, RunContext(allow_zero=True))
         self.last_result = result
         values = {
             key: result.score("bias", _DISTANCE)

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import LoadedModel
 from clirbench.metrics.scores import Scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
+from clirbench.ranking.counters import Cost
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import RANKS_ENDING, result_stem
 from clirbench.results.ranks_file import encode_ranks
@@ -29,7 +30,7 @@ from clirbench.results.schema import (
     TaskPart,
 )
 from clirbench.support.version import __version__
-from clirbench.tasks.task import Task
+from clirbench.tasks.selection import Selection
 
 _PACKAGES = (
     "torch",
@@ -49,38 +50,25 @@ class Run:
     """What was run, and what it took.
 
     Attributes:
-        task: The task.
-        languages: Those that were run, in the task's order.
-        settings: Those that were run, in the task's order.
-        topics: How many.
+        selection: The task, and the languages and settings that were run.
+        topics: Topic identifiers.
         queries: How many.
         pool_sizes: Candidates by language.
-        dimensions: Size of the vectors; None where there are none.
-        texts: Distinct texts, counted once per role.
-        encoded: How many of them this run encoded.
-        encode_seconds: Time spent in the encoder.
-        zero: Distinct texts whose vector is all zero.
-        seconds: By phase.
+        cost: Texts, vectors and seconds.
         corpus: What a streamed task's candidates were read from.
     """
 
-    task: Task
-    languages: Sequence[str]
-    settings: Sequence[str]
-    topics: int
+    selection: Selection
+    topics: Sequence[str]
     queries: int
     pool_sizes: Mapping[str, int]
-    dimensions: int | None
-    texts: int
-    encoded: int
-    encode_seconds: float
-    zero: int
-    seconds: Mapping[str, float]
+    cost: Cost
     corpus: CorpusPart | None = None
 
 
-def task_part(task: Task, languages: Sequence[str], settings: Sequence[str]) -> TaskPart:
+def task_part(selection: Selection) -> TaskPart:
     """What a result says of its task; complete only with all languages and all settings."""
+    task, languages, settings = selection.task, selection.languages, selection.settings
     return TaskPart(
         id=task.id,
         hash=task.hash,
@@ -93,27 +81,27 @@ def task_part(task: Task, languages: Sequence[str], settings: Sequence[str]) -> 
     )
 
 
-def make_result(loaded: LoadedEncoder, run: Run, ranks: GoldRanks, scores: Scores) -> Result:
+def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores) -> Result:
     """The result of a run: its document, and its ranks file."""
-    part = task_part(run.task, run.languages, run.settings)
+    part, cost = task_part(run.selection), run.cost
     file = encode_ranks(ranks)
     document = Document(
         format=1,
         origin="measured",
         task=part,
-        model=ModelPart(**asdict(loaded.info), dimensions=run.dimensions),
-        encoder=EncoderPart(**asdict(loaded.settings)),
-        environment=_environment(loaded),
+        model=ModelPart(**asdict(model.info), dimensions=cost.dimensions),
+        encoder=EncoderPart(**asdict(model.settings)),
+        environment=_environment(model),
         cost=CostPart(
-            seconds=dict(run.seconds),  # type: ignore[arg-type]
-            texts=run.texts,
-            texts_encoded=run.encoded,
-            texts_per_second=run.encoded / run.encode_seconds if run.encoded and run.encode_seconds else None,
+            seconds=dict(cost.seconds),  # type: ignore[arg-type]
+            texts=cost.texts,
+            texts_encoded=cost.encoded,
+            texts_per_second=cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None,
             peak_memory=peak_memory(),
-            zero_vectors=run.zero,
+            zero_vectors=cost.zero,
         ),
         counts=CountsPart(
-            topics=run.topics, queries=run.queries, gold_pairs=len(ranks), candidates=dict(run.pool_sizes)
+            topics=len(run.topics), queries=run.queries, gold_pairs=len(ranks), candidates=dict(run.pool_sizes)
         ),
         corpus=run.corpus,
         headline=headline_of(scores),
@@ -124,7 +112,7 @@ def make_result(loaded: LoadedEncoder, run: Run, ranks: GoldRanks, scores: Score
         queue_jump_ratio=scores.queue_jump_ratio,
         bootstrap=BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
         ranks=RanksPart(
-            file=result_stem(part, run.task.settings) + RANKS_ENDING,
+            file=result_stem(part, run.selection.task.settings) + RANKS_ENDING,
             sha256=hashlib.sha256(file).hexdigest(),
             rows=len(ranks),
         ),
@@ -132,14 +120,14 @@ def make_result(loaded: LoadedEncoder, run: Run, ranks: GoldRanks, scores: Score
     return Result(document, ranks, file)
 
 
-def _environment(loaded: LoadedEncoder) -> EnvironmentPart:
+def _environment(model: LoadedModel) -> EnvironmentPart:
     packages = {}
     for name in _PACKAGES:
         try:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    device = loaded.device
+    device = model.device
     if device.startswith("cuda"):
         import torch  # noqa: PLC0415
 
@@ -150,8 +138,8 @@ def _environment(loaded: LoadedEncoder) -> EnvironmentPart:
         platform=f"{platform.system()} {platform.machine()}",
         device=device,
         cpus=os.cpu_count(),
-        batch_size=loaded.batch_size,
-        trust_remote_code=loaded.trust_remote_code,
+        batch_size=model.batch_size,
+        trust_remote_code=model.trust_remote_code,
         packages=packages,
     )
 

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoders.encode import distinct_texts, encode_collection
 from clirbench.ranking.in_memory import Layout, Products
 from clirbench.ranking.kernel import best_first
 from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
 from clirbench.results.result import Result
 from clirbench.results.schema import Document
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, Reporter, Silent, follow_download
 from clirbench.tasks.collection import Collection, load_collection, with_queries
@@ -125,7 +127,7 @@ def inspect_result(
     chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
     source = stated_task(document.task.id, document.task.hash, task)
     loaded = reload_model(document, model or ModelAt())
-    if loaded.scorer is not None or loaded.fusion is not None:
+    if not isinstance(loaded, LoadedEncoder):
         raise ClirbenchError(
             f"{loaded.info.name} gives scores in the place of vectors, and inspect takes encoders only: inspect another model"
         )
@@ -136,7 +138,7 @@ def inspect_result(
     wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
     part = with_queries(collection, asked & np.isin(collection.query_topic, wanted))
     reporter.start(ENCODE, distinct_texts(part))
-    encoded = encode_collection(loaded, part, cache, True, lambda done: reporter.advance(ENCODE, done))
+    encoded = encode_collection(loaded, part, RunContext(cache=cache, reporter=reporter, allow_zero=True))
     layout = Layout.of(part.candidate_starts)
     buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
     products = Products(encoded.queries, encoded.candidates, layout)

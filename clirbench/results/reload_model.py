@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder
+from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.load import load_encoder
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
@@ -23,7 +23,7 @@ class ModelAt:
     trust_remote_code: bool = False
 
 
-def reload_model(document: Document, at: ModelAt) -> LoadedEncoder:
+def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     """Load the model of a result with the prompts, length, dtype, similarity and transform that the result states.
 
     Whether it is the very model of the result is for the caller to check: by its revision, or with :func:`refuse_another_model`.
@@ -80,7 +80,7 @@ def refuse_unknown_sample(document: Document) -> None:
         )
 
 
-def refuse_another_model(loaded: LoadedEncoder, document: Document) -> None:
+def refuse_another_model(loaded: LoadedModel, document: Document) -> None:
     """Fail where a loaded model is not the one that a result was made with.
 
     Raises:

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import LoadedModel
 from clirbench.encoders.bundled import BUNDLED
-from clirbench.evaluation.evaluate import rank_collection
-from clirbench.metrics.scores import Scores
-from clirbench.ranking.from_scorers import texts_to_encode
+from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.evaluation.loaded_task import InMemoryTask, announce
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import model_folder
 from clirbench.results.reload_model import ModelAt, refuse_unknown_sample, reload_model
-from clirbench.results.result import read_result
+from clirbench.results.result import Result, read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically
 from clirbench.support.paths import cache_dir
-from clirbench.support.progress import ENCODE, RANK, Reporter, Silent, follow_download
+from clirbench.support.progress import Reporter, Silent, follow_download
 from clirbench.support.version import __version__
 from clirbench.tasks.collection import load_collection, with_queries
 from clirbench.tasks.task import SETTINGS
@@ -112,9 +112,9 @@ def verify(
             f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
             "give that revision"
         )
-    ranks, scores = _run(loaded, task, languages, reporter or Silent())
-    equal, close, pairs = compare_ranks(result.ranks, ranks, languages)
-    largest = largest_difference(document, scores, languages)
+    again = _run(loaded, task, languages, reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, again.ranks, languages)
+    largest = largest_difference(document, again.document, languages)
     verification = Verification(
         format=1,
         by=by.strip(),
@@ -174,7 +174,7 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
     return float((gap == 0).all(axis=1).mean()), float(close.all(axis=1).mean()), len(a)
 
 
-def largest_difference(stated: Document, again: Scores, languages: Sequence[str]) -> float:
+def largest_difference(stated: Document, again: Document, languages: Sequence[str]) -> float:
     """Largest difference of mAP between a document and a re-run, over query languages, settings and pairs."""
     found = [0.0]
     for query in languages:
@@ -186,15 +186,14 @@ def largest_difference(stated: Document, again: Scores, languages: Sequence[str]
     return max(found)
 
 
-def _run(loaded: LoadedEncoder, task: str, languages: Sequence[str], reporter: Reporter) -> tuple[GoldRanks, Scores]:
-    shipped = load_task(task)
+def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
+    """Run the queries of some languages again, against all candidates."""
+    shipped, context = load_task(task), RunContext(reporter=reporter, allow_zero=True)
     whole = load_collection(shipped, None, follow_download(reporter))
     drawn = [whole.languages.index(language) for language in languages]
-    collection = with_queries(whole, np.isin(whole.query_language, drawn))
-    reporter.start(ENCODE, texts_to_encode(loaded, collection))
-    reporter.start(RANK, len(collection.queries), brief=True)
-    found = rank_collection(loaded, collection, shipped.settings, None, True, reporter)
-    return found.ranks, found.scores
+    sample = InMemoryTask(with_queries(whole, np.isin(whole.query_language, drawn)), shipped.settings)
+    announce([sample], model, context)
+    return evaluate_loaded(model, sample, context)
 
 
 def _difference(a: float | None, b: float | None) -> float:
@@ -213,7 +212,7 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, 
     )
 
 
-def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedEncoder:
+def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedModel:
     """Load the submitted model: a bundled one, or the files of a copy or of the hub, once none of them can run code."""
     stated = document.model
     if trust is not None and trust != stated.name:

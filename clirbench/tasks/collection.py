@@ -11,6 +11,7 @@ from clirbench.support.progress import Advance
 from clirbench.tasks.fetch import fetch
 from clirbench.tasks.own_data import read_own_files
 from clirbench.tasks.readers import READERS, LanguageTexts
+from clirbench.tasks.selection import choose_languages
 from clirbench.tasks.task import Task
 
 
@@ -92,22 +93,6 @@ class Collection:
     def pool_sizes(self) -> dict[str, int]:
         """Number of candidates by language."""
         return dict(zip(self.languages, np.diff(self.candidate_starts).tolist(), strict=True))
-
-
-def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:
-    """The languages to run, in the task's order; None means all.
-
-    Raises:
-        ClirbenchError: The task has no such language, or none is left.
-    """
-    for language in languages or ():
-        if language not in task.languages:
-            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out of the tasks"
-            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
-    chosen = tuple(x for x in task.languages if languages is None or x in languages)
-    if not chosen:
-        raise ClirbenchError(f"no language chosen for {task.id}: choose from {','.join(task.languages)}")
-    return chosen
 
 
 def load_collection(
@@ -219,28 +204,6 @@ def _check(task: Task, what: str, number: int, declared: int) -> None:
         raise ClirbenchError(
             f"{task.id}: {number} {what}, but {task.file.name} declares {declared}: the source or the task file is wrong"
         )
-
-
-def choose_settings(
-    task: Task, settings: Sequence[str] | None, languages: Sequence[str] | None = None
-) -> tuple[str, ...]:
-    """The settings to run, in the task's order.
-
-    Raises:
-        ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
-    """
-    one_language = languages is not None and len(set(languages)) == 1
-    if one_language and "cross-lingual" in (settings or ()) and "cross-lingual" not in task.absent:
-        raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
-    for setting in settings or ():
-        if setting in task.absent:
-            raise ClirbenchError(f"{task.id} has no {setting} setting: {task.absent[setting]}")
-        if setting not in task.settings:
-            raise ClirbenchError(f"{task.id} has no setting '{setting}': choose from {','.join(task.settings)}")
-    chosen = tuple(s for s in task.settings if settings is None or s in settings)
-    if not chosen:
-        raise ClirbenchError(f"no setting chosen for {task.id}: choose from {','.join(task.settings)}")
-    return chosen
 
 
 def with_queries(collection: Collection, kept: NDArray[np.bool_]) -> Collection:

@@ -8,9 +8,10 @@ import numpy as np
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from clirbench.encoders.base import EncoderOptions
-from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import as_loaded
-from clirbench.evaluation.evaluate import rank_and_score
+from clirbench.evaluation.evaluate import rank, score
+from clirbench.evaluation.loaded_task import InMemoryTask
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection, assemble
 from clirbench.tasks.readers import LanguageTexts
@@ -88,8 +89,9 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
     found = {}
     for kind, collection in collections.items():
         settings = SETTINGS if kind == PARALLEL else ("monolingual",)
-        encoded = encode_collection(loaded, collection, None, True)
-        _, scores, _ = rank_and_score(encoded, collection, settings)
+        task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True)
+        counts = task.encode(loaded, context).count(settings, context)
+        scores = score(task, counts, rank(task, counts))
         for setting, numbers in scores.headline.items():
             for metric, estimate in numbers.items():
                 if estimate.value is not None:

@@ -1,8 +1,12 @@
 """Merge the best passages of each query over the shards, and write them as a TREC run."""
 
+from pathlib import Path
+
 from clirbench.evaluation.streaming.counts_folder import CountsFolder
 from clirbench.evaluation.streaming.job import Work
+from clirbench.evaluation.trec_runs import read_run
 from clirbench.ranking.shards import Best
+from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
 
 
@@ -17,7 +21,7 @@ def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[t
         ClirbenchError: The counts of a shard are gone.
     """
     passages: dict[str, dict[str, list[tuple[str, float]]]] = {}
-    for i, language in enumerate(work.languages):
+    for i, language in enumerate(work.selection.languages):
         best: Best | None = None
         for shard in work.inventory.shards:
             if shard.language != language:
@@ -49,3 +53,23 @@ def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
         for query, passages in best.items()
         for rank, (passage, score) in enumerate(passages, 1)
     )
+
+
+def run_path(path: Path, language: str) -> Path:
+    """The TREC run of a language, beside its result."""
+    return path.with_name(f"{path.stem}.{language}.trec")
+
+
+def check_runs(path: Path, document: Document, top: int) -> None:
+    """Fail where a result is kept, but lacks the TREC runs that are asked for.
+
+    Raises:
+        ClirbenchError: One is missing, or not that deep.
+    """
+    for language in document.task.languages:
+        run = run_path(path, language)
+        wanted = min(top, document.counts.candidates[language])
+        if not run.is_file() or read_run(run).depth < wanted:
+            raise ClirbenchError(
+                f"{path} is there, but without a run of {language} that is {wanted} passages deep: --force runs it again"
+            )

@@ -1,14 +1,14 @@
 """Pass 2 of a streamed run, for one shard: read it, encode it, compare it with the scores of the golds, forget it."""
 
-from dataclasses import dataclass, field, replace
-from io import BytesIO
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoders.checks import Check, Clock, as_float32
-from clirbench.evaluation.streaming.first_pass import FirstPass, encode_distinct, gold_order, gold_texts, scaled_rows
+from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
+from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.base import Block, Candidates
@@ -16,83 +16,21 @@ from clirbench.tasks.corpora.inventory import Inventory, Shard
 from clirbench.tasks.corpora.judged import Judged
 
 
-@dataclass(frozen=True)
-class ShardCounts:
-    """What is kept of a shard.
-
-    Attributes:
-        wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting it
-            holds the pairs of the shard's language only.
-        encoded: Number of texts that were encoded.
-        seconds: Seconds that the encoder took.
-        zero: Number of vectors that are all zero.
-        top_ids: (queries, k) of text, identifiers of the best passages for the queries of the shard's language, best first; empty
-            without ``--save-top``.
-        top_scores: float32 (queries, k), scores of these passages.
-    """
-
-    wrong: NDArray[np.uint32]
-    encoded: int
-    seconds: float
-    zero: int
-    top_ids: NDArray[np.str_] = field(default_factory=lambda: np.empty((0, 0), dtype="U1"))
-    top_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
-
-    def to_bytes(self) -> bytes:
-        """Write the counts as a compressed NumPy archive."""
-        sink = BytesIO()
-        np.savez_compressed(sink, **vars(self))
-        return sink.getvalue()
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> "ShardCounts":
-        """Read what :meth:`to_bytes` wrote.
-
-        Raises:
-            ValueError, KeyError, OSError: The content is something else.
-        """
-        with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-        return cls(
-            wrong=values["wrong"],
-            encoded=int(values["encoded"]),
-            seconds=float(values["seconds"]),
-            zero=int(values["zero"]),
-            top_ids=values["top_ids"],
-            top_scores=values["top_scores"],
-        )
-
-
 class ShardCounter:
     """Counts shards. A shard's counts depend neither on the order of the shards nor on the process that counts them.
 
     Args:
         loaded: The encoder.
-        judged: Queries and gold pairs.
+        work: Queries, gold pairs, shards and pass 1.
         candidates: Where the passages are read.
-        inventory: The shards, and where the golds stand in them.
-        first: Pass 1.
-        pooled: Compare every query with every shard, as the multilingual setting needs, and not with its language's shards only.
-        allow_zero: Score all-zero vectors as lost instead of stopping.
-        top: Number of best passages to keep for each query of the shard's language.
         threads: Threads that count at once; None for the cores of this process.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedEncoder,
-        judged: Judged,
-        candidates: Candidates,
-        *,
-        inventory: Inventory,
-        first: FirstPass,
-        pooled: bool,
-        allow_zero: bool,
-        top: int = 0,
-        threads: int | None = None,
-    ) -> None:
+    def __init__(self, loaded: LoadedEncoder, work: Work, candidates: Candidates, threads: int | None = None) -> None:
+        judged, inventory, first = work.judged, work.inventory, work.first
         self._loaded, self._judged, self._candidates, self._first = loaded, judged, candidates, first
-        self._pooled, self._allow_zero, self._top, self._threads = pooled, allow_zero, top, threads
+        self._pooled, self._allow_zero, self._threads = work.pooled, work.allow_zero, threads
+        self._top = work.streaming.top
         self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
         for i, (language, id_) in enumerate(gold_order(judged, inventory)):
             self._number[language][id_] = i

@@ -6,8 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from clirbench.evaluation.streaming.count_shard import ShardCounts
 from clirbench.evaluation.streaming.first_pass import FirstPass
+from clirbench.evaluation.streaming.job import ShardCounts
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
 from clirbench.tasks.corpora.inventory import Shard

@@ -1,27 +1,24 @@
-"""What a streamed run is made of, before anything is counted: how to read it, what every worker needs, what comes out."""
+"""What goes into the counting of shards, and what comes out of it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 
-from clirbench.encoders.base import LoadedEncoder
-from clirbench.evaluation.streaming.count_shard import ShardCounter, ShardCounts
-from clirbench.evaluation.streaming.counts_folder import CountsFolder
+import numpy as np
+from numpy.typing import NDArray
+
 from clirbench.evaluation.streaming.first_pass import FirstPass
 from clirbench.evaluation.streaming.options import Streaming
-from clirbench.results.result import Result
-from clirbench.tasks.corpora.base import Candidates
 from clirbench.tasks.corpora.inventory import Inventory, Shard
 from clirbench.tasks.corpora.judged import Judged
-from clirbench.tasks.task import Task
+from clirbench.tasks.selection import Selection
 
 
 @dataclass(frozen=True)
 class Work:
-    """A streamed run that is ready to count: everything a worker needs but the encoder, which it loads itself."""
+    """Everything a worker needs to count shards but the encoder, which it loads itself."""
 
-    task: Task
-    languages: tuple[str, ...]
-    settings: tuple[str, ...]
+    selection: Selection
     judged: Judged
     inventory: Inventory
     first: FirstPass
@@ -31,33 +28,55 @@ class Work:
     @property
     def pooled(self) -> bool:
         """Whether every query is compared with every shard."""
-        return "multilingual" in self.settings
-
-    def counter(self, loaded: LoadedEncoder, candidates: Candidates, threads: int | None = None) -> ShardCounter:
-        """What counts its shards."""
-        return ShardCounter(
-            loaded,
-            self.judged,
-            candidates,
-            inventory=self.inventory,
-            first=self.first,
-            pooled=self.pooled,
-            allow_zero=self.allow_zero,
-            top=self.streaming.top,
-            threads=threads,
-        )
-
-
-Engine = Callable[[Work, Sequence[Shard]], Iterator[tuple[Shard, ShardCounts]]]
+        return "multilingual" in self.selection.settings
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """The result of a streamed run, and the counts that it came from.
+class ShardCounts:
+    """What is kept of a shard.
 
-    ``top`` holds by language, then query, the best passages as (identifier, score).
+    Attributes:
+        wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting it
+            holds the pairs of the shard's language only.
+        encoded: Number of texts that were encoded.
+        seconds: Seconds that the encoder took.
+        zero: Number of vectors that are all zero.
+        top_ids: (queries, k) of text, identifiers of the best passages for the queries of the shard's language, best first; empty
+            without ``--save-top``.
+        top_scores: float32 (queries, k), scores of these passages.
     """
 
-    result: Result
-    store: CountsFolder
-    top: Mapping[str, Mapping[str, list[tuple[str, float]]]] = field(default_factory=dict)
+    wrong: NDArray[np.uint32]
+    encoded: int
+    seconds: float
+    zero: int
+    top_ids: NDArray[np.str_] = field(default_factory=lambda: np.empty((0, 0), dtype="U1"))
+    top_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+
+    def to_bytes(self) -> bytes:
+        """Write the counts as a compressed NumPy archive."""
+        sink = BytesIO()
+        np.savez_compressed(sink, **vars(self))
+        return sink.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "ShardCounts":
+        """Read what :meth:`to_bytes` wrote.
+
+        Raises:
+            ValueError, KeyError, OSError: The content is something else.
+        """
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            values = {name: arrays[name] for name in arrays.files}
+        return cls(
+            wrong=values["wrong"],
+            encoded=int(values["encoded"]),
+            seconds=float(values["seconds"]),
+            zero=int(values["zero"]),
+            top_ids=values["top_ids"],
+            top_scores=values["top_scores"],
+        )
+
+
+# Counts shards in whatever order they get done.
+Engine = Callable[[Work, Sequence[Shard]], Iterator[tuple[Shard, ShardCounts]]]

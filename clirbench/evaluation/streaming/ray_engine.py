@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder, ModelInfo
+from clirbench.encoders.base import EncoderOptions, LoadedEncoder, ModelInfo, require_encoder
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
-from clirbench.evaluation.streaming.count_shard import ShardCounts
-from clirbench.evaluation.streaming.job import Engine, Work
+from clirbench.evaluation.streaming.count_shard import ShardCounter
+from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.kernel import workers as cores
 from clirbench.support.errors import ClirbenchError, first_line
@@ -60,13 +60,14 @@ class _Worker:
             os.environ["CLIRBENCH_MIRROR"] = recipe.mirror
         if recipe.folder not in sys.path:
             sys.path.insert(0, recipe.folder)
-        loaded = _load(recipe.model, recipe.options, work.streaming, work.languages)
+        loaded = _load(recipe.model, recipe.options, work.streaming, work.selection.languages)
         if loaded.info != recipe.expected:
             raise ClirbenchError(
                 f"a node loads {loaded.info.name} as revision {loaded.info.revision}, the driver {recipe.expected.revision}: "
                 "every node needs the same model"
             )
-        self._counter = work.counter(loaded, candidates_of(work.task, work.streaming), recipe.threads)
+        candidates = candidates_of(work.selection.task, work.streaming)
+        self._counter = ShardCounter(loaded, work, candidates, recipe.threads)
 
     def count(self, shard: Shard) -> bytes:
         """The counts of a shard, as they are written."""
@@ -259,7 +260,7 @@ class _Pool:
 def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: Sequence[str]) -> LoadedEncoder:
     if streaming.vectors is not None:
         return load_vectors(streaming.vectors, languages, options)
-    return load_encoder(model, options)
+    return require_encoder(load_encoder(model, options))
 
 
 def _threads(streaming: Streaming) -> int:

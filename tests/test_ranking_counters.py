@@ -6,13 +6,15 @@ from conftest import Table, tiny_collection
 from tiny_models import multi_vector_model, sparse_model, static_model
 
 import clirbench
-from clirbench.encoders.base import EncoderOptions, Fusion
+from clirbench.encoders.base import EncoderOptions, LoadedFusion, require_encoder
 from clirbench.encoders.load import as_loaded, load_encoder
 from clirbench.evaluation.evaluate import evaluate_loaded
-from clirbench.ranking.from_scorers import score_collection, texts_to_encode
+from clirbench.evaluation.loaded_task import InMemoryTask
+from clirbench.ranking.counters import encode, texts_to_encode
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.progress import Silent
 from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task import SETTINGS
 
 
 class Products:
@@ -39,7 +41,7 @@ def table_of(collection, seed=0, dimensions=3):
 
 
 def run(loaded, collection, settings=("monolingual", "cross-lingual", "multilingual")):
-    return evaluate_loaded(loaded, collection, settings, {"load": 0.0}, None, False, Silent())
+    return evaluate_loaded(loaded, InMemoryTask(collection, settings), RunContext())
 
 
 def ranks_by_sorting(scores, collection, within):
@@ -89,9 +91,9 @@ def test_a_fusion_ranks_within_each_pool_as_if_it_were_the_only_one(method):
     tables = [table_of(collection, seed) for seed in (0, 1)]
     weights = (1.0, 1.0) if method == "rrf" else (0.7, 0.3)
     parts = (as_loaded(Products(tables[0])), as_loaded(Table(tables[1].queries, tables[1].candidates)))
-    loaded = as_loaded(Products(tables[0]))
-    loaded = type(loaded)(loaded.encoder, loaded.info, loaded.settings, fusion=Fusion(method, weights, parts))
-    scored = score_collection(loaded, collection)
+    one = as_loaded(Products(tables[0]))
+    fusion = LoadedFusion(info=one.info, settings=one.settings, method=method, weights=weights, parts=parts)
+    scored = encode(fusion, collection, RunContext()).count(SETTINGS, RunContext())
     raw = [t.encode_queries(collection.queries) @ t.encode_candidates(collection.candidates).T for t in tables]
 
     def fuse(columns):
@@ -143,7 +145,7 @@ def test_bad_scores(tiny, raw, told):
 def test_what_needs_vectors_refuses_a_scorer_with_a_line():
     loaded = as_loaded(Products(Table({}, {})))
     with pytest.raises(ClirbenchError, match="scores pairs of texts and has no vectors"):
-        loaded.encoder.encode_candidates(["a"])
+        require_encoder(loaded)
 
 
 def test_a_sparse_encoder_of_sentence_transformers(tmp_path):

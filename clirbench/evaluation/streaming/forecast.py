@@ -1,7 +1,6 @@
 """What a run would take, from a measured sample: nobody should start a week of work blind."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Reporter
 from clirbench.tasks.collection import load_collection
+from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
 SAMPLE = 256
@@ -28,7 +28,7 @@ PHASE = "encode a sample (texts)"
 
 
 @dataclass(frozen=True)
-class LanguagePlan:
+class LanguageForecast:
     """What one language would take.
 
     Attributes:
@@ -58,12 +58,12 @@ class LanguagePlan:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Forecast:
     """What a run of one task would take. Bytes are upper estimates; seconds scale a sample of a few hundred texts a language."""
 
     task: Task
     device: str
-    languages: tuple[LanguagePlan, ...]
+    languages: tuple[LanguageForecast, ...]
     memory: int
     disk: int
     shards: int
@@ -75,23 +75,14 @@ class Estimate:
         return alone + shared / workers
 
 
-def estimate(
-    loaded: LoadedEncoder,
-    task: Task,
-    languages: Sequence[str],
-    settings: Sequence[str],
-    *,
-    streaming: Streaming,
-    sample: int,
-    reporter: Reporter,
-) -> Estimate:
+def forecast(
+    encoder: LoadedEncoder, selection: Selection, streaming: Streaming, sample: int, reporter: Reporter
+) -> Forecast:
     """Encode a sample of each language, compare random vectors with as many queries as there are, and scale both.
 
     Args:
-        loaded: The encoder.
-        task: Any task; of one that is not streamed only the encoding is estimated.
-        languages: Languages of the run.
-        settings: Settings of the run.
+        encoder: The encoder.
+        selection: Any task; of one that is not streamed only the encoding is forecast.
         streaming: How it would be run.
         sample: Texts per language, from up to four of its files.
         reporter: Told of progress.
@@ -99,64 +90,100 @@ def estimate(
     Raises:
         ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.
     """
+    task = selection.task
     if task.corpus is not None:
-        refuse_whole(loaded)
+        refuse_whole(encoder)
     if sample < 1:
         raise ClirbenchError(f"--sample is {sample}: use 1 or more")
-    texts, reading = _samples(task, languages, streaming, sample)
-    reporter.start(PHASE, sum(map(len, texts.values())))
-    check = Check(loaded.info.name, "candidate", None, refuse_zero=False)
-    prepare = getattr(loaded.encoder, "prepare", None)
+    sampled = _samples(selection, streaming, sample)
+    rows, dimensions = _encoding(encoder, selection, sampled, reporter)
+    if task.corpus is None:
+        total = sum(row.passages + row.queries for row in rows)
+        size = total * max(dimensions, 1) * 4
+        return Forecast(task, encoder.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
+    return _streamed(encoder, selection, streaming, sampled, rows, dimensions)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Texts by language, and the seconds that one more takes to read."""
+
+    texts: dict[str, list[str]]
+    seconds: dict[str, float]
+
+    @property
+    def count(self) -> int:
+        """Number of texts."""
+        return sum(map(len, self.texts.values()))
+
+
+def _encoding(
+    encoder: LoadedEncoder, selection: Selection, sampled: _Sample, reporter: Reporter
+) -> tuple[list[LanguageForecast], int]:
+    """What reading and encoding would take by language, and the dimensions of the vectors (0 where nobody knows)."""
+    texts, counts = sampled.texts, selection.task.counts
+    reporter.start(PHASE, sampled.count)
+    check = Check(encoder.info.name, "candidate", None, refuse_zero=False)
+    everything = [text for part in texts.values() for text in part]
+    prepare = getattr(encoder.encoder, "prepare", None)
     if prepare:
-        prepare([text for part in texts.values() for text in part])
-    encode = loaded.encoder.encode_candidates
+        prepare(everything)
+    encode = encoder.encoder.encode_candidates
     # The first texts pay for what is compiled and allocated once.
-    encode([text for part in texts.values() for text in part][:_WARM_UP])
-    queries = {language: task.counts["queries"][language] for language in languages}
-    rows, dimensions, characters = [], 0, 0
-    for language in languages:
+    encode(everything[:_WARM_UP])
+    rows, dimensions = [], 0
+    for language in selection.languages:
         clock = Clock()
         if prepare:
             begin = time.perf_counter()
             encode(texts[language])
             clock = Clock(len(texts[language]), time.perf_counter() - begin)
         else:
-            vectors = encode_distinct(encode, texts[language], check, clock)
-            dimensions = vectors.shape[1]
+            dimensions = encode_distinct(encode, texts[language], check, clock).shape[1]
         reporter.advance(PHASE, len(texts[language]))
-        counts = _token_counts(loaded, texts[language])
-        passages = task.counts["candidates"][language]
+        tokens = _token_counts(encoder, texts[language])
+        passages = counts["candidates"][language]
         per_second = clock.texts / max(clock.seconds, 1e-9)
-        characters += sum(map(len, texts[language]))
         rows.append(
-            LanguagePlan(
+            LanguageForecast(
                 language=language,
-                queries=queries[language],
+                queries=counts["queries"][language],
                 passages=passages,
-                tokens=None if counts is None else passages * sum(counts) / max(1, len(counts)),
+                tokens=None if tokens is None else passages * sum(tokens) / max(1, len(tokens)),
                 per_second=per_second,
-                read_seconds=passages * reading[language],
+                read_seconds=passages * sampled.seconds[language],
                 encode_seconds=passages / per_second,
                 count_seconds=0.0,
             )
         )
-    if task.corpus is None:
-        total = sum(row.passages + row.queries for row in rows)
-        size = total * max(dimensions, 1) * 4
-        return Estimate(task, loaded.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
-    pooled = "multilingual" in settings
-    everyone = sum(queries.values())
+    return rows, dimensions
+
+
+def _streamed(
+    encoder: LoadedEncoder,
+    selection: Selection,
+    streaming: Streaming,
+    sampled: _Sample,
+    rows: list[LanguageForecast],
+    dimensions: int,
+) -> Forecast:
+    """The forecast with the counting of shards, their memory and their files."""
+    counts, pooled = selection.task.counts, "multilingual" in selection.settings
+    everyone = sum(row.queries for row in rows)
     cost = _comparison(min(_QUERIES, everyone), dimensions)
     rows = [replace(row, count_seconds=cost * row.passages * (everyone if pooled else row.queries)) for row in rows]
-    shards = {row.language: -(-row.passages // streaming.shard) for row in rows}
-    golds = round(task.counts["gold_pairs"] * everyone / sum(task.counts["queries"].values()))
+    shards = {row: -(-row.passages // streaming.shard) for row in rows}
+    golds = round(counts["gold_pairs"] * everyone / sum(counts["queries"].values()))
     first = (everyone + golds) * dimensions * 4
-    shard = streaming.shard * (dimensions * 4 * 4 + 12 * characters // max(1, sum(map(len, texts.values()))))
-    disk = first + sum(n * 2 * (golds if pooled else golds * queries[x] // everyone) for x, n in shards.items())
-    disk += sum(n * queries[x] * streaming.top * 16 for x, n in shards.items())
-    return Estimate(
-        task=task,
-        device=loaded.device,
+    characters = sum(len(text) for part in sampled.texts.values() for text in part)
+    shard = streaming.shard * (dimensions * 4 * 4 + 12 * characters // max(1, sampled.count))
+    disk = first
+    for row, number in shards.items():
+        disk += number * 2 * (golds if pooled else golds * row.queries // everyone)
+        disk += number * row.queries * streaming.top * 16
+    return Forecast(
+        task=selection.task,
+        device=encoder.device,
         languages=tuple(rows),
         memory=(peak_memory() or 0) + 3 * first + shard,
         disk=disk,
@@ -164,23 +191,22 @@ def estimate(
     )
 
 
-def _samples(
-    task: Task, languages: Sequence[str], streaming: Streaming, sample: int
-) -> tuple[dict[str, list[str]], dict[str, float]]:
-    """Texts by language, and the seconds that one more takes to read."""
-    found: dict[str, list[str]] = {}
+def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample:
+    """A sample of each language's candidates."""
+    texts_by_language: dict[str, list[str]] = {}
     reading: dict[str, float] = {}
+    task = selection.task
     if task.corpus is None:
-        collection = load_collection(task, languages)
+        collection = load_collection(task, selection.languages)
         rng = np.random.default_rng(_SEED)
-        for i, language in enumerate(languages):
+        for i, language in enumerate(selection.languages):
             start, stop = collection.candidate_starts[i : i + 2]
             chosen = rng.choice(stop - start, min(sample, stop - start), replace=False)
-            found[language] = [collection.candidates[start + j] for j in sorted(chosen)]
+            texts_by_language[language] = [collection.candidates[start + j] for j in sorted(chosen)]
             reading[language] = 0.0
-        return found, reading
+        return _Sample(texts_by_language, reading)
     candidates = candidates_of(task, streaming)
-    for language in languages:
+    for language in selection.languages:
         files = candidates.files(language)
         spread = sorted({round(i) for i in np.linspace(0, len(files) - 1, min(_FILES, len(files)))})
         texts: list[str] = []
@@ -192,8 +218,8 @@ def _samples(
             begin = time.perf_counter()
             more = candidates.block(language, file, wanted, wanted).ids
             seconds += (time.perf_counter() - begin) / max(1, len(more)) / len(spread)
-        found[language], reading[language] = texts[:sample], seconds
-    return found, reading
+        texts_by_language[language], reading[language] = texts[:sample], seconds
+    return _Sample(texts_by_language, reading)
 
 
 def _comparison(queries: int, dimensions: int) -> float:
@@ -209,6 +235,6 @@ def _comparison(queries: int, dimensions: int) -> float:
     return (time.perf_counter() - begin) / (queries * _COUNTED)
 
 
-def _token_counts(loaded: LoadedEncoder, texts: list[str]) -> list[int] | None:
-    count: Any = getattr(loaded.encoder, "count_tokens", None)
+def _token_counts(encoder: LoadedEncoder, texts: list[str]) -> list[int] | None:
+    count: Any = getattr(encoder.encoder, "count_tokens", None)
     return None if count is None else list(count(texts))

@@ -1,0 +1,142 @@
+"""A task that is ready to be evaluated: its data, and the languages and settings of a run.
+
+Whether the data fit in memory is asked here, once: :func:`load_data` returns one of two kinds, and everything after it takes the
+same steps for both.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from clirbench.encoders.base import LoadedModel
+from clirbench.ranking import counters
+from clirbench.ranking.counters import Counter
+from clirbench.results.schema import CorpusPart
+from clirbench.support.context import RunContext
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import ENCODE, RANK, follow_download
+from clirbench.tasks.collection import Collection, GoldPairs, load_collection
+from clirbench.tasks.selection import Selection
+
+
+class LoadedTask(Protocol):
+    """A selection with its data, in memory or read shard by shard."""
+
+    @property
+    def selection(self) -> Selection:
+        """What is run."""
+
+    @property
+    def gold_pairs(self) -> GoldPairs:
+        """The gold pairs, in the order in which they are counted."""
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The texts of the queries."""
+
+    @property
+    def pool_sizes(self) -> Mapping[str, int]:
+        """Number of candidates by language."""
+
+    @property
+    def corpus(self) -> CorpusPart | None:
+        """What a result says of the corpus that was read; None for data in memory."""
+
+    def announce(self, model: LoadedModel) -> tuple[int, int]:
+        """How many texts a run encodes and how many queries it ranks, as far as that is known before it begins."""
+
+    def encode(self, model: LoadedModel, context: RunContext) -> Counter:
+        """Give the model its texts, each distinct one once."""
+
+    def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
+        """Write the TREC runs that were asked for beside the result at ``path``."""
+
+    def forget(self) -> None:
+        """Remove what only a run that was killed would need: its result is written."""
+
+
+@dataclass(frozen=True)
+class InMemoryTask:
+    """A selection whose candidates are all in memory."""
+
+    collection: Collection
+    settings: tuple[str, ...]
+
+    @property
+    def selection(self) -> Selection:
+        """What is run."""
+        return Selection(self.collection.task, self.collection.languages, self.settings)
+
+    @cached_property
+    def gold_pairs(self) -> GoldPairs:
+        """The gold pairs, in the order in which they are counted."""
+        return self.collection.gold_pairs
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The texts of the queries."""
+        return self.collection.queries
+
+    @property
+    def pool_sizes(self) -> dict[str, int]:
+        """Number of candidates by language."""
+        return self.collection.pool_sizes
+
+    @property
+    def corpus(self) -> None:
+        """None: a corpus is read shard by shard."""
+
+    def announce(self, model: LoadedModel) -> tuple[int, int]:
+        """How many texts a run encodes, cached ones included, and how many queries it ranks."""
+        return counters.texts_to_encode(model, self.collection), len(self.collection.queries)
+
+    def encode(self, model: LoadedModel, context: RunContext) -> Counter:
+        """Give the model its texts, each distinct one once."""
+        return counters.encode(model, self.collection, context)
+
+    def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
+        """Nothing: candidates in memory have no identifiers that a TREC run could name."""
+
+    def forget(self) -> None:
+        """Nothing: vectors stay in the cache for the next run."""
+
+
+def load_data(
+    selection: Selection,
+    context: RunContext,
+    data: Path | None = None,
+    stream: Callable[[Selection], LoadedTask] | None = None,
+) -> LoadedTask:
+    """The data of a selection: a collection in memory, or a corpus that is read shard by shard.
+
+    Args:
+        selection: What is run.
+        context: Its reporter is told of downloads.
+        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub.
+        stream: Opens a streamed task; None for one whose shards are counted in this process and kept in memory.
+
+    Raises:
+        ClirbenchError: The data cannot be had, or are not the declared ones.
+    """
+    task = selection.task
+    if task.corpus is not None and stream is not None:
+        return stream(selection)
+    if task.corpus is not None:
+        from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
+        from clirbench.evaluation.streaming.streamed_task import StreamedTask  # noqa: PLC0415
+
+        return StreamedTask(selection, Streaming(data=data))
+    if data is not None:
+        raise ClirbenchError(f"data is for tasks that are read shard by shard, and {task.id} is not: leave it out")
+    collection = load_collection(task, selection.languages, follow_download(context.reporter))
+    return InMemoryTask(collection, selection.settings)
+
+
+def announce(tasks: Sequence[LoadedTask], model: LoadedModel, context: RunContext) -> None:
+    """Tell the reporter how much there is to encode and to rank in all of these tasks."""
+    sizes = [task.announce(model) for task in tasks]
+    if any(texts for texts, _ in sizes):
+        context.reporter.start(ENCODE, sum(texts for texts, _ in sizes))
+        context.reporter.start(RANK, sum(queries for _, queries in sizes), brief=True)

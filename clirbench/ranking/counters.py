@@ -1,0 +1,317 @@
+"""Counting for each kind of model: from vectors, from a scorer, from several models fused.
+
+:func:`encode` gives a model a collection. What it returns has one method, ``count``, and knows what the run took.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedScorer, Scorer, require_encoder
+from clirbench.encoders.checks import Clock
+from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
+from clirbench.encoders.fusion import fused
+from clirbench.ranking.in_memory import GoldCounter, Layout, Outranked, Products, count_outranked
+from clirbench.ranking.kernel import one_blas_thread
+from clirbench.support.context import RunContext
+from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import ENCODE, RANK
+from clirbench.tasks.collection import Collection
+
+ScoreBlock = NDArray[np.float32]
+# From the numbers of the first query and of the one after the last: float32 (queries, candidates).
+ScoreRows = Callable[[int, int], ScoreBlock]
+# Queries that are scored at a time: bounds the memory of a scorer's run.
+QUERIES = 64
+
+
+@dataclass
+class Cost:
+    """What a run took.
+
+    Attributes:
+        dimensions: Size of the vectors; None where there are none.
+        texts: Distinct texts, counted once per role and model.
+        encoded: How many of them this run encoded; the others came from the cache.
+        encode_seconds: Time spent in the model.
+        zero: Distinct texts whose vector is all zero.
+        seconds: By phase: "load", "encode", "rank", "score".
+    """
+
+    dimensions: int | None = None
+    texts: int = 0
+    encoded: int = 0
+    encode_seconds: float = 0.0
+    zero: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many candidates outrank each gold pair.
+
+    Attributes:
+        outranked: In the pool of all languages, one block per language.
+        within: In each language's pool by itself; the same object where a score does not depend on the pool.
+        cost: What the run took so far.
+    """
+
+    outranked: Outranked
+    within: Outranked
+    cost: Cost
+
+
+class Counter(Protocol):
+    """A model that has read a collection."""
+
+    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
+        """How many candidates outrank each gold pair, as far as these settings need it."""
+
+
+def encode(model: LoadedModel, collection: Collection, context: RunContext) -> Counter:
+    """Give a model the texts of a collection: an encoder encodes each distinct text once, a scorer takes the candidates.
+
+    Raises:
+        ClirbenchError: A vector or a score is wrong; the message names the first text.
+    """
+    if isinstance(model, LoadedFusion):
+        return FusionCounter(model, collection, context)
+    if isinstance(model, LoadedScorer):
+        return ScorerCounter(model, collection, context)
+    begin = time.perf_counter()
+    encoded = encode_collection(require_encoder(model), collection, context)
+    return VectorCounter(encoded, collection, time.perf_counter() - begin)
+
+
+def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
+    """Number of texts that a run encodes: distinct ones per role, of a scorer also per language, of a fusion by each part."""
+    if isinstance(model, LoadedFusion):
+        return sum(texts_to_encode(part, collection) for part in model.parts)
+    if isinstance(model, LoadedScorer):
+        return sum(len(_distinct(collection, role)[0]) for role in ("query", "candidate"))
+    return distinct_texts(collection)
+
+
+@dataclass(frozen=True)
+class VectorCounter:
+    """Counts from the vectors of an encoder. ``seconds`` is what the encoding took in all."""
+
+    encoded: Encoded
+    collection: Collection
+    seconds: float = 0.0
+
+    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
+        """One pass over the scores serves all settings; the monolingual one alone needs the products within languages only."""
+        begin = time.perf_counter()
+        outranked = self._within_languages(context) if set(settings) == {"monolingual"} else self._everywhere(context)
+        encoded = self.encoded
+        seconds = {"encode": self.seconds, "rank": time.perf_counter() - begin}
+        cost = Cost(encoded.dimensions, encoded.texts, encoded.encoded, encoded.seconds, encoded.zero, seconds)
+        return Counts(outranked, outranked, cost)
+
+    def _everywhere(self, context: RunContext) -> Outranked:
+        golds = self.collection
+        return count_outranked(
+            self.encoded.queries,
+            self.encoded.candidates,
+            golds.gold_query,
+            golds.gold_candidate,
+            golds.candidate_starts,
+            lambda done: context.reporter.advance(RANK, done),
+        )
+
+    def _within_languages(self, context: RunContext) -> Outranked:
+        """Counts of the golds in their query's language; all others stay zero and are never read."""
+        golds, encoded = self.collection, self.encoded
+        shape = (len(golds.gold_query), len(golds.languages))
+        wrong, gold = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
+        query_language = golds.query_language[golds.gold_query]
+        own = query_language == golds.candidate_language[golds.gold_candidate]
+        for i in range(len(golds.languages)):
+            q0, q1 = golds.query_starts[i : i + 2]
+            c0, c1 = golds.candidate_starts[i : i + 2]
+            rows = np.flatnonzero(own & (query_language == i))
+            counts = count_outranked(
+                encoded.queries[q0:q1],
+                encoded.candidates[c0:c1],
+                (golds.gold_query[rows] - q0).astype(np.int32),
+                (golds.gold_candidate[rows] - c0).astype(np.int32),
+                np.array([0, c1 - c0]),
+                lambda done: context.reporter.advance(RANK, done),
+            )
+            wrong[rows, i], gold[rows, i] = counts.wrong[:, 0], counts.gold[:, 0]
+        return Outranked(wrong, gold)
+
+
+class ScorerCounter:
+    """Counts from the scores of one scorer, 64 queries at a time.
+
+    Raises:
+        ClirbenchError: The scorer cannot take the candidates.
+    """
+
+    def __init__(self, model: LoadedScorer, collection: Collection, context: RunContext) -> None:
+        self._began, self._clock = time.perf_counter(), Clock()
+        self._rows, self._texts = _rows_of_scorer(model.info.name, model.scorer, collection, self._clock, context)
+        self._collection = collection
+
+    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
+        """Counts for every setting: a scorer gives a query's scores with all candidates at once.
+
+        Raises:
+            ClirbenchError: A score is not finite, or their array has another shape.
+        """
+        counter = _gold_counter(self._collection)
+        for start, stop in _blocks(len(self._collection.queries)):
+            counter.count_all(start, self._rows(start, stop))
+            context.reporter.advance(RANK, stop - start)
+        cost = _cost(self._clock, self._began)
+        cost.texts = self._texts
+        return Counts(counter.outranked, counter.outranked, cost)
+
+
+class FusionCounter:
+    """Counts from the fused scores of several models.
+
+    A fused score depends on which candidates are in the pool. So it is computed for the pool of all languages and once more
+    within each language: what a user would get who searched that pool.
+
+    Raises:
+        ClirbenchError: A vector of a part is wrong.
+    """
+
+    def __init__(self, model: LoadedFusion, collection: Collection, context: RunContext) -> None:
+        self._began, self._clock = time.perf_counter(), Clock()
+        self._model, self._collection = model, collection
+        self._sources: list[ScoreRows] = []
+        self._texts = self._zero = 0
+        for part in model.parts:
+            if isinstance(part, LoadedScorer):
+                rows, texts = _rows_of_scorer(part.info.name, part.scorer, collection, self._clock, context)
+            else:
+                encoded = encode_collection(require_encoder(part), collection, context)
+                self._clock.texts += encoded.encoded
+                self._clock.seconds += encoded.seconds
+                self._zero += encoded.zero
+                rows, texts = _rows_of_vectors(encoded, collection), encoded.texts
+            self._sources.append(rows)
+            self._texts += texts
+
+    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
+        """Counts for every setting.
+
+        Raises:
+            ClirbenchError: A score is not finite, or their array has another shape.
+        """
+        method, weights, starts = self._model.method, self._model.weights, self._collection.candidate_starts
+        everywhere, within = _gold_counter(self._collection), _gold_counter(self._collection)
+        for start, stop in _blocks(len(self._collection.queries)):
+            scores = np.stack([rows(start, stop) for rows in self._sources])
+            everywhere.count_all(start, fused(method, weights, scores))
+            by_language = [fused(method, weights, scores[:, :, a:b]) for a, b in pairwise(starts)]
+            within.count_all(start, np.concatenate(by_language, axis=1))
+            context.reporter.advance(RANK, stop - start)
+        cost = _cost(self._clock, self._began)
+        cost.texts, cost.zero = self._texts, self._zero
+        return Counts(everywhere.outranked, within.outranked, cost)
+
+
+def _gold_counter(collection: Collection) -> GoldCounter:
+    return GoldCounter(
+        collection.gold_query, collection.gold_candidate, len(collection.queries), collection.candidate_starts
+    )
+
+
+def _blocks(queries: int) -> list[tuple[int, int]]:
+    return [(start, min(start + QUERIES, queries)) for start in range(0, queries, QUERIES)]
+
+
+def _cost(clock: Clock, began: float) -> Cost:
+    """Time in the models counts as encoding, that of everything else in the same pass as ranking."""
+    seconds = {"encode": clock.seconds, "rank": time.perf_counter() - began - clock.seconds}
+    return Cost(encoded=clock.texts, encode_seconds=clock.seconds, seconds=seconds)
+
+
+def _distinct(collection: Collection, role: str) -> tuple[list[tuple[str, str]], NDArray[np.intp]]:
+    """Distinct pairs of language and text, and which of them each text of the collection is."""
+    texts = collection.queries if role == "query" else collection.candidates
+    language = collection.query_language if role == "query" else collection.candidate_language
+    place: dict[tuple[str, str], int] = {}
+    number = [
+        place.setdefault((collection.languages[code], text), len(place))
+        for code, text in zip(language.tolist(), texts, strict=True)
+    ]
+    return list(place), np.array(number, dtype=np.intp)
+
+
+def _rows_of_scorer(
+    name: str, scorer: Scorer, collection: Collection, clock: Clock, context: RunContext
+) -> tuple[ScoreRows, int]:
+    """What scores some queries with all candidates, and the number of distinct texts; the scorer has its candidates then."""
+    candidates, candidate = _distinct(collection, "candidate")
+    queries, query = _distinct(collection, "query")
+    begin = time.perf_counter()
+    scorer.prepare_candidates([text for _, text in candidates], [language for language, _ in candidates])
+    clock.seconds += time.perf_counter() - begin
+    clock.texts += len(candidates) + len(queries)
+    context.reporter.advance(ENCODE, len(candidates))
+    told: set[int] = set()
+
+    def rows(start: int, stop: int) -> ScoreBlock:
+        wanted, row = np.unique(query[start:stop], return_inverse=True)
+        chosen = [queries[i] for i in wanted]
+        started = time.perf_counter()
+        raw = scorer.score([text for _, text in chosen], [language for language, _ in chosen])
+        clock.seconds += time.perf_counter() - started
+        new = set(wanted.tolist()) - told
+        told.update(new)
+        if new:
+            context.reporter.advance(ENCODE, len(new))
+        return _checked(name, raw, [text for _, text in chosen], len(candidates))[row][:, candidate]
+
+    return rows, len(candidates) + len(queries)
+
+
+def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> ScoreBlock:
+    if hasattr(raw, "detach"):
+        raw = raw.detach().float().cpu().numpy()
+    if sparse.issparse(raw):
+        raw = raw.toarray()
+    try:
+        with np.errstate(over="ignore"):
+            scores = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ClirbenchError(
+            f"{name} gave a {type(raw).__name__} that is no array of numbers: return scores"
+        ) from error
+    if scores.shape != (len(texts), candidates):
+        raise ClirbenchError(
+            f"{name} gave scores of shape {'x'.join(map(str, scores.shape))} for {len(texts)} queries and "
+            f"{candidates} candidates: "
+            "return one row per query, one column per candidate"
+        )
+    finite = np.isfinite(scores).all(axis=1)
+    if not finite.all():
+        raise ClirbenchError(
+            f"{name} gave scores that are not finite for the query {texts[int(np.argmin(finite))][:80]!r}: mend the model"
+        )
+    return scores
+
+
+def _rows_of_vectors(encoded: Encoded, collection: Collection) -> ScoreRows:
+    layout = Layout.of(collection.candidate_starts)
+    products = Products(encoded.queries, encoded.candidates, layout)
+    buffer = np.empty((QUERIES, layout.width), dtype=np.float32)
+
+    def rows(start: int, stop: int) -> ScoreBlock:
+        # As where vectors are counted: the sums must not follow the number of cores.
+        with one_blas_thread():
+            return products.rows(start, stop, buffer)[:, layout.position]
+
+    return rows

@@ -1,0 +1,65 @@
+"""What of a task is run: its languages and settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a task is run: languages and settings in the task's order."""
+
+    task: Task
+    languages: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+def select(task: Task, languages: Sequence[str] | None = None, settings: Sequence[str] | None = None) -> Selection:
+    """The languages and settings to run; None for all.
+
+    Raises:
+        ClirbenchError: The task has no such language or setting.
+    """
+    if isinstance(languages, str) or isinstance(settings, str):
+        raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
+    return Selection(task, choose_languages(task, languages), choose_settings(task, settings, languages))
+
+
+def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:
+    """The languages to run, in the task's order; None means all.
+
+    Raises:
+        ClirbenchError: The task has no such language, or none is left.
+    """
+    for language in languages or ():
+        if language not in task.languages:
+            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out of the tasks"
+            raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
+    chosen = tuple(x for x in task.languages if languages is None or x in languages)
+    if not chosen:
+        raise ClirbenchError(f"no language chosen for {task.id}: choose from {','.join(task.languages)}")
+    return chosen
+
+
+def choose_settings(
+    task: Task, settings: Sequence[str] | None, languages: Sequence[str] | None = None
+) -> tuple[str, ...]:
+    """The settings to run, in the task's order.
+
+    Raises:
+        ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
+    """
+    one_language = languages is not None and len(set(languages)) == 1
+    if one_language and "cross-lingual" in (settings or ()) and "cross-lingual" not in task.absent:
+        raise ClirbenchError("the cross-lingual setting needs two languages: add one to --languages")
+    for setting in settings or ():
+        if setting in task.absent:
+            raise ClirbenchError(f"{task.id} has no {setting} setting: {task.absent[setting]}")
+        if setting not in task.settings:
+            raise ClirbenchError(f"{task.id} has no setting '{setting}': choose from {','.join(task.settings)}")
+    chosen = tuple(s for s in task.settings if settings is None or s in settings)
+    if not chosen:
+        raise ClirbenchError(f"no setting chosen for {task.id}: choose from {','.join(task.settings)}")
+    return chosen
