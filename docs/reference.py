@@ -25,7 +25,7 @@ from clirbench.training.recipe import Recipe
 # What a user imports, by the name under which it is imported; the front door's names are those of its __all__.
 PUBLIC: dict[str, Sequence[str]] = {
     "clirbench": [name for name in clirbench.__all__ if name != "__version__"],
-    "clirbench.integrations.sentence_transformers": ["CLIREvaluator"],
+    "clirbench.integrations.sentence_transformers": ["CLIREvaluator", "EvaluatorOptions"],
     "clirbench.integrations.mteb": ["tasks", "benchmark", "OneEncoding"],
     "clirbench.training.batches": ["HybridBatchSampler", "SamplerOptions"],
 }

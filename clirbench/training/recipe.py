@@ -24,207 +24,192 @@ Count = Annotated[int, Field(ge=1)]
 class _Part(BaseModel):
     """A table of the recipe: an unknown key, or a value of another type, is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class TransformerPart(_Part):
-    """``[model]``: the transformer that training starts from.
-
-    Attributes:
-        base: A name on the hub, or a folder.
-        revision: Branch, tag or commit on the hub; None for the default branch.
-        pooling: How token vectors become one vector. ``mean`` or ``cls`` is put on a plain transformer; ``model`` keeps what a
-            sentence-transformers model does.
-        max_length: Tokens of a text that are read.
-        query_prompt: Put before each query.
-        candidate_prompt: Put before each candidate.
-    """
+    """``[model]``: the transformer that training starts from."""
 
     base: str
+    """A name on the hub, or a folder."""
     revision: str | None = None
+    """Branch, tag or commit on the hub; by default its main branch."""
     pooling: Literal["mean", "cls", "model"] = "mean"
+    """How token vectors become one: ``mean`` or ``cls`` for a plain transformer; ``model`` keeps the base model's own."""
     max_length: Count = 256
+    """Tokens of a text that are read."""
     query_prompt: str = ""
+    """Put before each query."""
     candidate_prompt: str = ""
+    """Put before each candidate."""
 
 
 class StaticPart(_Part):
-    """``[static]``: a bag of subwords that is made from the training data alone.
-
-    Attributes:
-        vocabulary: Number of pieces.
-        dimensions: Length of a piece's vector.
-        longest_piece: Characters in a piece at most.
-        corpus_bytes: Bytes of text in each language that the tokenizer is trained on.
-        max_length: Tokens of a text that are read in training.
-        dropout: Share of tokens that training drops on either side of a pair.
-        same_text_dropout: The same for the query side and the candidate side, where a batch pairs each text with itself.
-        graph_rounds: Rounds in which the first vectors are smoothed over the lexicon; 0 for none.
-        graph_own: Weight of a piece's own random vector in each round.
-        graph_exponent: Power of (1 + count of the rarest English word of a lexicon row). It is the row's weight in the smoothing
-            and in the draw of ``entries``.
-        damping: After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 wholly.
-        norm_exponent: After training, the power that each vector's length is raised to; 1 leaves it.
-        damping_texts: Training texts whose spectrum is taken.
-        bits: Width of a weight in the packed form.
-    """
+    """``[static]``: a bag of subwords that is made from the training data alone."""
 
     vocabulary: Count
+    """Number of pieces."""
     dimensions: Count
+    """Length of a piece's vector."""
     longest_piece: Count = 16
+    """Characters in a piece at most."""
     corpus_bytes: Count = 4_000_000
+    """Bytes of text in each language that the tokenizer is trained on."""
     max_length: Count = 256
+    """Tokens of a text that are read in training."""
     dropout: Share = 0.1
+    """Share of tokens that training drops on either side of a pair."""
     same_text_dropout: tuple[Share, Share] = (0.65, 0.35)
+    """The same for the query side and the candidate side, where a batch pairs each text with itself."""
     graph_rounds: Annotated[int, Field(ge=0)] = 3
+    """Rounds in which the first vectors are smoothed over the lexicon; 0 for none."""
     graph_own: Share = 0.3
+    """Weight of a piece's own random vector in each round."""
     graph_exponent: Weight = 0.4
+    """A lexicon row weighs (1 + count of its rarest English word) to this power, in smoothing and in lists of ``entries``."""
     damping: Weight = 0.25
+    """After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 wholly."""
     norm_exponent: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """After training, the power that each vector's length is raised to; 1 leaves it."""
     damping_texts: Count = 22_000
+    """Training texts whose spectrum is taken."""
     bits: Literal[4, 8] = 4
+    """Width of a weight in the packed form."""
 
 
 class BatchesPart(_Part):
-    """``[batches]``: ``size`` rows in a batch; the other keys are those of ``SamplerOptions`` in ``training/batches.py``."""
+    """``[batches]``: what :class:`clirbench.training.batches.HybridBatchSampler` draws."""
 
     size: Count
+    """Rows in a full batch."""
     alpha: Share = 0.5
+    """Probability that a batch is monolingual."""
     language_sampling: Literal["uniform", "proportional"] = "uniform"
+    """How often a language or language pair is drawn: each equally often, or by its number of rows."""
     exponent: Weight = 1.0
+    """With ``proportional``, the power that the number of rows is raised to."""
     language_pairs: Literal["row", "batch"] = "row"
+    """In a cross-lingual batch: ``row``, each row has a language pair of its own; ``batch``, all rows have the same."""
 
 
 class LossPart(_Part):
-    """``[loss]``: the in-batch contrastive loss of arXiv 2408.10536, equation 1.
-
-    Attributes:
-        scale: Factor of the cosine.
-        directions: ``forward`` finds each query's candidate among the batch's candidates, as equation 1 does. ``symmetric``
-            also finds each candidate's query among the queries. ``all`` finds each partner among all other texts of the batch.
-        cached_mini_batch: Texts that are encoded at a time, which saves memory and leaves the loss as it is; 0 for all at once.
-    """
+    """``[loss]``: the in-batch contrastive loss of arXiv 2408.10536, equation 1."""
 
     scale: Positive
+    """Factor of the cosine."""
     directions: Literal["forward", "symmetric", "all"] = "forward"
+    """What is found among what: ``forward``, each query's candidate among the candidates, as in equation 1; ``symmetric``, also
+    each candidate's query among the queries; ``all``, each partner among all other texts of the batch."""
     cached_mini_batch: Annotated[int, Field(ge=0)] = 0
+    """Texts that are encoded at a time, which saves memory and leaves the loss as it is; 0 for all at once."""
 
 
 class OptimizerPart(_Part):
-    """``[optimizer]``: how weights are updated.
-
-    Attributes:
-        name: ``adamw`` for a transformer; ``sparse-adam``, which updates only the vectors that a batch uses, for a static model.
-        steps: Updates in the whole training.
-        learning_rate: The highest one of the schedule.
-        weight_decay: AdamW's.
-        betas: Adam's.
-        schedule: The learning rate after the warm-up: ``linear`` or ``cosine`` down to 0, or ``constant``.
-        warmup: Share of the steps in which the learning rate rises from 0.
-        precision: ``auto`` takes bfloat16 on a GPU that has it.
-    """
+    """``[optimizer]``: how weights are updated."""
 
     name: Literal["adamw", "sparse-adam"] = "adamw"
+    """``adamw`` for a transformer; ``sparse-adam``, which updates only the vectors that a batch uses, for a static model."""
     steps: Count
+    """Updates in the whole training."""
     learning_rate: Positive
+    """The highest one of the schedule."""
     weight_decay: Weight = 0.0
+    """AdamW's."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
+    """Adam's."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """The learning rate after the warm-up: ``linear`` or ``cosine`` down to 0, or ``constant``."""
     warmup: Share = 0.0
+    """Share of the steps in which the learning rate rises from 0."""
     precision: Literal["auto", "float32"] = "auto"
+    """``auto`` takes bfloat16 on a GPU that has it."""
 
 
 class DevSource(_Part):
-    """``[[dev.source]]``: topics of one file that are held out for the dev task.
-
-    ``topics`` of them are drawn among the rows that have query and candidate in ``languages`` of the recipe's languages or more.
-    """
+    """``[[dev.source]]``: topics of one file that are held out for the dev task."""
 
     file: str
+    """As in ``files`` of a source."""
     view: Literal["answer", "passage", "text"] = "answer"
+    """As in a source."""
     topics: Count
+    """Number of topics."""
     languages: Count = 1
+    """A topic must have query and candidate in this many of the recipe's languages."""
 
 
 class DevPart(_Part):
-    """``[dev]``: the dev task, which is scored while the model trains.
-
-    Attributes:
-        every: Steps between two evaluations.
-        metric: The number that early stopping watches, such as ``multilingual.mAP`` or ``bias.rank_distance``.
-        patience: Evaluations in a row without a better ``metric`` that end the training; 0 never ends it early.
-        source: Where the topics come from.
-    """
+    """``[dev]``: the dev task, which is scored while the model trains."""
 
     every: Count
+    """Steps between two evaluations."""
     metric: str = "multilingual.mAP"
+    """The number that early stopping watches, such as ``multilingual.mAP`` or ``bias.rank_distance``."""
     patience: Annotated[int, Field(ge=0)] = 0
+    """Evaluations in a row without a better ``metric`` that end the training; 0 never ends it early."""
     source: Annotated[tuple[DevSource, ...], Field(min_length=1)]
+    """Where the topics come from."""
 
 
 class TrainingSource(_Part):
-    """``[[source]]``: training data of one kind. Every batch comes from one source.
-
-    Attributes:
-        name: A name that no other source has.
-        files: Paths below the data folder, or ``hf:ORG/NAME[:CONFIG]`` for data sets on the hub.
-        view: Which columns are paired; see ``VIEWS`` in ``training/rows.py``.
-        monolingual: The source's weight among all sources of monolingual batches; 0 keeps it out of them.
-        cross_lingual: Likewise for cross-lingual batches.
-        longest: With ``view = "entries"``, entries in a list at most.
-        lists: With ``view = "entries"``, lists of each language pair at most.
-        without_origins: Rows whose column ``source`` starts with one of these are left out.
-        without_languages: Texts in these languages are left out.
-    """
+    """``[[source]]``: training data of one kind. Every batch comes from one source."""
 
     name: str
+    """A name that no other source has."""
     files: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Paths below the data folder, or ``hf:ORG/NAME[:CONFIG]`` for data sets on the hub."""
     view: Literal["text", "entries", "gloss", "answer", "passage"]
+    """Columns of the two sides: ``text`` and ``text``, ``text`` and ``gloss``, ``question`` and ``answer``, ``question`` and
+    ``passage``. ``entries`` are lists of lexicon entries from the column ``text``."""
     monolingual: Weight = 0.0
+    """The source's weight among all sources of monolingual batches; 0 keeps it out of them."""
     cross_lingual: Weight = 0.0
+    """The same for cross-lingual batches."""
     longest: Count = 6
+    """With ``view = "entries"``, entries in a list at most."""
     lists: Count = 6_000
+    """With ``view = "entries"``, lists of each language pair at most."""
     without_origins: tuple[str, ...] = ()
+    """Rows whose column ``source`` starts with one of these are left out."""
     without_languages: tuple[str, ...] = ()
+    """Texts in these languages are left out."""
 
 
 class Recipe(_Part):
-    """A whole recipe: everything that decides what a training gives.
-
-    Attributes:
-        format: Version of the recipe format.
-        name: Name of the model, as ORG/NAME.
-        description: One line for the model card.
-        seed: Decides every random draw.
-        languages: Languages to train on; texts in others are left out and counted.
-        overlapping_rows: What happens where rows hold evaluation text. ``stop``: the training stops and lists them. ``drop``:
-            they are left out and counted.
-        model: The transformer to start from; either this or ``static`` is given.
-        static: The static model to make.
-        batches: How batches are drawn.
-        loss: The loss.
-        optimizer: How weights are updated.
-        dev: The dev task; None for none.
-        source: Training data.
-        licences: Licence of each file, for the model card.
-        spent: Public test sets among the training data, for the model card: they cannot test this model.
-    """
+    """A whole recipe: everything that decides what a training gives."""
 
     format: Literal[1]
+    """Version of the recipe format."""
     name: Text
+    """Name of the model, as ORG/NAME."""
     description: Text
+    """One line for the model card."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Decides every random draw."""
     languages: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Languages to train on; texts in others are left out and counted."""
     overlapping_rows: Literal["stop", "drop"] = "stop"
+    """Where rows hold evaluation text: ``stop`` stops and lists them, ``drop`` leaves them out and counts them."""
     model: TransformerPart | None = None
+    """The transformer to start from; either this or ``static`` is given."""
     static: StaticPart | None = None
+    """The static model to make."""
     batches: BatchesPart
+    """How batches are drawn."""
     loss: LossPart
+    """The loss."""
     optimizer: OptimizerPart
+    """How weights are updated."""
     dev: DevPart | None = None
+    """The dev task; by default there is none."""
     source: Annotated[tuple[TrainingSource, ...], Field(min_length=1)]
+    """Training data."""
     licences: Mapping[str, str] = Field(default_factory=dict)
+    """Licence of each file, for the model card."""
     spent: tuple[str, ...] = ()
+    """Public test sets among the training data, for the model card: they cannot test this model."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
