@@ -1,4 +1,4 @@
-"""`model.toml`: what a submission says of its model, and what nobody can recompute."""
+"""`model.toml`: what the submitters say of their model. Nobody can recompute it."""
 
 import tomllib
 from pathlib import Path
@@ -35,12 +35,12 @@ def evaluation_set(task: str) -> str:
 
 
 def holds(data: str, task: str) -> bool:
-    """Whether the name of a training set is that of an evaluation set."""
+    """Whether the name of a training set contains a name of an evaluation set."""
     return any(name in data.lower() for name in board_tasks()[task].training_names or (task,))
 
 
 class ModelFile(BaseModel):
-    """A model as its submitters describe it. ``max_length`` is in tokens; a text that is not known is empty."""
+    """A model as its submitters describe it. ``max_length`` is in tokens. A text that is not known is empty."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -61,16 +61,20 @@ class ModelFile(BaseModel):
     trained_on: dict[str, Answer]
 
     def zero_shot(self, task: str) -> Answer:
-        """Whether the model never saw the evaluation set: what is not known is "unknown", never "yes"."""
+        """Whether the model never saw the evaluation set of a task: "yes" only where the submitters say that it did not."""
         answers: dict[Answer, Answer] = {"yes": "no", "no": "yes", "unknown": "unknown"}
         return answers[self.trained_on.get(evaluation_set(task), "unknown")]
 
 
 def parse_model_file(content: bytes, path: Path) -> ModelFile:
-    """Read a ``model.toml``, strictly; ``path`` is only what messages call it.
+    """Parse the bytes of a ``model.toml``.
+
+    Args:
+        content: The bytes of the file.
+        path: How error messages name the file; it is not opened.
 
     Raises:
-        ClirbenchError: It is not TOML, has an unknown, missing or wrong key, or links elsewhere than to the web.
+        ClirbenchError: The content is not TOML, has an unknown, missing or wrong key, or a link that is not https.
     """
     with one_line_errors(path, "TOML", "correct it"):
         model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
@@ -84,6 +88,6 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
 
 
 def write_model_file(model: ModelFile) -> bytes:
-    """The bytes of a ``model.toml``."""
+    """The bytes of a ``model.toml``, with a comment that explains its keys."""
     values: dict[str, Any] = {k: v for k, v in model.model_dump(mode="json").items() if v is not None}
     return (_HEAD + tomli_w.dumps(values, multiline_strings=True)).encode()

@@ -1,6 +1,6 @@
-"""Published figures as submissions: `python -m clirbench.submissions.reported PUBLISHED_DIR --submissions DIR`.
+"""Write published figures as submissions: `python -m clirbench.submissions.reported PUBLISHED_DIR --submissions DIR`.
 
-For maintainers. Values come from the CSV files of the folder; LAReQA's, which stand in no file, from the table below.
+For maintainers. The figures are read from CSV files in a folder; those of LAReQA are in the table below.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _LAREQA = {
     "mbert-x-x-mono": (0.52, 0.49),
     "mbert-x-y": (0.66, 0.49),
 }
-# Names on the hub of the systems that mteb's registry knows: it says what they were trained on.
+# The systems that mteb's registry knows, with their names there: the registry says what they were trained on.
 _HUB = {
     "mE5-large": "intfloat/multilingual-e5-large",
     "E5-mistral-7b": "intfloat/e5-mistral-7b-instruct",
@@ -55,7 +55,19 @@ _HUB = {
 
 @dataclass
 class System:
-    """One published system: its name, where it stands, and its values by task."""
+    """One published system.
+
+    Attributes:
+        name: As ``ORG/NAME`` on the board.
+        publication: Where it was published.
+        url: Address of the publication.
+        base_model: What it was trained from; "" where that is not said.
+        trained_on: What it was trained on, by evaluation set.
+        hub: Its name in mteb's registry; None where the registry does not know it.
+        values: By task: figures of each language, setting and metric.
+        means: By task: means over languages by setting and metric, of a publication that gives only these.
+        places: By task: the tables or files that the figures are in.
+    """
 
     name: str
     publication: str
@@ -69,7 +81,7 @@ class System:
 
 
 def systems(folder: Path) -> Iterator[System]:
-    """Every published system of the folder."""
+    """Every published system: those in the CSV files of the folder, and those of LAReQA."""
     yield from _hybrid_batches(folder / _PAPER)
     for name, values in _LAREQA.items():
         system = System(f"lareqa/{name}", "LAReQA", "https://arxiv.org/abs/2004.05484", "mBERT")
@@ -81,7 +93,7 @@ def systems(folder: Path) -> Iterator[System]:
 
 
 def write_system(system: System, submissions: Path) -> Path:
-    """Write a system's folder: model.toml, and a JSON per task."""
+    """Write the submission of a system: ``model.toml``, and a JSON file per task."""
     folder = submissions / run_folder(system.name, None)
     registry = from_registry(system.hub) if system.hub else {}
     known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
@@ -145,24 +157,24 @@ def _document(system: System, task: str) -> Reported:
 
 
 def _caveats(system: System, task: str, languages: int) -> list[str]:
-    found = list(_CAVEATS[system.publication])
+    caveats = list(_CAVEATS[system.publication])
     facts = board_tasks()[task]
     if facts.candidate_text == "passage":
-        found = [caveat for caveat in found if caveat != _SENTENCES]
+        caveats = [caveat for caveat in caveats if caveat != _SENTENCES]
     if 0 < languages < len(facts.languages):
-        found.append(f"mean over {languages} of {len(facts.languages)} languages")
-    return found
+        caveats.append(f"mean over {languages} of {len(facts.languages)} languages")
+    return caveats
 
 
 def _hybrid_batches(path: Path) -> Iterator[System]:
-    found: dict[tuple[str, str], System] = {}
+    by_key: dict[tuple[str, str], System] = {}
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
         language, setting, metric = row["query_language"], row["setting"], row["metric"]
         if language in ("Mean", "Median"):
             continue
         key = row["base_model"], row["sampling"]
-        if key not in found:
-            found[key] = System(
+        if key not in by_key:
+            by_key[key] = System(
                 name=f"arxiv-2408.10536/{_slug('-'.join(key))}",
                 publication="arXiv 2408.10536",
                 url="https://arxiv.org/abs/2408.10536",
@@ -172,32 +184,32 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
             )
         task = _task(row["dataset"])
         setting = "bias" if metric == "rank_distance" else setting
-        values = found[key].values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
+        values = by_key[key].values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
         values[_METRICS.get(metric, metric)] = float(row["value"])
-        found[key].places[task].add(f"Table {row['paper_table']}")
-    yield from found.values()
+        by_key[key].places[task].add(f"Table {row['paper_table']}")
+    yield from by_key.values()
 
 
 def _passages(path: Path) -> Iterator[System]:
-    found: dict[str, System] = {}
+    by_name: dict[str, System] = {}
     task = _task(_PASSAGES)
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
         name, source = row["system"], row["source"]
-        if name not in found:
+        if name not in by_name:
             pyserini = source.startswith("castorini/pyserini")
             trained: Answer = "yes" if "FT MIRACL" in name else "no" if name.startswith("BM25 (") else "unknown"
-            found[name] = System(
+            by_name[name] = System(
                 name=f"{'pyserini' if pyserini else 'arxiv-2409.15700'}/{_slug(name.replace(' (pyserini)', ''))}",
                 publication="pyserini" if pyserini else "arXiv 2409.15700",
                 url="https://github.com/castorini/pyserini" if pyserini else "https://arxiv.org/abs/2409.15700",
                 trained_on={task: trained},
                 hub=_HUB.get(name),
             )
-        found[name].values.setdefault(task, {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
+        by_name[name].values.setdefault(task, {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
             _METRICS.get(row["metric"], row["metric"])
         ] = float(row["value"])
-        found[name].places[task].add(source)
-    yield from found.values()
+        by_name[name].places[task].add(source)
+    yield from by_name.values()
 
 
 def _task(dataset: str) -> str:

@@ -1,4 +1,4 @@
-"""From a folder of results to a submission: files under their names, and what can be known of the model."""
+"""Assemble a submission from a folder of results: the files under their names, and ``model.toml`` as far as it is known."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -30,10 +30,10 @@ class Submission:
     """A submission that was assembled.
 
     Attributes:
-        folder: Where it is.
-        tasks: Its tasks.
-        missing: Keys of ``model.toml`` that nobody answered.
-        commands: The pull request, as commands.
+        folder: Its folder.
+        tasks: The tasks that it has results on.
+        missing: The keys of ``model.toml`` that have no answer.
+        commands: The commands that open the pull request.
     """
 
     folder: Path
@@ -55,29 +55,26 @@ def submit(
     """Assemble ``submissions/<org>__<model>/`` from the results of one model.
 
     Args:
-        results: Folder with its result and ranks files, or a folder that holds just one such folder.
+        results: The folder of the model's results, or a folder that holds just that one.
         org: Whose submission it is; it becomes the first part of the model's name.
-        submissions: Where to.
+        submissions: The folder of submissions.
         card: A model card (README.md, or the folder with it) to read licence, base model and data sets from.
-        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.TASK``); they win over everything else.
-        ask: Called with a key and a suggestion for what is still missing.
-        force: Replace results of another run that are there; ``model.toml`` is always kept as far as it answers.
-
-    Returns:
-        The submission.
+        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.TASK``); they win over every other source.
+        ask: Called with the key of a missing value and a suggestion; returns the value.
+        force: Replace results of another run. The answers of a ``model.toml`` that is there are kept in any case.
 
     Raises:
-        ClirbenchError: There is no whole result, results are of different models, or an answer does not fit.
+        ClirbenchError: There is no result on a whole task, the results are of different models, or an answer does not fit.
     """
     if not _ORG.fullmatch(org) or len(org) > 60:
         raise ClirbenchError(
             f"--org is '{org[:40]}': use letters and digits, with single '.', '-' and '_' between them"
         )
-    found = _results(results)
-    first = found[0].document
+    whole = _whole_results(results)
+    first = whole[0].document
     name = f"{org}/{_plain(first.model.name)}"
     folder = submissions / run_folder(name, first.encoder.transform)
-    known = _known(found[0], name, card, folder)
+    known = _known(whole[0], name, card, folder)
     given = dict(answers or {})
     values = _answered(known, given, ask)
     with one_line_errors(Path(model_toml.FILE), "TOML", "correct the answer"):
@@ -86,19 +83,19 @@ def submit(
     parse_model_file(content, folder / model_toml.FILE)
     for key, trick in tricks(model.model_dump()):
         raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
-    mteb_results = _mteb_results(_place(results), folder, first, name, force)
-    for result in found:
+    mteb_results = _mteb_results(_one_model_folder(results), folder, first, name, force)
+    for result in whole:
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
         Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
-    for path, theirs in mteb_results.items():
-        write_atomically(path, theirs)
+    for path, renamed_result in mteb_results.items():
+        write_atomically(path, renamed_result)
     write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
     missing += [f"trained_on.{task}" for task in evaluation_sets() if values["trained_on"][task] == "unknown"]
     return Submission(
         folder=folder,
-        tasks=[result.document.task.id for result in found],
+        tasks=[result.document.task.id for result in whole],
         missing=missing,
         commands=[
             f"git switch -c submit-{folder.name}",
@@ -110,9 +107,9 @@ def submit(
 
 
 def _plain(name: str) -> str:
-    """The last part of a model's name, in letters that the board takes."""
+    """The last part of a model's name, with '-' for what the board does not take in a name."""
     last = re.sub(
-        r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+", lambda found: found[1] or "-", name.rsplit("/", 1)[-1]
+        r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+", lambda match: match[1] or "-", name.rsplit("/", 1)[-1]
     )
     plain = last.strip("._-")[:80].rstrip("._-")
     if not plain:
@@ -123,27 +120,27 @@ def _plain(name: str) -> str:
 
 
 def _mteb_results(results: Path, folder: Path, first: Document, name: str, force: bool) -> dict[Path, bytes]:
-    """The results of whole mteb tasks, to be taken along: of the same model run in the same way."""
-    taken = {}
+    """The new content of each of mteb's own results, by its new path: they are of the same model, under its new name."""
+    contents = {}
     for file in mteb_result_files([path.name for path in results.iterdir()]):
-        found = read_mteb_result(results / file)
-        if found.encoder != first.encoder or found.model.revision != first.model.revision:
+        document = read_mteb_result(results / file)
+        if document.encoder != first.encoder or document.model.revision != first.model.revision:
             raise ClirbenchError(
                 f"{results / file}: is of another model than {first.task.id}: run the task again, or remove it"
             )
-        renamed = found.model_copy(update={"model": found.model.model_copy(update={"name": name})})
+        renamed = document.model_copy(update={"model": document.model.model_copy(update={"name": name})})
         content = (renamed.model_dump_json(indent=1) + "\n").encode()
         if not force and (folder / file).is_file() and (folder / file).read_bytes() != content:
             raise ClirbenchError(f"{folder / file} holds another run: pass --force to replace it")
-        taken[folder / file] = content
-    return taken
+        contents[folder / file] = content
+    return contents
 
 
-def _place(folder: Path) -> Path:
-    """The folder of the one model's results that a folder is, or holds.
+def _one_model_folder(folder: Path) -> Path:
+    """The folder of one model's results: the given one, or the only one in it.
 
     Raises:
-        ClirbenchError: It is no folder, or holds several.
+        ClirbenchError: The given one is not a folder, or holds the results of several models.
     """
     if not folder.is_dir():
         raise ClirbenchError(f"{folder}: is not a folder: give the folder of results that clirbench run wrote")
@@ -155,14 +152,19 @@ def _place(folder: Path) -> Path:
     return folder
 
 
-def _results(folder: Path) -> list[Result]:
-    folder = _place(folder)
-    found = [
+def _whole_results(folder: Path) -> list[Result]:
+    """The results on whole tasks of the board, all of one model that was run in one way.
+
+    Raises:
+        ClirbenchError: There is none, or two are of different models.
+    """
+    folder = _one_model_folder(folder)
+    results = [
         read_result(path)
         for path in sorted(folder.glob("*.json"))
         if path.name != VERIFICATION and not path.name.startswith(FILE_START) and not path.name.endswith(RUN_ENDING)
     ]
-    whole = [r for r in found if r.document.task.complete and r.document.task.id in board_tasks()]
+    whole = [r for r in results if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:
         raise ClirbenchError(
             f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"
@@ -178,7 +180,10 @@ def _results(folder: Path) -> list[Result]:
 
 
 def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[str, Any]:
-    """What results, model card, mteb's registry, and an earlier submission say; the last word is the earlier submission's."""
+    """Values for ``model.toml``, from four sources: the result, mteb's registry, the model card, and an earlier submission.
+
+    Each source wins over those before it, except that the numbers and the revision are the result's.
+    """
     document = result.document
     values: dict[str, Any] = {
         "format": 1,
@@ -208,6 +213,7 @@ def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[s
 
 
 def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
+    """What a model card says: the given one, or the hub's where it is cached; empty without a card."""
     from huggingface_hub import ModelCard, try_to_load_from_cache  # noqa: PLC0415
 
     path: str | Path | None = card / "README.md" if card is not None and card.is_dir() else card
@@ -218,7 +224,7 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
         return {}
     try:
         data = ModelCard(Path(path).read_text(encoding="utf-8")).data
-    # YAML fails in ways of its own, and none of them is a defect of ours.
+    # Whatever the YAML parser raises, the fault is in the card.
     except Exception as error:
         raise ClirbenchError(f"{path}: not a model card ({first_line(error)}): correct --card") from error
     base, sets = data.get("base_model"), data.get("datasets")
@@ -234,7 +240,7 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
 
 
 def from_registry(name: str) -> dict[str, Any]:
-    """What mteb's registry declares of a model; empty where it does not know it."""
+    """What mteb's registry declares of a model; empty where the registry does not know it."""
     import mteb  # noqa: PLC0415
 
     try:
@@ -249,7 +255,7 @@ def from_registry(name: str) -> dict[str, Any]:
         "training_data": sets,
     }
     if sets:
-        # mteb lists its own data sets by name: what is not among them was declared not to be.
+        # The registry names every data set of mteb's that a model was trained on, so one that it does not name is a "no".
         values["trained_on"] = {
             task: "yes" if any(holds(one, task) for one in sets) else "no" for task in evaluation_sets()
         }
@@ -257,6 +263,7 @@ def from_registry(name: str) -> dict[str, Any]:
 
 
 def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> dict[str, Any]:
+    """The known values with the given answers in their place; ``ask`` is called for what is still missing."""
     keys = [*_TEXT, *_NUMBERS, "training_data", *(f"trained_on.{task}" for task in evaluation_sets())]
     for key in given:
         if key not in keys:
