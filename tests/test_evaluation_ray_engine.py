@@ -116,6 +116,8 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes():
+    if sys.platform != "linux":
+        pytest.skip("Ray makes a cluster of several nodes on Linux only")
     found = Nodes()
     yield found
     found.stop()

@@ -31,6 +31,7 @@ from clirbench.support.errors import ClirbenchError
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
 NAME = "clirbench__hybrid"
+has_pipes = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 
 
 @pytest.fixture
@@ -216,6 +217,10 @@ def test_files_that_do_not_belong(folder):
     assert sorted(Path(f.file).name for f in found if "does not belong" in f.message) == [
         ".hidden", "demo.json", "inner", "run.py",
     ]  # fmt: skip
+
+
+@has_pipes
+def test_a_pipe_is_not_a_file(folder):
     os.mkfifo(folder / "xquad-r.json")
     assert any("is not a file" in message for _, message in errors(folder))
 
@@ -323,6 +328,7 @@ def test_columns_that_others_would_read_differently(folder, kind):
     assert any("not a ranks file (column own_rank is" in message for _, message in found), found
 
 
+@has_pipes
 def test_a_pipe_is_not_waited_for(folder):
     (folder / "mlqa-r.ranks.parquet").unlink()
     os.mkfifo(folder / "mlqa-r.ranks.parquet")
@@ -534,6 +540,7 @@ def test_twins_lookalikes_and_surprises(tmp_path):
     assert skeleton("org__m0del-1") == skeleton("org__model_l")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
 def test_a_process_without_enough_memory_is_an_error_not_a_crash(folder):
     other = folder.parent / "clirbench__mono"
     shutil.copytree(SUBMISSIONS / "clirbench__mono", other)

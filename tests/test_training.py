@@ -405,7 +405,7 @@ def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch):
     """Killed after the stop, before the model was saved: it must not train on, and must keep the best weights."""
     from clirbench.training import fit
 
-    model = f'[model]\nbase = "{tiny_xlmr}"\nmax_length = 64\n'
+    model = f'[model]\nbase = "{tiny_xlmr.as_posix()}"\nmax_length = 64\n'
     # A rate of next to nothing: no evaluation beats the first.
     optimizer = toy.OPTIMIZER.replace("sparse-adam", "adamw").replace("0.02", "1e-12").replace("24", "40")
     dev = toy.DEV.replace("every = 8", "every = 2\npatience = 2")
@@ -498,7 +498,7 @@ def test_transformer_recipes_run_end_to_end(name, tiny_xlmr, data, tmp_path):
 @pytest.mark.slow
 def test_two_processes_train_one_model(tiny_xlmr, data, tmp_path):
     """torchrun on two CPU processes: they share the batches, and one of them writes."""
-    model = f'[model]\nbase = "{tiny_xlmr}"\nmax_length = 64\n'
+    model = f'[model]\nbase = "{tiny_xlmr.as_posix()}"\nmax_length = 64\n'
     optimizer = toy.OPTIMIZER.replace("sparse-adam", "adamw").replace("24", "4")
     recipe = tmp_path / "two.toml"
     recipe.write_text(
@@ -548,7 +548,7 @@ def test_the_cached_loss_gives_the_same_gradient(tiny_xlmr, directions):
 
 def test_a_base_that_is_not_there(data, tmp_path):
     recipe = tmp_path / "r.toml"
-    model = f'[model]\nbase = "{tmp_path}/nowhere"\n'
+    model = f'[model]\nbase = "{tmp_path.as_posix()}/nowhere"\n'
     text = toy.HEAD + model + toy.BATCHES + toy.OPTIMIZER.replace("sparse-adam", "adamw") + toy.SOURCES
     recipe.write_text(text, encoding="utf-8")
     with pytest.raises(ClirbenchError, match="cannot load base model"):
@@ -560,7 +560,7 @@ def test_a_base_with_broken_weights(tiny_xlmr, data, tmp_path):
     shutil.copytree(tiny_xlmr, base)
     (base / "model.safetensors").write_bytes(b"no weights at all")
     recipe = tmp_path / "r.toml"
-    model = f'[model]\nbase = "{base}"\n'
+    model = f'[model]\nbase = "{base.as_posix()}"\n'
     text = toy.HEAD + model + toy.BATCHES + toy.OPTIMIZER.replace("sparse-adam", "adamw") + toy.SOURCES
     recipe.write_text(text, encoding="utf-8")
     with pytest.raises(ClirbenchError, match=r"cannot load base model .*correct 'model.base'"):

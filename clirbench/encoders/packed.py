@@ -71,9 +71,9 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
     packed, scales = quantise(weights, bits)
     # Not save_file: it makes files that only their owner may read.
     (folder / WEIGHTS).write_bytes(save({"weights": packed, "scales": scales}))
-    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8", newline="\n")
     config = {"format": FORMAT, "bits": bits, "vocabulary": len(weights), "dimensions": weights.shape[1]}
-    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 class PackedEncoder:

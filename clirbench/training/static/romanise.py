@@ -55,7 +55,7 @@ def compile_rules(table: dict[str, str]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path, prefix = Path(folder) / "rules.tsv", Path(folder) / "model"
         lines = ("\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) for rule in sorted(table.items()))
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
         # sentencepiece compiles rules only while it trains a model; the model is thrown away.
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a b c d e f g"] * 10),
