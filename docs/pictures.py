@@ -450,7 +450,7 @@ DRAWN = {
 def bias_table() -> str:
     """The measures of a few submitted models on XQuAD-R."""
     rows = [
-        "| model | mAP, pool | rank distance | over chance | Max@R norm. | Comp@100 | own removal | other removal "
+        "| model | mAP, pool | rank distance | % of chance | Max@R norm. | Comp@100 | own removal | other removal "
         "| own-lang. preference | transfer |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
