@@ -86,17 +86,17 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
         ``native.mAP`` and so on of the native ones. Scores that cannot be computed are left out.
     """
     loaded = as_loaded(model, EncoderOptions(batch_size=256))
-    found = {}
+    values = {}
     for kind, collection in collections.items():
         settings = SETTINGS if kind == PARALLEL else ("monolingual",)
         task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True)
         counts = task.encode(loaded, context).count(settings, context)
         scores = score(task, counts, rank(task, counts))
-        for setting, numbers in scores.headline.items():
-            for metric, estimate in numbers.items():
+        for setting, by_metric in scores.headline.items():
+            for metric, estimate in by_metric.items():
                 if estimate.value is not None:
-                    found[f"{NATIVE if kind == NATIVE else setting}.{metric}"] = estimate.value
-    return found
+                    values[f"{NATIVE if kind == NATIVE else setting}.{metric}"] = estimate.value
+    return values
 
 
 class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
