@@ -1,11 +1,12 @@
-"""The submissions of a folder, read for the board."""
+"""The submissions of a folder, read for the board, and results looked up by the name that a person types."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clirbench.results.file_names import RUN_ENDING
 from clirbench.results.read import parse_submitted
-from clirbench.results.result import Result, with_ranks
+from clirbench.results.result import Result, read_result, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
@@ -13,19 +14,19 @@ from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import Verification, parse_verification
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import data_dir
-from clirbench.tasks.task_file import board_tasks
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission as read.
+    """One submission.
 
     Attributes:
-        folder: Its folder.
-        label: The model's name, with what was done to its vectors.
+        folder: Where it lies.
+        label: The model's name, and the transform of its vectors where there is one.
         model: What ``model.toml`` says.
         results: By task.
-        verification: None where nobody verified it, or other ranks than these were.
+        verification: None where nobody has verified these ranks.
     """
 
     folder: Path
@@ -36,12 +37,12 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where its figures come from: "measured" or "reported"."""
+        """Where its figures come from: "measured" where it has ranks, "reported" in a publication."""
         return "reported" if all(isinstance(result, Reported) for result in self.results.values()) else "measured"
 
     @property
     def document(self) -> Document | None:
-        """The document of its first measured task: its model and encoder are those of all."""
+        """The document of its first measured task. Its model and encoder are those of all its tasks."""
         return next((result.document for result in self.results.values() if isinstance(result, Result)), None)
 
     def verified(self, tasks: Sequence[str]) -> str:
@@ -49,12 +50,12 @@ class Entry:
         return self.verification.verdict if self.verification and self.verification.task in tasks else ""
 
     def languages(self, task: str) -> int | None:
-        """How many languages its numbers are means over; None where it was not run, or a publication does not say."""
+        """How many languages its numbers on a task are means over; None where it has none, or a publication does not say."""
         result = self.results.get(task)
         if result is None:
             return None
-        part = result.task if isinstance(result, Reported) else result.document.task
-        return len(part.languages) or None
+        task_part = result.task if isinstance(result, Reported) else result.document.task
+        return len(task_part.languages) or None
 
     def estimate(self, task: str, setting: str, metric: str) -> EstimatePart | None:
         """A headline number; None where it was not run or is not reported."""
@@ -63,6 +64,13 @@ class Entry:
             return None
         headline = result.headline if isinstance(result, Reported) else result.document.headline
         return headline.get(setting, {}).get(metric)
+
+    def mean(self, tasks: Sequence[str]) -> float | None:
+        """Mean of its main numbers over the tasks that are averaged; None unless all of them are in ``tasks`` and were run."""
+        averaged = averaged_tasks()
+        mains = [self.estimate(task, *board_columns(task).main) for task in averaged if task in tasks]
+        values = [estimate.value for estimate in mains if estimate is not None and estimate.value is not None]
+        return sum(values) / len(values) if values and len(values) == len(averaged) else None
 
 
 def submissions_dir(folder: str | Path | None = None) -> Path:
@@ -115,14 +123,58 @@ def read_entry(path: Path) -> Entry:
     transform = next((r.document.encoder.transform for r in results.values() if isinstance(r, Result)), None)
     verification = None
     if (path / VERIFICATION).is_file():
-        read = parse_verification((path / VERIFICATION).read_bytes(), path / VERIFICATION)
-        result = results.get(read.task)
-        if isinstance(result, Result) and result.document.ranks.sha256 == read.ranks_sha256:
-            verification = read
-    return Entry(
-        path,
-        f"{printable(model.name)} + {transform}" if transform else printable(model.name),
-        model,
-        results,
-        verification,
-    )
+        stated = parse_verification((path / VERIFICATION).read_bytes(), path / VERIFICATION)
+        result = results.get(stated.task)
+        if isinstance(result, Result) and result.document.ranks.sha256 == stated.ranks_sha256:
+            verification = stated
+    label = f"{printable(model.name)} + {transform}" if transform else printable(model.name)
+    return Entry(path, label, model, results, verification)
+
+
+def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
+    """The measured results that a name stands for, by task. A name is what a person types for a model.
+
+    Args:
+        name: A result JSON, a folder with some, or the name of a submitted model ("org/model", or with " + lir:2").
+        submissions: Folder of submissions, for names.
+
+    Raises:
+        ClirbenchError: There is nothing of that name, or nothing measured.
+    """
+    path = Path(name)
+    if path.is_file():
+        result = read_result(path)
+        return {result.document.task.id: result}
+    if path.is_dir():
+        held = [
+            read_result(file)
+            for file in sorted(path.glob("*.json"))
+            if file.name != VERIFICATION and not file.name.endswith(RUN_ENDING)
+        ]
+        if not held:
+            raise ClirbenchError(f"{path}: holds no result: give a folder of results, or a result JSON")
+        return {result.document.task.id: result for result in held if result.document.task.complete}
+    entries = read_entries(submissions_dir(submissions))
+    for entry in entries:
+        if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
+            measured = {task: result for task, result in entry.results.items() if isinstance(result, Result)}
+            if not measured:
+                raise ClirbenchError(f"'{name}' holds reported figures only: without ranks nothing can be tested")
+            return measured
+    names = ", ".join(entry.label for entry in entries if entry.origin == "measured")
+    raise ClirbenchError(f"no file, folder or submitted model '{name[:80]}': the models are {names}")
+
+
+def common_tasks(first: dict[str, Result], second: dict[str, Result], task: str | None) -> list[str]:
+    """Tasks that both hold, or the one asked for.
+
+    Raises:
+        ClirbenchError: They share none, or not that one.
+    """
+    both = [name for name in first if name in second]
+    if task is not None:
+        both = [name for name in both if name == task]
+    if not both:
+        wanted = f"task '{task}'" if task else "a task"
+        raise ClirbenchError(f"the two do not share {wanted}: they hold {', '.join(first)} and {', '.join(second)}")
+    return both

@@ -1,4 +1,4 @@
-"""Submissions to a table: one row per model, headline numbers per task, which ranks tests cannot separate."""
+"""The board as a table: one row per submission, with its headline numbers and the ranks that tests cannot exclude."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
+from clirbench.tasks.task_file import board_columns, board_tasks
 
 
 def leaderboard(submissions: str | Path | None = None, task: str | None = None) -> pd.DataFrame:
@@ -53,20 +53,21 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
 def frame_of(
     entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]]
 ) -> pd.DataFrame:
-    """The board of some submissions, as :func:`leaderboard` describes it; ``ranks`` holds :func:`board_ranks` by task."""
+    """The board of some submissions, as :func:`leaderboard` describes it.
+
+    Args:
+        entries: The submissions, at least one.
+        tasks: Which tasks it has columns of.
+        ranks: :func:`board_ranks` of each task.
+    """
     rows = [_row(entry, tasks) for entry in entries]
     for name in tasks:
         for entry, row in zip(entries, rows, strict=True):
             if entry.folder in ranks[name]:
                 row[f"{name} rank low"], row[f"{name} rank high"] = ranks[name][entry.folder]
-    columns = list(dict.fromkeys(key for row in [_row(None, tasks), *rows] for key in row))
-    frame = pd.DataFrame(rows, columns=columns)
-    whole = [
-        c
-        for c in columns
-        if c in ("parameters", "embedding_size") or c.endswith((" languages", " rank low", " rank high"))
-    ]
-    frame = frame.astype(dict.fromkeys(whole, "Int64"))
+    frame = pd.DataFrame(rows)
+    counts = ("parameters", "embedding_size", " languages", " rank low", " rank high")
+    frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
     order = frame.assign(reported=frame["origin"] == "reported").sort_values(
         ["reported", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
@@ -75,7 +76,10 @@ def frame_of(
 
 
 def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, int]]:
-    """By submission folder, the ranks by the task's main number that pairwise tests cannot exclude; measured results only."""
+    """By submission folder, the lowest and the highest rank by the task's main number that pairwise tests cannot exclude.
+
+    Only measured results have them: a test needs the values of every topic.
+    """
     setting, metric = board_columns(task).main
     measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]
     if not measured:
@@ -86,46 +90,32 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
 
 def topic_shares(result: Result, setting: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """float64 (topics,): what each topic adds to a headline number."""
+    """What each topic adds to a headline number: float64 (topics,), whose sum is the number."""
     names = ([], [metric]) if metric in BIAS else ([metric], [])
     settings = ("multilingual",) if setting == "bias" else (setting,)
     tables = headline_tables(result.ranks, result.document.counts.candidates, *names, settings)
     return shares_of_macro(tables[setting, metric], slice(None))
 
 
-def _row(entry: Entry | None, tasks: Sequence[str]) -> dict[str, object]:
-    """One row; without an entry, the keys that every row has."""
-    model = entry.model if entry else None
-    document = entry.document if entry else None
+def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
+    model, document = entry.model, entry.document
     row: dict[str, object] = {
-        "model": entry.label if entry else "",
-        "origin": entry.origin if entry else "",
-        "verified": entry.verified(tasks) if entry else "",
-        "licence": model.licence if model else "",
-        "parameters": document.model.parameters if document else model.parameters if model else None,
-        "embedding_size": document.model.dimensions if document else model.embedding_size if model else None,
-        "coverage": f"{sum(task in entry.results for task in tasks)}/{len(tasks)}" if entry else "",
-        "mean": None,
+        "model": entry.label,
+        "origin": entry.origin,
+        "verified": entry.verified(tasks),
+        "licence": model.licence,
+        "parameters": document.model.parameters if document else model.parameters,
+        "embedding_size": document.model.dimensions if document else model.embedding_size,
+        "coverage": f"{sum(task in entry.results for task in tasks)}/{len(tasks)}",
+        "mean": entry.mean(tasks),
     }
-    averaged = averaged_tasks()
-    mains: list[float] = []
     for task in tasks:
-        row[f"{task} zero-shot"] = model.zero_shot(task) if model and entry and task in entry.results else ""
-        row[f"{task} languages"] = entry.languages(task) if entry else None
+        row[f"{task} zero-shot"] = model.zero_shot(task) if task in entry.results else ""
+        row[f"{task} languages"] = entry.languages(task)
         for setting, metric in board_columns(task).headline:
-            estimate = entry.estimate(task, setting, metric) if entry else None
-            key = f"{task} {setting} {metric}"
+            estimate = entry.estimate(task, setting, metric)
             for suffix, end in (("", "value"), (" low", "low"), (" high", "high")):
                 value = getattr(estimate, end) if estimate else None
-                row[key + suffix] = float("nan") if value is None else value
-            if (
-                (setting, metric) == board_columns(task).main
-                and task in averaged
-                and estimate
-                and estimate.value is not None
-            ):
-                mains.append(estimate.value)
+                row[f"{task} {setting} {metric}{suffix}"] = float("nan") if value is None else value
         row[f"{task} rank low"] = row[f"{task} rank high"] = None
-    if mains and len(mains) == len(averaged):
-        row["mean"] = sum(mains) / len(mains)
     return row

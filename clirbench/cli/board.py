@@ -37,7 +37,7 @@ def compare(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Compare two models: differences with intervals and paired tests over topics, in every setting and language."""
-    from clirbench.board.lookup import common_tasks, results_of  # noqa: PLC0415
+    from clirbench.board.entries import common_tasks, results_of  # noqa: PLC0415
     from clirbench.cli.display.comparison import comparison_tables  # noqa: PLC0415
     from clirbench.cli.display.results import model_label  # noqa: PLC0415
     from clirbench.results.compare import compare as compare_results  # noqa: PLC0415

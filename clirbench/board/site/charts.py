@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn at build time: every text escaped, colours from the style sheet, the numbers also in a table beside it."""
+"""Charts as SVG, drawn when the site is built. Texts are escaped; colours come from the style sheet; a table has the numbers."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 @dataclass(frozen=True)
 class Point:
-    """A model in the plot: mAP in 0 to 1 across, rank distance up; ``family`` joins variants of one base."""
+    """A model in the plot: ``x`` is its mAP in 0 to 1, ``y`` its rank distance. A line joins the models of one ``family``."""
 
     label: str
     href: str
@@ -22,7 +22,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar with its interval, both in the unit of the axis; None where it is missing."""
+    """One bar and its interval, in the unit of the axis. What is missing is None."""
 
     label: str
     value: float | None
@@ -36,19 +36,19 @@ def _scrolled(chart: Markup, title: str) -> Markup:
 
 
 def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
-    """An element; underscores in names of attributes stand for hyphens, a last one is dropped."""
+    """An element. In names of attributes an underscore stands for a hyphen, and a last one is dropped."""
     pairs = [f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()]
-    # Content that is not markup yet, and every value, was escaped above or is here.
+    # Values are escaped above, and content here unless it is markup already.
     return Markup(f"<{name}{''.join(pairs)}>{escape(content)}</{name}>")  # noqa: S704
 
 
 def _svg(
-    width: int, height: int, key: str, title: str, description: str, parts: Sequence[Markup], role: str = "img"
+    width: int, height: int, key: str, title: str, description: str, shapes: Sequence[Markup], role: str = "img"
 ) -> Markup:
     head = _tag("title", title, id=f"{key}-title") + _tag("desc", description, id=f"{key}-desc")
     chart = _tag(
         "svg",
-        head + Markup("\n").join(parts),
+        head + Markup("\n").join(shapes),
         viewBox=f"0 0 {width} {height}",
         width=width,
         height=height,
@@ -82,16 +82,16 @@ def _mark(x: float, y: float, origin: str) -> Markup:
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """Points that no other one beats in both: higher mAP and lower rank distance; by mAP."""
-    found: list[Point] = []
+    """The points that no other point beats in both mAP (higher) and rank distance (lower), by mAP."""
+    front: list[Point] = []
     for point in sorted(points, key=lambda p: (-p.x, p.y)):
-        if not found or point.y < found[-1].y:
-            found.append(point)
-    return found[::-1]
+        if not front or point.y < front[-1].y:
+            front.append(point)
+    return front[::-1]
 
 
 def scatter(points: Sequence[Point], task: str) -> Markup:
-    """Multilingual mAP against rank distance (logarithmic): good is right and down."""
+    """A plot of multilingual mAP against rank distance (logarithmic). Good is right and down."""
     width, height, left, top, bottom, right = 720, 360, 62, 10, 46, 24
     most = max([point.x for point in points], default=1.0)
     x_step = 0.1 if most > 0.4 else 0.05
@@ -104,25 +104,25 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
         share = (math.log10(max(y, 1.0)) - y_low) / (y_high - y_low)
         return left + x / x_top * (width - left - right), top + (1 - share) * (height - top - bottom)
 
-    parts: list[Markup] = []
+    shapes: list[Markup] = []
     for i in range(round(x_top / x_step) + 1):
         x, _ = place(i * x_step, 1)
-        parts.append(_line(x, top, x, height - bottom, "grid"))
-        parts.append(_text(x, height - bottom + 18, f"{100 * i * x_step:.0f}", "middle"))
+        shapes.append(_line(x, top, x, height - bottom, "grid"))
+        shapes.append(_text(x, height - bottom + 18, f"{100 * i * x_step:.0f}", "middle"))
     for power in range(math.floor(y_low), math.ceil(y_high) + 1):
         for factor in (1, 2, 5):
             value = factor * 10**power
             if y_low - 1e-9 <= math.log10(value) <= y_high + 1e-9:
                 _, y = place(0, value)
-                parts.append(_line(left, y, width - right, y, "grid"))
-                parts.append(_text(left - 8, y + 4, f"{value:,}", "end"))
-    parts.append(_text(width - right, height - 8, "multilingual mAP x100 (right is better)", "end", "axis"))
-    parts.append(_text(left, height - 8, "up: rank distance, logarithmic (down is better)", "start", "axis"))
+                shapes.append(_line(left, y, width - right, y, "grid"))
+                shapes.append(_text(left - 8, y + 4, f"{value:,}", "end"))
+    shapes.append(_text(width - right, height - 8, "multilingual mAP x100 (right is better)", "end", "axis"))
+    shapes.append(_text(left, height - 8, "up: rank distance, logarithmic (down is better)", "start", "axis"))
     # Of what was measured: published figures cannot be tested, and would hide it.
     front = pareto_front([point for point in points if point.origin != "reported"])
     if len(front) > 1:
         path = "L".join("{:.1f} {:.1f}".format(*place(p.x, p.y)) for p in front)
-        parts.append(_tag("path", d=f"M{path}", class_="front"))
+        shapes.append(_tag("path", d=f"M{path}", class_="front"))
     families: dict[str, list[Point]] = {}
     for point in points:
         if point.family:
@@ -130,7 +130,7 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
     for members in families.values():
         if len(members) > 1:
             path = "L".join("{:.1f} {:.1f}".format(*place(p.x, p.y)) for p in sorted(members, key=lambda p: p.order))
-            parts.append(_tag("path", d=f"M{path}", class_="family"))
+            shapes.append(_tag("path", d=f"M{path}", class_="family"))
     labelled: list[tuple[float, float]] = []
     marks: list[Markup] = []
     for point in sorted(points, key=lambda p: (p not in front, -p.x)):
@@ -143,18 +143,18 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
             end = x > width - 190
             inside += _text(x - 9 if end else x + 9, y + 4, point.label, "end" if end else "start", "name")
         marks.append(_tag("a", inside, href=point.href, aria_label=tip))
-    parts += marks[::-1]
+    shapes += marks[::-1]
     description = (
         f"{len(points)} models. No other measured model beats these in both: {', '.join(point.label for point in front)}"
         f"{' (joined by the dashed line)' if len(front) > 1 else ''}. Solid lines join training variants of one model."
     )
     # Not an image to a screen reader: its points are links.
     title = f"{task}: multilingual mAP against rank distance"
-    return _svg(width, height, f"plot-{task}", title, description, parts, role="group")
+    return _svg(width, height, f"plot-{task}", title, description, shapes, role="group")
 
 
 def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit: str) -> Markup:
-    """Grouped bars with intervals, one group per series, labels below; values x100 where ``unit`` says so."""
+    """Bars with intervals, a slot per label and a colour per group. Values are in ``unit`` already."""
     labels = [bar.label for bar in groups[0][1]]
     slot, left, top, height = 22 * len(groups) + 16, 46, 30, 220
     width = max(left + slot * len(labels) + 10, 320)
@@ -167,16 +167,16 @@ def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit
     def up(value: float) -> float:
         return base - (value - floor) / (ceiling - floor) * (base - top)
 
-    parts = []
+    shapes = []
     for i in range(round((ceiling - floor) / step) + 1):
         value = floor + i * step
-        parts.append(_line(left, up(value), width - 4, up(value), "grid"))
-        parts.append(_text(left - 6, up(value) + 4, f"{value:,.{0 if step >= 1 else 1}f}", "end"))
+        shapes.append(_line(left, up(value), width - 4, up(value), "grid"))
+        shapes.append(_text(left - 6, up(value) + 4, f"{value:,.{0 if step >= 1 else 1}f}", "end"))
     # The longest name and its mark, at about seven units a letter.
     apart = max(130, 40 + 7 * max(len(name) for name, _ in groups))
     for s, (name, row) in enumerate(groups):
-        parts.append(_tag("rect", x=left + apart * s, y=6, width=10, height=10, class_=f"bar s{s}"))
-        parts.append(_text(left + apart * s + 15, 15, name))
+        shapes.append(_tag("rect", x=left + apart * s, y=6, width=10, height=10, class_=f"bar s{s}"))
+        shapes.append(_text(left + apart * s + 15, 15, name))
         for i, bar in enumerate(row):
             if bar.value is None:
                 continue
@@ -195,43 +195,45 @@ def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit
             )
             if bar.low is not None and bar.high is not None:
                 shape += _line(x + 9, up(bar.low), x + 9, up(bar.high), "whisker")
-            parts.append(_tag("g", shape))
+            shapes.append(_tag("g", shape))
     for i, label in enumerate(labels):
-        parts.append(_text(left + slot * i + slot / 2, height - 16, label, "middle"))
-    parts.append(_text(width - 4, height - 5, unit, "end", "axis"))
+        shapes.append(_text(left + slot * i + slot / 2, height - 16, label, "middle"))
+    shapes.append(_text(width - 4, height - 5, unit, "end", "axis"))
     return _svg(
         width,
         height,
         key,
         title,
         f"{', '.join(name for name, _ in groups)} by language; the numbers stand in the table.",
-        parts,
+        shapes,
     )
 
 
 def histogram(key: str, title: str, edges: Sequence[float], shares: Sequence[float], unit: str) -> Markup:
-    """Shares of queries per bin; edges are labelled."""
+    """Shares of queries, one bar per bin between two ``edges``."""
     left, top, height, slot = 46, 14, 200, 56
     width = left + slot * len(shares) + 20
     most = max([*shares, 0.01])
     base = height - 34
-    parts = []
+    shapes = []
     step = _step(100 * most)
     for i in range(math.ceil(100 * most / step) + 1):
         y = base - i * step / (step * math.ceil(100 * most / step)) * (base - top)
-        parts.append(_line(left, y, width - 4, y, "grid"))
-        parts.append(_text(left - 6, y + 4, f"{i * step:g} %", "end"))
+        shapes.append(_line(left, y, width - 4, y, "grid"))
+        shapes.append(_text(left - 6, y + 4, f"{i * step:g} %", "end"))
     for i, share in enumerate(shares):
         tall = 100 * share / (step * math.ceil(100 * most / step)) * (base - top)
         tip = f"{edges[i]:,.0f} to {edges[i + 1]:,.0f}: {100 * share:.1f} % of the queries"
         rect = _tag(
             "rect", x=left + slot * i + 2, y=f"{base - tall:.1f}", width=slot - 4, height=f"{tall:.1f}", class_="bar s0"
         )
-        parts.append(_tag("g", _tag("title", tip) + rect))
+        shapes.append(_tag("g", _tag("title", tip) + rect))
     for i, edge in enumerate(edges):
-        parts.append(_text(left + slot * i, height - 16, f"{edge:,.0f}", "middle"))
-    parts.append(_text(width - 4, height - 5, unit, "end", "axis"))
-    return _svg(width, height, key, title, "Share of the queries in each range; the numbers stand in the table.", parts)
+        shapes.append(_text(left + slot * i, height - 16, f"{edge:,.0f}", "middle"))
+    shapes.append(_text(width - 4, height - 5, unit, "end", "axis"))
+    return _svg(
+        width, height, key, title, "Share of the queries in each range; the numbers stand in the table.", shapes
+    )
 
 
 def _step(span: float) -> float:

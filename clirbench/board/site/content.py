@@ -1,4 +1,4 @@
-"""What the pages say, as plain values: computed here, laid out in the templates."""
+"""What pages show, as plain values. The templates lay them out, and compute nothing."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from clirbench.board.site.charts import Point
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.schema import EstimatePart
-from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
+from clirbench.tasks.task_file import board_columns, board_tasks
 
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
@@ -23,7 +23,7 @@ _ORDER = ("x-x-mono", "x-x", "mono", "hybrid", "x-y", "cross")
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as shown, with what it is sorted by; ``margin`` and ``mark`` may be empty."""
+    """A number as text, and the value by which its column is sorted. ``margin``, ``mark`` and ``heat`` may be empty."""
 
     text: str
     value: float | None
@@ -33,12 +33,12 @@ class Cell:
 
 
 def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
-    """As shown: x100 with one decimal, or "–" where it is missing."""
+    """A number as text: x100 with one decimal where nothing else is asked for, "–" where it is missing."""
     return "–" if value is None or math.isnan(value) else f"{value * scale:,.{digits}f}"
 
 
 def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = False) -> Cell:
-    """A headline number of the board."""
+    """A headline number of the board. ``partial`` marks a mean over fewer languages than the task has."""
     if estimate is None or estimate.value is None:
         return Cell("–", None)
     scale, digits = (1, 0) if setting == "bias" else (100, 1)
@@ -46,13 +46,13 @@ def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = F
 
 
 def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = "") -> Cell:
-    """An estimate with its margin, in the unit of ``scale``."""
+    """An estimate and its margin, both multiplied by ``scale``."""
     margin = "" if estimate.margin is None else number(estimate.margin, scale, digits)
     return Cell(number(estimate.value, scale, digits), estimate.value, margin, mark)
 
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
-    """Where its figures come from: "verified" (on one of these tasks), "differs", "measured" or "reported"."""
+    """Where its figures come from: "verified" or "differs" (on one of these tasks), else "measured" or "reported"."""
     verdict = entry.verified(tasks)
     if verdict:
         return "differs" if verdict == "differ" else "verified"
@@ -60,7 +60,7 @@ def origin(entry: Entry, tasks: Sequence[str]) -> str:
 
 
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
-    """One row of the front page's table."""
+    """One row of a board: cells by column, and what it is filtered by."""
     document = entry.document
     cells = {}
     for task in tasks:
@@ -68,13 +68,10 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         partial = languages is not None and languages < len(board_tasks()[task].languages)
         for setting, metric in board_columns(task).headline:
             cells[f"{task}.{setting}.{metric}"] = estimate_cell(entry.estimate(task, setting, metric), setting, partial)
-    averaged = averaged_tasks()
-    mains = [cells[main_key(task)].value for task in averaged if task in tasks]
-    known = [value for value in mains if value is not None]
-    mean = sum(known) / len(known) if known and len(known) == len(averaged) else None
+    mean = entry.mean(tasks)
     speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
-    # Of the tasks that are shown: one no makes it no, one unknown makes it unknown.
+    # Of the tasks that are shown: one "no" makes it "no", or else one "unknown" makes it "unknown".
     answers = {entry.model.zero_shot(task) for task in tasks if task in entry.results}
     zero_shot = "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"
     return {
@@ -95,18 +92,20 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
 
 def size(parameters: int | None) -> str:
     """Parameters as 23 M or 1.5 B."""
-    return "–" if parameters is None else humanize.metric(parameters, precision=2).replace("G", "B")
+    if not parameters:
+        return "–" if parameters is None else "0"
+    return humanize.metric(parameters, precision=2).replace("G", "B")
 
 
 def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
     """The models that have both numbers of the plot."""
-    found = []
+    points = []
     for entry in entries:
         across, up = entry.estimate(task, "multilingual", "mAP"), entry.estimate(task, "bias", "rank_distance")
         if across is None or up is None or across.value is None or up.value is None:
             continue
         variant = _VARIANT.search(entry.label)
-        found.append(
+        points.append(
             Point(
                 label=entry.label,
                 href=f"models/{quoted(entry.folder.name)}.html",
@@ -117,7 +116,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
                 order=_ORDER.index(variant[1]) if variant else 0,
             )
         )
-    return found
+    return points
 
 
 def quoted(name: str) -> str:

@@ -1,7 +1,8 @@
-"""What a model's page says of each task."""
+"""What a model's page shows of each of its results."""
 
 import math
 import shlex
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,32 +20,32 @@ from clirbench.tasks.task import SETTINGS
 
 
 def command(document: Document) -> str:
-    """The command that reproduces a result."""
+    """The command that makes a result again. FOLDER and SAMPLE.jsonl stand for files that only its owner has."""
     model, encoder = document.model, document.encoder
     name = f"mteb:{model.name}" if model.kind == "mteb" else model.name
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
-    parts = ["clirbench", "run", "--model", "FOLDER" if local else name, "--tasks", document.task.id]
+    words = ["clirbench", "run", "--model", "FOLDER" if local else name, "--tasks", document.task.id]
     if local:
-        parts += ["--name", model.name]
+        words += ["--name", model.name]
     if model.revision_kind == "hub-commit" and model.revision:
-        parts += ["--revision", model.revision]
+        words += ["--revision", model.revision]
     if model.kind == "sentence-transformers":
         for option, value in (
             ("--query-prompt", encoder.query_prompt),
             ("--candidate-prompt", encoder.candidate_prompt),
         ):
-            parts += [option, value] if value else []
+            words += [option, value] if value else []
         if encoder.max_length is not None:
-            parts += ["--max-length", str(encoder.max_length)]
+            words += ["--max-length", str(encoder.max_length)]
         if encoder.dtype != "float32":
-            parts += ["--dtype", encoder.dtype]
+            words += ["--dtype", encoder.dtype]
     if encoder.transform:
-        parts += ["--transform", encoder.transform]
+        words += ["--transform", encoder.transform]
         if encoder.transform_sample not in (None, "pool"):
-            parts += ["--transform-sample", "SAMPLE.jsonl"]
+            words += ["--transform-sample", "SAMPLE.jsonl"]
     if document.environment.trust_remote_code:
-        parts.append("--trust-remote-code")
-    return " ".join(part if part in ("FOLDER", "SAMPLE.jsonl") else shlex.quote(part) for part in parts)
+        words.append("--trust-remote-code")
+    return " ".join(word if word in ("FOLDER", "SAMPLE.jsonl") else shlex.quote(word) for word in words)
 
 
 def measured_task(result: Result, key: str) -> dict[str, Any]:
@@ -121,29 +122,29 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
 
 
 def _pairs(document: Document) -> list[tuple[str, list[Cell]]]:
-    """Mean average precision by query and candidate language, the diagonal marked as monolingual."""
-    rows = []
-    for query in document.task.languages:
-        cells = []
-        for candidate in document.task.languages:
-            value = document.pair_value(query, candidate, "mAP")
-            cells.append(Cell(number(value), value, mark="own" if query == candidate else "", heat=heat(value)))
-        rows.append((query, cells))
-    return rows
+    """Mean average precision by query and candidate language; the diagonal is monolingual."""
+
+    def cell(query: str, candidate: str) -> Cell:
+        value = document.pair_value(query, candidate, "mAP")
+        return Cell(number(value), value, mark="own" if query == candidate else "", heat=heat(value))
+
+    return _matrix(document.task.languages, cell)
 
 
 def _jumps(document: Document) -> list[tuple[str, list[Cell]]]:
-    """How much more often a language's wrong candidates outrank a gold than their share of the pool."""
-    rows = []
-    for query in document.task.languages:
-        cells = []
-        for candidate in document.task.languages:
-            value = document.queue_jump_ratio[query][candidate]
-            share = None if value is None else 0.5 + math.log2(max(value, 0.01)) / 4
-            own = "own" if query == candidate else ""
-            cells.append(Cell(number(value, 1, 2), value, mark=own, heat=heat(share)))
-        rows.append((query, cells))
-    return rows
+    """Queue-jump ratios by query language and the language that jumps."""
+
+    def cell(query: str, candidate: str) -> Cell:
+        value = document.queue_jump_ratio[query][candidate]
+        # A quarter of chance is white, chance is in the middle, four times chance is full.
+        share = None if value is None else 0.5 + math.log2(max(value, 0.01)) / 4
+        return Cell(number(value, 1, 2), value, mark="own" if query == candidate else "", heat=heat(share))
+
+    return _matrix(document.task.languages, cell)
+
+
+def _matrix(languages: Sequence[str], cell: Callable[[str, str], Cell]) -> list[tuple[str, list[Cell]]]:
+    return [(query, [cell(query, candidate) for candidate in languages]) for query in languages]
 
 
 def _per_language(result: Result, key: str) -> dict[str, Any]:

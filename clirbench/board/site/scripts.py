@@ -1,4 +1,4 @@
-"""What pages read as scripts, since a page from disk may read nothing else: values by language, values by topic."""
+"""Values that pages load as scripts. A page opened from disk may load scripts, and no other data."""
 
 import base64
 import json
@@ -46,31 +46,30 @@ def script_json(value: object) -> Markup:
 
 
 def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
-    """What the language filter recomputes from: by language (and pair), five decimals."""
+    """What the language filter computes means from: values by language and by pair, with five decimals.
+
+    None where the submission has no values by language on the task.
+    """
     result = entry.results.get(task)
     if result is None:
         return None
-    source: Any = result.document if isinstance(result, Result) else result
-    languages = source.task.languages
+    document: Any = result.document if isinstance(result, Result) else result
+    languages = document.task.languages
+    if not languages:
+        return None
 
-    def of(language: str, setting: str, metric: str) -> float | None:
-        value = source.per_language.get(language, {}).get(setting, {}).get(metric)
-        return None if value is None else round(float(value), 5)
+    def column(setting: str, metric: str) -> list[float | None]:
+        return [_rounded(document.per_language.get(x, {}).get(setting, {}).get(metric)) for x in languages]
 
     pairs = None
     if isinstance(result, Result):
-        pairs = [
-            [None if q == c else _rounded(result.document.per_pair[q][c].get("mAP")) for c in languages]
-            for q in languages
-        ]
-    if not languages:
-        return None
+        pairs = [[None if q == c else _rounded(document.pair_value(q, c, "mAP")) for c in languages] for q in languages]
     return {
         "languages": list(languages),
-        "monolingual": [of(x, "monolingual", "mAP") for x in languages],
+        "monolingual": column("monolingual", "mAP"),
         "cross-lingual": pairs,
-        "multilingual": [of(x, "multilingual", "mAP") for x in languages],
-        "bias": [of(x, "bias", "rank_distance") for x in languages],
+        "multilingual": column("multilingual", "mAP"),
+        "bias": column("bias", "rank_distance"),
     }
 
 

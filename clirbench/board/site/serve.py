@@ -17,7 +17,7 @@ _EVERY = 1.0
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """A line per request helps nobody."""
+        """Say nothing: a line for each request helps nobody."""
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
@@ -67,12 +67,12 @@ def _rebuild(submissions: Path, output: Path, reporter: Reporter) -> None:
 
 
 def _state(folders: Sequence[Path]) -> list[tuple[str, int, int]]:
-    found = []
+    states = []
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             try:
                 status = path.stat()
             except OSError:
                 continue
-            found.append((str(path), status.st_mtime_ns, status.st_size))
-    return found
+            states.append((str(path), status.st_mtime_ns, status.st_size))
+    return states
