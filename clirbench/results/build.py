@@ -1,4 +1,4 @@
-"""What a result says of its run: which task and how much of it, which model, where, and what it took."""
+"""Build a result from the ranks and scores of a run, with the record of what was run, where, and at what cost."""
 
 import hashlib
 import os
@@ -47,15 +47,15 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, and what it took.
+    """A run: what was ranked, and at what cost.
 
     Attributes:
         selection: The task, and the languages and settings that were run.
         topics: Topic identifiers.
-        queries: How many.
-        pool_sizes: Candidates by language.
+        queries: How many queries.
+        pool_sizes: How many candidates, by language.
         cost: Texts, vectors and seconds.
-        corpus: What a streamed task's candidates were read from.
+        corpus: Where the candidates were read; None unless the task is streamed.
     """
 
     selection: Selection
@@ -67,7 +67,7 @@ class Run:
 
 
 def task_part(selection: Selection) -> TaskPart:
-    """What a result says of its task; complete only with all languages and all settings."""
+    """The record of a selection in a result. It is complete only with all languages and all settings of the task."""
     task, languages, settings = selection.task, selection.languages, selection.settings
     return TaskPart(
         id=task.id,
@@ -82,7 +82,7 @@ def task_part(selection: Selection) -> TaskPart:
 
 
 def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores) -> Result:
-    """The result of a run: its document, and its ranks file."""
+    """Build the result of a run: its document, its ranks, and the bytes of its ranks file."""
     part, cost = task_part(run.selection), run.cost
     file = encode_ranks(ranks)
     document = Document(
@@ -145,9 +145,9 @@ def _environment(model: LoadedModel) -> EnvironmentPart:
 
 
 def peak_memory() -> int | None:
-    """Peak resident memory of this process in bytes; None where the system does not tell."""
+    """The peak of resident memory of this process, in bytes; None where the system does not say."""
     try:
-        # Not getrusage here: on Linux its peak includes the process that started this one.
+        # Not getrusage: on Linux its peak includes that of the process that started this one.
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     except (OSError, StopIteration, ValueError):

@@ -114,17 +114,17 @@ def inspect_result(
         )
     pooled = ranks.pool_rank is not None
     rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
-    mine = np.flatnonzero(
+    # The gold pairs that are ranked in the inspected pool.
+    rows = np.flatnonzero(
         (ranks.query_language == ranks.languages.index(query_language))
         & (pooled | (ranks.gold_language == ranks.query_language))
     )
-    if not len(mine):
+    if not len(rows):
         raise ClirbenchError("the result ranks these queries in pools of one other language only: run another setting")
-    best = np.full(len(ranks.topics), -1, dtype=np.int64)
-    # Assigned in the order of descending ranks, so that the last assignment to a topic is its best rank.
-    mine = mine[np.argsort(-rank[mine], kind="stable")]
-    best[ranks.topic[mine]] = rank[mine]
-    chosen = [int(topic) for topic in np.argsort(-best, kind="stable")[:worst] if best[topic] > 0]
+    best = np.full(len(ranks.topics), np.iinfo(np.int64).max, dtype=np.int64)
+    np.minimum.at(best, ranks.topic[rows], rank[rows])
+    asked_topics = np.unique(ranks.topic[rows])
+    chosen = asked_topics[np.argsort(-best[asked_topics], kind="stable")[:worst]].tolist()
     source = stated_task(document.task.id, document.task.hash, task)
     loaded = reload_model(document, model or ModelAt())
     if not isinstance(loaded, LoadedEncoder):
@@ -143,14 +143,13 @@ def inspect_result(
     buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
     products = Products(encoded.queries, encoded.candidates, layout)
     scores = products.rows(0, len(part.queries), buffer)[:, layout.position]
-    own = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())
-    pool = slice(0, len(part.candidates)) if pooled else own
+    own_block = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())
+    pool = slice(0, len(part.candidates)) if pooled else own_block
     topics = [_topic(part, row, scores[row], pool) for row in range(len(part.queries))]
     topics.sort(key=lambda topic: -topic.best_rank)
     differing = 0
     for topic in topics:
-        number = ranks.topics.index(topic.topic)
-        stated = np.sort(rank[mine[ranks.topic[mine] == number]])
+        stated = np.sort(rank[rows[ranks.topic[rows] == ranks.topics.index(topic.topic)]])
         differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
     leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
     return Inspection(

@@ -26,7 +26,8 @@ class ModelAt:
 def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     """Load the model of a result with the prompts, length, dtype, similarity and transform that the result states.
 
-    Whether it is the very model of the result is for the caller to check: by its revision, or with :func:`refuse_another_model`.
+    The loaded model may be another one than the result's: the caller compares revisions, or calls
+    :func:`refuse_another_model`.
 
     Args:
         document: The result.

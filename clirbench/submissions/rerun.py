@@ -1,4 +1,4 @@
-"""Re-running a sample of a submission: does the model give the ranks that it is said to give?"""
+"""Run a sample of a submission again: does the model give the ranks that were submitted?"""
 
 import datetime
 import os
@@ -32,18 +32,18 @@ from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
-# Weights that are data, and what stands beside them: nothing that is code or a pickle is even downloaded.
+# Weights that are data, and the files that describe them. Code and pickles are not even downloaded.
 SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is run again of a submission.
+    """The part of a submission that is run again.
 
     Attributes:
-        task: Which of its results; None for the first task of the board that is not streamed.
-        languages: How many query languages.
-        seed: Of the draw of the languages.
+        task: The task of one of its results; None for the first task of the board that is not streamed.
+        languages: How many query languages are drawn.
+        seed: Seed of the draw.
     """
 
     task: str | None = None
@@ -61,25 +61,25 @@ def verify(
     device: str | None = None,
     reporter: Reporter | None = None,
 ) -> Verification:
-    """Run the queries of a seeded sample of languages again, compare their ranks, and write ``verification.json``.
+    """Run the queries of a sample of languages again, compare the ranks, and write ``verification.json``.
 
-    They are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared as well.
+    The queries are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared too.
 
     Args:
-        folder: A submission.
-        by: Who signs.
+        folder: The submission.
+        by: Who verifies.
         sample: What to run again; None for the default sample.
-        model: A local folder with the model, instead of the hub; its revision must be the submission's.
-        trust_remote_code: The model's name, spelt out, to let it run code of its own.
-        device: Where to encode.
+        model: A folder with a copy of the model, of the submission's revision; None to download it.
+        trust_remote_code: The name of the model, spelt out, to let it run code of its own.
+        device: Where to encode; None for the model's own choice.
         reporter: Told of progress.
 
     Returns:
-        What was written.
+        The verification that was written.
 
     Raises:
-        ClirbenchError: The submission has errors, there is no such result, the model cannot be had in a safe form, or is
-            another revision.
+        ClirbenchError: The submission has errors or no such result, or the model cannot be loaded safely or has another
+            revision.
     """
     if not by.strip() or len(by.strip()) > 200:
         raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
@@ -100,7 +100,7 @@ def verify(
         )
     if not os.access(folder, os.W_OK):
         raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
-    # In a process with limits: a stranger's files are read here only once they are known to be what they say.
+    # The check reads a stranger's files in a process with limits; this process reads them only when they have passed.
     if check_submissions([folder])[0].errors:
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
     result = read_result(folder / f"{task}.json")
@@ -140,10 +140,15 @@ def verify(
 
 
 def draw_languages(document: Document, number: int, seed: int) -> list[str]:
-    """A sample of the result's languages, in its order.
+    """Draw languages of a result, in the order of the result.
+
+    Args:
+        document: The result.
+        number: How many languages.
+        seed: Seed of the draw.
 
     Raises:
-        ClirbenchError: It has fewer, or fewer than two were asked for.
+        ClirbenchError: ``number`` is below 2, or the result has fewer languages.
     """
     known = document.task.languages
     if not 2 <= number <= len(known):
@@ -153,14 +158,18 @@ def draw_languages(document: Document, number: int, seed: int) -> list[str]:
 
 
 def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str]) -> tuple[float, float, int]:
-    """Share of equal ranks, share of close ones (within 1, or 2 %), and how many gold pairs were compared.
+    """Compare the submitted ranks of some query languages with those of a re-run.
 
-    A pair counts as equal or close where both its ranks do: that in the gold's own block, and that in the pool.
+    Two ranks are close where they differ by at most 1, or by at most 2 % of the larger. A gold pair counts as equal (or close)
+    where both of its ranks are: the one in the gold's own block, and the one in the pool.
 
     Args:
         stated: Ranks of the submission.
         again: Ranks of the re-run.
         languages: Query languages to compare.
+
+    Returns:
+        The share of equal gold pairs, the share of close ones, and how many gold pairs were compared.
 
     Raises:
         ClirbenchError: The two do not hold the same gold pairs.
@@ -175,15 +184,15 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
 
 
 def largest_difference(stated: Document, again: Document, languages: Sequence[str]) -> float:
-    """Largest difference of mAP between a document and a re-run, over query languages, settings and pairs."""
-    found = [0.0]
+    """The largest difference of mAP between a result and its re-run, over query languages, settings and language pairs."""
+    differences = [0.0]
     for query in languages:
         for setting in SETTINGS:
             values = [row[query][setting].get("mAP") for row in (again.per_language, stated.per_language)]
-            found.append(_difference(*values))
+            differences.append(_difference(*values))
         for candidate, cell in again.per_pair[query].items():
-            found.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
-    return max(found)
+            differences.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
+    return max(differences)
 
 
 def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
@@ -201,7 +210,10 @@ def _difference(a: float | None, b: float | None) -> float:
 
 
 def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
-    """Rows of these query languages, named and sorted: topic, query language, gold language, own and pool rank."""
+    """The rows of these query languages, sorted: topic, query language, gold language, own rank, pool rank.
+
+    Sorted by name, since two ranks files may number topics and languages differently.
+    """
     if ranks.pool_rank is None:
         raise ClirbenchError("the submission holds no ranks in the multilingual pool: run clirbench check on it")
     rows = np.isin(ranks.query_language, [ranks.languages.index(language) for language in languages])
@@ -247,6 +259,7 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
 
 
 def _download(name: str, revision: str | None) -> Path:
+    """Download the safe files of a model from the hub, and return their folder."""
     from huggingface_hub import snapshot_download  # noqa: PLC0415
 
     try:
@@ -260,6 +273,7 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _refuse_unsafe(folder: Path) -> None:
+    """Fail where a model's folder has no safetensors weights, or holds a file that can run code."""
     if not any(folder.rglob("*.safetensors")):
         raise ClirbenchError(
             f"{folder} has no safetensors weights, and nothing else is loaded: ask its submitters for them"
