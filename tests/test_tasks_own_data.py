@@ -140,7 +140,7 @@ def test_a_wrong_line_is_named(tmp_path, which, row, told):
         (('licence = "private"\n', ""), "missing key 'licence'"),
         (('"q.jsonl"', '"none.jsonl"'), "none.jsonl: cannot be read"),
         (('["en", "de"]', '["en", "de", "th"]'), "no query in th"),
-        (('["en", "de"]', "[]"), "'languages' is wrong (List should have at least 1 item"),
+        (('["en", "de"]', "[]"), "'languages' is empty: fill it in"),
         (('["en", "de"]', '["en", "en"]'), "'languages' must list distinct names"),
         (('id = "mine"', 'id = "other"'), "make them equal"),
         (('reader = "jsonl"\n', 'reader = "jsonl"\nmetrics = ["mAPP"]\n'), "mAPP"),

@@ -56,7 +56,7 @@ def edited(tmp_path):
         (
             'description = "',
             'description = ""\n# "',
-            "'description' is wrong \\(String should have at least 1 character\\)",
+            "'description' is empty: fill it in",
         ),
     ],
 )

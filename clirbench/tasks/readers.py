@@ -25,7 +25,7 @@ class LanguageTexts:
 
 
 def read_lareqa(path: Path) -> LanguageTexts:
-    """Read SQuAD-style JSON with sentence boundaries (LAReQA: Roy et al. 2020, arXiv 2004.05484, section 3).
+    """Read SQuAD-style JSON with sentence boundaries (LAReQA: Roy et al. 2020, arXiv 2004.05484).
 
     A candidate is a slice of its paragraph, as ``sentence_breaks`` gives it. (The file's own ``sentences`` differ from these
     slices in one Turkish paragraph; the slices count.) The gold candidate of a question is the first sentence with ``start <=

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import tasks_dir
@@ -15,17 +15,18 @@ from clirbench.tasks.own_data import METRICS, READER, OwnFiles, read_facts
 from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, SourceFile, Task
 
 
-def _distinct(names: list[str]) -> list[str]:
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("must list distinct names")
     return names
 
 
 Text = Annotated[str, Field(min_length=1)]
-Names = Annotated[list[Text], Field(min_length=1), AfterValidator(_distinct)]
+# TOML has arrays, and a frozen task has tuples: the one becomes the other here, and nothing else is converted.
+Names = Annotated[tuple[Text, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=0)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
-Settings = Annotated[list[Setting], Field(min_length=1), AfterValidator(_distinct)]
+Settings = Annotated[tuple[Setting, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 
 
 class _Table(BaseModel):
@@ -84,7 +85,7 @@ class _OwnFile(_File):
     citation: Text = ""
     # Not Settings: what the data allow is known only once they are read.
     settings: Names | None = None
-    metrics: Names = list(METRICS)
+    metrics: Names = METRICS
     bias: Names | None = None
 
 
@@ -100,7 +101,7 @@ class _ShippedFile(_File):
     standard: bool = False
     default: bool = False
     board: _Board | None = None
-    training_names: Names = []
+    training_names: Names = ()
     questions_of: Text = ""
     mteb: Text = ""
 
@@ -183,24 +184,24 @@ def board_tasks() -> dict[str, Task]:
     Raises:
         ClirbenchError: A task file is wrong, two tasks claim one place, or main numbers of two kinds would be averaged.
     """
-    return dict(_facts()[0])
+    return {task.id: task for task in _tasks() if task.board}
 
 
-def board_columns(task: str) -> BoardColumns:
+def board_columns(name: str) -> BoardColumns:
     """The columns of a task on the board.
 
     Raises:
         ClirbenchError: It is not on the board.
     """
-    columns = board_tasks()[task].board if task in board_tasks() else None
-    if columns is None:
-        raise ClirbenchError(f"'{task[:40]}' is not on the board: use {', '.join(board_tasks())}")
-    return columns
+    task = board_tasks().get(name)
+    if task is None or task.board is None:
+        raise ClirbenchError(f"'{name[:40]}' is not on the board: use {', '.join(board_tasks())}")
+    return task.board
 
 
 def averaged_tasks() -> list[str]:
     """The tasks of the board whose main numbers enter the mean, in its order."""
-    return [name for name in board_tasks() if board_columns(name).mean]
+    return [task.id for task in _tasks() if task.board and task.board.mean]
 
 
 def default_task() -> str:
@@ -209,7 +210,7 @@ def default_task() -> str:
     Raises:
         ClirbenchError: No task file, or more than one, says ``default = true``.
     """
-    names = _facts()[1]
+    names = [task.id for task in _tasks() if task.default]
     if len(names) != 1:
         raise ClirbenchError(
             f"{tasks_dir()}: {', '.join(names) or 'no task'} says 'default = true': one must, or name a task"
@@ -223,10 +224,10 @@ def standard_suite() -> list[str]:
     Raises:
         ClirbenchError: No task file says ``standard = true``.
     """
-    names = _facts()[2]
+    names = [task.id for task in _tasks() if task.standard]
     if not names:
         raise ClirbenchError(f"{tasks_dir()}: no task says 'standard = true': say it of one, or name a task")
-    return list(names)
+    return names
 
 
 def first_on_board(*, streamed: bool) -> str:
@@ -241,44 +242,39 @@ def first_on_board(*, streamed: bool) -> str:
     raise ClirbenchError(f"{tasks_dir()}: no {'streamed ' if streamed else ''}task has a [board]: name a task")
 
 
-def _facts() -> tuple[tuple[tuple[str, Task], ...], tuple[str, ...], tuple[str, ...]]:
-    """The tasks of the board, the default ones, and the standard ones."""
+def _tasks() -> list[Task]:
+    """All tasks of the folder: those of the board in its order, then the others."""
     paths = sorted(tasks_dir().glob("*.toml"))
-    return _facts_of(tuple((path, path.stat().st_mtime_ns) for path in paths))
+    return _read_tasks(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 
-# A page asks thousands of times; a file that has changed is read again.
+# A page asks thousands of times. A file that has changed is read again.
 @lru_cache(maxsize=2)
-def _facts_of(
-    files: tuple[tuple[Path, int], ...],
-) -> tuple[tuple[tuple[str, Task], ...], tuple[str, ...], tuple[str, ...]]:
+def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
     tasks = [load_task(str(path)) for path, _ in files]
     tasks.sort(key=lambda task: (task.board is None, task.board.order if task.board else 0, task.id))
-    board = {task.id: task for task in tasks if task.board}
-    places: dict[int, Task] = {}
-    averaged: Task | None = None
-    for task in board.values():
-        assert task.board is not None  # noqa: S101
-        other = places.setdefault(task.board.order, task)
+    of_place: dict[int, Task] = {}
+    of_mean: dict[tuple[str, str], Task] = {}
+    for task in tasks:
+        if task.board is None:
+            continue
+        other = of_place.setdefault(task.board.order, task)
         if other is not task:
             raise ClirbenchError(
                 f"{task.file}: 'board.order' is {task.board.order}, which {other.id} has: choose another"
             )
-        if task.questions_of and (task.questions_of == task.id or task.questions_of not in board):
+        if task.questions_of and not any(x.board and x.id == task.questions_of != task.id for x in tasks):
             raise ClirbenchError(
                 f"{task.file}: 'questions_of' is '{task.questions_of}': name another task of the board"
             )
         if task.board.mean:
-            averaged = averaged or task
-            if averaged.board and task.board.main != averaged.board.main:
+            of_mean[task.board.main] = task
+            if len(of_mean) > 1:
+                other = next(iter(of_mean.values()))
                 raise ClirbenchError(
-                    f"{task.file}: 'board.main' is not that of {averaged.id}, so their mean says nothing: leave out 'board.mean'"
+                    f"{task.file}: 'board.main' is not that of {other.id}, so their mean says nothing: leave out 'board.mean'"
                 )
-    return (
-        tuple(board.items()),
-        tuple(task.id for task in tasks if task.default),
-        tuple(task.id for task in tasks if task.standard),
-    )
+    return tasks
 
 
 def _own_task(file: _OwnFile, path: Path) -> Task:
@@ -295,13 +291,11 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
                 why = facts.absent.get(name, f"these data have {', '.join(possible)}")
                 raise ClirbenchError(f"{path}: '{key}' has '{name}': {why}")
     return Task(
-        **file.model_dump(include={"id", "name", "description", "licence", "homepage", "citation", "reader"}),
+        **file.model_dump(exclude={"format", "queries", "candidates", "relevant_from", "settings", "bias"}),
         candidate_text="text",
         gold_sha256="",
-        languages=tuple(file.languages),
-        settings=tuple(file.settings or facts.settings),
-        metrics=tuple(file.metrics),
-        bias=tuple(file.bias or facts.bias),
+        settings=file.settings or facts.settings,
+        bias=file.bias or facts.bias,
         sources={x: SourceFile(sha256=facts.sha256, path=files.candidates) for x in file.languages},
         counts=facts.counts,
         file=path,
@@ -325,52 +319,39 @@ def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
         for part in ("topics", "qrels") if file.source else ():
             files = _sources(getattr(file.source, part), file.languages, path, f"source.{part}")
             sources |= {f"{language}/{part}": source for language, source in files.items()}
-    text = {"id", "name", "description", "licence", "homepage", "citation", "reader", "candidate_text", "gold_sha256"}
-    facts = {"absent", "remarks", "standard", "default", "questions_of", "mteb"}
     return Task(
-        **file.model_dump(include=text | facts),
-        languages=tuple(file.languages),
-        settings=tuple(file.settings),
-        metrics=tuple(file.metrics),
-        bias=tuple(file.bias),
+        **file.model_dump(exclude={"format", "source", "corpus", "judgements", "board"}),
         sources=sources,
-        counts=file.counts.model_dump(),
         file=path,
         corpus=corpus,
         judgements=judgements,
-        board=_board(file, path) if file.board else None,
-        training_names=tuple(file.training_names),
+        board=_board(file, file.board, path) if file.board else None,
     )
 
 
-def _board(file: _ShippedFile, path: Path) -> BoardColumns:
-    assert file.board is not None  # noqa: S101
+def _board(file: _ShippedFile, board: _Board, path: Path) -> BoardColumns:
     columns = [f"{setting}.{metric}" for setting in file.settings for metric in file.metrics]
-    both = {"headline": [*columns, *(f"bias.{name}" for name in file.bias)]}
-    # A measure of bias is better where it is lower, and does not rank models.
-    both["main"] = [column for column in columns if column in file.board.headline]
-    for key, known in both.items():
-        for column in file.board.headline if key == "headline" else [file.board.main]:
-            if column not in known:
-                raise ClirbenchError(f"{path}: 'board.{key}' has '{column}': use {', '.join(known)}")
-    pairs = {column: (column.partition(".")[0], column.partition(".")[2]) for column in file.board.headline}
-    return BoardColumns(file.board.order, tuple(pairs.values()), pairs[file.board.main], file.board.mean)
+    bias = [f"bias.{name}" for name in file.bias]
+    # A measure of bias is better where it is lower, and ranks no models.
+    ranking = [column for column in columns if column in board.headline]
+    for key, names, known in (("headline", board.headline, [*columns, *bias]), ("main", (board.main,), ranking)):
+        for name in names:
+            if name not in known:
+                raise ClirbenchError(f"{path}: 'board.{key}' has '{name}': use {', '.join(known)}")
+    pairs = {column: (column.partition(".")[0], column.partition(".")[2]) for column in board.headline}
+    return BoardColumns(board.order, tuple(pairs.values()), pairs[board.main], board.mean)
 
 
 def _sources(source: _Source, languages: Sequence[str], path: Path, key: str) -> dict[str, SourceFile]:
-    if (source.path is None) == (source.url is None or source.mirror is None) or (source.path and source.url):
+    if sorted(source.model_dump(exclude={"sha256"}, exclude_none=True)) not in (["path"], ["mirror", "url"]):
         raise ClirbenchError(f"{path}: '{key}' must say either path, or url and mirror: correct it")
     _same_languages(source.sha256, languages, path, f"{key}.sha256")
-
-    def of(pattern: str | None, language: str) -> str | None:
-        return pattern and pattern.replace("{language}", language)
-
     return {
         x: SourceFile(
-            sha256=source.sha256[x],
-            url=of(source.url, x),
-            mirror=of(source.mirror, x),
-            path=path.parent / str(of(source.path, x)) if source.path else None,
+            source.sha256[x],
+            source.url and source.url.replace("{language}", x),
+            source.mirror and source.mirror.replace("{language}", x),
+            path.parent / source.path.replace("{language}", x) if source.path else None,
         )
         for x in languages
     }
@@ -389,17 +370,15 @@ def _same_languages(table: Mapping[str, Any], languages: Sequence[str], path: Pa
 
 def _refusal(path: Path, error: ValidationError) -> ClirbenchError:
     """One line for a file that is wrong. A misspelt key is also a missing one: the former is told."""
-    order = ("extra_forbidden", "missing")
-    errors = sorted(
-        error.errors(include_url=False),
-        key=lambda one: order.index(one["type"]) if one["type"] in order else len(order),
-    )
-    first = errors[0]
+    order = {"extra_forbidden": 0, "missing": 1}
+    first = min(error.errors(include_url=False), key=lambda one: order.get(one["type"], 2))
     key = printable(".".join(part for part in first["loc"] if isinstance(part, str)))
     if first["type"] == "extra_forbidden":
         return ClirbenchError(f"{path}: unknown key '{key}': remove it or correct its spelling")
     if first["type"] == "missing":
         return ClirbenchError(f"{path}: missing key '{key}': add it")
+    if first["type"] in ("too_short", "string_too_short"):
+        return ClirbenchError(f"{path}: '{key}' is empty: fill it in")
     if first["type"] == "literal_error":
         return ClirbenchError(f"{path}: '{key}' has {printable(str(first['input']))!a}: use {first['ctx']['expected']}")
     if first["type"] == "value_error":
