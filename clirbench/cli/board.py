@@ -37,10 +37,10 @@ def compare(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Compare two models: differences with intervals and paired tests over topics, in every setting and language."""
-    from clirbench.board.entries import common_tasks, results_of  # noqa: PLC0415
-    from clirbench.cli.display.comparison import comparison_tables  # noqa: PLC0415
-    from clirbench.cli.display.results import model_label  # noqa: PLC0415
-    from clirbench.results.compare import compare as compare_results  # noqa: PLC0415
+    from clirbench.board.entries import common_tasks, results_of
+    from clirbench.cli.display.comparison import comparison_tables
+    from clirbench.cli.display.results import model_label
+    from clirbench.results.compare import compare as compare_results
 
     if format not in ("table", "json"):
         raise ClirbenchError(f"--format is '{format}': use table or json")
@@ -65,9 +65,9 @@ def leaderboard(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
-    from clirbench.board.table import leaderboard as board  # noqa: PLC0415
-    from clirbench.board.text import FORMATS, board_text  # noqa: PLC0415
-    from clirbench.cli.display.board import board_tables  # noqa: PLC0415
+    from clirbench.board.table import leaderboard as board
+    from clirbench.board.text import FORMATS, board_text
+    from clirbench.cli.display.board import board_tables
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")

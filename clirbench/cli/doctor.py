@@ -79,7 +79,7 @@ def _named_folder(variable: str, read: Callable[[], Path | None], given: str, ot
 def _device() -> str:
     if not importlib.util.find_spec("torch"):
         return "unknown without torch"
-    import torch  # noqa: PLC0415
+    import torch
 
     if torch.cuda.is_available():
         return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
@@ -111,7 +111,7 @@ def _hub(online: bool) -> Diagnosis:
         return Diagnosis("hub", "note", "HF_HUB_OFFLINE is set: only models in the hub's cache are found")
     if not online:
         return Diagnosis("hub", "note", "not asked")
-    import httpx  # noqa: PLC0415
+    import httpx
 
     host = os.environ.get("HF_ENDPOINT") or _HOST
     try:

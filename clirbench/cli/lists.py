@@ -12,7 +12,7 @@ from clirbench.support.terminal import stdout
 @app.command(epilog=examples("clirbench tasks"))
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
-    from clirbench.cli.display.lists import task_list  # noqa: PLC0415
+    from clirbench.cli.display.lists import task_list
 
     stdout().print(task_list())
 
@@ -32,7 +32,7 @@ def init(
     ] = None,
 ) -> None:
     """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates."""
-    from clirbench.tasks.new_task import init_task  # noqa: PLC0415
+    from clirbench.tasks.new_task import init_task
 
     chosen = listed(languages, "--languages") or []
     files = init_task(name, Path(name) if output is None else output, chosen)
@@ -44,7 +44,7 @@ def init(
 @app.command(epilog=examples("clirbench models"))
 def models() -> None:
     """List the bundled models."""
-    from clirbench.cli.display.lists import model_list  # noqa: PLC0415
+    from clirbench.cli.display.lists import model_list
 
     stdout().print(model_list())
 
@@ -52,6 +52,6 @@ def models() -> None:
 @app.command(epilog=examples("clirbench metrics"))
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
-    from clirbench.cli.display.lists import metric_list  # noqa: PLC0415
+    from clirbench.cli.display.lists import metric_list
 
     stdout().print(metric_list())

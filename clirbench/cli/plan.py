@@ -34,16 +34,16 @@ def plan(
     workers: Annotated[int, typer.Option(help="Show up to so many workers.")] = 16,
 ) -> None:
     """Say what a run would take, from a measured sample: texts, tokens, hours, memory, disk, also on more workers."""
-    from clirbench.cli.check_options import check_streaming  # noqa: PLC0415
-    from clirbench.cli.display.plan import plan_tables  # noqa: PLC0415
-    from clirbench.encoders.base import EncoderOptions, require_encoder  # noqa: PLC0415
-    from clirbench.encoders.load import load_encoder  # noqa: PLC0415
-    from clirbench.evaluation.streaming.forecast import forecast  # noqa: PLC0415
-    from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
-    from clirbench.support.progress import reporting  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
-    from clirbench.tasks.selection import select  # noqa: PLC0415
-    from clirbench.tasks.task_file import first_on_board, load_task  # noqa: PLC0415
+    from clirbench.cli.check_options import check_streaming
+    from clirbench.cli.display.plan import plan_tables
+    from clirbench.encoders.base import EncoderOptions, require_encoder
+    from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.streaming.forecast import forecast
+    from clirbench.evaluation.streaming.options import Streaming
+    from clirbench.support.progress import reporting
+    from clirbench.support.terminal import stdout
+    from clirbench.tasks.selection import select
+    from clirbench.tasks.task_file import first_on_board, load_task
 
     chosen = [load_task(name) for name in listed(tasks, "--tasks") or [first_on_board(streamed=True)]]
     streaming = Streaming(data=corpus.data, shard=corpus.shard_size, top=corpus.save_top)

@@ -59,8 +59,8 @@ def score(
         return
     if not results:
         raise ClirbenchError("nothing to score: give result files, or --run RUN.trec --language LANGUAGE")
-    from clirbench.results.rescore import rescore  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.results.rescore import rescore
+    from clirbench.results.result import read_result
 
     disagree = False
     for path in results:
@@ -76,10 +76,10 @@ def score(
 
 
 def _score_run(run: Path, options: TrecRunOptions) -> None:
-    from clirbench.cli.display.results import trec_run_table  # noqa: PLC0415
-    from clirbench.evaluation.trec_runs import read_run, score_run  # noqa: PLC0415
-    from clirbench.results.file_names import RUN_ENDING, model_folder  # noqa: PLC0415
-    from clirbench.tasks.task_file import first_on_board, load_task  # noqa: PLC0415
+    from clirbench.cli.display.results import trec_run_table
+    from clirbench.evaluation.trec_runs import read_run, score_run
+    from clirbench.results.file_names import RUN_ENDING, model_folder
+    from clirbench.tasks.task_file import first_on_board, load_task
 
     if options.language is None:
         raise ClirbenchError("--run needs --language: a run is of one language's queries")
@@ -118,8 +118,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a result in the format of another tool."""
-    from clirbench.results.result import read_result  # noqa: PLC0415
-    from clirbench.results.trec_export import trec_lines  # noqa: PLC0415
+    from clirbench.results.result import read_result
+    from clirbench.results.trec_export import trec_lines
 
     if format == "mteb":
         _export_mteb(result, output, settings, metrics)
@@ -142,8 +142,8 @@ def export(
 
 
 def _export_mteb(result: Path, output: Path | None, settings: str | None, metrics: str | None) -> None:
-    from clirbench.integrations.mteb_results import export as export_mteb  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.integrations.mteb_results import export as export_mteb
+    from clirbench.results.result import read_result
 
     if settings is not None or metrics is not None:
         raise ClirbenchError("--settings and --metrics serve --format trec: mteb's layout has all that mteb knows")
@@ -166,8 +166,8 @@ def show(
     ] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs."""
-    from clirbench.cli.display.results import headline_tables, pair_table, print_summary  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.cli.display.results import headline_tables, pair_table, print_summary
+    from clirbench.results.result import read_result
 
     document = read_result(result).document
     metric = metric or document.task.metrics[0]
@@ -182,6 +182,6 @@ def show(
 @app.command(epilog=examples("clirbench schema > result.schema.json"))
 def schema() -> None:
     """Print the JSON Schema of a result file."""
-    from clirbench.results.schema import Submitted  # noqa: PLC0415
+    from clirbench.results.schema import Submitted
 
     typer.echo(json.dumps(Submitted.json_schema(), indent=1))

@@ -74,11 +74,11 @@ def run(
     cluster: ClusterOptions,
 ) -> None:
     """Evaluate an encoder; without --model, the bundled one on the embedded demo task."""
-    from clirbench.cli.display.results import mteb_table, pair_table, print_summary  # noqa: PLC0415
-    from clirbench.cli.run_tasks import RunRequest, run_tasks  # noqa: PLC0415
-    from clirbench.encoders.base import EncoderOptions  # noqa: PLC0415
-    from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
-    from clirbench.support.terminal import stdout  # noqa: PLC0415
+    from clirbench.cli.display.results import mteb_table, pair_table, print_summary
+    from clirbench.cli.run_tasks import RunRequest, run_tasks
+    from clirbench.encoders.base import EncoderOptions
+    from clirbench.evaluation.streaming.options import Streaming
+    from clirbench.support.terminal import stdout
 
     streaming = Streaming(
         data=corpus.data,

@@ -52,7 +52,7 @@ def run_mteb_tasks(
                 )
             context.reporter.note(f"mteb:{name}: kept {path} (same model; --force runs it again)")
         else:
-            from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: PLC0415
+            from clirbench.integrations.mteb_tasks import run_mteb_task
 
             context.reporter.note(f"mteb:{name}: evaluated by mteb")
             document = run_mteb_task(loaded, name, languages, data)

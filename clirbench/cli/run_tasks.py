@@ -171,7 +171,7 @@ def _stream(
     """A streamed task whose finished counts stay beside its result until that is written."""
     streaming, engine = request.streaming, None
     if streaming.engine == "ray":
-        from clirbench.evaluation.streaming.ray_engine import connect, ray_engine  # noqa: PLC0415
+        from clirbench.evaluation.streaming.ray_engine import connect, ray_engine
 
         streaming = connect(streaming)
         engine = ray_engine(str(request.model or DEFAULT), request.options, model.info, context.reporter)

@@ -21,8 +21,8 @@ OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of th
 @site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
 def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_site")) -> None:
     """Build the site from submissions: plain files that open from disk."""
-    from clirbench.board.entries import submissions_dir  # noqa: PLC0415
-    from clirbench.board.site.build import build_site  # noqa: PLC0415
+    from clirbench.board.entries import submissions_dir
+    from clirbench.board.site.build import build_site
 
     with reporting() as reporter:
         pages = build_site(submissions_dir(submissions), output, reporter)
@@ -36,8 +36,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any.")] = 8000,
 ) -> None:
     """Show the site on this machine only, and rebuild it when submissions or templates change."""
-    from clirbench.board.entries import submissions_dir  # noqa: PLC0415
-    from clirbench.board.site.serve import serve_site  # noqa: PLC0415
+    from clirbench.board.entries import submissions_dir
+    from clirbench.board.site.serve import serve_site
 
     with reporting() as reporter:
         serve_site(submissions_dir(submissions), output, port, reporter)

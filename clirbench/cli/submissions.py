@@ -27,7 +27,7 @@ def submit(
     force: Annotated[bool, typer.Option("--force", help="Replace results of another run that are there.")] = False,
 ) -> None:
     """Assemble a submission from results, ask for what is missing, and print the pull request's commands."""
-    from clirbench.submissions.submit import submit as assemble  # noqa: PLC0415
+    from clirbench.submissions.submit import submit as assemble
 
     given: dict[str, str] = {}
     for answer in answers or []:
@@ -72,7 +72,7 @@ def check(
     ] = False,
 ) -> None:
     """Check submissions: every file, every number, every rank (exit code 1 if there are errors)."""
-    from clirbench.submissions.check_many import FORMATS, check_submissions, report, submissions_in  # noqa: PLC0415
+    from clirbench.submissions.check_many import FORMATS, check_submissions, report, submissions_in
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
@@ -124,8 +124,8 @@ def verify(
     ] = None,
 ) -> None:
     """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
-    from clirbench.submissions.rerun import Sample  # noqa: PLC0415
-    from clirbench.submissions.rerun import verify as run_again  # noqa: PLC0415
+    from clirbench.submissions.rerun import Sample
+    from clirbench.submissions.rerun import verify as run_again
 
     with reporting() as reporter:
         verification = run_again(

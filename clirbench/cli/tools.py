@@ -33,9 +33,9 @@ def gate(
 
     A loss beyond the limit that the paired test over topics cannot tell from chance is "unclear": it fails only with --strict.
     """
-    from clirbench.cli.display.comparison import gate_table  # noqa: PLC0415
-    from clirbench.results.gate import gate as judge  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.cli.display.comparison import gate_table
+    from clirbench.results.gate import gate as judge
+    from clirbench.results.result import read_result
 
     checks = judge(read_result(result), read_result(baseline), max_drop, max_distance_increase, metric)
     console = stdout()
@@ -59,8 +59,8 @@ def card(
     ] = None,
 ) -> None:
     """Print the scores as the `model-index` of a model card, or put them into one."""
-    from clirbench.results.model_card import card_yaml, update_card  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.results.model_card import card_yaml, update_card
+    from clirbench.results.result import read_result
 
     scored = [read_result(path) for path in results]
     if update is None:
@@ -102,10 +102,10 @@ def inspect(
     again: RunAgain,
 ) -> None:
     """Show what outranked the answers: per topic the question, its golds, and what stands before them."""
-    from clirbench.cli.display.inspection import inspection_tables  # noqa: PLC0415
-    from clirbench.results.inspect import inspect_result  # noqa: PLC0415
-    from clirbench.results.reload_model import ModelAt  # noqa: PLC0415
-    from clirbench.results.result import read_result  # noqa: PLC0415
+    from clirbench.cli.display.inspection import inspection_tables
+    from clirbench.results.inspect import inspect_result
+    from clirbench.results.reload_model import ModelAt
+    from clirbench.results.result import read_result
 
     with reporting() as reporter:
         inspection = inspect_result(
@@ -126,7 +126,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask whether the hub can be reached.")] = False,
 ) -> None:
     """Say what is here and what is missing: versions, device, cache, mirror, hub, and what each feature needs."""
-    from clirbench.cli.doctor import diagnose  # noqa: PLC0415
+    from clirbench.cli.doctor import diagnose
 
     console = stdout()
     table = plain_table(console)

@@ -50,7 +50,7 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="Replace another training in the folder.")] = False,
 ) -> None:
     """Train a model on hybrid batches; run again, it continues where it stopped."""
-    from clirbench.training import run_recipe  # noqa: PLC0415
+    from clirbench.training import run_recipe
 
     with reporting() as reporter:
         trained = run_recipe(recipe, changes.by_key(), output, data, reporter, allow_overlap=allow_overlap, force=force)

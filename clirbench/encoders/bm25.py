@@ -33,9 +33,9 @@ class Bm25Scorer:
 
     def __init__(self) -> None:
         try:
-            import bm25s  # noqa: PLC0415
-            import regex  # noqa: PLC0415
-            import Stemmer  # noqa: PLC0415
+            import bm25s
+            import regex
+            import Stemmer
         except ImportError as error:
             raise ClirbenchError(f"BM25 needs {error.name}: pip install 'clirbench[bm25]'") from error
         self._words = regex.compile(r"[\p{L}\p{M}\p{N}]+")

@@ -14,7 +14,7 @@ class CharNgramEncoder:
     similarity = "cosine"
 
     def __init__(self, *, romanised: bool = False) -> None:
-        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer  # noqa: PLC0415
+        from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 
         self._romanised = romanised
         self._counts = HashingVectorizer(
@@ -36,7 +36,7 @@ class CharNgramEncoder:
 
     def _count(self, texts: list[str]) -> Any:
         if self._romanised:
-            from anyascii import anyascii  # noqa: PLC0415
+            from anyascii import anyascii
 
             texts = [anyascii(text) for text in texts]
         return self._counts.transform(texts)

@@ -30,7 +30,7 @@ class MtebEncoder:
 
     def prompt(self, prompt_type: str) -> str:
         """What mteb puts before a text of this type, as far as the model tells: its prompt, or its instruction."""
-        from mteb.types import PromptType  # noqa: PLC0415
+        from mteb.types import PromptType
 
         model, kind = self._model, PromptType(prompt_type)
         if getattr(model, "instruction_template", None) and hasattr(model, "get_task_instruction"):
@@ -59,9 +59,9 @@ class MtebEncoder:
             ) from error
 
     def _encode_once(self, texts: list[str], prompt_type: str) -> Any:
-        from datasets import Dataset  # noqa: PLC0415
-        from mteb.types import PromptType  # noqa: PLC0415
-        from torch.utils.data import DataLoader  # noqa: PLC0415
+        from datasets import Dataset
+        from mteb.types import PromptType
+        from torch.utils.data import DataLoader
 
         return self._model.encode(
             DataLoader(Dataset.from_dict({"text": texts}), batch_size=self._batch_size),
@@ -80,7 +80,7 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     Raises:
         ClirbenchError: mteb does not know it, it cannot be loaded, or it needs remote code that was not allowed.
     """
-    import mteb  # noqa: PLC0415
+    import mteb
 
     base.refuse(options, ("dtype", "max_length", "query_prompt", "candidate_prompt"), "a model of mteb's registry")
     try:
@@ -143,8 +143,8 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
 
 def _task_metadata() -> Any:
     """What mteb encoders are told of the task: a retrieval task, so that they choose their retrieval prompts."""
-    from mteb.abstasks.retrieval import AbsTaskRetrieval  # noqa: PLC0415
-    from mteb.abstasks.task_metadata import TaskMetadata  # noqa: PLC0415
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.abstasks.task_metadata import TaskMetadata
 
     return TaskMetadata(
         name="CLIRBench",

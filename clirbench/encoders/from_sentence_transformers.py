@@ -132,7 +132,7 @@ def wrap_sentence_transformer(
 
 def _is(model: Any, kind: str) -> bool:
     """Whether a model is of a class of sentence-transformers, which older releases may not have."""
-    import sentence_transformers  # noqa: PLC0415
+    import sentence_transformers
 
     known = getattr(sentence_transformers, kind, None)
     return known is not None and isinstance(model, known)
@@ -140,8 +140,8 @@ def _is(model: Any, kind: str) -> bool:
 
 def _class_of(name: str, commit: str | None) -> Any:
     """The class that a model was saved as: dense, sparse or multi-vector."""
-    import sentence_transformers  # noqa: PLC0415
-    from sentence_transformers.util import load_file_path  # noqa: PLC0415
+    import sentence_transformers
+    from sentence_transformers.util import load_file_path
 
     path = load_file_path(name, "config_sentence_transformers.json", revision=commit)
     said = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
@@ -163,8 +163,8 @@ def _prompt(model: Any, given: str | None, names: tuple[str, ...]) -> str:
 
 
 def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
-    import torch  # noqa: PLC0415
-    from transformers.utils import logging  # noqa: PLC0415
+    import torch
+    from transformers.utils import logging
 
     logging.disable_progress_bar()
     try:
@@ -188,8 +188,8 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
 
 def _commit(name: str, revision: str | None) -> str:
     """The hub commit that a branch, tag or commit stands for: from the hub, or from its cache when offline."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache  # noqa: PLC0415
-    from huggingface_hub.errors import (  # noqa: PLC0415
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub.errors import (
         GatedRepoError,
         HFValidationError,
         RepositoryNotFoundError,

@@ -107,7 +107,7 @@ def fused(method: str, weights: Sequence[float], scores: NDArray[np.float32]) ->
     Returns:
         float32 (queries, candidates of the pool).
     """
-    from scipy.stats import rankdata  # noqa: PLC0415
+    from scipy.stats import rankdata
 
     if method == "rrf":
         found = sum(1 / (_K + rankdata(-part, method="max", axis=1)) for part in scores)

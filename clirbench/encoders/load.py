@@ -57,22 +57,22 @@ def _find(name: str, options: EncoderOptions) -> LoadedModel:
             "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
         )
     if name.startswith("clirbench/"):
-        from clirbench.encoders.bundled import load_bundled  # noqa: PLC0415
+        from clirbench.encoders.bundled import load_bundled
 
         return load_bundled(name, options)
     if name.startswith("mteb:"):
-        from clirbench.encoders.from_mteb import load_mteb  # noqa: PLC0415
+        from clirbench.encoders.from_mteb import load_mteb
 
         return load_mteb(name.removeprefix("mteb:"), options)
     if is_fusion(name):
         return load_fusion(name, options, load_encoder)
     if _FACTORY.fullmatch(name):
         return _load_factory(name, options)
-    from clirbench.encoders.packed import is_packed, load_packed  # noqa: PLC0415
+    from clirbench.encoders.packed import is_packed, load_packed
 
     if is_packed(name):
         return load_packed(Path(name).expanduser(), options)
-    from clirbench.encoders.from_sentence_transformers import load_sentence_transformer  # noqa: PLC0415
+    from clirbench.encoders.from_sentence_transformers import load_sentence_transformer
 
     return load_sentence_transformer(name, options)
 
@@ -107,11 +107,11 @@ def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedModel:
     if isinstance(model, Encoder | Scorer):
         return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
-        from clirbench.encoders.from_mteb import wrap_mteb  # noqa: PLC0415
+        from clirbench.encoders.from_mteb import wrap_mteb
 
         return wrap_mteb(model, options)
     if hasattr(model, "encode_query") and hasattr(model, "encode_document"):
-        from clirbench.encoders.from_sentence_transformers import wrap_sentence_transformer  # noqa: PLC0415
+        from clirbench.encoders.from_sentence_transformers import wrap_sentence_transformer
 
         return wrap_sentence_transformer(model, options, None, "memory", options.name)
     raise ClirbenchError(

@@ -33,7 +33,7 @@ class MultiVectorScorer:
 
     def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
         """float32 (queries, candidates)."""
-        import torch  # noqa: PLC0415
+        import torch
 
         queries = self._encode(self._model.encode_query, texts, self._query_prompt)
         found = np.empty((len(texts), len(self._candidates)), dtype=np.float32)

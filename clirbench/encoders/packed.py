@@ -65,7 +65,7 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
         bits: 4 or 8.
         folder: Where to; made if it is not there.
     """
-    from safetensors.numpy import save  # noqa: PLC0415
+    from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
     packed, scales = quantise(weights, bits)
@@ -91,8 +91,8 @@ class PackedEncoder:
     similarity = "cosine"
 
     def __init__(self, folder: Path) -> None:
-        from safetensors.numpy import load_file  # noqa: PLC0415
-        from tokenizers import Tokenizer  # noqa: PLC0415
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
 
         try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -177,7 +177,7 @@ def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int
 
 def static_model(tokenizer: Tokenizer, weights: NDArray[np.float32]) -> Any:
     """A plain sentence-transformers model of one StaticEmbedding, on the CPU."""
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding  # noqa: PLC0415
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     return SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")

@@ -124,8 +124,8 @@ def load_data(
     if task.corpus is not None and stream is not None:
         return stream(selection)
     if task.corpus is not None:
-        from clirbench.evaluation.streaming.options import Streaming  # noqa: PLC0415
-        from clirbench.evaluation.streaming.streamed_task import StreamedTask  # noqa: PLC0415
+        from clirbench.evaluation.streaming.options import Streaming
+        from clirbench.evaluation.streaming.streamed_task import StreamedTask
 
         return StreamedTask(selection, Streaming(data=data))
     if data is not None:

@@ -166,7 +166,7 @@ def _evaluate(
     run: TrecRun, judged: Judged, metrics: Sequence[str]
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
     """By metric, float64 (queries,)."""
-    import pytrec_eval  # noqa: PLC0415
+    import pytrec_eval
 
     qrels: dict[str, dict[str, int]] = {}
     for query, passage in zip(judged.gold_query, judged.gold_ids, strict=True):

@@ -74,8 +74,8 @@ class AsMteb:
         return self._similar(left, right, pairwise=True)
 
     def _similar(self, left: Any, right: Any, *, pairwise: bool) -> Any:
-        import torch  # noqa: PLC0415
-        from sentence_transformers.util import SimilarityFunction  # noqa: PLC0415
+        import torch
+        from sentence_transformers.util import SimilarityFunction
 
         kind = self._loaded.settings.similarity
         function = (

@@ -129,7 +129,7 @@ def _environment(model: LoadedModel) -> EnvironmentPart:
             continue
     device = model.device
     if device.startswith("cuda"):
-        import torch  # noqa: PLC0415
+        import torch
 
         device = f"{device} ({torch.cuda.get_device_name(device)})"
     return EnvironmentPart(
@@ -153,7 +153,7 @@ def peak_memory() -> int | None:
     except (OSError, StopIteration, ValueError):
         pass
     try:
-        import resource  # noqa: PLC0415
+        import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -38,7 +38,7 @@ def hardest(
     Raises:
         ClirbenchError: The task is not parallel, its files cannot be read, or the result does not hold the language.
     """
-    import pandas as pd  # noqa: PLC0415
+    import pandas as pd
 
     languages = document.task.languages
     if language is not None and language not in languages:

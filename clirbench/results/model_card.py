@@ -21,7 +21,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     Raises:
         ClirbenchError: The results are of different models or on one task, or one is of a restricted run.
     """
-    from huggingface_hub import EvalResult  # noqa: PLC0415
+    from huggingface_hub import EvalResult
 
     names = {result.document.model.name for result in results}
     if len(names) > 1:
@@ -65,7 +65,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
 
 def card_yaml(results: list[Result]) -> str:
     """The YAML that stands between the two lines of `---` at the head of a model card."""
-    from huggingface_hub import ModelCardData  # noqa: PLC0415
+    from huggingface_hub import ModelCardData
 
     name, scores = scores_of(results)
     return str(ModelCardData(model_name=name, eval_results=scores).to_yaml())
@@ -84,7 +84,7 @@ def update_card(results: list[Result], path: Path) -> int:
     Raises:
         ClirbenchError: The card cannot be read or written, its head is not YAML, or the results do not go together.
     """
-    from huggingface_hub import ModelCard  # noqa: PLC0415
+    from huggingface_hub import ModelCard
 
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else "---\n{}\n---\n"

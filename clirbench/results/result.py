@@ -77,25 +77,25 @@ class Result:
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame with one row per score; see :func:`clirbench.results.views.as_pandas`."""
-        from clirbench.results.views import as_pandas  # noqa: PLC0415
+        from clirbench.results.views import as_pandas
 
         return as_pandas(self.document)
 
     def plot(self, metric: str | None = None) -> Any:
         """The heat map of language pairs as a matplotlib figure; see :func:`clirbench.results.views.as_figure`."""
-        from clirbench.results.views import as_figure  # noqa: PLC0415
+        from clirbench.results.views import as_figure
 
         return as_figure(self.document, metric)
 
     def hardest(self, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
         """The topics where one language fails and others succeed; see :func:`clirbench.results.hardest.hardest`."""
-        from clirbench.results.hardest import hardest  # noqa: PLC0415
+        from clirbench.results.hardest import hardest
 
         return hardest(self.document, self.ranks, n, language, task)
 
     def _repr_html_(self) -> str:
         """The headline and the heat map of language pairs, for a notebook to show."""
-        from clirbench.results.views import as_html  # noqa: PLC0415
+        from clirbench.results.views import as_html
 
         return as_html(self.document)
 

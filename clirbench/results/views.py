@@ -57,7 +57,7 @@ def as_pandas(document: Document) -> Any:
     to 1. A headline number has "all" in both language columns, and an interval. A mean over the pools that a query language was
     ranked in has "all" as candidate language. What is undefined is NaN.
     """
-    import pandas as pd  # noqa: PLC0415
+    import pandas as pd
 
     rows: list[dict[str, Any]] = []
 
@@ -105,7 +105,7 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
         ClirbenchError: matplotlib is not installed, or the result does not hold the metric.
     """
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise ClirbenchError("matplotlib is not installed: pip install 'clirbench[plot]'") from error
     metric = metric or document.task.metrics[0]

@@ -177,7 +177,7 @@ def _limit(memory: int) -> None:
     # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
     try:
-        import resource  # noqa: PLC0415
+        import resource
 
         held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
@@ -188,7 +188,7 @@ def _limit(memory: int) -> None:
 
 def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
     try:
-        import resource  # noqa: PLC0415
+        import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, resource.RLIM_INFINITY))
     except (ImportError, OSError, ValueError):

@@ -260,7 +260,7 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
 
 def _download(name: str, revision: str | None) -> Path:
     """Download the safe files of a model from the hub, and return their folder."""
-    from huggingface_hub import snapshot_download  # noqa: PLC0415
+    from huggingface_hub import snapshot_download
 
     try:
         # A folder of its own: the hub's cache may hold files of this commit that somebody else asked for.

@@ -214,7 +214,7 @@ def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[s
 
 def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
     """What a model card says: the given one, or the hub's where it is cached; empty without a card."""
-    from huggingface_hub import ModelCard, try_to_load_from_cache  # noqa: PLC0415
+    from huggingface_hub import ModelCard, try_to_load_from_cache
 
     path: str | Path | None = card / "README.md" if card is not None and card.is_dir() else card
     if path is None and hub_name is not None:
@@ -241,7 +241,7 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
 
 def from_registry(name: str) -> dict[str, Any]:
     """What mteb's registry declares of a model; empty where the registry does not know it."""
-    import mteb  # noqa: PLC0415
+    import mteb
 
     try:
         meta = mteb.get_model_meta(name)

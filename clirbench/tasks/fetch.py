@@ -40,7 +40,7 @@ def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
         raise ClirbenchError(
             f"'{source.mirror}' is not in CLIRBENCH_MIRROR ({mirror}): add it there, or unset the variable to download"
         )
-    from filelock import FileLock  # noqa: PLC0415
+    from filelock import FileLock
 
     with writing(f"the cache at {cached.parent}", "point CLIRBENCH_CACHE at a writable folder"):
         cached.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def _verified(path: Path, source: SourceFile, remedy: str) -> Path:
 
 
 def _download(source: SourceFile, target: Path, advance: Advance | None) -> None:
-    import httpx  # noqa: PLC0415
+    import httpx
 
     part = target.with_name(target.name + ".part")
     have = part.stat().st_size if part.exists() else 0

@@ -51,7 +51,7 @@ def init_task(name: str, folder: Path, languages: Sequence[str]) -> list[Path]:
     Raises:
         ClirbenchError: The name cannot be one, or a file is there already.
     """
-    from clirbench.support.names import check_name  # noqa: PLC0415
+    from clirbench.support.names import check_name
 
     check_name(name)
     if "/" in name:

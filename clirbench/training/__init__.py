@@ -39,11 +39,11 @@ def run_recipe(
         ClirbenchError: As of :func:`clirbench.training.train.train`, or the recipe is wrong.
     """
     # The recipe is read first: a mistake in it must not wait for torch to load.
-    from clirbench.training.recipe import load_recipe  # noqa: PLC0415
+    from clirbench.training.recipe import load_recipe
 
     read, path = load_recipe(recipe, changes)
     try:
-        from clirbench.training.train import train  # noqa: PLC0415
+        from clirbench.training.train import train
     except ImportError as error:
         raise ClirbenchError(f"clirbench train needs {error.name}: pip install 'clirbench[train]'") from error
     return train(read, path, output, data, reporter, allow_overlap=allow_overlap, force=force)

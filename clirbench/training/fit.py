@@ -125,7 +125,7 @@ def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, An
 
 def _take_weights(model: Any, checkpoint: Path) -> None:
     """Give a model the weights of a checkpoint."""
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers import SentenceTransformer
 
     model.load_state_dict(SentenceTransformer(str(checkpoint), device="cpu").state_dict())
 

@@ -150,7 +150,7 @@ def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
         for path in files:
             yield from _raw_rows(path)
     elif place.suffix == ".parquet":
-        from datasets import Dataset  # noqa: PLC0415
+        from datasets import Dataset
 
         yield from _numbered(str(place), _open(lambda: Dataset.from_parquet(str(place)), str(place)))
     else:
@@ -174,7 +174,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _saved(folder: Path) -> Iterator[tuple[str, Any]]:
-    from datasets import load_from_disk  # noqa: PLC0415
+    from datasets import load_from_disk
 
     saved = _open(lambda: load_from_disk(str(folder)), str(folder))
     if isinstance(saved, dict):
@@ -185,7 +185,7 @@ def _saved(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _from_hub(name: str) -> Iterator[tuple[str, Any]]:
-    from datasets import load_dataset  # noqa: PLC0415
+    from datasets import load_dataset
 
     repository, _, config = name.partition(":")
     rows = _open(lambda: load_dataset(repository, config or None, split="train"), f"{HUB}{name}")

@@ -129,8 +129,8 @@ def base_model(part: TransformerPart) -> Any:
     Raises:
         ClirbenchError: The base model cannot be loaded.
     """
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer  # noqa: PLC0415
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     try:
         if part.pooling == "model":
@@ -165,10 +165,10 @@ def _train_transformer(
 
 
 def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> DevScores:
-    from sentence_transformers import SentenceTransformer  # noqa: PLC0415
+    from sentence_transformers import SentenceTransformer
 
-    from clirbench.encoders.packed import PackedEncoder  # noqa: PLC0415
-    from clirbench.training.static.bag import TrainingBag  # noqa: PLC0415
+    from clirbench.encoders.packed import PackedEncoder
+    from clirbench.training.static.bag import TrainingBag
 
     recipe = prepared.recipe
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -305,7 +305,7 @@ def _remove(path: Path) -> None:
 
 def _seed_everything(seed: int) -> None:
     # A base model may lack layers, and they are drawn at random before the trainer sets its own seed.
-    from transformers import set_seed  # noqa: PLC0415
+    from transformers import set_seed
 
     set_seed(seed)
 
@@ -317,7 +317,7 @@ def _is_first_process() -> bool:
 
 def _leave_group() -> None:
     """End the group of processes that torchrun started: a process that just exits may abort in PyTorch's threads."""
-    import torch  # noqa: PLC0415
+    import torch
 
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
@@ -325,6 +325,6 @@ def _leave_group() -> None:
 
 def _need_accelerate() -> None:
     try:
-        import accelerate  # type: ignore[import-untyped]  # noqa: F401, PLC0415
+        import accelerate  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
         raise ClirbenchError("clirbench train needs accelerate: pip install 'clirbench[train]'") from error

@@ -121,7 +121,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
 
 def quoted(name: str) -> str:
     """A folder's name in an address."""
-    from urllib.parse import quote  # noqa: PLC0415
+    from urllib.parse import quote
 
     return quote(name, safe="")
 

@@ -82,7 +82,7 @@ def connect(streaming: Streaming) -> Streaming:
         ClirbenchError: Ray is not installed, there is no cluster at that address, or it has no room for one worker.
     """
     try:
-        import ray  # noqa: PLC0415
+        import ray
     except ImportError as error:
         raise ClirbenchError("--engine ray needs Ray: pip install 'clirbench[ray]'") from error
     if not ray.is_initialized():
@@ -151,7 +151,7 @@ class _Pool:
     """The workers of one run, and which shard each has."""
 
     def __init__(self, recipe: _Recipe, work: Work, reporter: Reporter) -> None:
-        import ray  # noqa: PLC0415
+        import ray
 
         self._ray, self._recipe, self._reporter = ray, recipe, reporter
         self._work = ray.put(work)
@@ -265,7 +265,7 @@ def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: 
 
 def _threads(streaming: Streaming) -> int:
     """Threads of a worker: the cores of a node like this one, shared by the workers that it gets."""
-    import ray  # noqa: PLC0415
+    import ray
 
     nodes = max(1, sum(node["Alive"] is True for node in ray.nodes()))
     here = -(-(streaming.workers or 1) // int(nodes))

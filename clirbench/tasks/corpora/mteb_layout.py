@@ -91,7 +91,7 @@ class MtebLayout(PassageFiles):
         return self._streams[config]
 
     def _load(self, config: str) -> Any:
-        import datasets  # noqa: PLC0415
+        import datasets
 
         if self._folder is not None:
             return self._local(config, None)
@@ -105,7 +105,7 @@ class MtebLayout(PassageFiles):
             raise self._unreadable(config, error) from error
 
     def _local(self, config: str, file: int | None) -> Any:
-        import datasets  # noqa: PLC0415
+        import datasets
 
         paths = self._paths(config)
         if not paths:
@@ -153,7 +153,7 @@ class MtebLayout(PassageFiles):
 
 def _declared(folder: Path) -> list[dict[str, Any]]:
     """The configurations that a snapshot's README.md declares; none where it has no such file."""
-    from huggingface_hub import metadata_load  # noqa: PLC0415
+    from huggingface_hub import metadata_load
 
     readme = folder / "README.md"
     try:

@@ -131,8 +131,8 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
 
 
 def _parquet(path: Path) -> tuple[Any, list[str]]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         known = pq.read_schema(path).names

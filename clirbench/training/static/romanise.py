@@ -48,8 +48,8 @@ def compile_rules(table: dict[str, str]) -> bytes:
         ClirbenchError: sentencepiece is not installed.
     """
     try:
-        import sentencepiece  # noqa: PLC0415
-        from sentencepiece import sentencepiece_model_pb2  # noqa: PLC0415
+        import sentencepiece
+        from sentencepiece import sentencepiece_model_pb2
     except ImportError as error:
         raise ClirbenchError("building a tokenizer needs sentencepiece: pip install 'clirbench[train]'") from error
     with tempfile.TemporaryDirectory() as folder:

@@ -160,7 +160,7 @@ def _graph(
         bags = _row_bags(source, store, idf)
         forward.append(bags)
         backward.append(bags.T.multiply(weights[None, :]).tocsr())
-    from scipy.sparse import hstack, vstack  # noqa: PLC0415
+    from scipy.sparse import hstack, vstack
 
     to_rows, to_tokens = vstack(forward).tocsr(), hstack(backward).tocsr()
     total = np.asarray(to_tokens.sum(axis=1)).ravel()
