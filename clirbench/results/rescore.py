@@ -35,7 +35,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Rescore:
-    """What came of recomputing a result.
+    """The outcome of recomputing a result.
 
     Attributes:
         compared: How many numbers were recomputed from the ranks.

@@ -152,5 +152,5 @@ def with_ranks(document: Document, path: Path) -> Result:
 
 
 def other_run(first: Document, second: Document) -> str | None:
-    """The part in which two results differ, "model" or "encoder"; None where both are of one model that was run in one way."""
+    """The part in which two results differ, "model" or "encoder"; None where they are of one model, run in one way."""
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)

@@ -35,7 +35,7 @@ class TaskPart(_Strict):
 
 
 class ModelPart(_Strict):
-    """The model that was run. ``revision`` is null where no two versions of the model can be told apart."""
+    """The model that was run. ``revision`` is null where versions of the model cannot be told apart."""
 
     name: Line
     kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion"]
@@ -146,14 +146,14 @@ class SourcePart(_Strict):
 
 
 class ReportedTaskPart(_Strict):
-    """Which task a publication reports on, and how much of it."""
+    """The task that a publication reports on, and the languages that it reports."""
 
     id: str
     languages: list[str]
 
 
 class ReportedModelPart(_Strict):
-    """Which model a publication reports on, as far as it says."""
+    """The model that a publication reports on; null where it does not say."""
 
     name: Line
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None

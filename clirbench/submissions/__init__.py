@@ -1,1 +1,1 @@
-"""Submissions: making one, checking what strangers send, re-running a sample of it."""
+"""Submissions: assemble one, check what strangers send, run a sample of one again."""

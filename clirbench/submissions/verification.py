@@ -1,4 +1,4 @@
-"""`verification.json`: what came out when a maintainer ran a sample of the submission again."""
+"""`verification.json`: the outcome when a maintainer ran a sample of the submission again."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ Line = Annotated[str, Field(max_length=200)]
 
 
 class Verification(BaseModel):
-    """What came out when a sample of query languages was run again.
+    """The outcome of running a sample of query languages again.
 
     Attributes:
         by: Who ran it.

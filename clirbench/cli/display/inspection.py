@@ -31,7 +31,7 @@ def inspection_tables(inspection: Inspection, console: Console) -> Group:
     parts.append(Text())
     if inspection.first:
         said = ", ".join(f"{language} {count}" for language, count in inspection.first.items())
-        parts.append(Text(f"language of what stands first, over these topics: {said}"))
+        parts.append(Text(f"language of the best wrong candidate, over these topics: {said}"))
     if inspection.confusion:
         parts.append(title(f"which languages outrank the answers, over all topics asked in {language}"))
         table = plain_table(
