@@ -31,11 +31,7 @@ def read_mteb_result(path: Path) -> MtebDocument:
 
 
 def parse_mteb_result(content: bytes, path: Path) -> MtebDocument:
-    """Parse the bytes of one of mteb's own results.
-
-    Args:
-        content: The bytes of the JSON file.
-        path: How error messages name the file; it is not opened.
+    """Parse the bytes of one of mteb's own results; ``path`` is only its name in error messages.
 
     Raises:
         ClirbenchError: The content is not JSON, repeats a key, or does not follow the schema.

@@ -42,11 +42,7 @@ def read_content(path: Path) -> bytes:
 
 
 def parse_submitted(content: bytes, path: Path) -> Document | Reported:
-    """Parse a JSON file of a submission: a measured result, or reported figures.
-
-    Args:
-        content: The bytes of the file.
-        path: How error messages name the file; it is not opened.
+    """Parse a JSON file of a submission, a measured result or reported figures; ``path`` is only its name in error messages.
 
     Raises:
         ClirbenchError: The content is not JSON in UTF-8, repeats a key, does not follow the schema, or has a metric that this

@@ -59,39 +59,24 @@ def as_pandas(document: Document) -> Any:
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-
-    def add(setting: str, name: str, languages: tuple[str, str], value: Any, **more: Any) -> None:
-        rows.append(
-            {
-                "task": document.task.id,
-                "setting": setting,
-                "metric": name,
-                "query_language": languages[0],
-                "candidate_language": languages[1],
-                "value": value,
-                **more,
-            }
-        )
-
+    rows: list[tuple[Any, ...]] = []
     for setting, numbers in document.headline.items():
-        for name, estimate in numbers.items():
-            add(setting, name, ("all", "all"), estimate.value, low=estimate.low, high=estimate.high)
-    for query, by_setting in document.per_language.items():
-        for setting, values in by_setting.items():
-            own = query if setting == "monolingual" else "all"
-            for name, value in values.items():
-                if name != "queries":
-                    add(setting, name, (query, own), value, queries=values.get("queries"))
-    for query, by_candidate in document.per_pair.items():
-        for candidate, values in by_candidate.items():
-            for name, value in values.items():
-                if name != "queries":
-                    add("cross-lingual", name, (query, candidate), value, queries=values.get("queries"))
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    for name in ("value", "low", "high", "queries"):
-        frame[name] = frame[name].astype("float64" if name != "queries" else "Int64")
-    return frame
+        rows += [(setting, name, "all", "all", e.value, e.low, e.high, None) for name, e in numbers.items()]
+    means = [
+        (setting, query, query if setting == "monolingual" else "all", values)
+        for query, by_setting in document.per_language.items()
+        for setting, values in by_setting.items()
+    ]
+    pairs = [
+        ("cross-lingual", query, candidate, values)
+        for query, by_candidate in document.per_pair.items()
+        for candidate, values in by_candidate.items()
+    ]
+    for setting, query, candidate, values in means + pairs:
+        queries = values.get("queries")
+        rows += [(setting, k, query, candidate, v, None, None, queries) for k, v in values.items() if k != "queries"]
+    frame = pd.DataFrame([(document.task.id, *row) for row in rows], columns=list(COLUMNS))
+    return frame.astype({"value": "float64", "low": "float64", "high": "float64", "queries": "Int64"})
 
 
 def as_figure(document: Document, metric: str | None = None) -> Any:

@@ -67,11 +67,7 @@ class ModelFile(BaseModel):
 
 
 def parse_model_file(content: bytes, path: Path) -> ModelFile:
-    """Parse the bytes of a ``model.toml``.
-
-    Args:
-        content: The bytes of the file.
-        path: How error messages name the file; it is not opened.
+    """Parse the bytes of a ``model.toml``; ``path`` is only its name in error messages.
 
     Raises:
         ClirbenchError: The content is not TOML, has an unknown, missing or wrong key, or a link that is not https.

@@ -58,11 +58,7 @@ class Verification(BaseModel):
 
 
 def parse_verification(content: bytes, path: Path) -> Verification:
-    """Parse the bytes of a ``verification.json``.
-
-    Args:
-        content: The bytes of the file.
-        path: How error messages name the file; it is not opened.
+    """Parse the bytes of a ``verification.json``; ``path`` is only its name in error messages.
 
     Raises:
         ClirbenchError: The content is not JSON, repeats a key, or does not follow the schema.
