@@ -1,5 +1,6 @@
 """A task is added by adding its TOML file: commands, board, site and questions find it, and no code names it."""
 
+import json
 import shutil
 import tomllib
 
@@ -90,6 +91,9 @@ def test_a_new_file_is_enough(tasks, tmp_path, monkeypatch):
     page = (tmp_path / "site" / "tasks" / "village.html").read_text(encoding="utf-8")
     assert "The village: Recall@1 and mAP x100 and rank distance" in page
     assert '<option value="village">The village</option>' in (tmp_path / "site" / "compare.html").read_text("utf-8")
+    pairs = (tmp_path / "site" / "data" / "pairs.js").read_text(encoding="utf-8")
+    values = json.loads(pairs.removeprefix("clirPairs(").removesuffix(");\n"))["village"]["acme__char-ngram"]
+    assert values["monolingual.R@1"][0] == round(result.document.per_language["ar"]["monolingual"]["R@1"], 5)
     assert (tmp_path / "site" / "data" / "topics" / "acme__char-ngram.village.js").is_file()
 
 
@@ -120,6 +124,7 @@ def test_a_submission_from_before_a_task_stays_valid(tasks, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ('"bias.rank_distance"]', '"bias.transfer_ratio"]', "'board.headline' has 'bias.transfer_ratio': use"),
         ("order = 7", "order = 0", "'board.order' is wrong"),
         ("order = 7", 'order = "first"', "'board.order' is wrong"),
         ('"multilingual.mAP", ', '"bilingual.mAP", ', "'board.headline' has 'bilingual.mAP': use monolingual.mAP"),

@@ -51,7 +51,7 @@ class BoardColumns:
 
     Attributes:
         order: Place among the tasks of the board, from 1.
-        headline: Its columns as (setting, metric); a measure of bias stands under the setting "bias".
+        headline: Its columns as (setting, metric); rank distance stands under the setting "bias".
         main: The column that ranks the models.
         mean: Whether ``main`` enters the mean over tasks.
     """

@@ -331,7 +331,8 @@ def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
 
 def _board(file: _ShippedFile, board: _Board, path: Path) -> BoardColumns:
     columns = [f"{setting}.{metric}" for setting in file.settings for metric in file.metrics]
-    bias = [f"bias.{name}" for name in file.bias]
+    # Pages show a measure of bias in ranks, lower is better: rank distance is the one that is read so.
+    bias = [f"bias.{name}" for name in file.bias if name == "rank_distance"]
     # A measure of bias is better where it is lower, and ranks no models.
     ranking = [column for column in columns if column in board.headline]
     for key, names, known in (("headline", board.headline, [*columns, *bias]), ("main", (board.main,), ranking)):

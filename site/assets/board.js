@@ -167,7 +167,7 @@ function start() {
     for (const head of heads) {
       const key = head.dataset.key;
       if (!key) continue;
-      const [task, setting] = key.split(".");
+      const [task, setting, metric] = key.split(".");
       const changed = key === "mean" ? told.length > 0 : partial.get(task) ?? false;
       const place = index.get(key);
       for (const row of rows) {
@@ -181,7 +181,7 @@ function start() {
         }
         if (!saved.has(cell)) saved.set(cell, [[...cell.childNodes].map((node) => node.cloneNode(true)), cell.dataset.v]);
         if (setting === "rank" || key === "mean") fill(cell, null, "");
-        else fill(cell, mean(pairs[task][row.dataset.m], setting, set), setting === "bias" ? "rank" : "share");
+        else fill(cell, mean(pairs[task][row.dataset.m], setting, metric, set), setting === "bias" ? "rank" : "share");
       }
     }
     if (!told.length) [state.note, state.chosen] = ["", ""];
@@ -193,13 +193,14 @@ function start() {
     }
   }
 
-  function mean(values, setting, set) {
-    if (!values || !values[setting]) return null;
+  function mean(values, setting, metric, set) {
+    const column = values?.[setting + "." + metric];
+    if (!column) return null;
     const found = [];
     values.languages.forEach((query, i) => {
       if (!set.has(query)) return;
-      if (setting !== "cross-lingual") found.push(values[setting][i]);
-      else values.languages.forEach((candidate, j) => { if (j !== i && set.has(candidate)) found.push(values[setting][i][j]); });
+      if (setting !== "cross-lingual") found.push(column[i]);
+      else values.languages.forEach((candidate, j) => { if (j !== i && set.has(candidate)) found.push(column[i][j]); });
     });
     const known = found.filter((value) => value !== null);
     return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;

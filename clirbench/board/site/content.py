@@ -152,7 +152,7 @@ def column_names(task: str) -> list[str]:
 
     def of(setting: str, metric: str) -> str:
         if setting == "bias":
-            return SHORT["bias"] if metric == "rank_distance" else metric.replace("_", " ")
+            return SHORT["bias"]
         long = metric.replace("R@", "Recall@")
         return SHORT[setting] if len(metrics) == 1 else long if len(settings) == 1 else f"{SHORT[setting]} {long}"
 

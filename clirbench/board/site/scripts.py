@@ -10,6 +10,7 @@ from markupsafe import Markup
 from clirbench.board.entries import Entry
 from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
+from clirbench.tasks.task_file import board_columns
 
 MISSING = 65535
 
@@ -46,7 +47,7 @@ def script_json(value: object) -> Markup:
 
 
 def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
-    """What the language filter computes means from: values by language and by pair, with five decimals.
+    """What the language filter computes means from: by column of the task, values by language or by pair, with five decimals.
 
     None where the submission has no values by language on the task.
     """
@@ -58,19 +59,15 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
     if not languages:
         return None
 
-    def column(setting: str, metric: str) -> list[float | None]:
-        return [_rounded(document.per_language.get(x, {}).get(setting, {}).get(metric)) for x in languages]
+    def column(setting: str, metric: str) -> list[Any] | None:
+        if setting != "cross-lingual":
+            return [_rounded(document.per_language.get(x, {}).get(setting, {}).get(metric)) for x in languages]
+        if not isinstance(result, Result):
+            return None
+        return [[None if q == c else _rounded(document.pair_value(q, c, metric)) for c in languages] for q in languages]
 
-    pairs = None
-    if isinstance(result, Result):
-        pairs = [[None if q == c else _rounded(document.pair_value(q, c, "mAP")) for c in languages] for q in languages]
-    return {
-        "languages": list(languages),
-        "monolingual": column("monolingual", "mAP"),
-        "cross-lingual": pairs,
-        "multilingual": column("multilingual", "mAP"),
-        "bias": column("bias", "rank_distance"),
-    }
+    headline = board_columns(task).headline
+    return {"languages": list(languages)} | {f"{s}.{m}": column(s, m) for s, m in headline}
 
 
 def _rounded(value: float | None) -> float | None:
