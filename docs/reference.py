@@ -217,7 +217,13 @@ def _metrics() -> str:
 
 
 def _tasks() -> str:
-    parts = ["As `clirbench tasks` lists them, and as their TOML files declare them.", ""]
+    parts = [
+        "As `clirbench tasks` lists them, and as their TOML files declare them.",
+        "",
+        "Where candidates are sentences, they stand alone, without their paragraph. So these are neither mteb's XQuAD and MLQA",
+        "tasks, which retrieve paragraphs, nor LAReQA's encoding of a sentence in its context: their numbers are not comparable.",
+        "",
+    ]
     for name in clirbench.list_tasks():
         task = clirbench.load_task(name)
         pairs = len(task.languages) * (len(task.languages) - 1) if "cross-lingual" in task.settings else 0
@@ -249,7 +255,8 @@ def _models() -> str:
     rows = [f"| `{name}` | {_cell(text)} |" for name, text in BUNDLED.items()]
     return _page(
         "Bundled models",
-        "As `clirbench models` lists them. They need no download.",
+        "As `clirbench models` lists them. They need no download. They stand on the board as rows to compare with, because",
+        "monolingual XQuAD-R is nearly lexical.",
         "",
         "| model | what it is |",
         "| --- | --- |",

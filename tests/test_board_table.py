@@ -16,7 +16,6 @@ from clirbench.board.entries import read_entries, submissions_dir
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
-from clirbench.submissions.verification import AGREE, CLOSE, MAP_NOISE
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import board_columns, board_tasks
 
@@ -174,9 +173,3 @@ def test_the_folder_of_submissions_is_found(monkeypatch, tmp_path):
     assert submissions_dir() == SUBMISSIONS
     (tmp_path / "submissions").mkdir()
     assert submissions_dir() == Path("submissions")
-
-
-def test_readme_states_the_limits_of_verification():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"{100 * AGREE:g} % of the ranks are equal" in readme
-    assert f"{100 * CLOSE:g} % are within one rank or 2 % and mAP within {MAP_NOISE:g}" in readme

@@ -280,46 +280,6 @@ def test_lists(home):
     assert clir(home, "--version").stdout.strip() == f"clirbench {clirbench.__version__}"
 
 
-def test_readme_documents_every_command_option_task_model_and_metric():
-    import typer.main
-
-    from clirbench.encoders.bundled import BUNDLED
-    from clirbench.metrics.bias import BIAS, OVERALL_BIAS
-    from clirbench.metrics.retrieval import METRICS
-
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    group = typer.main.get_command(app)
-    commands = dict(group.commands)
-    for name, command in group.commands.items():
-        commands |= {f"{name} {inner}": one for inner, one in getattr(command, "commands", {}).items()}
-    for name, command in commands.items():
-        assert f"clirbench {name}" in readme, name
-        for parameter in command.params:
-            for option in parameter.opts:
-                if option.startswith("--") and option != "--help":
-                    assert f"`{option}" in readme, f"{name} {option}"
-    for name in (*METRICS, *BIAS, *OVERALL_BIAS, *BUNDLED, *clirbench.list_tasks()):
-        assert f"`{name}`" in readme, name
-
-
-def test_readme_states_the_counts_of_the_task_files():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in clirbench.list_tasks():
-        task = clirbench.load_task(name)
-        row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}`"))
-        assert f"{task.counts['topics']:,} questions in" in row
-        assert f"{len(task.languages)} languages, {sum(task.counts['candidates'].values()):,} candidate" in row
-
-
-def test_the_first_two_commands_of_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^pip install .*$", readme, re.M)[:2]
-    assert commands == [
-        "pip install -c constraints.txt -e . && clirbench run",
-        'pip install -c constraints.txt -e ".[dev]" && pytest',
-    ]
-
-
 def test_help_says_every_default(home):
     assert "[default: (the model's)]" in clir(home, "run", "--help").stdout
     assert clir(home, "train", "--help").stdout.count("[default: (the recipe's)]") == 4
