@@ -16,6 +16,8 @@ import yaml
 
 import clirbench
 
+# In one process: the docs are built once.
+pytestmark = pytest.mark.xdist_group("docs")
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
