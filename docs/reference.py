@@ -465,8 +465,9 @@ def _messages() -> str:
         "[Troubleshooting](../start/troubleshooting.md) explains the most frequent ones.",
         "",
     ]
+    said = messages()
     for room, title in ROOMS.items():
-        texts = sorted({text for where, text in messages() if where == room})
+        texts = sorted({text for where, text in said if where == room})
         if texts:
             parts += [f"## {title}", "", "| message | what to do |", "| --- | --- |"]
             for text in texts:
