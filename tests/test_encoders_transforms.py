@@ -76,7 +76,7 @@ class Biased:
 
 @pytest.mark.parametrize("transform", ["center", "lir:1", "lsar:2"])
 def test_a_known_bias_goes_away(tiny, monkeypatch, transform):
-    monkeypatch.setattr("clirbench.evaluation.evaluate.load_collection", lambda *_: tiny(topics=20))
+    monkeypatch.setattr("clirbench.evaluation.loaded_task.load_collection", lambda *_: tiny(topics=20))
     before = clirbench.evaluate(Biased(), "demo")
     options = clirbench.EncoderOptions(transform=transform)
     after = clirbench.evaluate(Biased(), "demo", options=options)

@@ -99,7 +99,9 @@ def test_the_benchmark_groups_by_setting():
         "MLQARMonolingual", "MLQARCrossLingual", "MLQARMultilingual",
     ]  # fmt: skip
     assert found.tasks[1].metadata.eval_langs == {"en-de": ["eng-Latn", "deu-Latn"], "de-en": ["deu-Latn", "eng-Latn"]}
-    assert benchmark(["en"], streamed=True).tasks[-1].metadata.name == "MIRACLRetrieval"
+    assert benchmark(["en"], miracl=True).tasks[-1].metadata.name == "MIRACLRetrieval"
+    with pytest.raises(ClirbenchError, match="demo has no streamed counterpart in mteb"):
+        benchmark(["en"], demo=True)
 
 
 def test_tasks_that_are_not_there():

@@ -25,7 +25,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection, load_collection
 from clirbench.tasks.selection import choose_languages
 from clirbench.tasks.task import SETTINGS, Task
-from clirbench.tasks.task_file import first_on_board, load_task, standard_suite
+from clirbench.tasks.task_file import load_task, standard_suite
 
 # By language of the shipped tasks, mteb's name of it: ISO 639-3 and script.
 MTEB_LANGUAGES = {
@@ -106,23 +106,26 @@ def tasks(
     return retrievals
 
 
-def benchmark(languages: Sequence[str] | None = None, *, streamed: bool = False) -> Any:
+def benchmark(languages: Sequence[str] | None = None, **streamed: bool) -> Any:
     """All settings of the standard suite as an mteb ``Benchmark``.
 
     Args:
         languages: Restrict to these; None for all.
-        streamed: Add mteb's counterpart of the first streamed task, unchanged: 106 million passages.
+        **streamed: Streamed tasks to add, each by its identifier with "_" for "-"; True adds mteb's own counterpart, unchanged.
 
     Returns:
         A benchmark of the tasks that :func:`tasks` gives.
 
     Raises:
-        ClirbenchError: There is no such language.
+        ClirbenchError: There is no such language, or no such streamed task with a counterpart in mteb.
     """
     chosen = tasks(languages=languages)
-    if streamed:
+    for name in (key.replace("_", "-") for key, wanted in streamed.items() if wanted):
+        task = load_task(name)
+        if task.corpus is None or not task.mteb:
+            raise ClirbenchError(f"{name} has no streamed counterpart in mteb: leave it out")
         codes = [MTEB_LANGUAGES[language].split("-")[0] for language in languages] if languages else None
-        chosen.append(mteb.get_task(load_task(first_on_board(streamed=True)).mteb, languages=codes))
+        chosen.append(mteb.get_task(task.mteb, languages=codes))
     return Benchmark(
         name="clirbench",
         tasks=chosen,
