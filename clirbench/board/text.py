@@ -1,4 +1,4 @@
-"""The board and comparisons as people read them: tables x100 with one decimal, CSV, JSON, Markdown, LaTeX."""
+"""The board as text: CSV and JSON for programs, Markdown, LaTeX and a frame of texts for people."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def board_text(frame: pd.DataFrame, style: str) -> str:
 
 
 def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
-    """The board as text: one column per headline number, "-" where it is missing; tasks that nobody ran are left out."""
+    """The board as a frame of texts. A number that is missing is "-", and a task that nobody ran has no columns."""
     shown = pd.DataFrame({"model": frame["model"]})
     tasks = [
         t
@@ -67,12 +67,12 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(value: object) -> str:
-    """A cell of a Markdown table: what would end it, or begin markup, is escaped."""
+    """A cell of a Markdown table. What would end the cell or begin markup is escaped."""
     return re.sub(r"([\\|`*_\[\]<>])", r"\\\1", str(value))
 
 
 def _inert(value: object) -> object:
-    """A text that a spreadsheet would take for a formula, with an apostrophe before it."""
+    """The value. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

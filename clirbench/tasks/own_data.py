@@ -11,9 +11,9 @@ from typing import Any
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.tasks.readers import LanguageTexts
+from clirbench.tasks.task import SETTINGS, OwnFiles
 
 READER = "jsonl"
-SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 METRICS = ("mAP", "mAP@20", "R@1", "R@10", "R@100", "MRR@10", "nDCG@10")
 # Where queries have golds in several languages, and where they have not.
 PARALLEL_BIAS = (
@@ -21,15 +21,6 @@ PARALLEL_BIAS = (
     "own_gold_removal", "other_gold_removal", "gold_removal_difference", "own_language_preference", "transfer_ratio",
 )  # fmt: skip
 OTHER_BIAS = ("own_language_preference",)
-
-
-@dataclass(frozen=True)
-class OwnFiles:
-    """The two files of a task of one's own. A candidate is gold from the grade ``relevant_from`` on."""
-
-    queries: Path
-    candidates: Path
-    relevant_from: float
 
 
 @dataclass(frozen=True)

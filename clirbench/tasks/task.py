@@ -1,4 +1,4 @@
-"""Tasks: one TOML file each, read strictly."""
+"""A task as its TOML file declares it."""
 
 import hashlib
 import json
@@ -7,10 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clirbench.tasks.own_data import SETTINGS, OwnFiles
-
-__all__ = ["FORMAT", "SETTINGS", "BoardColumns", "HubCorpus", "SourceFile", "Task"]
-
+SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 FORMAT = 1
 
 
@@ -43,6 +40,15 @@ class HubCorpus:
     hub: str
     revision: str
     split: str
+
+
+@dataclass(frozen=True)
+class OwnFiles:
+    """The two files of a task of one's own. A candidate is gold from the grade ``relevant_from`` on."""
+
+    queries: Path
+    candidates: Path
+    relevant_from: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Reading task files: each key and its type, strictly, and what the tasks of the folder say of themselves."""
+"""Task files: the keys that they may have, and the tasks of the folder by what their files say of them."""
 
 import re
 import tomllib
@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import tasks_dir
-from clirbench.tasks.own_data import METRICS, READER, OwnFiles, read_facts
-from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, SourceFile, Task
+from clirbench.tasks.own_data import METRICS, READER, read_facts
+from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, OwnFiles, SourceFile, Task
 
 
 def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -201,7 +201,7 @@ def _facets(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
-    """Multilingual mAP by query language, models in the order of their mean."""
+    """A task's main number by query language, models in the order of their mean."""
     languages = list(board_tasks()[task].languages)
     setting, metric = board_columns(task).main
     rows = []
