@@ -4,7 +4,7 @@ import sys
 from io import TextIOWrapper
 
 # In the order in which --help lists them.
-from clirbench.cli import run, plan, train, results, tools, submissions, board, site, lists  # isort: skip  # noqa: F401
+from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
 from clirbench.support.errors import ClirbenchError, printable
 

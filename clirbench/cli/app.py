@@ -35,24 +35,19 @@ def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
     """
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-    options: list[inspect.Parameter] = []
+    options = []
     for name, parameter in inspect.signature(command).parameters.items():
-        if name in groups:
-            field_hints = get_type_hints(groups[name], include_extras=True)
-            declared = inspect.signature(groups[name]).parameters.values()
-            options += [option.replace(annotation=field_hints[option.name]) for option in declared]
-        else:
-            options.append(parameter.replace(annotation=hints[name]))
-    # By keyword, so that an option without a default may stand behind one that has it.
-    options = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
+        group = groups.get(name)
+        declared = inspect.signature(group).parameters.values() if group else [parameter]
+        known = get_type_hints(group, include_extras=True) if group else hints
+        # By keyword, so that an option without a default may stand behind one that has it.
+        options += [one.replace(annotation=known[one.name], kind=one.KEYWORD_ONLY) for one in declared]
 
     @wraps(command)
     def call(**given: Any) -> Returned:
-        made = {
-            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
-            for name, group in groups.items()
-        }
-        return command(**given, **made)
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        return command(**given)
 
     call.__annotations__ = {option.name: option.annotation for option in options}
     call.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -81,11 +76,7 @@ def _options(
 
 
 def listed(value: str | None, option: str) -> list[str] | None:
-    """The names in the value of a comma-separated option; None where the option is not given.
-
-    Args:
-        value: What the user wrote.
-        option: The option, as the message names it, such as ``--tasks``.
+    """The names in the value of a comma-separated option such as ``--tasks``; None where it is not given.
 
     Raises:
         ClirbenchError: A name is empty or stands twice.

@@ -1,4 +1,4 @@
-"""Commands on the board: `compare` two models, print the `leaderboard`."""
+"""Commands on the board: `compare` two models, print the `leaderboard`, make its `site`."""
 
 import json
 from dataclasses import asdict
@@ -9,11 +9,15 @@ import typer
 
 from clirbench.cli.app import app, examples
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import reporting
 from clirbench.support.terminal import stdout
 
+site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
+app.add_typer(site, name="site")
 SubmissionsOption = Annotated[
     Path | None, typer.Option(help="Folder of submissions.", show_default="submissions, here or in the checkout")
 ]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the site, replaced as a whole.")]
 
 
 @app.command(
@@ -38,7 +42,7 @@ def compare(
 ) -> None:
     """Compare two models: differences with intervals and paired tests over topics, in every setting and language."""
     from clirbench.board.entries import common_tasks, results_of
-    from clirbench.cli.display.comparison import comparison_tables
+    from clirbench.cli.display.board import comparison_tables
     from clirbench.cli.display.results import model_label
     from clirbench.results.compare import compare as compare_results
 
@@ -77,3 +81,28 @@ def leaderboard(
         console.print(board_tables(frame, console))
     else:
         typer.echo(board_text(frame, format), nl=False)
+
+
+@site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
+def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_site")) -> None:
+    """Build the site from submissions: plain files that open from disk."""
+    from clirbench.board.entries import submissions_dir
+    from clirbench.board.site.build import build_site
+
+    with reporting() as reporter:
+        pages = build_site(submissions_dir(submissions), output, reporter)
+    typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
+
+
+@site.command(epilog=examples("clirbench site serve --port 8000"))
+def serve(
+    submissions: SubmissionsOption = None,
+    output: OutputOption = Path("_site"),
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any.")] = 8000,
+) -> None:
+    """Show the site on this machine only, and rebuild it when submissions or templates change."""
+    from clirbench.board.entries import submissions_dir
+    from clirbench.board.site.serve import serve_site
+
+    with reporting() as reporter:
+        serve_site(submissions_dir(submissions), output, port, reporter)

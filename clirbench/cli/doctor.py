@@ -23,7 +23,6 @@ _FEATURES = (
     ("BM25", "bm25s", "bm25"),
     ("Result.plot()", "matplotlib", "plot"),
 )
-_HOST = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class Diagnosis:
 def diagnose(online: bool = True) -> Iterator[Diagnosis]:
     """Look at versions, device, cache, folders that variables name, hub and optional packages, in this order.
 
-    Args:
-        online: Ask whether the hub can be reached, which takes at most two seconds.
+    ``online`` asks whether the hub can be reached, which takes at most two seconds.
     """
     yield Diagnosis("clirbench", "ok", f"{__version__}, in {data_dir('tasks').parent}")
     yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -96,14 +94,9 @@ def _cache() -> Diagnosis:
         there = there.parent
     if not os.access(there, os.W_OK):
         return Diagnosis("cache", "missing", f"{folder} cannot be written: set CLIRBENCH_CACHE to a folder that can")
-    free = shutil.disk_usage(there).free
-    return Diagnosis(
-        "cache", "ok", f"{folder}: {naturalsize(_used(folder))} used, {naturalsize(free)} free; safe to delete"
-    )
-
-
-def _used(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else 0
+    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    sizes = f"{naturalsize(used)} used, {naturalsize(shutil.disk_usage(there).free)} free"
+    return Diagnosis("cache", "ok", f"{folder}: {sizes}; safe to delete")
 
 
 def _hub(online: bool) -> Diagnosis:
@@ -113,12 +106,10 @@ def _hub(online: bool) -> Diagnosis:
         return Diagnosis("hub", "note", "not asked")
     import httpx
 
-    host = os.environ.get("HF_ENDPOINT") or _HOST
+    host = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     try:
         httpx.head(host, timeout=2, follow_redirects=True)
     except httpx.HTTPError as error:
-        reason = type(error).__name__
-        return Diagnosis(
-            "hub", "missing", f"{host} cannot be reached ({reason}): use local folders, or CLIRBENCH_MIRROR"
-        )
+        problem = f"{host} cannot be reached ({type(error).__name__})"
+        return Diagnosis("hub", "missing", f"{problem}: use local folders, or CLIRBENCH_MIRROR")
     return Diagnosis("hub", "ok", f"{host} answers")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from clirbench.cli.app import app, examples, listed
 from clirbench.support.terminal import stdout
@@ -12,9 +13,20 @@ from clirbench.support.terminal import stdout
 @app.command(epilog=examples("clirbench tasks"))
 def tasks() -> None:
     """List the tasks, with their licences and sizes."""
-    from clirbench.cli.display.lists import task_list
+    from clirbench.tasks.task_file import list_tasks, load_task
 
-    stdout().print(task_list())
+    table = _named()
+    for name in list_tasks():
+        task = load_task(name)
+        queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
+        size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
+        languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
+        notes = ["standard suite: runs where --model is given without --tasks"] if task.standard else []
+        notes += ["default: runs where neither --model nor --tasks is given"] if task.default else []
+        notes += [f"{setting}: {text}" for setting, text in task.remarks.items()]
+        notes += [f"no {setting}: {text}" for setting, text in task.absent.items()]
+        table.add_row(task.id, "\n".join([f"{size}; {task.licence}", languages, task.description, *notes, ""]))
+    stdout().print(table)
 
 
 @app.command(
@@ -44,14 +56,30 @@ def init(
 @app.command(epilog=examples("clirbench models"))
 def models() -> None:
     """List the bundled models."""
-    from clirbench.cli.display.lists import model_list
+    from clirbench.encoders.bundled import BUNDLED, DEFAULT
 
-    stdout().print(model_list())
+    table = _named()
+    for model in BUNDLED.values():
+        mark = " (the default)" if model.name == DEFAULT else ""
+        table.add_row(model.name, f"{model.description}{mark}\n")
+    stdout().print(table)
 
 
 @app.command(epilog=examples("clirbench metrics"))
 def metrics() -> None:
     """List the metrics, with what each one says and where it comes from."""
-    from clirbench.cli.display.lists import metric_list
+    from clirbench.metrics.catalogue import metric_rows
 
-    stdout().print(metric_list())
+    table = _named()
+    for metric in metric_rows():
+        table.add_row(metric.name, f"{metric.better} is better: {metric.description}\n{metric.source}\n")
+    stdout().print(table)
+
+
+def _named() -> Table:
+    """An empty table of names and what is said of them."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    # A name that is cut cannot be typed.
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    return table

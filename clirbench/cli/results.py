@@ -128,17 +128,14 @@ def export(
         raise ClirbenchError(f"--format is '{format}': use trec or mteb")
     lines = trec_lines(read_result(result), listed(settings, "--settings"), listed(metrics, "--metrics"))
     if output is None:
-        for line in lines:
-            sys.stdout.write(line + "\n")
+        sys.stdout.writelines(f"{line}\n" for line in lines)
         return
-
     if not output.name or output.is_dir():
         raise ClirbenchError(f"--output is '{output}', a folder: name a file")
-    content = "".join(f"{line}\n" for line in lines).encode()
+    content = "".join(f"{line}\n" for line in lines)
     with writing(output, "choose another --output"):
-        write_atomically(output, content)
-    lines_written = content.count(b"\n")
-    typer.echo(f"{output}: {lines_written:,} lines")
+        write_atomically(output, content.encode())
+    typer.echo(f"{output}: {content.count(chr(10)):,} lines")
 
 
 def _export_mteb(result: Path, output: Path | None, settings: str | None, metrics: str | None) -> None:

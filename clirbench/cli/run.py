@@ -1,13 +1,123 @@
-"""`clirbench run`."""
+"""`clirbench run`, and `clirbench plan`, which says what a run would take."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clirbench.cli.app import app, examples, grouped, listed
-from clirbench.cli.options import ClusterOptions, CorpusOptions, LoadingOptions, RestrictionOptions, VectorOptions
+from clirbench.support.progress import reporting
+from clirbench.support.terminal import stdout
+
+
+@dataclass(frozen=True)
+class RestrictionOptions:
+    """Which languages and settings."""
+
+    languages: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these languages, comma-separated; a result says that it is restricted.", show_default=False
+        ),
+    ] = None
+    settings: Annotated[
+        str | None,
+        typer.Option(
+            help="Only these settings: monolingual, cross-lingual, multilingual; a result says so.", show_default=False
+        ),
+    ] = None
+
+    @property
+    def language_list(self) -> list[str] | None:
+        """The languages; None for all."""
+        return listed(self.languages, "--languages")
+
+    @property
+    def setting_list(self) -> list[str] | None:
+        """The settings; None for all."""
+        return listed(self.settings, "--settings")
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """How the model is loaded and called."""
+
+    batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", show_default=False)] = None
+    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.", show_default=False)] = None
+    max_length: Annotated[int | None, typer.Option(help="Longest input, in tokens.", show_default=False)] = None
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.", show_default=False)] = None
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class VectorOptions:
+    """What is put before the texts, and what is done with their vectors."""
+
+    query_prompt: Annotated[
+        str | None,
+        typer.Option(help='Put before each query, e.g. "query: ".', show_default="the model's"),
+    ] = None
+    candidate_prompt: Annotated[
+        str | None, typer.Option(help="Put before each candidate.", show_default="the model's")
+    ] = None
+    similarity: Annotated[str | None, typer.Option(help="cosine, dot or euclidean.", show_default="the model's")] = None
+    name: Annotated[
+        str | None, typer.Option(help="Name in results, as ORG/NAME, for a local model.", show_default=False)
+    ] = None
+    transform: Annotated[
+        str | None,
+        typer.Option(help="Remove language bias from the vectors: center, lir:K or lsar:K.", show_default=False),
+    ] = None
+    transform_sample: Annotated[
+        Path | None,
+        typer.Option(help="JSON Lines of texts to fit the transform on.", show_default="the candidates"),
+    ] = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options as :class:`clirbench.EncoderOptions` takes them."""
+        sample = None if self.transform_sample is None else str(self.transform_sample)
+        return {**asdict(self), "transform_sample": sample}
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """How the corpus of a streamed task is read."""
+
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a streamed task's corpus, or of the data of an mteb: task.",
+            show_default="CLIRBENCH_MIRROR, or the hub",
+        ),
+    ] = None
+    shard_size: Annotated[int, typer.Option(help="Passages that are counted at a time.")] = 20_000
+    save_top: Annotated[
+        int, typer.Option(help="Also write a TREC run with so many passages per query.", show_default="none")
+    ] = 0
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The options as :class:`~clirbench.evaluation.streaming.options.Streaming` takes them."""
+        return {"data": self.data, "shard": self.shard_size, "top": self.save_top}
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Where the shards are counted."""
+
+    engine: Annotated[str, typer.Option(help="local, or ray: the same shards on a Ray cluster.")] = "local"
+    ray_address: Annotated[
+        str | None, typer.Option(help='Of the cluster; "auto" on one of its nodes.', show_default="one on this machine")
+    ] = None
+    workers: Annotated[int | None, typer.Option(help="Ray workers.", show_default="as many as there is room for")] = (
+        None
+    )
+    gpus_per_worker: Annotated[float, typer.Option(help="GPUs of a Ray worker.")] = 0
 
 
 @dataclass(frozen=True)
@@ -78,15 +188,7 @@ def run(
     from clirbench.cli.run_tasks import RunRequest, run_tasks
     from clirbench.encoders.base import EncoderOptions
     from clirbench.evaluation.streaming.options import Streaming
-    from clirbench.support.terminal import stdout
 
-    streaming = Streaming(
-        data=corpus.data,
-        vectors=subject.vectors,
-        shard=corpus.shard_size,
-        top=corpus.save_top,
-        **asdict(cluster),
-    )
     request = RunRequest(
         model=subject.model,
         tasks=listed(subject.tasks, "--tasks"),
@@ -97,7 +199,7 @@ def run(
         force=result.force,
         use_cache=not result.no_cache,
         allow_zero_vectors=result.allow_zero_vectors,
-        streaming=streaming,
+        streaming=Streaming(vectors=subject.vectors, **corpus.values, **asdict(cluster)),
         price=result.price_per_million,
     )
     outcome = run_tasks(request)
@@ -113,3 +215,49 @@ def run(
     for theirs, path in outcome.mteb_results:
         console.print(f"mteb:{theirs.task}: {path}", markup=False, soft_wrap=True)
     console.print(outcome.next_step, markup=False, soft_wrap=True)
+
+
+@app.command(
+    epilog=examples(
+        "clirbench plan --model intfloat/multilingual-e5-small",
+        "clirbench plan --model clirbench/hybrid --languages sw,yo --workers 4",
+    )
+)
+@grouped
+def plan(
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, or MODULE:FACTORY."),
+    ],
+    restriction: RestrictionOptions,
+    loading: LoadingOptions,
+    corpus: CorpusOptions,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks", "-t", help="Tasks, comma-separated.", show_default="the first streamed task of the board"
+        ),
+    ] = None,
+    sample: Annotated[int, typer.Option(help="Texts that are encoded for each language.")] = 256,
+    workers: Annotated[int, typer.Option(help="Show up to so many workers.")] = 16,
+) -> None:
+    """Say what a run would take, from a measured sample: texts, tokens, hours, memory, disk, also on more workers."""
+    from clirbench.cli.check_options import check_streaming
+    from clirbench.cli.display.plan import plan_tables
+    from clirbench.encoders.base import EncoderOptions, require_encoder
+    from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.streaming.forecast import forecast
+    from clirbench.evaluation.streaming.options import Streaming
+    from clirbench.tasks.selection import select
+    from clirbench.tasks.task_file import first_on_board, load_task
+
+    chosen = [load_task(name) for name in listed(tasks, "--tasks") or [first_on_board(streamed=True)]]
+    streaming = Streaming(**corpus.values)
+    check_streaming(streaming, model, chosen)
+    selections = [select(task, restriction.language_list, restriction.setting_list) for task in chosen]
+    with reporting() as reporter:
+        encoder = require_encoder(load_encoder(model, EncoderOptions(**asdict(loading))))
+        forecasts = [forecast(encoder, selection, streaming, sample, reporter) for selection in selections]
+    console = stdout()
+    for one in forecasts:
+        console.print(plan_tables(one, encoder.info.name, workers, console))

@@ -39,20 +39,12 @@ def submit(
     def ask(key: str, suggestion: str) -> str:
         return str(typer.prompt(f"{key} (empty if not known)", default=suggestion, show_default=bool(suggestion)))
 
-    made = assemble(
-        results,
-        org,
-        submissions,
-        card=card,
-        answers=given,
-        ask=ask if sys.stdin.isatty() else None,
-        force=force,
-    )
+    questions = ask if sys.stdin.isatty() else None
+    made = assemble(results, org, submissions, card=card, answers=given, ask=questions, force=force)
     typer.echo(f"{made.folder}: {', '.join(made.tasks)}, model.toml")
     if made.missing:
         typer.echo(f"not known: {', '.join(made.missing)} (edit {made.folder}/model.toml, or pass --set)")
-    typer.echo("next: clirbench check " + str(made.folder))
-    typer.echo("then:")
+    typer.echo(f"next: clirbench check {made.folder}\nthen:")
     for command in made.commands:
         typer.echo(f"  {command}")
 

@@ -33,7 +33,7 @@ def gate(
 
     A loss beyond the limit that the paired test over topics cannot tell from chance is "unclear": it fails only with --strict.
     """
-    from clirbench.cli.display.comparison import gate_table
+    from clirbench.cli.display.board import gate_table
     from clirbench.results.gate import gate as judge
     from clirbench.results.result import read_result
 

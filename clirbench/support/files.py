@@ -30,11 +30,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: Path | str, remedy: str) -> Iterator[None]:
-    """The block writes ``path``: where the system refuses, say so on one line.
-
-    Args:
-        path: What the message names.
-        remedy: What the user can do, such as "choose another --output".
+    """The block writes ``path``: where the system refuses, say so on one line, with a remedy such as "choose another --output".
 
     Raises:
         ClirbenchError: The block raised an OSError.
@@ -47,11 +43,7 @@ def writing(path: Path | str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path | str, remedy: str) -> Iterator[None]:
-    """The block reads ``path``: where the system refuses, say so on one line.
-
-    Args:
-        path: What the message names.
-        remedy: What the user can do, such as "correct --data".
+    """The block reads ``path``: where the system refuses, say so on one line, with a remedy such as "correct --data".
 
     Raises:
         ClirbenchError: The block raised an OSError, or the ValueError of a name that holds a null byte.

@@ -22,24 +22,16 @@ VARIABLES = {
 
 
 def data_dir(name: str) -> Path:
-    """Folder or file of shipped data: the checkout's when run from one, otherwise the installed package's.
-
-    Args:
-        name: Folder or file at the top of the repository, such as ``tasks``.
-
-    Returns:
-        An existing path.
+    """Folder or file of shipped data, such as ``tasks``: the checkout's when run from one, otherwise the installed package's.
 
     Raises:
         ClirbenchError: Neither place has it: the installation is broken.
     """
     checkout = _PACKAGE.parent
-    places = [_PACKAGE / "_data" / name]
-    if (checkout / "pyproject.toml").is_file():
-        places.insert(0, checkout / name)
-    for place in places:
-        if place.exists():
-            return place
+    places = [checkout] if (checkout / "pyproject.toml").is_file() else []
+    for place in (*places, _PACKAGE / "_data"):
+        if (place / name).exists():
+            return place / name
     raise ClirbenchError(f"clirbench's own folder '{name}' is missing: reinstall with pip install clirbench")
 
 
@@ -68,8 +60,6 @@ def mirror_dir() -> Path | None:
 
 def _named_folder(variable: str) -> Path | None:
     value = os.environ.get(variable)
-    if not value:
-        return None
-    if not Path(value).is_dir():
+    if value and not Path(value).is_dir():
         raise ClirbenchError(f"{variable} names '{value}', which is not a folder: correct or unset it")
-    return Path(value)
+    return Path(value) if value else None

@@ -7,19 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.text import Text
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
@@ -32,12 +21,9 @@ class Reporter(Protocol):
     """What work tells of its progress. It goes in phases, each known by its label, such as "encode (texts)"."""
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
-        """Begin a phase, or give one that has begun another total.
+        """Begin a phase, or give one that has begun another total, in texts, queries or bytes.
 
-        Args:
-            phase: Its label.
-            total: How many units it has: texts, queries or bytes.
-            brief: The phase only works for seconds at a time, while another one waits: its rate means nothing.
+        A ``brief`` phase only works for seconds at a time, while another one waits: its rate means nothing.
         """
 
     def advance(self, phase: str, done: int) -> None:
@@ -103,9 +89,9 @@ class PlainReporter:
 class RichReporter:
     """A reporter on a terminal: one live display for the whole run, with a bar and its remaining time per phase."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: bars.Progress) -> None:
         self._progress = progress
-        self._phases: dict[str, TaskID] = {}
+        self._phases: dict[str, bars.TaskID] = {}
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
         """Add a bar, or give the phase's bar its new total."""
@@ -123,10 +109,10 @@ class RichReporter:
         self._progress.console.print(line, markup=False, highlight=False)
 
 
-class _Rate(ProgressColumn):
+class _Rate(bars.ProgressColumn):
     """Units per second, measured over the last of them."""
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: bars.Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
 
@@ -147,25 +133,21 @@ def reporting() -> Iterator[Reporter]:
         yield PlainReporter()
         return
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
         _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("ETA"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with bars.Progress(*columns, console=console) as progress:
         yield RichReporter(progress)
 
 
 def follow_download(reporter: Reporter) -> Callable[[str], Advance]:
-    """Report each download as a phase of its own.
-
-    Returns:
-        A function from a file's name to the callback that its download calls.
-    """
+    """A function that takes a file's name and makes the callback of its download, which is reported as a phase of its own."""
 
     def follow(name: str) -> Advance:
         phase = f"{DOWNLOAD} {name}"

@@ -13,9 +13,9 @@ _PIPED_WIDTH = 200
 def stdout() -> Console:
     """Console for results: as wide as the terminal, or plain and wide enough not to wrap when piped."""
     console = Console(highlight=False, markup=False, emoji=False)
-    if console.is_terminal:
-        return console
-    return Console(highlight=False, markup=False, emoji=False, no_color=True, width=_PIPED_WIDTH)
+    if not console.is_terminal:
+        console.no_color, console.width = True, _PIPED_WIDTH
+    return console
 
 
 def title(text: str) -> Text:
@@ -26,10 +26,8 @@ def title(text: str) -> Text:
 def plain_table(console: Console, headings: Iterable[str] = (), left: Collection[str] = ()) -> Table:
     """A table without rows: a rule under its head on a terminal, bare columns elsewhere.
 
-    Args:
-        console: Where it will be printed.
-        headings: Of its columns, which do not wrap; a caller that wants others adds them itself.
-        left: The headings whose columns are aligned to the left; numbers stand to the right.
+    Its columns do not wrap; a caller that wants others adds them itself. Those under the headings in ``left`` are aligned to
+    the left; numbers stand to the right.
     """
     # The narrow gap on a terminal lets eleven languages fit in 80 columns.
     gap = 1 if console.is_terminal else 2

@@ -1,4 +1,7 @@
-"""The board on a terminal: what `clirbench leaderboard` prints."""
+"""The board, two models side by side, and the gate: what `clirbench leaderboard`, `compare` and `gate` print."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console, Group
@@ -6,17 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from clirbench.board.text import column_key, shown_board
-from clirbench.support.terminal import plain_table, title
+from clirbench.results.compare import Comparison, Contrast, sentence
+from clirbench.results.gate import GateCheck
+from clirbench.support.terminal import cell, plain_table, title
+from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_columns, board_tasks
 
 
 def board_tables(frame: pd.DataFrame, console: Console) -> Group:
-    """One table per task, best model first, reported figures last; tasks that nobody ran are left out.
-
-    Args:
-        frame: The board, as :func:`clirbench.leaderboard` gives it.
-        console: Where it will be printed.
-    """
+    """One table per task, best model first, reported figures last; tasks that nobody ran are left out."""
     shown = shown_board(frame)
     parts: list[Text | Table] = []
     for name, task in board_tasks().items():
@@ -45,3 +46,74 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
             Text("reported: figures of a publication, not recomputed and not tested; see their caveats in submissions/")
         )
     return Group(*parts)
+
+
+def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
+    """The differences of two models by setting, a sentence on the languages of each, and every language pair if wanted."""
+    first, second = comparison.first, comparison.second
+    overall = {
+        "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}": contrast
+        for contrast in comparison.of("overall")
+    }
+    by_pair = {f"{c.query_language} > {c.candidate_language}": c for c in comparison.of("pair")}
+    parts: list[Text | Table] = [
+        title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics"),
+        _contrasts("", overall, comparison, console),
+    ]
+    for setting in (*SETTINGS, "bias"):
+        if comparison.of("language", setting):
+            name = "rank distance" if setting == "bias" else setting
+            parts.append(Text(f"{name}: {sentence(comparison, setting)}."))
+    if by_pair:
+        won = Counter(contrast.better for contrast in by_pair.values())
+        parts.append(
+            Text(f"pairs: {first} is better in {won[1]}, {second} in {won[-1]}, no difference shown in {won[0]}.")
+        )
+    if pairs:
+        parts += [
+            title("by language pair, query > candidate"),
+            _contrasts("pair", by_pair, comparison, console),
+        ]
+    return Group(*parts)
+
+
+def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> Table:
+    headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown")
+    table = plain_table(console, headings, left=(heading, "shown"))
+    verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
+    for name, contrast in contrasts.items():
+        table.add_row(name, *_cells(contrast), verdicts[contrast.better])
+    return table
+
+
+def _cells(contrast: Contrast) -> Sequence[str]:
+    scale, digits = (1, 0) if contrast.setting == "bias" else (100, 1)
+    bounds = "-"
+    if contrast.low is not None and contrast.high is not None:
+        bounds = f"{contrast.low * scale:+,.{digits}f} to {contrast.high * scale:+,.{digits}f}"
+    return (
+        cell(contrast.first, scale, digits),
+        cell(contrast.second, scale, digits),
+        f"{contrast.difference * scale:+,.{digits}f}",
+        bounds,
+        f"{contrast.p:.4f}",
+    )
+
+
+def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
+    """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
+    table = plain_table(console, ("what", "baseline", "new", "lost", "limit", "p", "verdict"), left=("what", "verdict"))
+    for check in checks:
+        bias = check.setting == "bias"
+        scale, unit = (1, " %") if bias else (100, "")
+        style = {"pass": "green", "fail": "bold red", "unclear": "yellow"}[check.verdict]
+        table.add_row(
+            check.metric if bias else f"{check.setting} {check.metric} x100",
+            cell(check.baseline, scale),
+            cell(check.value, scale),
+            f"{check.lost:.2f}{unit}",
+            f"{check.limit:g}{unit}",
+            f"{check.p:.4f}",
+            Text(check.verdict, style=style),
+        )
+    return table

@@ -1,5 +1,7 @@
 """What `clirbench plan` prints: what a run would take."""
 
+from collections.abc import Sequence
+
 import humanize
 from rich.console import Console, Group
 from rich.text import Text
@@ -10,48 +12,40 @@ from clirbench.support.terminal import plain_table, title
 
 
 def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) -> Group:
-    """Texts, tokens and hours by language and in all; then hours on more workers, memory and disk.
-
-    Args:
-        forecast: What was measured on a sample, and what follows for the whole task.
-        model: Its name.
-        workers: The largest number of workers to show.
-        console: Where it will be printed.
-    """
+    """Texts, tokens and hours by language and in all; then memory, disk, and hours on up to so many workers."""
     above = title(f"{model} on {forecast.task.id}, as measured on this machine ({forecast.device})")
     table = plain_table(
         console, ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"), left=("language",)
     )
-    for row in forecast.languages:
-        tokens = "-" if row.tokens is None else humanize.metric(row.tokens, precision=2)
-        table.add_row(
-            row.language,
-            f"{row.queries:,}",
-            f"{row.passages:,}",
-            tokens,
-            f"{row.per_second:,.0f}",
-            duration(row.encode_seconds),
-            duration(row.seconds),
-        )
-    known = [row.tokens for row in forecast.languages]
-    table.add_row(
-        "all",
-        f"{sum(row.queries for row in forecast.languages):,}",
-        f"{sum(row.passages for row in forecast.languages):,}",
-        "-" if None in known else humanize.metric(sum(tokens or 0 for tokens in known), precision=2),
-        "",
-        duration(sum(row.encode_seconds for row in forecast.languages)),
-        duration(forecast.seconds(1)),
+    rows = forecast.languages
+    for row in rows:
+        amounts = f"{row.queries:,}", f"{row.passages:,}", _tokens([row.tokens]), f"{row.per_second:,.0f}"
+        table.add_row(row.language, *amounts, duration(row.encode_seconds), duration(row.seconds))
+    queries, passages, encode = (
+        sum(getattr(r, name) for r in rows) for name in ("queries", "passages", "encode_seconds")
     )
-    numbers = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512) if n <= workers]
-    numbers += [workers] if workers not in numbers else []
-    times = ", ".join(f"{n}: {duration(forecast.seconds(n))}" for n in numbers)
+    # The rate stays empty: those of several languages have no sum.
+    totals = f"{queries:,}", f"{passages:,}", _tokens([row.tokens for row in rows]), ""
+    table.add_row("all", *totals, duration(encode), duration(forecast.seconds(1)))
+    times = ", ".join(f"{n}: {duration(forecast.seconds(n))}" for n in _numbers_of_workers(workers))
+    # A task in memory has no shards, and keeps its vectors instead of counts.
     what = "counts and pass 1" if forecast.shards else "the vector cache"
     shards = f", {forecast.shards:,} shards" if forecast.shards else ""
     memory, disk = (humanize.metric(size, "B", precision=2) for size in (forecast.memory, forecast.disk))
-    lines = [
+    lines = (
         f"workers like this one: {times}",
         f"peak memory of each: about {memory}",
         f"disk for {what}: at most {disk}{shards}",
-    ]
-    return Group(above, table, *(Text(line) for line in lines))
+    )
+    return Group(above, table, *map(Text, lines))
+
+
+def _tokens(counts: Sequence[float | None]) -> str:
+    """Their sum with two digits, such as 1.2 M; "-" where the tokens of one were not counted."""
+    known = [count for count in counts if count is not None]
+    return humanize.metric(sum(known), precision=2) if len(known) == len(counts) else "-"
+
+
+def _numbers_of_workers(most: int) -> list[int]:
+    """The powers of two below ``most`` and 1024, then ``most``."""
+    return [n for n in (2**power for power in range(10)) if n < most] + [most]

@@ -17,17 +17,18 @@ from clirbench.tasks.task_file import list_tasks, load_task
 def print_summary(documents: Sequence[Document], console: Console) -> None:
     """Print the main numbers of one model, a row per task, and then each task by query language.
 
-    Args:
-        documents: Results of one model. Tasks with another main metric get a table of their own.
-        console: Where to print.
+    Tasks with another main metric get a table of their own.
     """
     for metric in dict.fromkeys(document.task.metrics[0] for document in documents):
         alike = [document for document in documents if document.task.metrics[0] == metric]
         console.print(_headlines(alike, metric, console))
     for document in documents:
         console.print(_by_language(document, console))
-        for line in _remarks(document):
-            console.print(line, soft_wrap=True)
+        # What the task file says of the settings that were run: what to know before comparing.
+        remarks = load_task(document.task.id).remarks if document.task.id in list_tasks() else {}
+        for setting in document.task.settings:
+            if setting in remarks:
+                console.print(f"{setting}: {remarks[setting]}", soft_wrap=True)
         if not document.task.complete:
             console.print(
                 f"* restricted to {','.join(document.task.languages)} ({', '.join(document.task.settings)}): "
@@ -39,11 +40,8 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
 
 def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
     """One row per task; ``metric`` is the main metric of them all."""
-    parallel = any("rank_distance" in document.task.bias for document in documents)
-    settings = SETTINGS if parallel else documents[0].task.settings
-    # Only parallel tasks have rank distance; the others show a second metric in its place.
-    second = () if parallel else documents[0].task.metrics[1:2]
-    more = ("rank distance", "Max@R\nnorm.") if parallel else tuple(f"{settings[0]}\n{name}" for name in second)
+    parallel, settings, second = _columns(documents)
+    more = ["rank distance", "Max@R\nnorm."] if parallel else [f"{settings[0]}\n{name}" for name in second]
     table = plain_table(console, ("task", *settings, *more), left=("task",))
     for document in documents:
         bias = document.headline.get("bias", {})
@@ -103,14 +101,6 @@ def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
     return Group(title(f"{name}: mteb's own tasks, evaluated by mteb {version}"), table)
 
 
-def _remarks(document: Document) -> list[str]:
-    """What the task file says of the settings that were run, one line each: what to know before comparing."""
-    if document.task.id not in list_tasks():
-        return []
-    remarks = load_task(document.task.id).remarks
-    return [f"{setting}: {remarks[setting]}" for setting in document.task.settings if setting in remarks]
-
-
 def headline_tables(document: Document, console: Console) -> Group:
     """Every headline number of a result with its margin: metrics by setting, then the measures of bias."""
     settings = [setting for setting in SETTINGS if setting in document.headline]
@@ -135,11 +125,19 @@ def model_label(document: Document) -> str:
     return f"{name} + {transform}" if transform else name
 
 
+def _columns(documents: Sequence[Document]) -> tuple[bool, Sequence[str], Sequence[str]]:
+    """Whether a task of the table is parallel, the settings to show, and a second metric.
+
+    Only parallel tasks have rank distance; the others show a second metric in its place.
+    """
+    if any("rank_distance" in document.task.bias for document in documents):
+        return True, SETTINGS, ()
+    return False, documents[0].task.settings, documents[0].task.metrics[1:2]
+
+
 def _by_language(document: Document, console: Console) -> Group:
     metric = document.task.metrics[0]
-    parallel = "rank_distance" in document.task.bias
-    settings = SETTINGS if parallel else document.task.settings
-    second = [] if parallel else document.task.metrics[1:2]
+    parallel, settings, second = _columns([document])
     above = title(f"{_task_label(document)} by query language: {metric} x100")
     more = ["rank distance"] if parallel else [f"{settings[0]}\n{name}" for name in second]
     table = plain_table(console, ("language", *settings, *more, "own-lang.\npreference"), left=("language",))
