@@ -19,12 +19,9 @@ from clirbench.tasks.collection import GoldPairs
 
 @dataclass(frozen=True)
 class PoolLists:
-    """The ranks of golds in the multilingual pool.
+    """The ranks of golds in the multilingual pool of ``pool`` candidates: ``lists`` has one ranking per query.
 
-    Attributes:
-        lists: One ranking per query.
-        own: bool (gold pairs,), rows of ``lists`` whose gold is in the query's language.
-        pool: Number of candidates in the pool.
+    ``own`` is bool (gold pairs,): rows of ``lists`` whose gold is in the query's language.
     """
 
     lists: RankedLists
@@ -127,10 +124,6 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     return np.where(apply, own, np.nan), np.where(apply, other, np.nan)
 
 
-def _removal_difference(pool: PoolLists) -> Values:
-    return pool.removal[0] - pool.removal[1]
-
-
 @dataclass(frozen=True)
 class QueueJump:
     """Whose wrong candidates stand before golds in the multilingual pool, as totals.
@@ -167,10 +160,7 @@ class QueueJump:
 def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
     """Add up the wrong candidates that outrank golds, by query, gold and candidate language.
 
-    Args:
-        pairs: The gold pairs that were counted.
-        outranked: Their counts, with one block per language.
-        ranks: Their ranks.
+    ``outranked`` has the counts of the pairs, with one block per language.
     """
     n = len(pairs.languages)
     pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
@@ -180,14 +170,9 @@ def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> Que
 
 
 def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
-    """Share of each candidate language in the wrong candidates of the pool.
+    """Share of each candidate language in the wrong candidates of the pool, for the queries of a language together.
 
-    Args:
-        ranks: Gold ranks.
-        pool_sizes: int64 (languages,), number of candidates.
-
-    Returns:
-        float64 (query languages, candidate languages), over the queries of a language together.
+    ``pool_sizes`` is int64 (languages,), the number of candidates. The shares are float64 (query languages, candidate languages).
     """
     languages = len(ranks.languages)
     pair = ranks.query_language.astype(np.intp) * languages + ranks.gold_language
@@ -199,99 +184,48 @@ def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
     return np.asarray(wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1), dtype=np.float64)
 
 
-_HYBRID = "arXiv 2408.10536, section 5"
 _LAREQA = "LAReQA, Roy et al. 2020, arXiv 2004.05484"
 _MAX_R = "arXiv 2604.05684"
 BIAS: dict[str, BiasMetric] = {
     metric.name: metric
     for metric in (
-        BiasMetric(
-            "rank_distance",
-            "rank of a query's last gold minus rank of its first: high when a language's gold comes long after the others; "
-            "golds - 1 is perfect, 0 cannot be reached",
-            "lower",
-            _HYBRID,
-            "ranks",
-            compute=rank_distance,
-        ),
-        BiasMetric(
-            "rank_distance_normalised",
-            "rank distance over that of a random ranking, (N + 1)(n - 1) / (n + 1): 1 is chance",
-            "lower",
-            "clirbench; normaliser of arXiv 2408.10536's measure",
-            compute=_rank_distance_normalised,
-        ),
-        BiasMetric(
-            "Max@R",
-            "rank at which the last gold is found: high when a language's gold comes late",
-            "lower",
-            _MAX_R,
-            "ranks",
-            compute=max_rank,
-        ),
-        BiasMetric(
-            "Max@R_normalised",
-            "(log2 N - log2 Max@R) / (log2 N - log2 n): 1 when the golds fill the first n ranks, 0 when one is last",
-            "higher",
-            _MAX_R,
-            compute=_max_rank_normalised,
-        ),
-        BiasMetric(
-            "Comp@10",
-            "share of the queries with all golds in the first 10; empty where queries have more golds than that",
-            "higher",
-            _MAX_R,
-            compute=lambda pool: complete(pool, 10),
-        ),
-        BiasMetric(
-            "Comp@100",
-            "share of the queries with all golds in the first 100; empty where queries have more golds than that",
-            "higher",
-            _MAX_R,
-            compute=lambda pool: complete(pool, 100),
-        ),
-        BiasMetric(
-            "own_gold_removal",
-            "fall of AP when the gold in the query's language leaves the pool: high when the model leans on it",
-            "lower",
-            _LAREQA,
-            compute=lambda pool: pool.removal[0],
-        ),
-        BiasMetric(
-            "other_gold_removal",
-            "mean fall of AP when a gold in another language leaves the pool: high when the model leans on it",
-            "lower",
-            _LAREQA,
-            compute=lambda pool: pool.removal[1],
-        ),
-        BiasMetric(
-            "gold_removal_difference",
-            "own_gold_removal minus other_gold_removal: high when the query's language is favoured",
-            "near 0",
-            _LAREQA,
-            compute=_removal_difference,
-        ),
+        BiasMetric("rank_distance", "rank of a query's last gold minus rank of its first: high when a language's gold comes long "
+                   "after the others; golds - 1 is perfect, 0 cannot be reached",
+                   "lower", "arXiv 2408.10536, section 5", "ranks", compute=rank_distance),
+        BiasMetric("rank_distance_normalised",
+                   "rank distance over that of a random ranking, (N + 1)(n - 1) / (n + 1): 1 is chance",
+                   "lower", "clirbench; normaliser of arXiv 2408.10536's measure", compute=_rank_distance_normalised),
+        BiasMetric("Max@R", "rank at which the last gold is found: high when a language's gold comes late",
+                   "lower", _MAX_R, "ranks", compute=max_rank),
+        BiasMetric("Max@R_normalised",
+                   "(log2 N - log2 Max@R) / (log2 N - log2 n): 1 when the golds fill the first n ranks, 0 when one is last",
+                   "higher", _MAX_R, compute=_max_rank_normalised),
+        BiasMetric("Comp@10",
+                   "share of the queries with all golds in the first 10; empty where queries have more golds than that",
+                   "higher", _MAX_R, compute=lambda pool: complete(pool, 10)),
+        BiasMetric("Comp@100",
+                   "share of the queries with all golds in the first 100; empty where queries have more golds than that",
+                   "higher", _MAX_R, compute=lambda pool: complete(pool, 100)),
+        BiasMetric("own_gold_removal",
+                   "fall of AP when the gold in the query's language leaves the pool: high when the model leans on it",
+                   "lower", _LAREQA, compute=lambda pool: pool.removal[0]),
+        BiasMetric("other_gold_removal",
+                   "mean fall of AP when a gold in another language leaves the pool: high when the model leans on it",
+                   "lower", _LAREQA, compute=lambda pool: pool.removal[1]),
+        BiasMetric("gold_removal_difference",
+                   "own_gold_removal minus other_gold_removal: high when the query's language is favoured",
+                   "near 0", _LAREQA, compute=lambda pool: pool.removal[0] - pool.removal[1]),
     )
-}
+}  # fmt: skip
 OVERALL_BIAS: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure(
-            "own_language_preference",
-            "how much more often wrong candidates in the query's language outrank a gold than their share of the pool: "
-            "1 is none, 2 is twice as often",
-            "near 1",
-            "clirbench",
-            "times its share",
-        ),
-        Measure(
-            "transfer_ratio",
-            "cross-lingual mAP over monolingual mAP: 1 when nothing is lost by the change of language",
-            "higher",
-            "clirbench",
-        ),
+        Measure("own_language_preference", "how much more often wrong candidates in the query's language outrank a gold than "
+                "their share of the pool: 1 is none, 2 is twice as often", "near 1", "clirbench", "times its share"),
+        Measure("transfer_ratio", "cross-lingual mAP over monolingual mAP: 1 when nothing is lost by the change of language",
+                "higher", "clirbench"),
     )
-}
+}  # fmt: skip
 _SHOWN = {"share": (100, 1, "x100"), "ranks": (1, 1, "ranks"), "times its share": (1, 2, "times its share")}
 
 

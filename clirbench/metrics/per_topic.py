@@ -13,11 +13,8 @@ from clirbench.metrics.retrieval import Values
 class TopicTable:
     """The values of one metric by topic and group. A group is a query language, or a pair of languages.
 
-    A cell holds a sum and a count, because a topic may have several queries in a group, or none.
-
-    Attributes:
-        sums: float64 (topics, groups), sum of the values of the topic's queries in the group.
-        counts: float64 (topics, groups), number of these queries.
+    A topic may have several queries in a group, or none: ``sums`` adds up their values, and ``counts`` says how many there are.
+    Both are float64 (topics, groups).
     """
 
     sums: Values
@@ -27,14 +24,7 @@ class TopicTable:
     def of(
         cls, topic: NDArray[np.int32], group: NDArray[np.intp], values: Values, shape: tuple[int, int]
     ) -> "TopicTable":
-        """Add up one value per ranking.
-
-        Args:
-            topic: int32 (rankings,).
-            group: intp (rankings,).
-            values: float64 (rankings,); NaN values are left out.
-            shape: Numbers of topics and of groups.
-        """
+        """Add up one value per ranking, NaN left out; ``shape`` has the numbers of topics and of groups."""
         present = ~np.isnan(values)
         cell = topic[present].astype(np.intp) * shape[1] + group[present]
         sums = np.bincount(cell, weights=values[present], minlength=shape[0] * shape[1])
@@ -75,18 +65,15 @@ def divide_or_nan(numerator: Values, denominator: Values) -> Values:
 
 
 def shares_of_macro(table: TopicTable, columns: NDArray[np.intp] | slice) -> Values:
-    """What each topic adds to the mean over some groups: float64 (topics,), which add up to that mean.
+    """What each topic adds to the mean over the groups ``columns``: float64 (topics,), which add up to that mean.
 
-    One topic has the values 1 and 3 in two languages, another has 3 in the second language only. The means are 1 and 3, and their
-    mean is 2, of which the first topic adds (1/1 + 3/2) / 2 and the second (3/2) / 2.
+    The table has the values of one model, or the differences of two. One topic has the values 1 and 3 in two languages, another
+    has 3 in the second language only. The means are 1 and 3, and their mean is 2, of which the first topic adds (1/1 + 3/2) / 2
+    and the second (3/2) / 2.
 
     >>> table = TopicTable(np.array([[1.0, 3.0], [0.0, 3.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]))
     >>> shares_of_macro(table, slice(None)).tolist(), table.macro
     ([1.25, 0.75], 2.0)
-
-    Args:
-        table: Values of one model, or the differences of two.
-        columns: The groups.
     """
     sums, counts = table.sums[:, columns], table.queries[columns]
     present = counts > 0

@@ -13,9 +13,7 @@ _Number = TypeVar("_Number", np.float64, np.int64)
 
 @dataclass(frozen=True)
 class RankedLists:
-    """The ranks of golds in many rankings. A ranking is the order of one pool for one query.
-
-    Rows are sorted by ranking, then by rank.
+    """The ranks of golds in many rankings, sorted by ranking, then by rank. A ranking is the order of one pool for one query.
 
     Attributes:
         ranking: intp (gold pairs,), number of the ranking, from 0 to ``len(golds) - 1``.
@@ -47,17 +45,10 @@ class RankedLists:
 
 
 def running_sums(values: NDArray[_Number], first: NDArray[np.intp]) -> NDArray[_Number]:
-    """Cumulative sums that start anew at the first row of each group.
+    """Cumulative sums that start anew with each group; ``first`` is the index of the first row of each row's group.
 
     >>> running_sums(np.array([1, 2, 3, 4]), first=np.array([0, 0, 2, 2])).tolist()
     [1, 3, 3, 7]
-
-    Args:
-        values: (rows,), grouped.
-        first: intp (rows,), index of the first row of each row's group.
-
-    Returns:
-        (rows,), each sum with the row's own value.
     """
     total = np.cumsum(values)
     return np.asarray(total - (total[first] - values[first]))
@@ -132,61 +123,21 @@ _TREC = "trec_eval (https://github.com/usnistgov/trec_eval)"
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric(
-            "mAP",
-            "mean average precision over the full pool: 1 when every gold stands before every wrong candidate",
-            "higher",
-            _TREC,
-            compute=average_precision,
-        ),
-        Metric(
-            "mAP@20",
-            "average precision of the first 20, over min(golds, 20): 1 when the first ranks hold golds only",
-            "higher",
-            "XTREME-R, Ruder et al. 2021, arXiv 2104.07412",
-            compute=lambda lists: average_precision(lists, 20),
-        ),
-        Metric(
-            "R@1",
-            "recall: share of the golds at rank 1, at best 1 / golds, when the first candidate is a gold",
-            "higher",
-            _TREC,
-            compute=lambda lists: recall(lists, 1),
-        ),
-        Metric(
-            "R@10",
-            "share of the golds in the first 10: 1 when none is missing there",
-            "higher",
-            _TREC,
-            compute=lambda lists: recall(lists, 10),
-        ),
-        Metric(
-            "R@100",
-            "share of the golds in the first 100: 1 when none is missing there",
-            "higher",
-            _TREC,
-            compute=lambda lists: recall(lists, 100),
-        ),
-        Metric(
-            "MRR@10",
-            "1 / rank of the first gold, 0 beyond rank 10: 1 when the first candidate is a gold",
-            "higher",
-            _TREC,
-            compute=lambda lists: reciprocal_rank(lists, 10),
-        ),
-        Metric(
-            "MRR",
-            "1 / rank of the first gold in the full pool: 1 when the first candidate is a gold",
-            "higher",
-            _TREC,
-            compute=lambda lists: reciprocal_rank(lists, np.inf),
-        ),
-        Metric(
-            "nDCG@10",
-            "normalised discounted cumulative gain of the first 10: 1 when they hold as many golds as they can",
-            "higher",
-            "Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418",
-            compute=lambda lists: ndcg(lists, 10),
-        ),
+        Metric("mAP", "mean average precision over the full pool: 1 when every gold stands before every wrong candidate",
+               "higher", _TREC, compute=average_precision),
+        Metric("mAP@20", "average precision of the first 20, over min(golds, 20): 1 when the first ranks hold golds only",
+               "higher", "XTREME-R, Ruder et al. 2021, arXiv 2104.07412", compute=lambda lists: average_precision(lists, 20)),
+        Metric("R@1", "recall: share of the golds at rank 1, at best 1 / golds, when the first candidate is a gold",
+               "higher", _TREC, compute=lambda lists: recall(lists, 1)),
+        Metric("R@10", "share of the golds in the first 10: 1 when none is missing there",
+               "higher", _TREC, compute=lambda lists: recall(lists, 10)),
+        Metric("R@100", "share of the golds in the first 100: 1 when none is missing there",
+               "higher", _TREC, compute=lambda lists: recall(lists, 100)),
+        Metric("MRR@10", "1 / rank of the first gold, 0 beyond rank 10: 1 when the first candidate is a gold",
+               "higher", _TREC, compute=lambda lists: reciprocal_rank(lists, 10)),
+        Metric("MRR", "1 / rank of the first gold in the full pool: 1 when the first candidate is a gold",
+               "higher", _TREC, compute=lambda lists: reciprocal_rank(lists, np.inf)),
+        Metric("nDCG@10", "normalised discounted cumulative gain of the first 10: 1 when they hold as many golds as they can",
+               "higher", "Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418", compute=lambda lists: ndcg(lists, 10)),
     )
-}
+}  # fmt: skip

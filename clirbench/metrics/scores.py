@@ -85,15 +85,10 @@ def compute_scores(
     bias: Sequence[str],
     jumps: QueueJump | None = None,
 ) -> Scores:
-    """Compute every number of a result.
+    """Compute every number of a result; ``pool_sizes`` has the number of candidates by language.
 
-    Args:
-        ranks: Gold ranks.
-        pool_sizes: Number of candidates by language.
-        settings: The settings to score.
-        metrics: Names from ``METRICS``.
-        bias: Names from ``BIAS`` and ``OVERALL_BIAS``. They need the multilingual setting, the transfer ratio the other two.
-        jumps: Queue jumps; None where the multilingual setting was left out.
+    ``jumps`` is None where the multilingual setting was left out: most measures of bias need it. The transfer ratio needs the
+    other two settings.
     """
     return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps).scores()
 
@@ -105,20 +100,11 @@ def headline_tables(
     bias: Sequence[str],
     settings: Sequence[str] = SETTINGS,
 ) -> dict[tuple[str, str], TopicTable]:
-    """Compute the values by topic that the headline numbers average: what a comparison of two models needs.
+    """The values by topic that the headline numbers average: by setting (or "bias") and metric, a table.
 
     The columns are query languages. Cross-lingually they are pairs of languages, by query language, then candidate language, in
-    the order of ``ranks.languages``.
-
-    Args:
-        ranks: Gold ranks.
-        pool_sizes: Number of candidates by language.
-        metrics: Names from ``METRICS``.
-        bias: Names from ``BIAS``.
-        settings: Which settings; the measures of bias need the multilingual one.
-
-    Returns:
-        By setting (or "bias") and metric, a table. Every model on one task has the same topics and counts.
+    the order of ``ranks.languages``. Every model on one task has the same topics and counts, so two models can be compared.
+    ``pool_sizes`` has the number of candidates by language. Measures of bias need the multilingual setting.
     """
     return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, None).headline()
 
@@ -126,17 +112,8 @@ def headline_tables(
 class ScoreTables:
     """The values of every metric of one model on one task, by topic and language or pair of languages.
 
-    Args:
-        ranks: Gold ranks.
-        pool: Number of candidates of all languages.
-        settings: The settings to score.
-        metrics: Names from ``METRICS``.
-        bias: Names from ``BIAS`` and ``OVERALL_BIAS``.
-        jumps: Queue jumps, or None.
-
-    Attributes:
-        tables: By kind and metric. Kind "own" ranks golds in the pool of their language, "pool" in the pool of all languages, and
-            "bias" holds the measures of bias.
+    ``tables`` has them by kind and metric. Kind "own" ranks golds in the pool of their language, "pool" in the pool of all
+    languages, and "bias" holds the measures of bias.
     """
 
     def __init__(
@@ -192,15 +169,13 @@ class ScoreTables:
     def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
         """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
         shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
-        first: TopicTable | None = None
+        shared: Values | None = None
         for name, of_rankings in values.items():
             table = TopicTable.of(topic, group, of_rankings, shape)
-            if first is None:
-                first = table
-            elif np.array_equal(first.counts, table.counts):
-                # One array of counts for all such metrics: the bootstrap resamples it once.
-                table = TopicTable(table.sums, first.counts)
-            self.tables[kind, name] = table
+            # One array of counts for all metrics that have the same: the bootstrap resamples it once.
+            shared = table.counts if shared is None else shared
+            same = np.array_equal(shared, table.counts)
+            self.tables[kind, name] = TopicTable(table.sums, shared) if same else table
 
     def scores(self) -> Scores:
         """Compute every number, with its interval."""
@@ -259,17 +234,17 @@ class ScoreTables:
             for i, language in enumerate(self.languages):
                 entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
                 if setting == "cross-lingual":
-                    entry[name] = _number(float(mean_of_present(self._pairs_of(means, i)[None])[0]))
+                    entry[name] = _number(self._mean_of_pairs(means, i))
                     self._pairs(name, table, i, scores)
                 else:
                     column = columns[i]
                     entry.setdefault("queries", int(table.queries[column]))
                     entry[name] = _number(means[column])
 
-    def _pairs_of(self, means: Values, language: int) -> Values:
-        """Of the means by pair, those of a query language with every other candidate language: float64 (languages - 1,)."""
+    def _mean_of_pairs(self, means: Values, language: int) -> float:
+        """Of the means by pair, the mean over those of a query language with every other candidate language."""
         row = means[language * self.n : (language + 1) * self.n]
-        return np.delete(row, language)
+        return _mean(np.delete(row, language))
 
     def _pairs(self, name: str, table: TopicTable, language: int, scores: Scores) -> None:
         row = scores.per_pair.setdefault(self.languages[language], {})
@@ -292,17 +267,15 @@ class ScoreTables:
         if "own_language_preference" in self.bias and self.jumps is not None:
             by_language = self.jumps.own_language_preference
             # Without an interval: it would need the jumps by topic, and those cannot be recomputed from the ranks.
-            headline = Headline(_number(float(mean_of_present(by_language[None])[0])))
-            overall["own_language_preference"] = headline, by_language
+            overall["own_language_preference"] = Headline(_number(_mean(by_language))), by_language
         return overall
 
     def _transfer(self, means: Values) -> tuple[float, Values]:
         """The transfer ratio over all languages, and by query language, float64 (languages,)."""
         own = means[self.diagonal]
-        across = np.array([mean_of_present(self._pairs_of(means, i)[None])[0] for i in range(self.n)])
-        pairs = np.delete(means, self.diagonal)
+        across = np.array([self._mean_of_pairs(means, i) for i in range(self.n)])
         with np.errstate(divide="ignore", invalid="ignore"):
-            overall = mean_of_present(pairs[None])[0] / mean_of_present(own[None])[0]
+            overall = np.divide(_mean(np.delete(means, self.diagonal)), _mean(own))
             return float(overall), np.asarray(across / own)
 
     def _bias(
@@ -332,6 +305,11 @@ class ScoreTables:
             return dict(zip(self.languages, values, strict=True))
 
         return named([named([named(cells) for cells in rows]) for rows in counts.tolist()])
+
+
+def _mean(values: Values) -> float:
+    """Mean of the values that are not NaN; NaN where all are."""
+    return float(mean_of_present(values[None])[0])
 
 
 def _number(value: float) -> Number:

@@ -32,26 +32,15 @@ _SLACK = 1e-9
 class Bootstrap:
     """Resamples topics with replacement (Efron and Tibshirani 1993, chapter 6). All statistics of a run share the samples.
 
-    Every model on one task is resampled by the same topics, so the difference of two models' samples is paired.
-
-    Args:
-        topics: Number of topics.
-        replicates: Number of samples.
-        seed: Seed of the PCG64 generator.
-
-    Attributes:
-        weights: float64 (replicates, topics), how often each topic was drawn.
+    Every model on one task is resampled by the same topics, so the difference of two models' samples is paired. ``weights`` says
+    how often each topic was drawn, float64 (replicates, topics). ``seed`` is that of a PCG64 generator.
     """
 
     def __init__(self, topics: int, replicates: int = REPLICATES, seed: int = SEED) -> None:
         self.weights: Values = _drawn(topics, replicates, seed)
 
     def means(self, tables: list[TopicTable]) -> list[Values]:
-        """Compute the mean of each group in every sample.
-
-        Returns:
-            For each table float64 (replicates, groups); NaN where no query of a group was drawn.
-        """
+        """The mean of each group in every sample: for each table float64 (replicates, groups), NaN where no query was drawn."""
         # One product for all tables. Metrics of one setting share their counts, so those are multiplied once.
         distinct: dict[int, NDArray[np.float64]] = {id(table.counts): table.counts for table in tables}
         blocks = [table.sums for table in tables] + list(distinct.values())
@@ -60,11 +49,7 @@ class Bootstrap:
         return [divide_or_nan(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
 
     def macros(self, tables: list[TopicTable]) -> list[Values]:
-        """Compute the mean over the groups in every sample, faster than ``mean_of_present(means([table])[0])`` does.
-
-        Returns:
-            For each table float64 (replicates,); NaN where no query was drawn.
-        """
+        """What ``mean_of_present(means([table])[0])`` gives for each table, float64 (replicates,), but faster."""
         whole = [table if _parallel(table) else None for table in tables]
         # Where every group has the same number of queries in each topic, groups may be averaged before topics are drawn.
         first = [TopicTable(t.sums.mean(axis=1, keepdims=True), t.counts[:, :1]) for t in whole if t is not None]
@@ -93,13 +78,9 @@ def _drawn(topics: int, replicates: int, seed: int) -> Values:
 
 
 def interval(samples: Values) -> tuple[float, float] | None:
-    """The percentile interval of 95 % (Efron and Tibshirani 1993, chapter 13).
+    """The percentile interval of 95 % (Efron and Tibshirani 1993, chapter 13) of samples, float64 (replicates,).
 
-    Args:
-        samples: float64 (replicates,).
-
-    Returns:
-        Low and high end; None where the statistic was undefined in a sample.
+    None where the statistic was undefined in a sample.
     """
     if not np.isfinite(samples).all():
         return None
@@ -109,18 +90,10 @@ def interval(samples: Values) -> tuple[float, float] | None:
 
 
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
-    """Add up values over topics after giving each topic a random sign.
+    """Add up values over topics after giving each topic a random sign, the same in all columns.
 
-    If two models do not differ, it is chance which of them did better on a topic, and the sign of the topic's difference could as
-    well be the other one.
-
-    Args:
-        values: float64 (topics, columns), what each topic adds to a number; all columns see the same signs.
-        permutations: Number of sign vectors.
-        seed: Seed of the PCG64 generator.
-
-    Yields:
-        float64 (up to 1,000, columns).
+    If two models do not differ, the sign of a topic's difference could as well be the other one. ``values`` is float64 (topics,
+    columns), what each topic adds to a number. The sums come in pieces, float64 (up to 1,000 sign vectors, columns).
     """
     generator = np.random.default_rng(seed)
     for start in range(0, permutations, _SIGNS):
@@ -131,16 +104,9 @@ def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEE
 def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
     """Two-sided p-values of Fisher's paired randomisation test (for retrieval: Smucker, Allan and Carterette 2007, CIKM).
 
-    The p-value is the share of sign vectors under which the sum is at least as far from 0 as the true one. The true signs count
-    as one of these vectors, so p is never 0 (Phipson and Smyth 2010).
-
-    Args:
-        differences: float64 (topics, columns), what each topic adds to the difference of two models.
-        permutations: Number of random sign vectors; the smallest possible p is 1 / (permutations + 1).
-        seed: Seed of the signs.
-
-    Returns:
-        float64 (columns,).
+    ``differences`` is float64 (topics, columns), what each topic adds to the difference of two models. The p-value, float64
+    (columns,), is the share of sign vectors under which the sum is at least as far from 0 as the true one. The true signs count
+    as one of these vectors, so p is never 0 (Phipson and Smyth 2010): the smallest possible p is 1 / (permutations + 1).
     """
     least = np.abs(differences.sum(axis=0)) * (1 - _SLACK)
     hits = np.zeros(differences.shape[1])
@@ -150,19 +116,13 @@ def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: i
 
 
 def holm(p: Values) -> Values:
-    """Correct the p-values of one family of tests by Holm's step-down method (Holm 1979).
+    """Correct the p-values of one family of tests, float64 (tests,), by Holm's step-down method (Holm 1979).
 
     The smallest of n p-values is multiplied by n, the next one by n - 1, and so on. None may fall below the one before it, or
     exceed 1.
 
     >>> holm(np.array([0.04, 0.01, 0.5])).tolist()
     [0.08, 0.03, 0.5]
-
-    Args:
-        p: float64 (tests,).
-
-    Returns:
-        float64 (tests,).
     """
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
@@ -174,10 +134,10 @@ def holm(p: Values) -> Values:
 def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
     """Test all pairs of models, corrected for their number by step-down maxT (Westfall and Young 1993, algorithm 4.1).
 
-    A board of many models makes many comparisons, and some look sure by chance. So a pair's statistic is compared with the
-    largest one that chance gives: among all pairs for the strongest difference, and step by step among fewer for weaker ones,
-    because a difference that is shown already is no chance find. All pairs see the same signs, which keeps their dependence and
-    makes the correction milder than Holm's.
+    ``shares`` is float64 (topics, models), what each topic adds to a model's score. The p-values are float64 (models, models),
+    symmetric, 1 on the diagonal. A board of many models makes many comparisons, and some look sure by chance. So the strongest
+    difference is compared with the largest one that chance gives among all pairs, and weaker ones, step by step, among fewer: a
+    difference that is shown already is no chance find. All pairs see the same signs, which keeps their dependence.
 
     Three models on ten topics: the second is steady, the first is as good on average, and the third is worse everywhere. The
     first two are not told apart, and both are better than the third one.
@@ -185,14 +145,6 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
     >>> (pairwise_p(shares) < 0.05).tolist()
     [[False, False, True], [False, False, True], [True, True, False]]
-
-    Args:
-        shares: float64 (topics, models), what each topic adds to a model's score.
-        permutations: Number of sign vectors.
-        seed: Seed of the signs.
-
-    Returns:
-        float64 (models, models), symmetric, 1 on the diagonal.
     """
     models = shares.shape[1]
     p = np.ones((models, models))
@@ -228,10 +180,10 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
 
 
 def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CONFIDENCE) -> NDArray[np.int64]:
-    """The ranks that the tests of all pairs cannot exclude for each model.
+    """The best and the worst rank that the tests of all pairs leave possible for each model: int64 (models, 2).
 
     A model that is shown to be worse than k others cannot rank above k + 1, and likewise from below. All tests hold together, so
-    all intervals do, at the same error rate (Al Mohamad, Goeman and van Zwet 2022, Biometrics, with Tukey's test in the place of
+    all intervals do, at the error rate ``level`` (Al Mohamad, Goeman and van Zwet 2022, Biometrics, with Tukey's test instead of
     maxT). The models of :func:`pairwise_p`: the first two share the ranks 1 and 2, and the third one is third.
 
     >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
@@ -239,15 +191,6 @@ def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CO
     [[1, 2], [1, 2], [3, 3]]
     >>> rank_intervals(shares, higher_is_better=False).tolist()
     [[2, 3], [2, 3], [1, 1]]
-
-    Args:
-        shares: float64 (topics, models), what each topic adds to a model's score.
-        higher_is_better: Which way is up.
-        level: Probability that any pair at all is told apart by mistake.
-
-    Returns:
-        int64 (models, 2), best and worst rank: one plus the number of models shown to be better, and the number of models minus
-        the number shown to be worse.
     """
     totals = shares.sum(axis=0) * (1 if higher_is_better else -1)
     shown = pairwise_p(shares, RANK_PERMUTATIONS) < level

@@ -21,22 +21,9 @@ def run_recipe(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> "Trained":
-    """Read a recipe and train its model; see :func:`clirbench.training.train.train`.
+    """Read a recipe as :func:`clirbench.training.recipe.load_recipe` does, and train its model.
 
-    Args:
-        recipe: A TOML file, or the name of a shipped recipe.
-        changes: Values that replace those of the file, by dotted key.
-        output: Folder for everything that comes out.
-        data: Folder of the training data. None: ``train`` in ``CLIRBENCH_MIRROR``, then the folder of the recipe.
-        reporter: Told of progress.
-        allow_overlap: Train on rows that hold evaluation text.
-        force: Replace another training in ``output``.
-
-    Returns:
-        The model's folder and the record of its training.
-
-    Raises:
-        ClirbenchError: As of :func:`clirbench.training.train.train`, or the recipe is wrong.
+    The other arguments, and the errors, are those of :func:`clirbench.training.train.train`.
     """
     # The recipe is read first: a mistake in it must not wait for torch to load.
     from clirbench.training.recipe import load_recipe

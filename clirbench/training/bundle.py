@@ -19,15 +19,7 @@ MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
 
 
 def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS) -> Path:
-    """Copy a packed model into the folder of bundled models, and write its card.
-
-    Args:
-        trained: The ``--output`` of ``clirbench train``.
-        results: Result files of the model.
-        models: Folder of bundled models. ORG/NAME goes to its folder NAME.
-
-    Returns:
-        The model's folder.
+    """Copy a packed model from the output of ``clirbench train`` to its own folder below ``models``, and write its card.
 
     Raises:
         ClirbenchError: The training is not finished or is not of a static model, or a result is of another model.

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,7 @@ _COLUMNS = ("query", "candidate", "query_language", "candidate_language", "topic
 
 @dataclass(frozen=True)
 class SourceTexts:
-    """The rows of one source: which text stands where.
-
-    Attributes:
-        part: The source's table in the recipe.
-        queries: int32 (rows, languages): the query's place in the corpus's texts; -1 where the row lacks the language.
-        candidates: int32 (rows, languages): the candidate's place, likewise.
-    """
+    """The rows of one source, as places in the corpus's texts: int32 (rows, languages), -1 where a row lacks the language."""
 
     part: TrainingSource
     queries: NDArray[np.int32]
@@ -73,25 +67,6 @@ class Corpus:
         return dict(zip(self.languages, np.asarray(present).tolist(), strict=True))
 
 
-@dataclass
-class _Reading:
-    """What is known while the sources are read; it becomes the corpus."""
-
-    languages: tuple[str, ...]
-    texts: dict[str, int] = field(default_factory=dict)
-    dropped: Counter[str] = field(default_factory=Counter)
-    overlaps: list[Overlap] = field(default_factory=list)
-    other: Counter[str] = field(default_factory=Counter)
-    rows: Counter[str] = field(default_factory=Counter)
-
-    def places(self, texts: Mapping[str, str]) -> list[int]:
-        """Places of a row's texts, one for each language; a new text gets the next place."""
-        return [
-            self.texts.setdefault(text, len(self.texts)) if (text := texts.get(language)) else -1
-            for language in self.languages
-        ]
-
-
 def read_corpus(
     recipe: Recipe,
     folders: Sequence[Path],
@@ -99,61 +74,55 @@ def read_corpus(
     evaluation: Protected | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Corpus:
-    """Read every source of a recipe. No step is random.
+    """Read every source of a recipe. No step is random. The first of the folders that has a file wins.
 
-    Args:
-        recipe: Which files, which views, which languages.
-        folders: Where the files are looked for; the first folder that has a file wins.
-        dev: Texts of the dev task. A row that holds one of them is left out and counted.
-        evaluation: Texts of the evaluation tasks. A row that holds one of them is listed in ``overlaps``; it is left out where
-            the recipe's ``overlapping_rows`` is ``drop``.
-        advance: Called with 1 after each file.
-
-    Returns:
-        The corpus.
+    A row that holds text of the dev task is left out and counted. One that holds text of an evaluation task is listed in
+    ``overlaps``, and left out where the recipe's ``overlapping_rows`` is ``drop``. ``advance`` is called with 1 after each file.
 
     Raises:
         ClirbenchError: A file is missing or wrong, or a source has no row in any of the languages.
     """
-    reading = _Reading(recipe.languages)
+    texts: dict[str, int] = {}
+    rows, dropped, other = Counter[str](), Counter[str](), Counter[str]()
+    overlaps: list[Overlap] = []
     sources = []
+
+    def places(row_texts: Mapping[str, str]) -> list[int]:
+        # A new text gets the next place.
+        return [texts.setdefault(row_texts[x], len(texts)) if row_texts.get(x) else -1 for x in recipe.languages]
+
     for part in recipe.source:
         queries: list[list[int]] = []
         candidates: list[list[int]] = []
         for name in part.files:
-            for row in _wanted_rows(part, name, folders, reading):
-                if dev is not None and any(dev.find(language, text) for language, text in _texts(row)):
-                    reading.dropped[name] += 1
+            for row in _wanted_rows(part, resolve(name, folders), recipe.languages, other):
+                if dev is not None and _first_overlap(row, name, dev):
+                    dropped[name] += 1
                     continue
-                if evaluation is not None and (overlaps := _first_overlap(row, name, evaluation)):
-                    reading.overlaps.extend(overlaps)
+                if evaluation is not None and (overlap := _first_overlap(row, name, evaluation)):
+                    overlaps.append(overlap)
                     if recipe.overlapping_rows == "drop":
                         continue
-                reading.rows[name] += 1
-                queries.append(reading.places(row.queries))
-                same = row.candidates is row.queries
-                candidates.append(queries[-1] if same else reading.places(row.candidates))
+                rows[name] += 1
+                queries.append(places(row.queries))
+                candidates.append(queries[-1] if row.candidates is row.queries else places(row.candidates))
             if advance:
                 advance(1)
         if not queries:
             raise ClirbenchError(f"source '{part.name}' has no row in {', '.join(recipe.languages)}: check its files")
         sources.append(SourceTexts(part, np.array(queries, dtype=np.int32), np.array(candidates, dtype=np.int32)))
-    texts = list(reading.texts)
-    return Corpus(
-        recipe.languages, texts, tuple(sources), reading.rows, reading.dropped, reading.overlaps, dict(reading.other)
-    )
+    return Corpus(recipe.languages, list(texts), tuple(sources), rows, dropped, overlaps, dict(other))
 
 
-def _wanted_rows(part: TrainingSource, name: str, folders: Sequence[Path], reading: _Reading) -> Iterator[Row]:
-    """The rows of one file, with the texts that the recipe wants. Texts in languages that it does not name are counted."""
-    known = set(reading.languages)
-    wanted = known - set(part.without_languages)
-    for row in read_rows(resolve(name, folders), part.view):
+def _wanted_rows(
+    part: TrainingSource, place: str | Path, languages: Sequence[str], other: Counter[str]
+) -> Iterator[Row]:
+    """The rows of one file, with the texts that the recipe wants. Texts in languages that it does not name count in ``other``."""
+    wanted = set(languages) - set(part.without_languages)
+    for row in read_rows(place, part.view):
         if part.without_origins and row.origin.startswith(part.without_origins):
             continue
-        for language in row.candidates:
-            if language not in known:
-                reading.other[language] += 1
+        other.update(language for language in row.candidates if language not in languages)
         queries = {language: text for language, text in row.queries.items() if language in wanted}
         same = row.candidates is row.queries
         candidates = queries if same else {k: text for k, text in row.candidates.items() if k in wanted}
@@ -161,33 +130,22 @@ def _wanted_rows(part: TrainingSource, name: str, folders: Sequence[Path], readi
             yield Row(row.id, row.origin, queries, candidates)
 
 
-def _first_overlap(row: Row, name: str, evaluation: Protected) -> list[Overlap]:
-    """The first evaluation text that a row holds: one entry, or none."""
-    for language, text in _texts(row):
-        if shared := evaluation.find(language, text):
-            return [Overlap(f"{name}: {row.id}", language, shared)]
-    return []
-
-
-def _texts(row: Row) -> Iterator[tuple[str, str]]:
-    """The texts of a row with their languages; a text that is both query and candidate comes once."""
-    yield from row.queries.items()
-    if row.candidates is not row.queries:
-        yield from row.candidates.items()
+def _first_overlap(row: Row, name: str, protected: Protected) -> Overlap | None:
+    """The first protected text that a row holds."""
+    # A text that is both query and candidate is looked for once.
+    others = () if row.candidates is row.queries else row.candidates.items()
+    for language, text in (*row.queries.items(), *others):
+        if shared := protected.find(language, text):
+            return Overlap(f"{name}: {row.id}", language, shared)
+    return None
 
 
 def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.Table:
-    """Every pair of a query and a candidate of one row.
+    """Every pair of a query and a candidate of one row, sorted by source, query language and candidate language.
 
-    Args:
-        corpus: The training data.
-        monolingual: Take pairs in one language, from the sources with a weight for monolingual batches.
-        cross_lingual: Take pairs in two languages, from the sources with a weight for cross-lingual batches.
-
-    Returns:
-        One row for each pair, sorted by source, query language and candidate language. Columns: ``query`` and ``candidate``
-        (int32, places in the corpus's texts), ``query_language`` and ``candidate_language`` (int8, places in its languages),
-        ``topic`` (int32, one number for each row of the corpus) and ``source`` (int16, its number).
+    Pairs of a kind come from the sources that have a weight for batches of this kind. The columns are ``query`` and ``candidate``
+    (int32, places in the corpus's texts), ``query_language`` and ``candidate_language`` (int8, places in its languages),
+    ``topic`` (int32, one number for each row of the corpus) and ``source`` (int16, its number).
     """
     parts: list[list[NDArray[Any]]] = [[] for _ in _COLUMNS]
     first_topic = 0
@@ -215,14 +173,9 @@ def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.
 
 
 def pair_dataset(table: pa.Table, side: Callable[[NDArray[np.int32]], list[Any]]) -> Dataset:
-    """A data set over a table of pairs. It looks up the query and the candidate of a row only when the row is read.
+    """A data set over a table of pairs, whose rows read as ``{"query": ..., "candidate": ...}``.
 
-    Args:
-        table: Of :func:`pair_table`.
-        side: From places of texts to what the collator wants for each, such as the texts.
-
-    Returns:
-        A data set whose rows read as ``{"query": ..., "candidate": ...}``. Its own columns are those of the table.
+    ``side`` makes of places of texts what the collator wants, such as the texts; it is called only when rows are read.
     """
 
     def look_up(rows: dict[str, list[int]]) -> dict[str, list[Any]]:

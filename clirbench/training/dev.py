@@ -25,16 +25,11 @@ PARALLEL, NATIVE = "parallel", "native"
 
 
 def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collection]:
-    """Draw the dev task of a recipe.
+    """Draw the dev task of a recipe with its seed. The first of the folders that has a file wins.
 
-    Args:
-        recipe: Its ``[dev]`` says how many topics come from which files; its seed draws them.
-        folders: Where the files are looked for; the first folder that has a file wins.
-
-    Returns:
-        Up to two collections. ``parallel`` has the topics of sources that ask for two languages or more; all settings are
-        scored. ``native`` has the topics of sources that ask for one; only the monolingual setting is. A kind without topics
-        is left out.
+    There are up to two collections. ``parallel`` has the topics of sources that ask for two languages or more; all settings are
+    scored. ``native`` has the topics of sources that ask for one; only the monolingual setting is. A kind without topics is left
+    out.
 
     Raises:
         ClirbenchError: A file is missing or wrong, or has fewer rows than topics are asked for.
@@ -43,8 +38,7 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
         return {}
     chosen: dict[str, list[Row]] = {PARALLEL: [], NATIVE: []}
     for number, source in enumerate(recipe.dev.source):
-        rows = []
-        seen: set[str] = set()
+        rows, seen = [], set[str]()
         for row in read_rows(resolve(source.file, folders), source.view):
             languages = [x for x in recipe.languages if x in row.queries and x in row.candidates]
             answers = {row.candidates[x] for x in languages}
@@ -75,39 +69,32 @@ def protect(collections: Sequence[Collection]) -> Protected:
 
 
 def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float]:
-    """Score a model on the dev task.
+    """Score a model, as :func:`clirbench.evaluate` takes it, on the collections of :func:`dev_collections`.
 
-    Args:
-        collections: Of :func:`dev_collections`.
-        model: A loaded model, as :func:`clirbench.evaluate` takes it.
-
-    Returns:
-        Scores by name: ``multilingual.mAP`` and so on (0 to 1) and ``bias.rank_distance`` (ranks) of the parallel topics,
-        ``native.mAP`` and so on of the native ones. Scores that cannot be computed are left out.
+    The scores have names: ``multilingual.mAP`` and so on (0 to 1) and ``bias.rank_distance`` (ranks) of the parallel topics,
+    ``native.mAP`` and so on of the native ones. Scores that cannot be computed are left out.
     """
     loaded = as_loaded(model, EncoderOptions(batch_size=256))
-    values = {}
+    values: dict[str, float] = {}
     for kind, collection in collections.items():
         settings = SETTINGS if kind == PARALLEL else ("monolingual",)
         task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True)
         counts = task.encode(loaded, context).count(settings, context)
         scores = score(task, counts, rank(task, counts))
-        for setting, by_metric in scores.headline.items():
-            for metric, estimate in by_metric.items():
-                if estimate.value is not None:
-                    values[f"{NATIVE if kind == NATIVE else setting}.{metric}"] = estimate.value
+        values |= {
+            f"{NATIVE if kind == NATIVE else setting}.{metric}": estimate.value
+            for setting, by_metric in scores.headline.items()
+            for metric, estimate in by_metric.items()
+            if estimate.value is not None
+        }
     return values
 
 
 class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
     """Scores the dev task whenever the trainer evaluates. Every score goes to the trainer's log.
 
-    Args:
-        collections: Of :func:`dev_collections`.
-        part: Its ``metric`` names the score that decides early stopping.
-
     Raises:
-        ClirbenchError: This dev task has no such score.
+        ClirbenchError: The dev task has no score named as ``metric`` of the recipe's ``[dev]``, which decides early stopping.
     """
 
     def __init__(self, collections: dict[str, Collection], part: DevPart) -> None:
@@ -131,8 +118,7 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
 
 def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
     """Rows as a collection: a row is a topic, and in each language its candidate is the gold of its query."""
-    parts = []
-    languages = []
+    parts = {}
     for language in recipe.languages:
         present = [
             (str(number), row.queries[language], row.candidates[language])
@@ -140,15 +126,11 @@ def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
             if language in row.queries and language in row.candidates
         ]
         if present:
-            languages.append(language)
-            parts.append(
-                LanguageTexts(
-                    queries=tuple((topic, query) for topic, query, _ in present),
-                    candidates=tuple(candidate for _, _, candidate in present),
-                    golds=tuple((topic, i) for i, (topic, _, _) in enumerate(present)),
-                )
+            parts[language] = LanguageTexts(
+                queries=tuple((topic, query) for topic, query, _ in present),
+                candidates=tuple(candidate for _, _, candidate in present),
+                golds=tuple((topic, i) for i, (topic, _, _) in enumerate(present)),
             )
-    bias = ("rank_distance", "rank_distance_normalised") if kind == PARALLEL else ()
     task = Task(
         id=f"dev-{kind}",
         name=f"dev task of {recipe.name}",
@@ -159,12 +141,12 @@ def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
         reader="dev",
         candidate_text="sentence",
         gold_sha256="",
-        languages=tuple(languages),
+        languages=tuple(parts),
         settings=SETTINGS,
         metrics=METRICS,
-        bias=bias,
+        bias=("rank_distance", "rank_distance_normalised") if kind == PARALLEL else (),
         sources={},
         counts={},
         file=Path("dev"),
     )
-    return assemble(task, tuple(languages), parts)
+    return assemble(task, tuple(parts), list(parts.values()))

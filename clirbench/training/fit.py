@@ -5,13 +5,13 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
     MultipleNegativesRankingLoss,
@@ -42,19 +42,10 @@ def fit(
     seed: int,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    """Train a model in place. A training that was stopped goes on from its last checkpoint.
+    """Train a SentenceTransformer in place. A training that was stopped goes on from its last checkpoint.
 
-    Args:
-        model: A SentenceTransformer. Its weights change.
-        recipe: Batches, loss, optimizer, steps and early stopping.
-        data: What to train on.
-        output: Folder for checkpoints and ``log.csv``.
-        evaluator: Scores the dev task; None for no dev task.
-        seed: Decides batches and dropout.
-        reporter: Told of every step.
-
-    Returns:
-        The log: losses and dev scores, each entry with its step.
+    Checkpoints and ``log.csv`` go to ``output``. The seed decides batches and dropout. What comes back is the log: losses and dev
+    scores, each entry with its step.
     """
     arguments = _arguments(recipe, output, evaluator, seed, data.weights)
     optimizer = None
@@ -70,7 +61,8 @@ def fit(
             stopping.early_stopping_patience_counter = since_best
             if since_best >= recipe.dev.patience:
                 # The training stopped early, and was killed before the model was saved: nothing is left to train.
-                _take_weights(model, Path(state["best_model_checkpoint"]))
+                best = SentenceTransformer(state["best_model_checkpoint"], device="cpu")
+                model.load_state_dict(best.state_dict())
                 return list(state["log_history"])
     trainer = _Trainer(
         model=model,
@@ -123,36 +115,24 @@ def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, An
     return state, len(values) - 1 - values.index(best)
 
 
-def _take_weights(model: Any, checkpoint: Path) -> None:
-    """Give a model the weights of a checkpoint."""
-    from sentence_transformers import SentenceTransformer
-
-    model.load_state_dict(SentenceTransformer(str(checkpoint), device="cpu").state_dict())
-
-
 def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
     """The in-batch contrastive loss of arXiv 2408.10536, equation 1, as ``[loss]`` of a recipe asks for it."""
     mode = "joint" if part.directions == "all" else "per_direction"
     options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
-    loss: torch.nn.Module = (
-        CachedMultipleNegativesRankingLoss(model, mini_batch_size=part.cached_mini_batch, **options)
-        if part.cached_mini_batch
-        else MultipleNegativesRankingLoss(model, **options)
-    )
-    return loss
+    kind: Callable[..., torch.nn.Module] = MultipleNegativesRankingLoss
+    if part.cached_mini_batch:
+        kind, options["mini_batch_size"] = CachedMultipleNegativesRankingLoss, part.cached_mini_batch
+    return kind(model, **options)
 
 
 def _arguments(
     recipe: Recipe, output: Path, evaluator: DevEvaluator | None, seed: int, weights: Weights
 ) -> SentenceTransformerTrainingArguments:
-    optimizer, batches = recipe.optimizer, recipe.batches
+    optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
     sampler = partial(
         HybridBatchSampler,
-        alpha=batches.alpha,
-        language_sampling=batches.language_sampling,
-        exponent=batches.exponent,
-        language_pairs=batches.language_pairs,
+        **recipe.batches.model_dump(exclude={"size"}),
         source_weights=weights,
         # All processes share one epoch: in each step, each of them takes the next batch.
         batches=optimizer.steps * int(os.environ.get("WORLD_SIZE", "1")),
@@ -171,7 +151,7 @@ def _arguments(
     return SentenceTransformerTrainingArguments(
         output_dir=str(output),
         max_steps=optimizer.steps,
-        per_device_train_batch_size=batches.size,
+        per_device_train_batch_size=recipe.batches.size,
         learning_rate=optimizer.learning_rate,
         weight_decay=optimizer.weight_decay,
         adam_beta1=optimizer.betas[0],
@@ -233,12 +213,9 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
             return
         _write_log(state.log_history, self._output)
         if logs and "eval_runtime" in logs:
-            shown = [
-                f"{name.removeprefix('eval_')} {value:.4g}"
-                for name, value in logs.items()
-                if name.endswith((".mAP", "rank_distance"))
-            ]
-            self._reporter.note(f"step {state.global_step:,}: dev {', '.join(shown)}")
+            shown = {k.removeprefix("eval_"): v for k, v in logs.items() if k.endswith((".mAP", "rank_distance"))}
+            scores = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            self._reporter.note(f"step {state.global_step:,}: dev {scores}")
 
 
 def _write_log(history: list[dict[str, Any]], output: Path) -> None:

@@ -18,26 +18,19 @@ _SHOWN = ("monolingual.mAP", "cross-lingual.mAP", "multilingual.mAP", "native.mA
 def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path, ...] = ()) -> str:
     """The model card of a trained model: Markdown with a YAML head, as model hubs read it.
 
-    Args:
-        recipe: The recipe.
-        record: The content of ``training.json``.
-        results: Result files of the trained model. Their scores go into a table.
-
-    Returns:
-        The card. It has how the model was trained, its scores, its data with licences, the search for evaluation text, and
-        the limits of the model.
+    ``record`` is the content of ``training.json``. The scores of ``results``, which are files, go into a table.
 
     Raises:
         ClirbenchError: A result cannot be read, or is of another model.
     """
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    licence_of = {name: recipe.licences.get(name, "not stated in the recipe") for name in record["rows"]}
     return template.render(
         recipe=recipe,
         record=record,
-        sources=[_source(recipe, record, i) for i in range(len(recipe.source))],
-        licences=sorted({_licence(recipe, name) for name in record["rows"]}),
-        licence_of={name: _licence(recipe, name) for name in record["rows"]},
+        licences=sorted(set(licence_of.values())),
+        licence_of=licence_of,
         dev=[
             (stage, [_number(numbers.get(name), name) for name in _SHOWN])
             for stage, numbers in record.get("dev", {}).items()
@@ -45,21 +38,6 @@ def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path
         dev_columns=_SHOWN,
         scores=[_scores(path, recipe.name) for path in results],
     )
-
-
-def _licence(recipe: Recipe, name: str) -> str:
-    return recipe.licences.get(name, "not stated in the recipe")
-
-
-def _source(recipe: Recipe, record: Mapping[str, Any], number: int) -> dict[str, Any]:
-    part = recipe.source[number]
-    return {
-        "name": part.name,
-        "view": part.view,
-        "monolingual": part.monolingual,
-        "cross_lingual": part.cross_lingual,
-        "files": [(name, record["rows"].get(name, 0)) for name in part.files],
-    }
 
 
 def _scores(path: Path, model: str) -> list[str]:

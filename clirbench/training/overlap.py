@@ -17,13 +17,7 @@ _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u0640
 
 @dataclass(frozen=True)
 class Overlap:
-    """One training text that holds evaluation text.
-
-    Attributes:
-        where: File and id of the training row.
-        language: Of the training text.
-        shared: The shared text, normalised.
-    """
+    """One training text that holds evaluation text: file and id of its row, its language, and the normalised text it shares."""
 
     where: str
     language: str

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from datasets import Dataset
 from tokenizers import Tokenizer
@@ -73,15 +73,10 @@ class TrainingData:
 
 
 def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prepared:
-    """Read the data of a recipe, draw its dev task, and look for evaluation text.
+    """Read the data of a recipe, draw its dev task, and look for evaluation text. The first of the folders with a file wins.
 
-    Args:
-        recipe: The recipe.
-        folders: Where its files are looked for; the first folder that has a file wins.
-        reporter: Told of progress, and of everything that is missing or left out.
-
-    Returns:
-        The data and the dev task. Overlaps with evaluation tasks are listed in them; the caller decides what they mean.
+    The reporter is told of everything that is missing or left out. Overlaps with evaluation tasks are only listed: the caller
+    decides what they mean.
 
     Raises:
         ClirbenchError: A file is missing or wrong.
@@ -105,7 +100,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
         folders,
         protect(list(dev.values())) if dev else None,
         protect(evaluation) if evaluation else None,
-        lambda done: reporter.advance(READ, done),
+        partial(reporter.advance, READ),
     )
     _say_what_is_missing(recipe, as_read, reporter)
     exponent = recipe.static.graph_exponent if recipe.static else 0.0
@@ -115,13 +110,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
 def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
     """Tokenise all texts for a static model.
 
-    Args:
-        prepared: The data.
-        folder: Keeps ``tokenizer.json``. A tokenizer that is there is taken; otherwise one is trained and written there.
-        reporter: Told of progress.
-
-    Returns:
-        The tokenizer and the tokens.
+    A ``tokenizer.json`` that lies in ``folder`` is taken; otherwise a tokenizer is trained and written there.
 
     Raises:
         ClirbenchError: The recipe is not of a static model.
@@ -139,7 +128,7 @@ def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
         write_atomically(path, tokenizer.to_str().encode())
     texts = prepared.corpus.texts
     reporter.start(TOKENISE, len(texts))
-    store = TokenStore.encode(tokenizer, texts, part.max_length, lambda done: reporter.advance(TOKENISE, done))
+    store = TokenStore.encode(tokenizer, texts, part.max_length, partial(reporter.advance, TOKENISE))
     return Tokenised(tokenizer, store, part)
 
 
@@ -148,31 +137,21 @@ def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter:
     part = tokenised.part
     reporter.start(SMOOTH, part.graph_rounds, brief=True)
     size = tokenised.tokenizer.get_vocab_size()
-    advance = lambda done: reporter.advance(SMOOTH, done)  # noqa: E731
-    return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, advance)
+    return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, partial(reporter.advance, SMOOTH))
 
 
 def training_data(prepared: Prepared, tokenised: Tokenised | None, alpha: float) -> TrainingData:
-    """The pairs that a trainer draws batches from.
+    """The pairs that a trainer draws batches from: as tokens for a static model, as texts for a transformer.
 
-    Args:
-        prepared: The data.
-        tokenised: For a static model, which reads tokens; None for a transformer, which reads texts.
-        alpha: Probability of a monolingual batch. With 1, only pairs in one language are listed; with 0, only pairs in two.
-
-    Returns:
-        Pairs, collator and weights.
+    With ``alpha`` 1 only pairs in one language are listed, with 0 only pairs in two.
     """
     table = pair_table(prepared.corpus, monolingual=alpha > 0, cross_lingual=alpha < 1)
     weights = {i: (s.part.monolingual, s.part.cross_lingual) for i, s in enumerate(prepared.corpus.sources)}
     if tokenised:
-        return TrainingData(pair_dataset(table, _numbers), BagCollator(tokenised.store, tokenised.part), weights)
+        pairs = pair_dataset(table, lambda numbers: numbers.tolist())
+        return TrainingData(pairs, BagCollator(tokenised.store, tokenised.part), weights)
     texts = prepared.corpus.texts
     return TrainingData(pair_dataset(table, lambda numbers: [texts[i] for i in numbers]), None, weights)
-
-
-def _numbers(numbers: Any) -> list[int]:
-    return numbers.tolist()  # type: ignore[no-any-return]
 
 
 def _say_what_is_missing(recipe: Recipe, corpus: Corpus, reporter: Reporter) -> None:

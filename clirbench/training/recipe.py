@@ -249,14 +249,11 @@ def shipped_recipes() -> list[str]:
 
 
 def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> tuple[Recipe, Path]:
-    """Read a recipe.
+    """Read a recipe: its content and the path of its file.
 
     Args:
         name: Path of a TOML file, or the file name of a shipped recipe such as ``static.toml``.
         changes: Values that replace those of the file, by dotted key, such as ``{"batches.alpha": 0.0}``.
-
-    Returns:
-        The recipe and the path of its file.
 
     Raises:
         ClirbenchError: There is no such recipe, or a key is unknown, missing or wrong. The message names file and key.

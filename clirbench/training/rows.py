@@ -2,10 +2,12 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import datasets
 
 from clirbench.support.errors import ClirbenchError, first_line
 
@@ -22,13 +24,10 @@ HUB = "hf:"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One topic of training data.
+    """One topic of training data, with its query and its candidate by language.
 
-    Attributes:
-        id: Column ``id``; where it is missing, file and line.
-        origin: Column ``source``; empty where it is missing.
-        queries: Query by language.
-        candidates: Candidate by language; the same object as ``queries`` where the view reads one column for both.
+    ``id`` and ``origin`` are the columns ``id`` (where it is missing, file and line) and ``source`` (else empty). ``candidates``
+    is the same object as ``queries`` where the view reads one column for both.
     """
 
     id: str
@@ -37,28 +36,19 @@ class Row:
     candidates: Mapping[str, str]
 
 
-def resolve(name: str, folders: Iterable[Path]) -> str | Path:
-    """Find a file that a recipe names.
-
-    Args:
-        name: A path below one of the folders, or ``hf:ORG/NAME[:CONFIG]`` for a data set on the hub.
-        folders: Where to look; the first folder that has the file wins.
-
-    Returns:
-        The path; a name on the hub as it is.
+def resolve(name: str, folders: Sequence[Path]) -> str | Path:
+    """The path of a file that a recipe names, in the first folder that has it; ``hf:ORG/NAME[:CONFIG]`` stays as it is.
 
     Raises:
         ClirbenchError: None of the folders has it.
     """
     if name.startswith(HUB):
         return name
-    tried = []
     for folder in folders:
-        path = folder / Path(name).expanduser()
-        if path.exists():
+        if (path := folder / Path(name).expanduser()).exists():
             return path
-        tried.append(str(folder))
-    raise ClirbenchError(f"no training data '{name}' in {', '.join(tried)}: pass --data with the folder that holds it")
+    tried = ", ".join(map(str, folders))
+    raise ClirbenchError(f"no training data '{name}' in {tried}: pass --data with the folder that holds it")
 
 
 def read_rows(place: str | Path, view: str) -> Iterator[Row]:
@@ -135,26 +125,21 @@ def _is_there(text: str, key: str) -> bool:
 def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
     """Rows as they are stored, each with its place for messages: file and line, or data set and number."""
     if isinstance(place, str):
-        yield from _from_hub(place.removeprefix(HUB))
-    elif place.is_dir():
-        if (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
-            yield from _saved(place)
-            return
-        files = [
-            path
-            for path in sorted(place.iterdir())
-            if path.is_dir() or path.name.endswith((".jsonl", ".jsonl.gz", ".parquet"))
-        ]
+        name, _, config = place.removeprefix(HUB).partition(":")
+        yield from _numbered(place, lambda: datasets.load_dataset(name, config or None, split="train"))
+    elif place.suffix == ".parquet" and not place.is_dir():
+        yield from _numbered(place, lambda: datasets.Dataset.from_parquet(str(place)))
+    elif not place.is_dir():
+        yield from _json_lines(place)
+    elif (place / "state.json").is_file() or (place / "dataset_dict.json").is_file():
+        yield from _numbered(place, lambda: datasets.load_from_disk(str(place)))
+    else:
+        read = (".jsonl", ".jsonl.gz", ".parquet")
+        files = [path for path in sorted(place.iterdir()) if path.is_dir() or path.name.endswith(read)]
         if not files:
             raise ClirbenchError(f"{place}: no .jsonl, .jsonl.gz or .parquet file, and no saved data set in it")
         for path in files:
             yield from _raw_rows(path)
-    elif place.suffix == ".parquet":
-        from datasets import Dataset
-
-        yield from _numbered(str(place), _open(lambda: Dataset.from_parquet(str(place)), str(place)))
-    else:
-        yield from _json_lines(place)
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -173,34 +158,17 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise ClirbenchError(f"{path}: cannot be read as UTF-8 JSON Lines ({error}): replace the file") from error
 
 
-def _saved(folder: Path) -> Iterator[tuple[str, Any]]:
-    from datasets import load_from_disk
-
-    saved = _open(lambda: load_from_disk(str(folder)), str(folder))
-    if isinstance(saved, dict):
-        if "train" not in saved:
-            raise ClirbenchError(f"{folder}: has no split 'train' ({', '.join(saved)}): name the split's own folder")
-        saved = saved["train"]
-    yield from _numbered(str(folder), saved)
-
-
-def _from_hub(name: str) -> Iterator[tuple[str, Any]]:
-    from datasets import load_dataset
-
-    repository, _, config = name.partition(":")
-    rows = _open(lambda: load_dataset(repository, config or None, split="train"), f"{HUB}{name}")
-    yield from _numbered(f"{HUB}{name}", rows)
-
-
-def _open(load: Any, label: str) -> Any:
+def _numbered(label: str | Path, load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
+    """The rows of a data set of ``datasets``; of several splits, the split ``train``."""
     try:
-        return load()
+        rows = load()
     except Exception as error:
         raise ClirbenchError(
             f"{label}: cannot be loaded ({first_line(error)}): check the name, the network, or use a folder"
         ) from error
-
-
-def _numbered(label: str, rows: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    if isinstance(rows, dict):
+        if "train" not in rows:
+            raise ClirbenchError(f"{label}: has no split 'train' ({', '.join(rows)}): name the split's own folder")
+        rows = rows["train"]
     for number, row in enumerate(rows, 1):
         yield f"{label}:{number}", row

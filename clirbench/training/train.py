@@ -11,7 +11,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from clirbench.encoders.packed import static_model, write_packed
+# The trainer loads it later: where it is missing, say so now.
+import accelerate  # type: ignore[import-untyped]  # noqa: F401
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+from transformers import set_seed
+
+from clirbench.encoders.packed import PackedEncoder, static_model, write_packed
 from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically, writing
@@ -31,6 +38,7 @@ from clirbench.training.prepare import (
     training_data,
 )
 from clirbench.training.recipe import Recipe, TransformerPart
+from clirbench.training.static.bag import TrainingBag
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
 RECORD = "training.json"
@@ -72,14 +80,10 @@ def train(
         allow_overlap: Train on rows that hold evaluation text; the card then says so.
         force: Replace another training in ``output``.
 
-    Returns:
-        The model's folder and the record.
-
     Raises:
         ClirbenchError: The recipe, the data or the base model is wrong, the data hold evaluation text, ``output`` holds
             something else, or a package is missing.
     """
-    _need_accelerate()
     began = time.perf_counter()
     output = output.resolve()
     if allow_overlap:
@@ -92,11 +96,11 @@ def train(
     if not allow_overlap:
         _refuse_overlap(prepared)
     evaluator = DevEvaluator(prepared.dev, recipe.dev) if recipe.dev else None
-    _seed_everything(recipe.seed)
+    # A base model may lack layers, and they are drawn at random before the trainer sets its own seed.
+    set_seed(recipe.seed)
     start = base_model(recipe.model) if recipe.model else None
     if force and _is_first_process():
-        for name in _OWN:
-            _remove(output / name)
+        _clear(output)
     record = _claim(output, _identity(prepared, folders, allow_overlap))
     if record.get("finished"):
         reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
@@ -105,8 +109,14 @@ def train(
     if start is None:
         scores = _train_static(prepared, evaluator, output, reporter)
     else:
-        scores = _train_transformer(start, prepared, evaluator, output, reporter)
-    _leave_group()
+        _fit(start, prepared, None, evaluator, output, reporter)
+        scores = {}
+        if _is_first_process():
+            start.save(str(output / "model"), create_model_card=False)
+            scores = {"trained": score_dev(prepared.dev, start)} if prepared.dev else {}
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        # A process of torchrun that just exits may abort in PyTorch's threads.
+        torch.distributed.destroy_process_group()
     if not _is_first_process():
         return Trained(output / "model", record)
     record |= {
@@ -129,21 +139,14 @@ def base_model(part: TransformerPart) -> Any:
     Raises:
         ClirbenchError: The base model cannot be loaded.
     """
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
     try:
         if part.pooling == "model":
             model = SentenceTransformer(part.base, revision=part.revision)
             model.max_seq_length = part.max_length
         else:
-            body = Transformer(
-                part.base,
-                max_seq_length=part.max_length,
-                model_kwargs={"revision": part.revision},
-                processor_kwargs={"revision": part.revision},
-                config_kwargs={"revision": part.revision},
-            )
+            kinds = ("model_kwargs", "processor_kwargs", "config_kwargs")
+            revision = {kind: {"revision": part.revision} for kind in kinds}
+            body = Transformer(part.base, max_seq_length=part.max_length, **revision)
             model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
     # A stranger's folder can fail in any way (broken safetensors, a module without a length): all are the user's to mend.
     except Exception as error:
@@ -154,22 +157,7 @@ def base_model(part: TransformerPart) -> Any:
     return model
 
 
-def _train_transformer(
-    model: Any, prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
-) -> DevScores:
-    _fit(model, prepared, None, evaluator, output, reporter)
-    if not _is_first_process():
-        return {}
-    model.save(str(output / "model"), create_model_card=False)
-    return {"trained": score_dev(prepared.dev, model)} if prepared.dev else {}
-
-
 def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> DevScores:
-    from sentence_transformers import SentenceTransformer
-
-    from clirbench.encoders.packed import PackedEncoder
-    from clirbench.training.static.bag import TrainingBag
-
     recipe = prepared.recipe
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ClirbenchError("a static model trains in one process: start clirbench train without torchrun")
@@ -184,13 +172,8 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     final = static_model(tokenised.tokenizer, damped)
     final.save(str(output / "model"), create_model_card=False)
     write_packed(damped, tokenised.tokenizer.to_str(), part.bits, output / "packed")
-    if not prepared.dev:
-        return {}
-    return {
-        "trained": score_dev(prepared.dev, model),
-        "damped": score_dev(prepared.dev, final),
-        "packed": score_dev(prepared.dev, PackedEncoder(output / "packed")),
-    }
+    stages = {"trained": model, "damped": final, "packed": PackedEncoder(output / "packed")}
+    return {stage: score_dev(prepared.dev, scored) for stage, scored in stages.items()} if prepared.dev else {}
 
 
 def _fit(
@@ -244,10 +227,9 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
                 f"{output} holds a training of another recipe or other data: pass another --output, or --force to replace it"
             )
         return dict(there)
-    if not _is_first_process():
-        return dict(identity)
-    with writing(path, "choose another --output"):
-        write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
+    if _is_first_process():
+        with writing(path, "choose another --output"):
+            write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
     return dict(identity)
 
 
@@ -275,56 +257,30 @@ def _refuse_overlap(prepared: Prepared) -> None:
     overlaps = prepared.as_read.overlaps
     if not overlaps:
         return
-    shown = [f"  {o.where} ({o.language}): {o.shared[:100]}" for o in overlaps[:_OVERLAPS_SHOWN]]
-    more = len(overlaps) - len(shown)
-    lines = [
+    shown = "".join(f"\n  {o.where} ({o.language}): {o.shared[:100]}" for o in overlaps[:_OVERLAPS_SHOWN])
+    more = len(overlaps) - _OVERLAPS_SHOWN
+    raise ClirbenchError(
         f"{len(overlaps)} training rows hold text of {', '.join(prepared.checked)}: "
-        "remove them, or pass --allow-overlap",
-        *shown,
-        *([f"  ... and {more:,} more"] if more else []),
-    ]
-    raise ClirbenchError("\n".join(lines))
+        f"remove them, or pass --allow-overlap{shown}" + (f"\n  ... and {more:,} more" if more > 0 else "")
+    )
 
 
 def _folders(data: Path | None, recipe_file: Path) -> list[Path]:
     """The folders that training data are looked for in, in this order."""
-    if data is not None:
-        if not data.is_dir():
-            raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
-        return [data]
+    if data is not None and not data.is_dir():
+        raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
     mirror = mirror_dir()
-    return [*([mirror / "train"] if mirror else []), recipe_file.parent]
+    return [data] if data is not None else [*([mirror / "train"] if mirror else []), recipe_file.parent]
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _seed_everything(seed: int) -> None:
-    # A base model may lack layers, and they are drawn at random before the trainer sets its own seed.
-    from transformers import set_seed
-
-    set_seed(seed)
+def _clear(output: Path) -> None:
+    for path in (output / name for name in _OWN):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_first_process() -> bool:
     """Whether this is the process that writes: the first that torchrun started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _leave_group() -> None:
-    """End the group of processes that torchrun started: a process that just exits may abort in PyTorch's threads."""
-    import torch
-
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def _need_accelerate() -> None:
-    try:
-        import accelerate  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError as error:
-        raise ClirbenchError("clirbench train needs accelerate: pip install 'clirbench[train]'") from error

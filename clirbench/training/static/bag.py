@@ -17,9 +17,7 @@ _CHUNK = 20_000
 class TokenStore:
     """Every training text as token ids, one text after the other.
 
-    Attributes:
-        ids: int32 (tokens,).
-        starts: int64 (texts + 1,): the tokens of text ``i`` are ``ids[starts[i] : starts[i + 1]]``.
+    The tokens of text ``i`` are ``ids[starts[i] : starts[i + 1]]``; ``ids`` is int32, ``starts`` int64.
     """
 
     def __init__(self, ids: NDArray[np.int32], starts: NDArray[np.int64]) -> None:
@@ -27,17 +25,7 @@ class TokenStore:
 
     @classmethod
     def encode(cls, tokenizer: Tokenizer, texts: Sequence[str], max_length: int, advance: Any = None) -> "TokenStore":
-        """Tokenise texts.
-
-        Args:
-            tokenizer: The model's.
-            texts: Texts.
-            max_length: The first tokens of a text that are kept.
-            advance: Called with the number of texts that were done since the last call.
-
-        Returns:
-            The store of these texts, in their order.
-        """
+        """Tokenise texts, and keep the first ``max_length`` tokens of each; ``advance`` is called with numbers of texts."""
         ids, lengths = [], []
         for begin in range(0, len(texts), _CHUNK):
             encodings = tokenizer.encode_batch_fast(texts[begin : begin + _CHUNK], add_special_tokens=False)

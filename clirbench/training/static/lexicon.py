@@ -21,16 +21,8 @@ def with_lists(corpus: Corpus, exponent: float, seed: int) -> Corpus:
     chance in proportion to ``commonness ** exponent``. A language pair has at most ``lists`` lists, and at most twice as many
     as it has entries.
 
-    Example:
-        From the entries cat/Katze and dog/Hund come lists such as "dog cat dog" with "Hund Katze Hund".
-
-    Args:
-        corpus: The training data as they were read.
-        exponent: 0 draws all entries equally often.
-        seed: Decides the lists.
-
-    Returns:
-        A corpus whose sources of entries hold lists. New texts are added after the old ones, which keep their places.
+    From the entries cat/Katze and dog/Hund come lists such as "dog cat dog" with "Hund Katze Hund". New texts are added after the
+    old ones, which keep their places.
     """
     if not any(source.part.view == "entries" for source in corpus.sources):
         return corpus

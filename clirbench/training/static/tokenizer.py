@@ -1,7 +1,8 @@
 """The static model's tokenizer: byte-pair pieces of romanised text, trained on the same amount of text in every language."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -15,17 +16,10 @@ _UNSPACED_RUN = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -> Tokenizer:
-    """Train a byte-pair tokenizer.
+    """Train a byte-pair tokenizer of ``vocabulary`` pieces, with the unknown one, of at most ``longest_piece`` characters.
 
-    It drops punctuation and spaces, does not mark where a word begins, and cuts where the script changes.
-
-    Args:
-        texts: Training texts. The more of them are in a language, the more pieces it gets.
-        vocabulary: Number of pieces, with the unknown one.
-        longest_piece: Characters in a piece at most.
-
-    Returns:
-        A tokenizer that holds its normaliser: ``tokenizer.json`` is all that is needed to use it.
+    It drops punctuation and spaces, does not mark where a word begins, and cuts where the script changes. The more texts are in a
+    language, the more pieces it gets. Its ``tokenizer.json`` holds the normaliser too.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Precompiled(compile_rules(rules()))
@@ -47,16 +41,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -
 
 
 def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
-    """Draw the same amount of text in every language.
-
-    Args:
-        corpus: The training data as they were read.
-        budget: Bytes of UTF-8 in each language. A tenth of it is added in lexicon entries.
-        seed: Decides which texts, and their order.
-
-    Returns:
-        The texts, language by language.
-    """
+    """Draw ``budget`` bytes of UTF-8 in every language, and a tenth of that in lexicon entries."""
     chosen: list[str] = []
     for number in range(len(corpus.languages)):
         for entries, share in ((False, budget), (True, budget // 10)):
@@ -69,15 +54,7 @@ def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
             indices = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
             indices = indices[indices >= 0]
             np.random.default_rng([seed, number]).shuffle(indices)
-            chosen.extend(_within(corpus.texts, indices.tolist(), share))
+            # Until the next text would exceed the budget.
+            sizes = accumulate(len(corpus.texts[index].encode()) for index in indices)
+            chosen += [corpus.texts[index] for index, size in zip(indices, sizes, strict=True) if size <= share]
     return chosen
-
-
-def _within(texts: Sequence[str], indices: Sequence[int], budget: int) -> Iterator[str]:
-    """Texts in the order of the indices, until the next one would exceed the budget in bytes."""
-    left = budget
-    for index in indices:
-        left -= len(texts[index].encode())
-        if left < 0:
-            return
-        yield texts[index]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, hstack, vstack
 
 from clirbench.training.corpus import Corpus, SourceTexts
 from clirbench.training.recipe import StaticPart
@@ -29,18 +29,8 @@ def initial_vectors(
     1. A row's vector becomes the mean of its tokens' vectors: weighted by idf within a language, then the mean over languages.
     2. A token's vector becomes the mean of its own random vector (weight ``graph_own``) and of the rows that it stands in.
 
-    So the tokens of "cat" and "Katze", which stand in one row, end near each other.
-
-    Args:
-        corpus: The training data as they were read: each lexicon entry is a row.
-        store: The texts as tokens.
-        part: Dimensions, rounds and weights.
-        vocabulary: Number of tokens.
-        seed: Decides the random vectors.
-        advance: Called with 1 after each round.
-
-    Returns:
-        float32 (vocabulary, dimensions).
+    So the tokens of "cat" and "Katze", which stand in one row, end near each other. The vectors are float32 (vocabulary,
+    dimensions); ``advance`` is called with 1 after each round.
     """
     rng = np.random.default_rng(seed)
     own = _unit(rng.standard_normal((vocabulary, part.dimensions), dtype=np.float32))
@@ -82,15 +72,9 @@ def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> N
 def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
     """Flatten the spectrum of text vectors: strong directions become weaker, weak ones stronger.
 
-    With the sample's singular value decomposition ``U S V'``, the weights ``W`` become ``W V (S / mean(S)) ** -power``.
-
-    Args:
-        weights: float32 (vocabulary, dimensions).
-        sample: float32 (texts, dimensions), unit vectors of training texts.
-        power: 0 only turns the axes, which leaves every inner product as it is; 1 makes all directions equally strong.
-
-    Returns:
-        float32 (vocabulary, dimensions); the axes are the singular vectors.
+    ``sample`` holds unit vectors of training texts, float32 (texts, dimensions). With its singular value decomposition
+    ``U S V'``, the weights ``W``, float32 (vocabulary, dimensions), become ``W V (S / mean(S)) ** -power``. Power 0 only turns
+    the axes, which leaves every inner product as it is; 1 makes all directions equally strong.
     """
     _, singular, basis = np.linalg.svd(sample.astype(np.float64), full_matrices=False)
     scale = (singular / singular.mean()) ** -power
@@ -98,14 +82,9 @@ def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
 
 
 def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
-    """Raise each vector's length to a power, so that long vectors (rare pieces) weigh less.
+    """Raise each vector's length to a power, so that long vectors (rare pieces) weigh less, and scale the mean length to 1.
 
-    Args:
-        weights: float32 (vocabulary, dimensions).
-        exponent: 1 keeps all proportions; the nearer to 0, the more alike the lengths.
-
-    Returns:
-        float32 (vocabulary, dimensions), scaled to a mean length of 1.
+    The vectors are float32 (vocabulary, dimensions). Exponent 1 keeps all proportions; the nearer to 0, the more alike they get.
     """
     lengths = np.linalg.norm(weights, axis=1, keepdims=True)
     flat = weights * np.maximum(lengths, 1e-12) ** (exponent - 1)
@@ -115,15 +94,8 @@ def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
 def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: int, seed: int) -> Matrix:
     """Unit vectors of a random sample of training texts, float32 (texts, dimensions).
 
-    Args:
-        weights: float32 (vocabulary, dimensions).
-        corpus: The training data as they were read. Lexicon entries are left out.
-        store: The texts as tokens.
-        number: Texts in all; each language gets an equal part of them, or all its texts where it has fewer.
-        seed: Decides which.
-
-    Returns:
-        Vectors of the drawn texts; texts with a vector of zeros are left out.
+    Each language gets an equal part of the ``number`` of texts, or all its texts where it has fewer. Lexicon entries, and texts
+    with a vector of zeros, are left out.
     """
     chosen = []
     for language in range(len(corpus.languages)):
@@ -150,19 +122,14 @@ def _graph(
     The first, (rows, vocabulary), makes row vectors from token vectors. The second, (vocabulary, rows), makes token vectors
     from row vectors; rows weigh ``commonness ** exponent``.
     """
-    counts = english_counts(corpus)
     tables = [source for source in corpus.sources if source.part.view == "entries"]
     if not tables:
         return None
-    forward, backward = [], []
-    for source in tables:
-        weights = commonness(source, corpus, counts) ** exponent
-        bags = _row_bags(source, store, idf)
-        forward.append(bags)
-        backward.append(bags.T.multiply(weights[None, :]).tocsr())
-    from scipy.sparse import hstack, vstack
-
-    to_rows, to_tokens = vstack(forward).tocsr(), hstack(backward).tocsr()
+    counts = english_counts(corpus)
+    bags = [_row_bags(source, store, idf) for source in tables]
+    weights = [commonness(source, corpus, counts) ** exponent for source in tables]
+    to_rows = vstack(bags).tocsr()
+    to_tokens = hstack([b.T.multiply(w[None, :]).tocsr() for b, w in zip(bags, weights, strict=True)]).tocsr()
     total = np.asarray(to_tokens.sum(axis=1)).ravel()
     return to_rows.astype(np.float32), (diags(1 / np.maximum(total, 1e-12)) @ to_tokens).astype(np.float32).tocsr()
 
