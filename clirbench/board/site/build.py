@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -312,6 +313,8 @@ def _page(target: Path, place: str, template: str, **values: Any) -> None:
 
 def _changelog() -> Markup:
     text = data_dir("CHANGELOG.md").read_text(encoding="utf-8")
+    # A link to a file of the repository leads nowhere from a page: its words stay.
+    text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
     # Ours, and without HTML of its own; headings go below the page's.
     html = MarkdownIt("commonmark", {"html": False}).render(text.partition("\n## ")[1] + text.partition("\n## ")[2])
     for level in (3, 2):
