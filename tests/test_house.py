@@ -118,12 +118,12 @@ def test_a_breach_names_both_ends(tmp_path, files, said):
 
 def test_importing_clirbench_is_light():
     code = (
-        "import sys, time; begin = time.perf_counter(); import clirbench; took = time.perf_counter() - begin\n"
+        "import sys, time; begin = time.process_time(); import clirbench; took = time.process_time() - begin\n"
         "heavy = sorted({'torch', 'mteb', 'sentence_transformers', 'pandas', 'numpy'} & set(sys.modules))\n"
         "import json; print(json.dumps([took, heavy]))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     took, heavy = json.loads(ran.stdout)
     assert heavy == []
-    # It takes milliseconds; the limit that users are promised is far above any noise.
+    # Of the processor, so that a busy machine changes nothing. It takes milliseconds; users are promised this limit.
     assert took < 0.2
