@@ -19,6 +19,7 @@ from clirbench.metrics.catalogue import metric_rows
 from clirbench.results.schema import Submitted
 from clirbench.submissions.model_toml import ModelFile
 from clirbench.support.paths import VARIABLES
+from clirbench.tasks import task_file
 from clirbench.tasks.new_task import init_task
 from clirbench.training.recipe import Recipe
 
@@ -290,6 +291,10 @@ def _files() -> str:
         for path in files:
             language = "toml" if path.suffix == ".toml" else "json"
             parts += [f"**{path.name}**", "", f"```{language}\n{path.read_text(encoding='utf-8').strip()}\n```", ""]
+    parts += [*_model_schema(task_file._OwnFile), "## A shipped task", ""]
+    parts += ["As those in `tasks/`. Its candidates are sentences, and are read into memory:", ""]
+    parts += [*_model_schema(task_file._ParallelFile), "### A streamed one", ""]
+    parts += ["Its candidates are passages, and are read shard by shard:", "", *_model_schema(task_file._StreamedFile)]
     parts += ["## model.toml", "", "What a submission says of its model; `clirbench submit` writes it.", ""]
     parts += _model_schema(ModelFile)
     parts += ["## A training recipe", "", "The one argument of `clirbench train`.", ""]
@@ -472,6 +477,8 @@ def _messages() -> str:
             parts += [f"## {title}", "", "| message | what to do |", "| --- | --- |"]
             for text in texts:
                 fault, _, remedy = text.rpartition(": ")
+                if remedy.isupper():
+                    remedy = "what the message goes on to say"
                 if not re.search(r"(?<![-\w'])[a-z]{2,}", fault):
                     fault, remedy = text, ""
                 parts.append(f"| {_cell(fault)} | {_cell(remedy)} |")
