@@ -291,15 +291,54 @@ def _files() -> str:
         for path in files:
             language = "toml" if path.suffix == ".toml" else "json"
             parts += [f"**{path.name}**", "", f"```{language}\n{path.read_text(encoding='utf-8').strip()}\n```", ""]
-    parts += [*_model_schema(task_file._OwnFile), "## A shipped task", ""]
-    parts += ["As those in `tasks/`. Its candidates are sentences, and are read into memory:", ""]
-    parts += [*_model_schema(task_file._ParallelFile), "### A streamed one", ""]
-    parts += ["Its candidates are passages, and are read shard by shard:", "", *_model_schema(task_file._StreamedFile)]
+    meanings = _attributes("tasks.task.Task", "tasks.task.BoardColumns", "tasks.task.SourceFile")
+    meanings["format"] = "Of the file: 1."
+    meanings["source"] = meanings["sources"]
+    shipped, streamed = (_schema(one, meanings) for one in (task_file._ParallelFile, task_file._StreamedFile))
+    own = {
+        "queries": "The file of queries, beside this one.",
+        "candidates": "The file of candidates, beside this one.",
+        "relevant_from": "The lowest grade that makes a candidate gold.",
+    }
+    parts += [_object(_schema(task_file._OwnFile, meanings | own)), ""]
+    parts += ["## A shipped task", "", "As those in `tasks/`. Its candidates are sentences, read into memory.", ""]
+    parts += [_object(shipped), "", *_definitions(shipped["$defs"], shipped["$defs"], {}, "###")]
+    parts += [
+        "## A streamed task",
+        "",
+        "Its candidates are passages, read shard by shard. What differs from the table above:",
+        "",
+    ]
+    other = {key: value for key, value in streamed["properties"].items() if value != shipped["properties"].get(key)}
+    parts += [_object({**streamed, "properties": other}), ""]
+    fresh = [name for name in streamed["$defs"] if name not in shipped["$defs"]]
+    parts += _definitions(streamed["$defs"], fresh, {}, "###")
     parts += ["## model.toml", "", "What a submission says of its model; `clirbench submit` writes it.", ""]
     parts += _model_schema(ModelFile)
     parts += ["## A training recipe", "", "The one argument of `clirbench train`.", ""]
     parts += _model_schema(Recipe)
     return _page("TOML files", *parts)
+
+
+def _attributes(*classes: str) -> dict[str, str]:
+    """What the docstrings of classes say of their attributes, by name."""
+    package = griffe.load("clirbench", search_paths=[str(Path(clirbench.__file__).parent.parent)])
+    return {
+        attribute.name: attribute.description
+        for name in classes
+        for section in package[name].docstring.parse("google")
+        if section.kind.value == "attributes"
+        for attribute in section.value
+    }
+
+
+def _schema(model: Any, meanings: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON Schema of a model, with meanings where it has none of its own."""
+    schema: dict[str, Any] = model.model_json_schema()
+    for one in (schema, *schema.get("$defs", {}).values()):
+        for key, value in one["properties"].items():
+            value.setdefault("description", meanings.get(key, ""))
+    return schema
 
 
 def _model_schema(model: Any) -> list[str]:
@@ -314,7 +353,7 @@ def _definitions(
     parts = []
     for name in order:
         parts += [
-            f"{level} {titles.get(name, name)} {{#{name.lower().lstrip('_')}}}",
+            f"{level} {titles.get(name, name.lstrip('_'))} {{#{name.lower().lstrip('_')}}}",
             "",
             _object(definitions[name]),
             "",
@@ -329,7 +368,9 @@ def _object(schema: Mapping[str, Any]) -> str:
         default = "**required**" if key in required else f"`{json.dumps(value.get('default'))}`"
         rows.append(f"| `{key}` | {_kind(value)} | {default} | {_cell(value.get('description', ''))} |")
     text = _prose(schema.get("description", ""))
-    return "\n".join([text, "", "| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows])
+    return "\n".join(
+        [*([text, ""] if text else []), "| key | type | default | meaning |", "| --- | --- | --- | --- |", *rows]
+    )
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
