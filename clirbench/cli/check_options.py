@@ -35,7 +35,7 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
                 raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
     if streaming.vectors is not None and model is not None:
         raise ClirbenchError("--vectors takes the place of --model: give one of them")
-    whole = [task.id for task in tasks if task.corpus is None]
+    whole = [task.id for task in tasks if not task.streamed]
     changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
     if mteb_tasks and (changed != ["data"] or len(whole) < len(tasks)):

@@ -128,7 +128,7 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
 def _check_possible(wanted: _Wanted, model: LoadedModel) -> None:
     """Fail before hours of work, not after."""
     task = wanted.selection.task
-    if model.api and task.corpus is not None:
+    if model.api and task.streamed:
         raise ClirbenchError(
             f"{model.info.name} is an API, and vectors of {task.id} would be paid for and forgotten: write them to "
             "files yourself, and pass --vectors"

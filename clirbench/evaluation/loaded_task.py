@@ -121,9 +121,9 @@ def load_data(
         ClirbenchError: The data cannot be had, or are not the declared ones.
     """
     task = selection.task
-    if task.corpus is not None and stream is not None:
+    if task.streamed and stream is not None:
         return stream(selection)
-    if task.corpus is not None:
+    if task.streamed:
         from clirbench.evaluation.streaming.options import Streaming
         from clirbench.evaluation.streaming.streamed_task import StreamedTask
 

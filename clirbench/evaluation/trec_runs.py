@@ -107,7 +107,7 @@ def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: 
     Raises:
         ClirbenchError: The run has queries that the task lacks, or ranks nothing but judged passages.
     """
-    if task.corpus is None:
+    if not task.streamed:
         raise ClirbenchError(f"candidates of {task.id} have no identifiers that a run could name: use a streamed task")
     if language not in task.languages:
         raise ClirbenchError(f"{task.id} has no language '{language[:40]}': choose from {','.join(task.languages)}")

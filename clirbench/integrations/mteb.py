@@ -122,7 +122,7 @@ def benchmark(languages: Sequence[str] | None = None, **streamed: bool) -> Any:
     chosen = tasks(languages=languages)
     for name in (key.replace("_", "-") for key, wanted in streamed.items() if wanted):
         task = load_task(name)
-        if task.corpus is None or not task.mteb:
+        if not task.streamed or not task.mteb:
             raise ClirbenchError(f"{name} has no streamed counterpart in mteb: leave it out")
         codes = [MTEB_LANGUAGES[language].split("-")[0] for language in languages] if languages else None
         chosen.append(mteb.get_task(task.mteb, languages=codes))

@@ -85,7 +85,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
     evaluation, checked, unchecked = [], [], {}
     for name in list_tasks():
         task = load_task(name)
-        if task.corpus is not None:
+        if task.streamed:
             # Its passages are all of Wikipedia. Training data hold some of them, and that gives no answer away.
             continue
         try:

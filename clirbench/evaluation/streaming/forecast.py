@@ -91,13 +91,13 @@ def forecast(
         ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.
     """
     task = selection.task
-    if task.corpus is not None:
+    if task.streamed:
         refuse_whole(encoder)
     if sample < 1:
         raise ClirbenchError(f"--sample is {sample}: use 1 or more")
     sampled = _samples(selection, streaming, sample)
     rows, dimensions = _encoding(encoder, selection, sampled, reporter)
-    if task.corpus is None:
+    if not task.streamed:
         total = sum(row.passages + row.queries for row in rows)
         size = total * max(dimensions, 1) * 4
         return Forecast(task, encoder.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
@@ -196,7 +196,7 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
     texts_by_language: dict[str, list[str]] = {}
     reading: dict[str, float] = {}
     task = selection.task
-    if task.corpus is None:
+    if not task.streamed:
         collection = load_collection(task, selection.languages)
         rng = np.random.default_rng(_SEED)
         for i, language in enumerate(selection.languages):
