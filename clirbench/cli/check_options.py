@@ -1,4 +1,4 @@
-"""Options of `clirbench run` that do not fit each other, or the tasks."""
+"""Refuse options of `clirbench run` and `clirbench plan` that do not fit each other, or do not fit the tasks."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,20 @@ from clirbench.evaluation.streaming.options import Streaming
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
 
-ENGINES = ("local", "ray")
+_ENGINES = ("local", "ray")
 
 
 def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], mteb_tasks: bool = False) -> None:
-    """Fail on options that do not fit each other, or the tasks; ``mteb_tasks``: some are mteb's own, which take a folder only.
+    """Check how a streamed task is to be run.
+
+    Args:
+        streaming: The options to check.
+        model: The value of --model; None where it is not given.
+        tasks: The tasks of the run, without mteb's own.
+        mteb_tasks: Whether the run also has tasks of mteb's own. Of these options, they take --data only.
 
     Raises:
-        ClirbenchError: It names the option.
+        ClirbenchError: An option is out of range, or does not fit another option or a task; the message names the option.
     """
     for name, value, least in (
         ("shard-size", streaming.shard, 1),
@@ -27,21 +33,21 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
     gpus = streaming.gpus_per_worker
     if not math.isfinite(gpus) or (gpus > 1 and gpus != int(gpus)):
         raise ClirbenchError(f"--gpus-per-worker is {gpus:g}: use a part of 1, or a whole number")
-    if streaming.engine not in ENGINES:
-        raise ClirbenchError(f"--engine is '{streaming.engine[:40]}': use {', '.join(ENGINES)}")
+    if streaming.engine not in _ENGINES:
+        raise ClirbenchError(f"--engine is '{streaming.engine[:40]}': use {', '.join(_ENGINES)}")
     if streaming.engine != "ray":
         for name in ("ray_address", "workers", "gpus_per_worker"):
             if getattr(streaming, name):
                 raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
     if streaming.vectors is not None and model is not None:
         raise ClirbenchError("--vectors takes the place of --model: give one of them")
-    whole = [task.id for task in tasks if not task.streamed]
+    in_memory = [task.id for task in tasks if not task.streamed]
     changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
-    if mteb_tasks and (changed != ["data"] or len(whole) < len(tasks)):
-        whole.append("a task of mteb's")
-    if whole and changed:
+    if mteb_tasks and (changed != ["data"] or len(in_memory) < len(tasks)):
+        in_memory.append("a task of mteb's")
+    if in_memory and changed:
         option = {"top": "save-top"}.get(changed[0], changed[0])
         raise ClirbenchError(
-            f"--{option} serves tasks that are read shard by shard, and {whole[0]} is not: leave one out"
+            f"--{option} serves tasks that are read shard by shard, and {in_memory[0]} is not: leave one out"
         )

@@ -1,7 +1,6 @@
-"""mteb's own tasks, as `clirbench run` runs them."""
+"""Run mteb's own tasks for `clirbench run`, and keep their results."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from clirbench.encoders.base import LoadedModel
@@ -13,30 +12,30 @@ from clirbench.support.files import write_atomically, writing
 
 
 def run_mteb_tasks(
-    loaded: LoadedModel,
+    model: LoadedModel,
     names: Sequence[str],
     folder: Path,
     languages: Sequence[str] | None,
     data: Path | None,
     context: RunContext,
 ) -> list[tuple[MtebDocument, Path]]:
-    """Evaluate mteb's tasks that are not there yet, and write each result as soon as it is done.
+    """Evaluate the tasks that have no result yet, and write each result as soon as it is done.
 
     Args:
-        loaded: The encoder.
+        model: The encoder.
         names: mteb's names of the tasks.
-        folder: Of the model's results.
-        languages: Only these; the file is named after them.
-        data: A copy of the data in a folder.
-        context: Its reporter is told of progress; ``force`` runs again and replaces what is there.
+        folder: The folder of the model's results.
+        languages: Only these; the file is named after them. None for all.
+        data: Folder with a copy of the data; None for ``CLIRBENCH_MIRROR`` or the hub.
+        context: Its reporter is told of progress; with ``force``, existing results are replaced.
 
     Returns:
-        The results with their paths.
+        All results, with their paths.
 
     Raises:
-        ClirbenchError: A task cannot be run, or another model's result is there.
+        ClirbenchError: A task cannot be run, or the file of a result holds another model's.
     """
-    found = []
+    results = []
     for name in names:
         if not name or "/" in name or name.startswith("."):
             raise ClirbenchError(
@@ -46,7 +45,7 @@ def run_mteb_tasks(
         path = folder / f"{FILE_START}{stem}.json"
         if path.exists() and not context.force:
             document = read_mteb_result(path)
-            if document.model.revision is None or not _same(document, loaded):
+            if document.model.revision is None or not _same(document, model):
                 raise ClirbenchError(
                     f"{path} holds another run: pass --output for another folder, or --force to replace it"
                 )
@@ -55,20 +54,15 @@ def run_mteb_tasks(
             from clirbench.integrations.mteb_tasks import run_mteb_task
 
             context.reporter.note(f"mteb:{name}: evaluated by mteb")
-            document = run_mteb_task(loaded, name, languages, data)
+            document = run_mteb_task(model, name, languages, data)
             content = (document.model_dump_json(indent=1) + "\n").encode()
             parse_mteb_result(content, path)
             with writing(path, "choose another folder with --output"):
                 write_atomically(path, content)
-        found.append((document, path))
-    return found
+        results.append((document, path))
+    return results
 
 
-def _same(document: MtebDocument, loaded: LoadedModel) -> bool:
-    wanted = {
-        "name": loaded.info.name,
-        "kind": loaded.info.kind,
-        "revision": loaded.info.revision,
-        **asdict(loaded.settings),
-    }
-    return all(wanted[key] == value for key, value in document.identity.items() if key in wanted)
+def _same(document: MtebDocument, model: LoadedModel) -> bool:
+    """Whether a result is of this model, in this revision and with these settings."""
+    return model.identity.items() <= document.identity.items()

@@ -1,14 +1,14 @@
-"""The driver of `clirbench run`: one model, several tasks, results kept as they come."""
+"""Run one model on several tasks for `clirbench run`, and write each result as soon as it is there."""
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from clirbench.cli.check_options import check_streaming
 from clirbench.cli.run_mteb import run_mteb_tasks
-from clirbench.encoders.api_cost import check_price, estimate
+from clirbench.encoders.api_cost import api_cost, check_price
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.load import load_encoder
@@ -16,6 +16,7 @@ from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
+from clirbench.evaluation.streaming.first_pass import require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
@@ -35,7 +36,21 @@ from clirbench.tasks.task_file import default_task, load_task, standard_suite
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a user asked `clirbench run` for; None means the default."""
+    """What a user asks of `clirbench run`.
+
+    Attributes:
+        model: Name of the model; None for the bundled one.
+        tasks: Names of the tasks; None for the standard suite, or for the demo where no model is named.
+        languages: Only these; None for all.
+        settings: Only these; None for all.
+        options: How the model is loaded and called.
+        output: Folder of the results.
+        force: Replace existing results.
+        use_cache: Keep vectors and inventories for later runs.
+        allow_zero_vectors: Score all-zero vectors as lost instead of stopping.
+        streaming: How streamed tasks are run.
+        price: Price of an API in dollars per million tokens; None where it is not known.
+    """
 
     model: str | None
     tasks: list[str] | None
@@ -52,7 +67,13 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results with their paths, the line that says what to do next, and the results of mteb's own tasks."""
+    """What a run leaves.
+
+    Attributes:
+        results: The results with their paths, in the order of the tasks.
+        next_step: The line that says what to do next.
+        mteb_results: The results of mteb's own tasks, with their paths.
+    """
 
     results: list[tuple[Document, Path]]
     next_step: str
@@ -61,7 +82,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A result that was asked for, where it belongs, and what is there already."""
+    """A result that was asked for, its path, and the result that lies there already, if any."""
 
     selection: Selection
     path: Path
@@ -69,13 +90,13 @@ class _Wanted:
 
 
 def run_tasks(request: RunRequest) -> Outcome:
-    """Run what is not there yet and write each result as soon as it is done.
+    """Evaluate the tasks that have no result yet, and write each result as soon as it is done.
 
-    A result that is there is kept when it is of the same run (task, restriction, model revision, encoder settings). Where
-    it is of another run, nothing is computed and nothing is lost: the error says so.
+    An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If it is of
+    another run, the function fails before anything is computed, and leaves the file as it is.
 
     Raises:
-        ClirbenchError: Anything that the user can mend.
+        ClirbenchError: Something that the user can mend; the message says what.
     """
     check_price(request.price)
     name = DEFAULT if request.model is None else request.model
@@ -96,7 +117,7 @@ def run_tasks(request: RunRequest) -> Outcome:
             if one.kept is not None:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
             else:
-                _check_possible(one, model)
+                _check_writable(one.path)
         results = _run_missing(model, wanted, request, context, load_seconds)
         theirs = run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept, one.path) for one in wanted]
@@ -117,7 +138,7 @@ def _load(name: str, selections: Sequence[Selection], request: RunRequest) -> Lo
 
 
 def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest) -> _Wanted:
-    """Where the result of a selection belongs, and what is there already."""
+    """Look for the result of a selection."""
     path = folder / f"{result_stem(task_part(chosen), chosen.task.settings)}.json"
     kept = None if request.force else _kept(path, chosen, model)
     if kept is not None and request.streaming.top:
@@ -125,35 +146,25 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
     return _Wanted(chosen, path, kept)
 
 
-def _check_possible(wanted: _Wanted, model: LoadedModel) -> None:
-    """Fail before hours of work, not after."""
-    task = wanted.selection.task
-    if model.api and task.streamed:
-        raise ClirbenchError(
-            f"{model.info.name} is an API, and vectors of {task.id} would be paid for and forgotten: write them to "
-            "files yourself, and pass --vectors"
-        )
-    _check_writable(wanted.path)
-
-
 def _run_missing(
     model: LoadedModel, wanted: Sequence[_Wanted], request: RunRequest, context: RunContext, model_seconds: float
 ) -> dict[Path, Document]:
-    """Evaluate what is not there yet; each result is written as soon as it is done."""
-    loaded: list[tuple[_Wanted, LoadedTask, float]] = []
+    """Load the tasks that have no result yet, evaluate one after the other, and write each result."""
+    ready: list[tuple[_Wanted, LoadedTask, float]] = []
     for one in wanted:
         if one.kept is None:
             begin = time.perf_counter()
             stream = partial(_stream, path=one.path, model=model, request=request, context=context)
             task = load_data(one.selection, context, stream=stream)
-            loaded.append((one, task, model_seconds + time.perf_counter() - begin))
-    if model.api and loaded:
-        collections = [task.collection for _, task, _ in loaded if isinstance(task, InMemoryTask)]
-        spending = estimate(model, collections, context.vectors)
-        context.reporter.note(spending.line(model.info.name, request.price))
-    announce([task for _, task, _ in loaded], model, context)
+            ready.append((one, task, model_seconds + time.perf_counter() - begin))
+    if model.api and ready:
+        # Streamed tasks refuse an API, so these are all tasks.
+        collections = [task.collection for _, task, _ in ready if isinstance(task, InMemoryTask)]
+        cost = api_cost(model, collections, context.vectors)
+        context.reporter.note(cost.line(model.info.name, request.price))
+    announce([task for _, task, _ in ready], model, context)
     results = {}
-    for one, task, seconds in loaded:
+    for one, task, seconds in ready:
         result = evaluate_loaded(model, task, context, seconds)
         task.write_runs(one.path, model, context)
         result.save(request.output, force=request.force)
@@ -168,7 +179,8 @@ def _run_missing(
 def _stream(
     selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
 ) -> LoadedTask:
-    """A streamed task whose finished counts stay beside its result until that is written."""
+    """Open a streamed task whose finished counts are kept beside the result until that is written."""
+    require_streamable(model, selection.task.id)
     streaming, engine = request.streaming, None
     if streaming.engine == "ray":
         from clirbench.evaluation.streaming.ray_engine import connect, ray_engine
@@ -179,7 +191,7 @@ def _stream(
 
 
 def _check_writable(path: Path) -> None:
-    """Fail before hours of work, not after."""
+    """Write a file and remove it, so that a folder that cannot be written is noticed before hours of work."""
     probe = path.with_name(f".{path.name}.probe")
     with writing(path, "choose another folder with --output"):
         write_atomically(probe, b"")
@@ -187,6 +199,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
+    """Read the result at ``path``, and check that it is of the same run; None where there is none."""
     if not path.exists():
         return None
     try:
@@ -198,10 +211,7 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
         "hash": chosen.task.hash,
         "languages": list(chosen.languages),
         "settings": list(chosen.settings),
-        "name": model.info.name,
-        "kind": model.info.kind,
-        "revision": model.info.revision,
-        **asdict(model.settings),
+        **model.identity,
     }
     for key, value in document.identity.items():
         if wanted[key] != value:

@@ -1,4 +1,4 @@
-"""Encoders: what turns texts into vectors or scores."""
+"""Models: what turns texts into vectors or scores, and how they are loaded."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

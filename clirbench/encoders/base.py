@@ -1,8 +1,8 @@
-"""What an encoder is, and how one is identified."""
+"""What clirbench asks of a model, how a model is identified, and the options that a user may set."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -14,7 +14,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
 DenseVectors: TypeAlias = NDArray[np.float32]
-# Dense, or a SciPy CSR array, which has no types of its own.
+# A dense array or a SciPy CSR array. SciPy's arrays have no type annotations, hence Any.
 Vectors: TypeAlias = DenseVectors | Any
 SIMILARITIES = ("cosine", "dot", "euclidean")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -22,49 +22,68 @@ DTYPES = ("float32", "float16", "bfloat16")
 
 @runtime_checkable
 class Encoder(Protocol):
-    """What clirbench needs of an encoder.
+    """A model that gives one vector per text.
 
-    Both methods take a list of texts and return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape
-    (texts, dimensions), any floating dtype. Optional attributes: ``similarity`` ("cosine" when absent, "dot" or "euclidean"),
-    ``name``, ``revision`` (text that changes whenever the vectors would; without it nothing is cached), ``parameters``,
-    ``max_length``, and ``prepare(candidates)``, called once with the distinct candidate texts before any encoding.
+    Both methods return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape (texts, dimensions), of any
+    floating dtype.
+
+    An encoder may also have these attributes:
+
+    - ``similarity``: "cosine" (assumed when absent), "dot" or "euclidean";
+    - ``name``: as ORG/NAME, shown in results;
+    - ``revision``: a text that changes whenever the vectors change; without it, vectors are not cached;
+    - ``parameters``: the number of weights;
+    - ``max_length``: in tokens;
+    - ``prepare(candidates)``: a method, called once with the distinct candidate texts before anything is encoded.
     """
 
     def encode_queries(self, texts: list[str]) -> Any:
-        """Vectors of queries."""
+        """Encode queries: (texts, dimensions)."""
         ...
 
     def encode_candidates(self, texts: list[str]) -> Any:
-        """Vectors of candidates."""
+        """Encode candidates: (texts, dimensions)."""
         ...
 
 
 @runtime_checkable
 class Scorer(Protocol):
-    """What clirbench needs of a model that scores pairs of texts without one vector for each: BM25, late interaction.
+    """A model that scores queries against candidates without one vector per text, such as BM25 or late interaction.
 
-    Optional attributes as of an :class:`Encoder`, ``similarity`` apart.
+    A scorer may have the attributes ``name``, ``revision`` and ``parameters`` of an :class:`Encoder`.
     """
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
-        """Take the candidates, called once before any scoring: distinct pairs of a text and its language."""
+        """Take all candidates. Called once, before :meth:`score`; each pair of a text and its language comes once."""
         ...
 
     def score(self, texts: list[str], languages: list[str]) -> Any:
-        """Finite scores of some queries with every candidate, higher is better.
+        """Score some queries against every candidate; a higher score is better.
 
-        An array or tensor (queries, candidates) of any float dtype; what differs by less than float32 can tell is a tie.
+        Returns:
+            An array or tensor (queries, candidates) of any float dtype, all values finite. It is rounded to float32, so scores
+            that differ by less are ties.
         """
         ...
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """What a user may ask of an encoder; None means the model's own choice.
+    """How a model is loaded and called; None leaves the choice to the model.
 
-    ``max_length`` counts tokens. Prompts are put before the text. ``revision`` is a hub branch, tag or commit.
-    ``transform`` removes language bias from finished vectors ("center", "lir:K", "lsar:K"), fitted on the candidates, or on
-    the texts of the JSON Lines file ``transform_sample``.
+    Attributes:
+        batch_size: Texts per batch.
+        device: As torch names it, such as "cuda:1".
+        dtype: "float32", "float16" or "bfloat16".
+        max_length: Longest input, in tokens.
+        query_prompt: Put before each query.
+        candidate_prompt: Put before each candidate.
+        similarity: "cosine", "dot" or "euclidean".
+        revision: Branch, tag or commit on the hub.
+        trust_remote_code: Run code that the model brings.
+        name: Name in results, as ORG/NAME.
+        transform: Removal of language bias from finished vectors: "center", "lir:K" or "lsar:K".
+        transform_sample: JSON Lines file of texts to fit the transform on; None for the candidates of the run.
     """
 
     batch_size: int = 32
@@ -83,7 +102,15 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Who the model is. ``revision`` is None where nobody can tell one version of it from another."""
+    """Which model it is, and in which version.
+
+    Attributes:
+        name: As ORG/NAME.
+        kind: How it was loaded, such as "bundled", "own", "mteb" or "sentence-transformers".
+        revision: Changes whenever the model does; None where versions cannot be told apart.
+        revision_kind: What the revision is, such as "hub-commit" or "folder-sha256".
+        parameters: Number of weights; None where it is unknown.
+    """
 
     name: str
     kind: str
@@ -94,7 +121,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """The settings that change its vectors; together with the revision they identify a result."""
+    """The settings that change a model's vectors or scores. With the revision they identify a result."""
 
     similarity: str = "cosine"
     dtype: str = "float32"
@@ -107,10 +134,15 @@ class EncoderSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model that is ready, with its identity: an encoder, a scorer or a fusion.
+    """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
 
-    ``info`` and ``settings`` identify it. ``batch_size``, ``device`` and ``trust_remote_code`` are recorded only. ``api`` marks
-    a model that others compute and charge for.
+    Attributes:
+        info: Name and revision.
+        settings: What changes the vectors or scores.
+        batch_size: Recorded in results only.
+        device: Recorded in results only.
+        trust_remote_code: Recorded in results only.
+        api: Whether a provider computes the vectors and charges for them.
     """
 
     info: ModelInfo
@@ -120,10 +152,21 @@ class LoadedModel:
     trust_remote_code: bool = False
     api: bool = False
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that must agree before a result counts as this model's, by the names that results use."""
+        info = self.info
+        return {"name": info.name, "kind": info.kind, "revision": info.revision, **asdict(self.settings)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedEncoder(LoadedModel):
-    """A model with one vector per text. ``transform`` is what ``settings.transform`` names, with its texts."""
+    """A model with one vector per text.
+
+    Attributes:
+        encoder: What encodes.
+        transform: The transform that ``settings.transform`` names, with the texts to fit it on; None for none.
+    """
 
     encoder: Encoder
     transform: Transform | None = None
@@ -131,19 +174,19 @@ class LoadedEncoder(LoadedModel):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedScorer(LoadedModel):
-    """A model that scores a query with every candidate, without one vector for each."""
+    """A model that scores a query against every candidate, without one vector per text."""
 
     scorer: Scorer
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedFusion(LoadedModel):
-    """Several models as one.
+    """Several models whose scores are fused into one.
 
     Attributes:
         method: "rrf" (reciprocal rank fusion) or "sum" (weighted sum of scores that are scaled to 0 to 1).
         weights: One per part.
-        parts: Encoders and scorers.
+        parts: Encoders and scorers; a fusion cannot be a part.
     """
 
     method: str
@@ -152,10 +195,10 @@ class LoadedFusion(LoadedModel):
 
 
 def require_encoder(model: LoadedModel) -> LoadedEncoder:
-    """The model as an encoder.
+    """Return a model that has vectors, and refuse one that has none.
 
     Raises:
-        ClirbenchError: It is a scorer or a fusion.
+        ClirbenchError: The model is a scorer or a fusion.
     """
     if isinstance(model, LoadedEncoder):
         return model
@@ -165,28 +208,33 @@ def require_encoder(model: LoadedModel) -> LoadedEncoder:
     )
 
 
-def with_transform(loaded: LoadedModel, options: EncoderOptions) -> LoadedModel:
-    """The model with the transform that the options ask for.
+def with_transform(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
+    """Add the transform that the options ask for.
 
     Raises:
-        ClirbenchError: The transform is unknown, its sample cannot be read, or the model has no vectors of cosine similarity.
+        ClirbenchError: The transform is unknown, its sample cannot be read, or the model is no encoder with cosine similarity.
     """
     if options.transform is None:
         if options.transform_sample is not None:
             raise ClirbenchError("--transform-sample does nothing without --transform: add it")
-        return loaded
+        return model
     transform = parse_transform(options.transform, options.transform_sample)
-    if not isinstance(loaded, LoadedEncoder) or loaded.settings.similarity != "cosine":
-        raise ClirbenchError(f"--transform needs cosine similarity, not {loaded.settings.similarity}: leave it out")
-    settings = replace(loaded.settings, transform=str(transform), transform_sample=transform.sample)
-    return replace(loaded, settings=settings, transform=transform)
+    if model.settings.similarity != "cosine":
+        raise ClirbenchError(f"--transform needs cosine similarity, not {model.settings.similarity}: leave it out")
+    settings = replace(model.settings, transform=str(transform), transform_sample=transform.sample)
+    return replace(require_encoder(model), settings=settings, transform=transform)
 
 
 def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
-    """Fail where an option was given that a kind of model cannot honour.
+    """Refuse options that a kind of model does not have.
+
+    Args:
+        options: What the user gave.
+        names: The fields of the options that the kind does not have.
+        kind: The kind of model, for the message.
 
     Raises:
-        ClirbenchError: One of ``names`` is set.
+        ClirbenchError: One of these fields is set.
     """
     for name in names:
         if getattr(options, name) not in (None, False):
@@ -194,10 +242,10 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
 
 
 def check_options(options: EncoderOptions) -> None:
-    """Fail on an option out of its range.
+    """Refuse a value that no model can take.
 
     Raises:
-        ClirbenchError: It names the option and what it may be.
+        ClirbenchError: A value is out of range; the message names the option and the values it may have.
     """
     if options.similarity is not None and options.similarity not in SIMILARITIES:
         raise ClirbenchError(f"--similarity is '{options.similarity}': use {', '.join(SIMILARITIES)}")
@@ -212,9 +260,10 @@ def check_options(options: EncoderOptions) -> None:
 
 
 def folder_revision(folder: Path) -> str:
-    """SHA-256 over the names and bytes of a model folder's files, hidden files and Markdown apart.
+    """Compute one SHA-256, in hexadecimal, over the names and contents of a model folder's files.
 
-    Two folders share it only if weights, tokenizer and configuration are the same, byte for byte.
+    Hidden files, ``__pycache__`` and Markdown are left out. Two folders have the same checksum only if their weights, tokenizers
+    and configurations are the same, byte for byte.
     """
     digest = hashlib.sha256()
     for path in sorted(_files(folder, set())):
@@ -227,7 +276,7 @@ def folder_revision(folder: Path) -> str:
 
 
 def _files(folder: Path, visited: set[Path]) -> Iterator[Path]:
-    """Files below a folder, hidden ones apart; linked folders are followed, each once on the way down."""
+    """Yield the files below a folder, without hidden ones. Links to folders are followed, but not in a circle."""
     visited = visited | {folder.resolve()}
     for path in folder.iterdir():
         if path.name.startswith(".") or path.name == "__pycache__":

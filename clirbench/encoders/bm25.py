@@ -1,4 +1,4 @@
-"""BM25 by bm25s, with a tokenizer that knows languages: the lexical row to compare with."""
+"""BM25, the lexical baseline of the board, computed by bm25s over words that are split and stemmed by language."""
 
 import unicodedata
 from typing import Any
@@ -19,11 +19,11 @@ _STEMMERS = {
 
 
 class Bm25Scorer:
-    """BM25 (Lucene's variant, k1 = 0.9, b = 0.4 as pyserini has them) over the candidates of all languages of a run together.
+    """BM25 over the candidates of all languages of a run together: Lucene's variant with pyserini's k1 = 0.9 and b = 0.4.
 
-    Texts are normalised (NFKC, case folded) and cut into runs of letters, marks and digits; Snowball stems them by
-    language, and languages without spaces are cut into pairs of characters. A query and a candidate in different languages
-    meet in names and numbers only.
+    Texts are normalised (NFKC, case folded) and split into runs of letters, marks and digits. Snowball stems these words where it
+    knows the language. Where words are not spaced, such as in Thai, they are split into pairs of characters. A query and a
+    candidate in different languages share little but names and numbers.
 
     Raises:
         ClirbenchError: bm25s or PyStemmer is not installed.
@@ -45,10 +45,10 @@ class Bm25Scorer:
         self._candidates = 0
 
     def tokens(self, text: str, language: str) -> list[str]:
-        """The terms of a text."""
+        """Split a text into the terms that BM25 counts."""
         words = self._words.findall(unicodedata.normalize("NFKC", text).casefold())
         if language in UNSPACED:
-            # Pairs of characters are the usual stand-in for a segmenter.
+            # Overlapping pairs of characters, as Lucene's CJK analyser has them: no segmenter is needed.
             return [pair for word in words for pair in (_pairs(word) if not word.isascii() else [word])]
         if language in _STEMMERS:
             if language not in self._stemmers:
@@ -67,13 +67,13 @@ class Bm25Scorer:
             self._known = {}
 
     def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
-        """float32 (queries, candidates); 0 where no term is shared."""
-        found = np.zeros((len(texts), self._candidates), dtype=np.float32)
+        """Score queries against all candidates: float32 (queries, candidates), 0 where no term is shared."""
+        scores = np.zeros((len(texts), self._candidates), dtype=np.float32)
         for row, (text, language) in enumerate(zip(texts, languages, strict=True)):
             terms = [term for term in self.tokens(text, language) if term in self._known]
             if terms:
-                found[row] = self._index.get_scores(terms)
-        return found
+                scores[row] = self._index.get_scores(terms)
+        return scores
 
 
 def _pairs(word: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The bundled encoders: the trained baseline, and lexical rows to compare with."""
+"""The models that clirbench brings: a trained baseline, and three lexical ones to compare with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ _MODELS = Path(__file__).resolve().parent / "models"
 
 @dataclass(frozen=True)
 class Bundled:
-    """A bundled model.
+    """A model that clirbench brings.
 
     Attributes:
         name: As ``--model`` takes it.
         description: One line.
-        revision: Raised whenever its vectors change; None where the folder's checksum says it.
-        make: Loads it.
-        folder: Its files, for a model that has some.
+        revision: Raised by hand whenever the vectors change; None for a model that is identified by the checksum of its files.
+        make: Loads the model.
+        folder: The model's files; None for a model without files.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Bundled:
     folder: Path | None = None
 
     def identity(self) -> tuple[str, str]:
-        """The revision and its kind; a folder's is the checksum of its files."""
+        """Return the revision and its kind, as :class:`~clirbench.encoders.base.ModelInfo` has them."""
         if self.revision is not None or self.folder is None:
             return str(self.revision), "bundled"
         return f"sha256:{base.folder_revision(self.folder)}", "folder-sha256"
@@ -74,10 +74,10 @@ DEFAULT = "clirbench/hybrid"
 
 
 def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedModel:
-    """Load a bundled encoder by its full name.
+    """Load a bundled model by its full name.
 
     Raises:
-        ClirbenchError: There is none of that name, or an option does not apply.
+        ClirbenchError: No bundled model has that name, or an option does not apply.
     """
     if name not in BUNDLED:
         raise ClirbenchError(f"no bundled model '{name}': the bundled ones are {', '.join(BUNDLED)}")

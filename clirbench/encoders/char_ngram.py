@@ -1,4 +1,4 @@
-"""The lexical encoder: it shows how far shared spelling alone goes."""
+"""An encoder of character n-grams: it shows how many answers shared spelling alone finds."""
 
 from typing import Any
 
@@ -6,9 +6,12 @@ _FEATURES = 2**20
 
 
 class CharNgramEncoder:
-    """Hashed character n-grams with idf learnt from the candidates' own texts.
+    """Counts of character 3- to 5-grams within words, hashed, and weighted by their inverse document frequency (idf).
 
-    Vectors are CSR float32 of shape (texts, 2**20), not normalised; the similarity is the cosine.
+    The idf is learnt from the candidates of the run. Vectors are CSR float32 (texts, 2**20), not normalised.
+
+    Args:
+        romanised: Write every text in Latin letters first, so that names match across scripts.
     """
 
     similarity = "cosine"
@@ -23,15 +26,15 @@ class CharNgramEncoder:
         self._weights = TfidfTransformer(norm=None, sublinear_tf=True)
 
     def prepare(self, candidates: list[str]) -> None:
-        """Learn inverse document frequencies from the distinct candidate texts."""
+        """Learn the idf from the distinct candidate texts."""
         self._weights.fit(self._count(candidates))
 
     def encode_queries(self, texts: list[str]) -> Any:
-        """Vectors of queries; ``prepare`` comes first."""
+        """Encode queries, after ``prepare``: CSR float32 (texts, 2**20)."""
         return self._weights.transform(self._count(texts))
 
     def encode_candidates(self, texts: list[str]) -> Any:
-        """Vectors of candidates; ``prepare`` comes first."""
+        """Encode candidates, after ``prepare``: CSR float32 (texts, 2**20)."""
         return self._weights.transform(self._count(texts))
 
     def _count(self, texts: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Models of mteb's registry, with the prompts and the revision that mteb declares."""
+"""Models of mteb's registry, with the prompts and the revisions that mteb declares."""
 
 import time
 from typing import Any
@@ -7,13 +7,20 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
-# Of a call to an API, and the seconds before the second one; each pause is twice the one before.
+# A call to an API is tried so many times. The first pause has so many seconds, and each pause is twice as long as the last one.
 ATTEMPTS = 5
 PAUSE = 2.0
 
 
 class MtebEncoder:
-    """An mteb encoder, called the way mteb calls it for a retrieval task."""
+    """An mteb encoder, called as mteb calls it for a retrieval task.
+
+    Args:
+        model: mteb's encoder.
+        batch_size: Texts per batch.
+        name: Name of the model, for messages.
+        api: Whether a provider computes the vectors: a failed call is then tried again.
+    """
 
     def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
         self._model, self._batch_size, self._name = model, batch_size, name
@@ -21,15 +28,19 @@ class MtebEncoder:
         self._task = _task_metadata()
 
     def encode_queries(self, texts: list[str]) -> Any:
-        """Array or tensor (texts, dimensions)."""
+        """Encode queries: array or tensor (texts, dimensions)."""
         return self._encode(texts, "query")
 
     def encode_candidates(self, texts: list[str]) -> Any:
-        """Array or tensor (texts, dimensions)."""
+        """Encode candidates: array or tensor (texts, dimensions)."""
         return self._encode(texts, "document")
 
     def prompt(self, prompt_type: str) -> str:
-        """What mteb puts before a text of this type, as far as the model tells: its prompt, or its instruction."""
+        """Find what mteb puts before a text: the model's prompt or instruction, "" where the model does not say.
+
+        Args:
+            prompt_type: "query" or "document".
+        """
         from mteb.types import PromptType
 
         model, kind = self._model, PromptType(prompt_type)
@@ -75,10 +86,10 @@ class MtebEncoder:
 
 
 def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
-    """Load a model that mteb registers.
+    """Load a model of mteb's registry.
 
     Raises:
-        ClirbenchError: mteb does not know it, it cannot be loaded, or it needs remote code that was not allowed.
+        ClirbenchError: mteb does not know the model, it cannot be loaded, or it brings code that the options do not allow.
     """
     import mteb
 
@@ -102,10 +113,15 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
 
 
 def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = None) -> base.LoadedEncoder:
-    """Give a loaded mteb encoder its identity; one that came from memory has no revision, since it may have been trained on.
+    """Wrap an mteb encoder with its identity.
+
+    Args:
+        model: mteb's encoder.
+        options: Batch size, name and similarity.
+        revision: Its version; None for a model in memory, which may have been trained further.
 
     Raises:
-        ClirbenchError: It is no encoder of single vectors, or its similarity cannot be expressed as an inner product.
+        ClirbenchError: The model does not encode texts into vectors, or its similarity is not cosine, dot or euclidean.
     """
     meta = model.mteb_model_meta
     name = options.name or (str(meta.name) if meta else "memory/mteb-encoder")
@@ -142,13 +158,13 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
 
 
 def _task_metadata() -> Any:
-    """What mteb encoders are told of the task: a retrieval task, so that they choose their retrieval prompts."""
+    """Describe a retrieval task to mteb's encoders, so that they choose their prompts for retrieval."""
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata
 
     return TaskMetadata(
         name="CLIRBench",
-        # What mteb gives an instruction model for a retrieval task without an instruction of its own.
+        # mteb gives an instruction model this text for a retrieval task that has no instruction of its own.
         prompt=AbsTaskRetrieval.abstask_prompt,
         description="Question to answer sentence retrieval in one language, across languages and in a multilingual pool.",
         reference=None,

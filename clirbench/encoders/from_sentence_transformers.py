@@ -1,39 +1,53 @@
-"""sentence-transformers models, dense, sparse or multi-vector: by hub name, from a local folder, or in memory."""
+"""Models of sentence-transformers: dense, sparse or multi-vector, from the hub, a local folder or memory."""
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from clirbench.encoders import base
-from clirbench.encoders.multi_vector import MultiVectorScorer
 from clirbench.support.errors import ClirbenchError, first_line
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+# A multi-vector model compares so many queries and candidates at a time, because each pair has a matrix of token products.
+_QUERIES, _CANDIDATES = 16, 512
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer or SparseEncoder with the prompts that its authors, or the user, chose for the two roles."""
+    """A SentenceTransformer or SparseEncoder, with a prompt for each role.
+
+    Args:
+        model: The model.
+        batch_size: Texts per batch.
+        query_prompt: Put before each query; None for the model's own.
+        candidate_prompt: Put before each candidate; None for the model's own.
+        sparse: Return sparse tensors.
+    """
 
     def __init__(
         self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None, sparse: bool = False
     ) -> None:
         self._model, self._batch_size = model, batch_size
         self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
-        # Terms of a vocabulary, nearly all of them zero: dense, they would not fit.
+        # A sparse vector has one value per word of a vocabulary, nearly all of them zero: dense, they would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
-        """Float tensor (texts, dimensions)."""
+        """Encode queries: float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_query, texts, self._query_prompt)
 
     def encode_candidates(self, texts: list[str]) -> Any:
-        """Float tensor (texts, dimensions)."""
+        """Encode candidates: float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_document, texts, self._candidate_prompt)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """How many tokens of each text the model reads."""
+        """Count the tokens of each text that the model reads, at most its longest input."""
         tokenizer, longest = self._model.tokenizer, self._model.max_seq_length
         if hasattr(tokenizer, "encode_batch"):
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
@@ -42,8 +56,7 @@ class SentenceTransformerEncoder:
         return [min(length, longest) if isinstance(longest, int) else length for length in lengths]
 
     def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
-        training = self._model.training
-        try:
+        with _mode_kept(self._model):
             return encode(
                 texts,
                 prompt=prompt,
@@ -52,16 +65,69 @@ class SentenceTransformerEncoder:
                 convert_to_tensor=True,
                 **self._more,
             )
-        finally:
-            # sentence-transformers switches to evaluation mode: a training loop wants its dropout back.
-            self._model.train(training)
+
+
+class MultiVectorScorer:
+    """A MultiVectorEncoder: one vector per token, compared by the model's own similarity, "maxsim" or "meanmaxsim".
+
+    The token vectors of all candidates are held in memory, as float32: tokens x dimensions x 4 bytes.
+
+    Args:
+        model: The MultiVectorEncoder, which also loads PyLate's models.
+        batch_size: Texts per batch.
+        query_prompt: Put before each query; None for the model's own.
+        candidate_prompt: Put before each candidate; None for the model's own.
+    """
+
+    def __init__(self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
+        self._candidates: list[Any] = []
+
+    def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
+        """Encode the candidates. Their languages are not used."""
+        # A text of two languages is encoded once: two encodings might round differently, and equal texts must tie. Texts of
+        # similar length come together, so that little of a batch is padding.
+        distinct = sorted(set(texts), key=lambda text: (-len(text), text))
+        place = {text: i for i, text in enumerate(distinct)}
+        self._column = np.array([place[text] for text in texts], dtype=np.intp)
+        self._candidates = self._encode(self._model.encode_document, distinct, self._candidate_prompt)
+
+    def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
+        """Score queries against all candidates: float32 (queries, candidates). The languages are not used."""
+        import torch
+
+        queries = self._encode(self._model.encode_query, texts, self._query_prompt)
+        scores = np.empty((len(texts), len(self._candidates)), dtype=np.float32)
+        with torch.no_grad():
+            for start in range(0, len(queries), _QUERIES):
+                rows = slice(start, start + _QUERIES)
+                for first in range(0, len(self._candidates), _CANDIDATES):
+                    columns = slice(first, first + _CANDIDATES)
+                    part = self._model.similarity(queries[rows], self._candidates[columns])
+                    scores[rows, columns] = part.float().cpu().numpy()
+        return scores[:, self._column]
+
+    def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> list[Any]:
+        with _mode_kept(self._model):
+            return list(encode(texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False))
+
+
+@contextmanager
+def _mode_kept(model: Any) -> Iterator[None]:
+    """Restore training mode at the end: encoding switches dropout off, and a training loop needs it on again."""
+    training = model.training
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedModel:
-    """Load from a local folder, or from the hub at an exact commit.
+    """Load a model from a local folder, or from the hub at an exact commit.
 
     Raises:
-        ClirbenchError: It is neither, or cannot be loaded.
+        ClirbenchError: The name is neither a model folder nor a model on the hub, or the model cannot be loaded.
     """
     try:
         folder = Path(name).expanduser()
@@ -88,10 +154,17 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
 def wrap_sentence_transformer(
     model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str | None
 ) -> base.LoadedModel:
-    """Give a loaded SentenceTransformer its identity.
+    """Wrap a model of sentence-transformers with its identity.
+
+    Args:
+        model: A SentenceTransformer, SparseEncoder or MultiVectorEncoder.
+        options: Batch size, prompts and similarity.
+        revision: Its version; None where it is unknown, as for a model in memory.
+        revision_kind: What the revision is.
+        name: Name in results; None for "memory/sentence-transformer".
 
     Raises:
-        ClirbenchError: Its similarity is one that an inner product cannot express.
+        ClirbenchError: The similarity is not cosine, dot or euclidean, or an option does not apply to a multi-vector model.
     """
     similarity = options.similarity or str(model.similarity_fn_name or "cosine")
     multi = _is(model, "MultiVectorEncoder")
@@ -131,7 +204,7 @@ def wrap_sentence_transformer(
 
 
 def _is(model: Any, kind: str) -> bool:
-    """Whether a model is of a class of sentence-transformers, which older releases may not have."""
+    """Whether a model is of the class ``kind`` of sentence-transformers; older releases lack some classes."""
     import sentence_transformers
 
     known = getattr(sentence_transformers, kind, None)
@@ -139,14 +212,14 @@ def _is(model: Any, kind: str) -> bool:
 
 
 def _class_of(name: str, commit: str | None) -> Any:
-    """The class that a model was saved as: dense, sparse or multi-vector."""
+    """Find the class that a model was saved as: dense, sparse or multi-vector."""
     import sentence_transformers
     from sentence_transformers.util import load_file_path
 
     path = load_file_path(name, "config_sentence_transformers.json", revision=commit)
-    said = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
-    # PyLate's name for it.
-    kind = "MultiVectorEncoder" if said == "ColBERT" else str(said or "SentenceTransformer")
+    declared = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
+    # PyLate calls a multi-vector model ColBERT.
+    kind = "MultiVectorEncoder" if declared == "ColBERT" else str(declared or "SentenceTransformer")
     if kind not in _CLASSES or not hasattr(sentence_transformers, kind):
         raise ValueError(
             f"it is a {kind[:40]}, which is no encoder that sentence-transformers {sentence_transformers.__version__} has"
@@ -187,7 +260,7 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
 
 
 def _commit(name: str, revision: str | None) -> str:
-    """The hub commit that a branch, tag or commit stands for: from the hub, or from its cache when offline."""
+    """Resolve a branch or tag to the commit it points at: on the hub, or in the local cache when offline."""
     from huggingface_hub import HfApi, constants, try_to_load_from_cache
     from huggingface_hub.errors import (
         GatedRepoError,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
-# Of Cormack, Clarke and Büttcher (2009), who found it uncritical.
+# The constant of Cormack, Clarke and Büttcher (2009), who report that its exact value matters little.
 _K = 60
 _SPELLING = re.compile(r"(rrf|sum):(.+)", re.DOTALL)
 _WEIGHTED = re.compile(r"(\d*\.?\d+)\*(.+)", re.DOTALL)
@@ -32,11 +32,11 @@ def load_fusion(
 
     Args:
         name: ``rrf:A+B`` or ``sum:0.7*A+0.3*B``; a part without a weight has 1.
-        options: For every part; what only one of them could mean is refused.
+        options: Given to every part; options that differ between models, such as prompts, are refused.
         load: Loads one part by its name.
 
     Raises:
-        ClirbenchError: Fewer than two parts, a bad weight, or a part cannot be loaded.
+        ClirbenchError: The name has fewer than two parts or a wrong weight, or a part cannot be loaded.
     """
     matched = _SPELLING.fullmatch(name)
     assert matched is not None  # noqa: S101
@@ -55,12 +55,12 @@ def load_fusion(
     parts = tuple(load(part, _for_part(part, options)) for part in names)
     if any(isinstance(part, base.LoadedFusion) for part in parts):
         raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")
-    said = [
+    labels = [
         f"{weight:g}-{part.info.name}" if method == "sum" else part.info.name
         for weight, part in zip(weights, parts, strict=True)
     ]
-    own = options.name or f"fusion/{method}-" + "-".join(re.sub(r"[^\w.-]", "-", text) for text in said)
-    check_name(own)
+    own_name = options.name or f"fusion/{method}-" + "-".join(re.sub(r"[^\w.-]", "-", label) for label in labels)
+    check_name(own_name)
     revision = None
     if all(part.info.revision for part in parts):
         identity = [method, _K, weights, [[asdict(part.info), asdict(part.settings)] for part in parts]]
@@ -71,7 +71,7 @@ def load_fusion(
         weights=tuple(weights),
         parts=parts,
         info=base.ModelInfo(
-            own,
+            own_name,
             "fusion",
             revision,
             "parts-sha256" if revision else "unknown",
@@ -86,22 +86,22 @@ def load_fusion(
 
 
 def _for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
-    """The options that a part can take: bundled ones have neither device nor length."""
-    left = {"name": None}
+    """Leave out the options that a part cannot take: the name is the fusion's, and bundled models have no device or length."""
     if name.startswith("clirbench/"):
-        left |= dict.fromkeys(("device", "dtype", "max_length"))
-    return base.EncoderOptions(**{**asdict(options), **left})
+        options = replace(options, device=None, dtype=None, max_length=None)
+    return replace(options, name=None)
 
 
 def fused(method: str, weights: Sequence[float], scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The fused scores of one pool, which depend on all of its candidates.
+    """Fuse the scores of the parts over one pool. A fused score depends on all candidates of the pool.
 
-    Reciprocal rank fusion sums 1 / (60 + rank) over the parts; equal scores share the last of their ranks, as ties are lost
-    everywhere here. The weighted sum scales each part's scores of a query to 0 to 1 over the pool.
+    "rrf" is reciprocal rank fusion (Cormack et al. 2009): the sum of 1 / (60 + rank) over the parts. Candidates with equal scores
+    all get the last of their ranks, because clirbench counts ties as lost. "sum" scales each part's scores of a query to 0 to 1
+    over the pool, and adds them with the weights.
 
     Args:
         method: "rrf" or "sum".
-        weights: One per part; "rrf" does not look at them.
+        weights: One per part; not used by "rrf".
         scores: float32 (parts, queries, candidates of the pool).
 
     Returns:
@@ -110,10 +110,10 @@ def fused(method: str, weights: Sequence[float], scores: NDArray[np.float32]) ->
     from scipy.stats import rankdata
 
     if method == "rrf":
-        found = sum(1 / (_K + rankdata(-part, method="max", axis=1)) for part in scores)
+        total = sum(1 / (_K + rankdata(-part, method="max", axis=1)) for part in scores)
     else:
-        found = 0
+        total = 0
         for weight, part in zip(weights, scores.astype(np.float64), strict=True):
             low, high = part.min(axis=1, keepdims=True), part.max(axis=1, keepdims=True)
-            found = found + weight * (part - low) / np.where(high > low, high - low, 1)
-    return np.asarray(found, dtype=np.float32)
+            total = total + weight * (part - low) / np.where(high > low, high - low, 1)
+    return np.asarray(total, dtype=np.float32)

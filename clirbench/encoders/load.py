@@ -1,4 +1,4 @@
-"""Encoders: two small methods, and one function that finds an encoder by its name."""
+"""Load a model by its name, or wrap one that is in memory."""
 
 import importlib
 import re
@@ -27,31 +27,36 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-# Options that only apply while clirbench itself loads the model.
+# Options that only apply where clirbench itself loads the model.
 _OF_LOADING = ("device", "dtype", "max_length", "revision", "trust_remote_code")
 
 
 def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedModel:
-    """Find a model by its name and load it.
+    """Load a model by its name.
 
     Args:
-        name: ``clirbench/NAME`` (bundled), ``mteb:ORG/NAME`` (mteb's registry), ``MODULE:FACTORY`` (yours), a local folder
-            (sentence-transformers, or packed by ``clirbench train``), a sentence-transformers name on the hub, or a fusion of
-            several (``rrf:A+B``, ``sum:0.7*A+0.3*B``).
-        options: What to ask of it.
+        name: One of these:
+
+            - ``clirbench/NAME``, a bundled model;
+            - ``mteb:ORG/NAME``, a model of mteb's registry;
+            - ``MODULE:FACTORY``, your own function that returns a model;
+            - a local folder, of sentence-transformers or packed by ``clirbench train``;
+            - ``ORG/NAME``, a model of sentence-transformers on the hub;
+            - ``rrf:A+B`` or ``sum:0.7*A+0.3*B``, a fusion of several models.
+        options: How to load and call it.
 
     Returns:
-        An encoder, a scorer or a fusion, ready.
+        An encoder, a scorer or a fusion.
 
     Raises:
-        ClirbenchError: There is no such encoder, it cannot be loaded, or an option does not apply to it.
+        ClirbenchError: No such model exists, it cannot be loaded, or an option does not apply to it.
     """
     options = options or EncoderOptions()
     check_options(options)
-    return with_transform(_find(name, options), options)
+    return with_transform(_load(name, options), options)
 
 
-def _find(name: str, options: EncoderOptions) -> LoadedModel:
+def _load(name: str, options: EncoderOptions) -> LoadedModel:
     if not name.strip():
         raise ClirbenchError(
             "--model is empty: give a hub name, a folder, mteb:org/name, clirbench/char-ngram or module:factory"
@@ -78,18 +83,18 @@ def _find(name: str, options: EncoderOptions) -> LoadedModel:
 
 
 def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
-    """Wrap what a user hands to :func:`clirbench.evaluate`.
+    """Turn whatever a user hands to :func:`clirbench.evaluate` into a loaded model.
 
     Args:
         model: A name, a LoadedModel, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
             with ``encode_queries`` and ``encode_candidates``, or with ``prepare_candidates`` and ``score``.
-        options: What to ask of it; a model in memory keeps its device, dtype, length and remote code.
+        options: How to call it. Options of loading, such as the device, are refused for a model in memory.
 
     Returns:
-        The model with its identity; a model in memory has no revision.
+        The model with its identity. A model in memory has no revision, unless it is your own and declares one.
 
     Raises:
-        ClirbenchError: It is none of these.
+        ClirbenchError: The model is none of these, or an option does not apply to it.
     """
     if isinstance(model, LoadedModel):
         return model
@@ -142,10 +147,10 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
             return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
     refuse(options, _OF_LOADING, f"your own encoder {name}")
-    loaded = _wrap_own(encoder, options)
+    model = _wrap_own(encoder, options)
     if options.name or hasattr(encoder, "name"):
-        return loaded
-    return replace(loaded, info=replace(loaded.info, name=f"own/{module_name}.{factory_name}"))
+        return model
+    return replace(model, info=replace(model.info, name=f"own/{module_name}.{factory_name}"))
 
 
 def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel:
@@ -177,7 +182,7 @@ def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel
 
 
 class _Prompted:
-    """An own encoder with texts that carry a prompt."""
+    """A user's own encoder, with prompts put before its texts."""
 
     def __init__(self, encoder: Encoder, settings: EncoderSettings) -> None:
         self._encoder, self._settings = encoder, settings

@@ -1,4 +1,4 @@
-"""Static models packed for shipping: a few bits a weight, read without torch."""
+"""Static models in a packed form: 4 or 8 bits per weight, read without torch."""
 
 import json
 from pathlib import Path
@@ -16,37 +16,43 @@ from clirbench.support.names import check_name
 FORMAT = 1
 REFUSED = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "device")
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-# Scales tried for each row, as shares of the one that its largest weight asks for: a clipped outlier may cost less than
-# coarse steps.
+# Scales to try for each row, as shares of the scale that fits its largest weight. A smaller scale clips that weight, but makes
+# the steps of all others finer.
 _TRIED = np.linspace(0.5, 1.0, 11, dtype=np.float32)
 
 
 def quantise(weights: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """Round each row to signed integers times one scale, the scale with the smallest squared error.
+    """Round each row to signed integers times one scale. With 4 bits, the scale is the one with the smallest squared error.
 
     Args:
-        weights: float32 (rows, columns); an even number of columns for 4 bits.
+        weights: float32 (rows, columns); the number of columns must be even for 4 bits.
         bits: 4 or 8.
 
     Returns:
-        uint8 (rows, columns * bits / 8), two's complement, the earlier of two columns in the low half; float16 (rows,).
+        The integers, uint8 (rows, columns * bits / 8) in two's complement, where the earlier of two 4-bit columns is the low half
+        of a byte; and the scales, float16 (rows,).
     """
     top = 2 ** (bits - 1) - 1
     largest = np.abs(weights).max(axis=1)
     best, error = np.zeros(len(weights), dtype=np.float16), np.full(len(weights), np.inf, dtype=np.float32)
     for share in _TRIED if bits == 4 else _TRIED[-1:]:
         scale = (largest * share / top).astype(np.float16)
-        found = ((_rounded(weights, scale, top) * scale[:, None].astype(np.float32) - weights) ** 2).sum(axis=1)
-        better = found < error
-        best[better], error[better] = scale[better], found[better]
+        squared = ((_rounded(weights, scale, top) * scale[:, None].astype(np.float32) - weights) ** 2).sum(axis=1)
+        better = squared < error
+        best[better], error[better] = scale[better], squared[better]
     integers = _rounded(weights, best, top).astype(np.int8).view(np.uint8)
     if bits == 8:
         return integers, best
     return np.asarray((integers[:, ::2] & 0x0F) | (integers[:, 1::2] << 4), dtype=np.uint8), best
 
 
+def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int) -> NDArray[np.float32]:
+    safe = np.where(scales > 0, scales, 1).astype(np.float32)
+    return np.asarray(np.clip(np.rint(weights / safe[:, None]), -top, top), dtype=np.float32)
+
+
 def dequantise(packed: NDArray[np.uint8], scales: NDArray[np.float16], bits: int) -> NDArray[np.float32]:
-    """The weights that :func:`quantise` stands for, float32 (rows, columns)."""
+    """Turn what :func:`quantise` returned back into weights, float32 (rows, columns)."""
     if bits == 8:
         integers = packed.view(np.int8)
     else:
@@ -57,19 +63,19 @@ def dequantise(packed: NDArray[np.uint8], scales: NDArray[np.float16], bits: int
 
 
 def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, folder: Path) -> None:
-    """Write a packed model: weights as safetensors, the tokenizer, and what both are.
+    """Write a packed model: its weights as safetensors, its tokenizer, and a configuration file.
 
     Args:
         weights: float32 (vocabulary, dimensions).
         tokenizer_json: The tokenizer as ``tokenizers`` writes it.
         bits: 4 or 8.
-        folder: Where to; made if it is not there.
+        folder: Where to write; made where it is missing.
     """
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)
     packed, scales = quantise(weights, bits)
-    # Not save_file: it makes files that only their owner may read.
+    # safetensors' save_file makes files that only their owner may read, so its save is used.
     (folder / WEIGHTS).write_bytes(save({"weights": packed, "scales": scales}))
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8", newline="\n")
     config = {"format": FORMAT, "bits": bits, "vocabulary": len(weights), "dimensions": weights.shape[1]}
@@ -77,22 +83,21 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
 
 
 class PackedEncoder:
-    """A packed static model: a text's vector is the mean of its tokens' vectors.
+    """A packed static model: the vector of a text is the mean of its tokens' vectors.
 
-    A text without any token (punctuation only) gets the vector of the unknown token, so that no vector is zero.
+    A text without any token, such as one of punctuation only, gets the vector of the unknown token, so no vector is zero.
 
     Args:
-        folder: What :func:`write_packed` wrote.
+        folder: A folder that :func:`write_packed` wrote.
 
     Raises:
-        ClirbenchError: The folder is not that.
+        ClirbenchError: The folder is something else.
     """
 
     similarity = "cosine"
 
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load_file
-        from tokenizers import Tokenizer
 
         try:
             config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
@@ -108,19 +113,7 @@ class PackedEncoder:
         self.parameters = int(self.weights.size)
 
     def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
-        """float32 (texts, dimensions), not normalised."""
-        return self._encode(texts)
-
-    def encode_candidates(self, texts: list[str]) -> NDArray[np.float32]:
-        """float32 (texts, dimensions), not normalised."""
-        return self._encode(texts)
-
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """How many tokens each text has."""
-        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
-
-    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-
+        """Encode texts: float32 (texts, dimensions), not normalised."""
         # Token 0 is the unknown one.
         encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids or [0] for encoding in encodings]
@@ -130,9 +123,15 @@ class PackedEncoder:
         bags = csr_matrix((shares, np.concatenate(ids), starts), shape=(len(texts), len(self.weights)))
         return np.asarray(bags @ self.weights, dtype=np.float32)
 
+    encode_candidates = encode_queries
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Count the tokens of each text."""
+        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+
 
 def is_packed(name: str) -> bool:
-    """Whether a name is a folder that :func:`write_packed` wrote."""
+    """Whether a name is that of a folder that :func:`write_packed` wrote."""
     try:
         config = json.loads((Path(name).expanduser() / CONFIG).read_text(encoding="utf-8"))
     except (OSError, RuntimeError, ValueError):
@@ -141,10 +140,10 @@ def is_packed(name: str) -> bool:
 
 
 def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncoder:
-    """Load a packed folder; its revision is its checksum.
+    """Load a packed folder. Its revision is the checksum of its files.
 
     Raises:
-        ClirbenchError: It cannot be read, or an option does not apply.
+        ClirbenchError: The folder cannot be read, or an option does not apply.
     """
     base.refuse(options, REFUSED, "a packed model")
     digest = base.folder_revision(folder)
@@ -159,24 +158,17 @@ def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncode
 
 
 def to_sentence_transformer(folder: Path) -> Any:
-    """A packed model as a plain sentence-transformers model with a StaticEmbedding, to fine-tune or to save.
+    """Convert a packed model to a sentence-transformers model with a StaticEmbedding, to fine-tune or to save.
 
     Raises:
         ClirbenchError: The folder is not a packed model.
     """
-    pass
-
     encoder = PackedEncoder(folder)
     return static_model(encoder.tokenizer, encoder.weights)
 
 
-def _rounded(weights: NDArray[np.float32], scales: NDArray[np.float16], top: int) -> NDArray[np.float32]:
-    safe = np.where(scales > 0, scales, 1).astype(np.float32)
-    return np.asarray(np.clip(np.rint(weights / safe[:, None]), -top, top), dtype=np.float32)
-
-
 def static_model(tokenizer: Tokenizer, weights: NDArray[np.float32]) -> Any:
-    """A plain sentence-transformers model of one StaticEmbedding, on the CPU."""
+    """Make a sentence-transformers model of one StaticEmbedding, on the CPU."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 

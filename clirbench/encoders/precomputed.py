@@ -1,4 +1,4 @@
-"""Pre-computed vectors in the place of a model."""
+"""A folder of pre-computed vectors, used in the place of a model."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,20 +22,20 @@ _REFUSED = (
 )
 
 
-class _Never:
-    """Stands where an encoder would, and is never asked."""
+class _NoEncoder:
+    """The encoder of a model whose vectors are read from files: it is never called."""
 
     def encode_queries(self, texts: list[str]) -> Any:
-        raise AssertionError(f"{len(texts)} texts for vectors that are there")
+        raise AssertionError(f"{len(texts)} texts to encode, though their vectors are read from files")
 
     encode_candidates = encode_queries
 
 
 def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOptions) -> base.LoadedEncoder:
-    """A folder of vectors as the model that made them; its revision is a checksum over the files of these languages.
+    """Open a folder of vectors as a model. Its revision is a SHA-256 over the files of these languages.
 
     Raises:
-        ClirbenchError: It has no name, an option does not apply, or a language has no files.
+        ClirbenchError: ``options.name`` is missing, an option does not apply to finished vectors, or a language has no files.
     """
     base.check_options(options)
     base.refuse(options, _REFUSED, "vectors that are there already")
@@ -49,4 +49,4 @@ def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOp
         digest.update(f"{name}\0{content}\n".encode())
     info = base.ModelInfo(options.name, "vectors", f"sha256:{digest.hexdigest()}", "vectors-sha256")
     settings = base.EncoderSettings(similarity=options.similarity or "cosine")
-    return base.LoadedEncoder(encoder=_Never(), info=info, settings=settings)
+    return base.LoadedEncoder(encoder=_NoEncoder(), info=info, settings=settings)

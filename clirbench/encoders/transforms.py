@@ -1,4 +1,9 @@
-"""Published removals of language bias, applied to finished vectors: what post-processing alone does to a score."""
+"""Methods that remove language bias from finished vectors, without training.
+
+- ``center`` subtracts the mean vector of the text's language.
+- ``lir:K`` removes the first K principal directions of the text's language (Yang et al. 2021, arXiv 2109.04727).
+- ``lsar:K`` removes a subspace of K directions in which the languages' means differ (Xie et al. 2022, arXiv 2401.05792).
+"""
 
 import hashlib
 import json
@@ -15,22 +20,18 @@ from clirbench.support.files import reading
 
 Matrix = NDArray[np.float32]
 POOL = "pool"
-TRANSFORMS: dict[str, str] = {
-    "center": "subtract the mean vector of the text's language",
-    "lir": "remove the first K principal directions of the text's language (Yang et al. 2021, arXiv 2109.04727)",
-    "lsar": "remove a subspace of K directions in which the languages' means differ (Xie et al. 2022, arXiv 2401.05792)",
-}
 
 
 @dataclass(frozen=True)
 class Transform:
-    """A removal of language bias, not yet fitted.
+    """A method to remove language bias, not yet fitted.
 
     Attributes:
-        name: From ``TRANSFORMS``.
-        rank: How many directions; 0 for ``center``.
-        sample: "pool": fitted on the candidates of the run, by language, without labels; or "sha256:..." of a file of texts.
-        texts: That file's texts by language; empty for "pool".
+        name: "center", "lir" or "lsar".
+        rank: Number of directions to remove; 0 for "center".
+        sample: What it is fitted on: "pool" for the candidates of the run, or "sha256:..." of a file of texts. No gold pair is
+            looked at in either case.
+        texts: The file's texts by language; empty for "pool".
     """
 
     name: str
@@ -44,37 +45,37 @@ class Transform:
 
 @dataclass(frozen=True)
 class Removal:
-    """A fitted transform: x becomes x - offset - B B' (x - offset), with the offset and the basis B of the text's language.
+    """A fitted transform. It turns a vector x into y - B B' y with y = x - o, where o and B are of the text's language.
 
     Attributes:
-        offsets: float32 (languages, dimensions).
-        bases: One float32 (dimensions, rank) per language.
+        offsets: The vectors o, float32 (languages, dimensions).
+        bases: The orthonormal bases B, one float32 (dimensions, rank) per language.
     """
 
     offsets: Matrix
     bases: tuple[Matrix, ...]
 
     def __call__(self, vectors: Matrix, language: int) -> Matrix:
-        """float32 (texts, dimensions), of one language."""
+        """Transform the vectors of one language: float32 (texts, dimensions), not normalised."""
         moved = vectors - self.offsets[language]
         basis = self.bases[language]
         return np.asarray(moved - (moved @ basis) @ basis.T, dtype=np.float32)
 
 
 def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
-    """Read ``center``, ``lir:K`` or ``lsar:K``.
+    """Read a transform as the command line spells it: ``center``, ``lir:K`` or ``lsar:K``.
 
     Args:
-        text: As on the command line.
-        sample: JSON Lines file of ``{"language": ..., "text": ...}`` to fit on; None for the run's own candidates.
+        text: What to read.
+        sample: JSON Lines file of ``{"language": ..., "text": ...}`` to fit on; None for the candidates of the run.
 
     Raises:
-        ClirbenchError: It is none of these, or the file cannot be read.
+        ClirbenchError: The text is none of these, or the file cannot be read.
     """
-    found = re.fullmatch(r"(center)|(lir|lsar):([1-9]\d{0,3})", text)
-    if not found:
+    match = re.fullmatch(r"(center)|(lir|lsar):([1-9]\d{0,3})", text)
+    if not match:
         raise ClirbenchError(f"--transform is '{text[:40]}': use center, lir:K or lsar:K, with K from 1")
-    name, rank = found[1] or found[2], int(found[3] or 0)
+    name, rank = match[1] or match[2], int(match[3] or 0)
     if sample is None:
         return Transform(name, rank)
     digest, texts = _read_sample(Path(sample))
@@ -82,11 +83,11 @@ def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
 
 
 def fit_transform(transform: Transform, samples: Sequence[Matrix]) -> Removal:
-    """Fit on sample vectors.
+    """Fit a transform on sample vectors.
 
     Args:
         transform: What to fit.
-        samples: float32 (texts, dimensions) per language, unit vectors.
+        samples: By language, unit vectors as float32 (texts, dimensions).
 
     Raises:
         ClirbenchError: K is not below the number of dimensions, of texts (lir) or of languages (lsar).
@@ -111,18 +112,26 @@ def _limit(transform: Transform, limit: int, what: str) -> None:
 
 
 def _principal(sample: Matrix, rank: int) -> Matrix:
-    """First right singular vectors of the sample, not centred: float32 (dimensions, rank)."""
-    # The Gram matrix is small however many texts there are.
+    """Compute the first right singular vectors of the sample, which is not centred: float32 (dimensions, rank)."""
+    # They are eigenvectors of sample' sample, which is only (dimensions, dimensions) however many texts there are.
     _, vectors = np.linalg.eigh(sample.astype(np.float64).T @ sample)
     return np.asarray(vectors[:, ::-1][:, :rank], dtype=np.float32)
 
 
 def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
-    """Algorithm 1 of LSAR on the languages' means, float64 (dimensions, languages): float32 (dimensions, rank)."""
+    """Compute the subspace in which languages differ, by Algorithm 1 of LSAR (Xie et al. 2022).
+
+    Args:
+        means: float64 (dimensions, languages), mean vector of each language.
+        rank: Dimensions of the subspace.
+
+    Returns:
+        An orthonormal basis, float32 (dimensions, rank).
+    """
     centre = means.mean(axis=1, keepdims=True)
     left, values, right = np.linalg.svd(means - centre, full_matrices=False)
     approximation = centre + (left[:, :rank] * values[:rank]) @ right[:rank]
-    # What the languages share, made orthogonal to what tells them apart.
+    # The component that all languages share, orthogonal to the subspace that tells them apart.
     shared = np.linalg.pinv(approximation).T.sum(axis=1, keepdims=True)
     shared /= (shared**2).sum()
     left, _, _ = np.linalg.svd(approximation - shared, full_matrices=False)

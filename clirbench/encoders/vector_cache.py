@@ -1,4 +1,4 @@
-"""The vector cache: one folder per model, settings, role and set of texts; its manifest is written last."""
+"""The cache of vectors on disk: one folder per model, settings, role and set of texts."""
 
 import hashlib
 import json
@@ -14,43 +14,43 @@ from numpy.typing import NDArray
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.support.files import write_atomically, writing
 
+TEXTS_PER_SHARD = 512
 _FORMAT = 1
 
 
-def versions(loaded: LoadedEncoder) -> dict[str, str]:
-    """Versions of what computes the vectors, so that an upgrade never mixes old shards with new ones."""
-    if loaded.info.kind not in ("sentence-transformers", "mteb"):
+def versions(encoder: LoadedEncoder) -> dict[str, str]:
+    """List the versions of the packages that compute the vectors, so that vectors of two versions are never mixed."""
+    if encoder.info.kind not in ("sentence-transformers", "mteb"):
         return {}
     return {name: metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "mteb")}
 
 
 class CacheEntry:
-    """Dense shards of one role's distinct texts.
+    """The cached vectors of one role's distinct texts, in dense shards of 512 texts.
 
-    A shard is written under another name and renamed when it is whole; the manifest, with the checksums of all shards, is
-    written when the last one is there. What is damaged or half written counts as missing, so that it is encoded again.
+    Each shard is written under a temporary name and renamed when it is complete. The manifest, with the checksums of all shards,
+    is written last. A shard that is damaged counts as missing, so its texts are encoded again.
 
     Args:
         root: Folder of all vectors.
-        loaded: The encoder; its name, revision and settings are part of the key, so that two models never share an entry.
+        encoder: The model. Its name, revision and settings are part of the key, so two models never share an entry.
         role: "query" or "candidate".
         texts: The distinct texts, in the order in which they are encoded.
-        shard: Texts per shard.
     """
 
-    def __init__(self, root: Path, loaded: LoadedEncoder, role: str, texts: Sequence[str], shard: int) -> None:
+    def __init__(self, root: Path, encoder: LoadedEncoder, role: str, texts: Sequence[str]) -> None:
         digest = hashlib.sha256()
         for text in texts:
             digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
         identity = {
             "format": _FORMAT,
-            "shard": shard,
-            "model": loaded.info.name,
-            "kind": loaded.info.kind,
-            "revision": loaded.info.revision,
-            # A transform works on finished vectors: one encoding serves them all.
-            "settings": {k: v for k, v in asdict(loaded.settings).items() if not k.startswith("transform")},
-            "packages": versions(loaded),
+            "shard": TEXTS_PER_SHARD,
+            "model": encoder.info.name,
+            "kind": encoder.info.kind,
+            "revision": encoder.info.revision,
+            # A transform is applied to cached vectors too, so all transforms share one entry.
+            "settings": {k: v for k, v in asdict(encoder.settings).items() if not k.startswith("transform")},
+            "packages": versions(encoder),
             "role": role,
             "texts": digest.hexdigest(),
         }
@@ -59,7 +59,7 @@ class CacheEntry:
         self._present: dict[str, str] = {}
 
     def get(self, number: int, rows: int) -> NDArray[np.float32] | None:
-        """Shard ``number`` as float32 (rows, dimensions), or None where it is missing, damaged or of another shape."""
+        """Read shard ``number`` as float32 (rows, dimensions); None where it is missing, damaged or of another shape."""
         name = f"{number:06d}.npy"
         try:
             content = (self.folder / name).read_bytes()
@@ -87,7 +87,7 @@ class CacheEntry:
         self._present[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
 
     def finish(self) -> None:
-        """Write the manifest, unless it is there and right.
+        """Write the manifest, unless the one on disk lists the same shards.
 
         Raises:
             ClirbenchError: The cache cannot be written.

@@ -1,4 +1,4 @@
-"""The straight line: task, data, vectors, counts, ranks, scores, result."""
+"""Evaluate a model on a task, in one straight line: task, data, vectors, counts, ranks, scores, result."""
 
 import time
 from collections.abc import Sequence
@@ -33,20 +33,20 @@ def evaluate(
 ) -> Result:
     """Evaluate one model on one task.
 
-    It keeps no global state and writes no file (downloads apart, and vectors where ``cache`` names a folder): call it inside a
-    training loop, and :meth:`Result.save` when the result is to stay.
+    The function keeps no global state, so it can be called inside a training loop. It writes no files but downloads, and vectors
+    where ``cache`` names a folder; :meth:`Result.save` writes the result.
 
     Args:
         model: A SentenceTransformer, an mteb encoder, an object with ``encode_queries`` and ``encode_candidates``, or a name as
             on the command line.
-        task: Identifier or Task; None for the default one, the demo.
-        languages: Restrict to these languages; the result says so.
-        settings: Restrict to these settings; the result says so.
+        task: Identifier or Task; None for the demo.
+        languages: Only these languages; None for all. The result records a restriction.
+        settings: Only these settings; None for all. The result records a restriction.
         options: Batch size, prompts and the like.
-        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. Its counts stay in memory:
-            for days of work, ``clirbench run`` writes them as they come.
-        **context: ``cache``, a folder for vectors of models with a revision; ``allow_zero_vectors``, to score all-zero vectors
-            as lost instead of stopping; ``reporter``, told of progress.
+        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. The counts of a streamed task stay in
+            memory here; ``clirbench run`` writes them to disk, so that a killed run can go on.
+        **context: ``cache``, a folder for the vectors of models that have a revision; ``allow_zero_vectors``, to score all-zero
+            vectors as lost instead of stopping; ``reporter``, told of progress.
 
     Returns:
         Scores with their ranks.
@@ -61,25 +61,25 @@ def evaluate(
     declared = task if isinstance(task, Task) else load_task(task or default_task())
     check_names(declared)
     loaded_task = load_data(select(declared, languages, settings), run, Path(data) if data else None)
-    loaded = as_loaded(model, options)
-    announce([loaded_task], loaded, run)
-    return evaluate_loaded(loaded, loaded_task, run, time.perf_counter() - began)
+    loaded_model = as_loaded(model, options)
+    announce([loaded_task], loaded_model, run)
+    return evaluate_loaded(loaded_model, loaded_task, run, time.perf_counter() - began)
 
 
 def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, load_seconds: float = 0.0) -> Result:
-    """Evaluate a model and a task that are both loaded: in memory or streamed, the steps are the same.
+    """Evaluate a loaded model on a loaded task, whether in memory or streamed.
 
     Args:
         model: An encoder, a scorer or a fusion.
         task: The data of a run.
         context: Cache, progress and permissions.
-        load_seconds: What loading the two took, for the record.
+        load_seconds: Seconds that loading the two took, for the result.
 
     Returns:
         Scores with their ranks.
 
     Raises:
-        ClirbenchError: A vector or score is wrong, or a file cannot be had or written.
+        ClirbenchError: A vector or score is wrong, or a file cannot be read or written.
     """
     vectors = task.encode(model, context)  # each distinct text once
     counts = vectors.count(task.selection.settings, context)  # how many candidates outrank each gold pair
@@ -94,12 +94,12 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
 
 
 def rank(task: LoadedTask, counts: Counts) -> GoldRanks:
-    """The ranks of the gold pairs: one plus their counts over the blocks of each pool."""
+    """Rank the gold pairs: one plus the number of candidates that outrank them, summed over the blocks of each pool."""
     return gold_ranks(task.gold_pairs, counts.outranked, task.selection.settings, counts.within)
 
 
 def score(task: LoadedTask, counts: Counts, ranks: GoldRanks) -> Scores:
-    """Every number of a result: metrics and bias are functions of the ranks, the queue jumps of the counts."""
+    """Compute every number of a result: metrics and bias from the ranks, queue jumps from the counts."""
     declared, settings = task.selection.task, task.selection.settings
     jumps = count_jumps(task.gold_pairs, counts.outranked, ranks) if "multilingual" in settings else None
     return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps)

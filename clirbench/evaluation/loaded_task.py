@@ -1,7 +1,7 @@
-"""A task that is ready to be evaluated: its data, and the languages and settings of a run.
+"""A task with its data, ready to be evaluated.
 
-Whether the data fit in memory is asked here, once: :func:`load_data` returns one of two kinds, and everything after it takes the
-same steps for both.
+:func:`load_data` decides whether the data are held in memory or read shard by shard. This is asked only there: all that follows
+takes the same steps for both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ class LoadedTask(Protocol):
 
     @property
     def selection(self) -> Selection:
-        """What is run."""
+        """The task, and the languages and settings of the run."""
 
     @property
     def gold_pairs(self) -> GoldPairs:
@@ -42,19 +42,19 @@ class LoadedTask(Protocol):
 
     @property
     def corpus(self) -> CorpusPart | None:
-        """What a result says of the corpus that was read; None for data in memory."""
+        """What a result records of the corpus that was read; None for data in memory."""
 
     def announce(self, model: LoadedModel) -> tuple[int, int]:
-        """How many texts a run encodes and how many queries it ranks, as far as that is known before it begins."""
+        """Count the texts that a run encodes and the queries that it ranks, as far as this is known before the run."""
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
-        """Give the model its texts, each distinct one once."""
+        """Give the model each distinct text once."""
 
     def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
-        """Write the TREC runs that were asked for beside the result at ``path``."""
+        """Write the TREC runs that were asked for, beside the result at ``path``."""
 
     def forget(self) -> None:
-        """Remove what only a run that was killed would need: its result is written."""
+        """Remove files that only an interrupted run needs. Called once the result is written."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class InMemoryTask:
 
     @property
     def selection(self) -> Selection:
-        """What is run."""
+        """The task, and the languages and settings of the run."""
         return Selection(self.collection.task, self.collection.languages, self.settings)
 
     @cached_property
@@ -86,21 +86,21 @@ class InMemoryTask:
 
     @property
     def corpus(self) -> None:
-        """None: a corpus is read shard by shard."""
+        """None: there is no corpus that is read shard by shard."""
 
     def announce(self, model: LoadedModel) -> tuple[int, int]:
-        """How many texts a run encodes, cached ones included, and how many queries it ranks."""
+        """Count the texts that a run encodes, including cached ones, and the queries that it ranks."""
         return counters.texts_to_encode(model, self.collection), len(self.collection.queries)
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
-        """Give the model its texts, each distinct one once."""
+        """Give the model each distinct text once."""
         return counters.encode(model, self.collection, context)
 
     def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
-        """Nothing: candidates in memory have no identifiers that a TREC run could name."""
+        """Write nothing: candidates in memory have no identifiers that a TREC run could name."""
 
     def forget(self) -> None:
-        """Nothing: vectors stay in the cache for the next run."""
+        """Remove nothing: vectors stay in the cache for the next run."""
 
 
 def load_data(
@@ -109,21 +109,21 @@ def load_data(
     data: Path | None = None,
     stream: Callable[[Selection], LoadedTask] | None = None,
 ) -> LoadedTask:
-    """The data of a selection: a collection in memory, or a corpus that is read shard by shard.
+    """Load the data of a selection: a collection in memory, or the topics and judgements of a streamed task.
 
     Args:
-        selection: What is run.
+        selection: The task, languages and settings.
         context: Its reporter is told of downloads.
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub.
-        stream: Opens a streamed task; None for one whose shards are counted in this process and kept in memory.
+        stream: Opens a streamed task; None to count its shards in this process and keep the counts in memory.
 
     Raises:
-        ClirbenchError: The data cannot be had, or are not the declared ones.
+        ClirbenchError: The data cannot be loaded, or differ from the declared ones.
     """
     task = selection.task
-    if task.streamed and stream is not None:
-        return stream(selection)
     if task.streamed:
+        if stream is not None:
+            return stream(selection)
         from clirbench.evaluation.streaming.options import Streaming
         from clirbench.evaluation.streaming.streamed_task import StreamedTask
 
@@ -135,7 +135,7 @@ def load_data(
 
 
 def announce(tasks: Sequence[LoadedTask], model: LoadedModel, context: RunContext) -> None:
-    """Tell the reporter how much there is to encode and to rank in all of these tasks."""
+    """Tell the reporter how many texts there are to encode, and how many queries to rank, in all of these tasks."""
     sizes = [task.announce(model) for task in tasks]
     if any(texts for texts, _ in sizes):
         context.reporter.start(ENCODE, sum(texts for texts, _ in sizes))

@@ -1,4 +1,4 @@
-"""TREC runs made elsewhere, scored by pytrec_eval: what BM25, late interaction or a re-ranker found."""
+"""Score TREC runs that another system made, such as BM25 or a re-ranker, with pytrec_eval."""
 
 import hashlib
 import math
@@ -23,7 +23,7 @@ from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
-# How many passages of a ranking a metric reads; None for all of them.
+# How many passages of a ranking each metric reads; None for all.
 _DEPTH: dict[str, int | None] = {
     name: int(match[1]) if (match := re.search(r"@(\d+)$", name)) else None for name in TREC_NAMES
 }
@@ -32,13 +32,13 @@ Ranking = dict[str, float]
 
 @dataclass(frozen=True)
 class TrecRun:
-    """A run as read.
+    """A TREC run, as read from its file.
 
     Attributes:
         rankings: Scores by query, then passage.
-        depth: Most passages that a query has.
-        tag: Its last column, as the first line has it.
-        sha256: Of the file.
+        depth: Number of passages of the query with the most.
+        tag: The last column of the first line.
+        sha256: Checksum of the file.
     """
 
     rankings: Mapping[str, Ranking]
@@ -48,10 +48,10 @@ class TrecRun:
 
 
 def read_run(path: Path) -> TrecRun:
-    """Read a TREC run: query, Q0, passage, rank, score, tag, between spaces or tabs.
+    """Read a TREC run: lines of query, Q0, passage, rank, score and tag, separated by spaces or tabs.
 
     Raises:
-        ClirbenchError: It cannot be read, a line is something else, or a passage stands twice for a query.
+        ClirbenchError: The file cannot be read, a line has another form, or a query has a passage twice.
     """
     with reading(path, "correct --run"):
         content = path.read_bytes()
@@ -91,18 +91,18 @@ def read_run(path: Path) -> TrecRun:
 def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: str | None = None) -> RunDocument:
     """Score a run of one language in the monolingual setting, as ``trec_eval -c`` does.
 
-    A judged query that the run lacks counts as 0. Metrics that read further than the run goes are null: where a gold passage
-    stands beyond its end, nobody knows.
+    A judged query that the run lacks counts as 0. A metric that reads more passages than the run has is null: the ranks of gold
+    passages beyond the run's end are unknown.
 
     Args:
         run: The run.
-        task: A streamed task, whose passages have identifiers.
-        language: Whose queries were run against its corpus.
+        task: A streamed task: only these have passages with identifiers.
+        language: The language of the queries and of the corpus.
         data: Folder of topics and judgements; None for the task's own.
-        name: Of the system, as ORG/NAME; None for ``trec/<tag>``.
+        name: Name of the system, as ORG/NAME; None for ``trec/<tag>``.
 
     Returns:
-        Means with their bootstrap intervals over queries.
+        The mean of each metric, with its bootstrap interval over queries.
 
     Raises:
         ClirbenchError: The run has queries that the task lacks, or ranks nothing but judged passages.
@@ -165,16 +165,16 @@ def _check(run: TrecRun, judged: Judged, language: str) -> None:
 def _evaluate(
     run: TrecRun, judged: Judged, metrics: Sequence[str]
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """By metric, float64 (queries,)."""
+    """Compute each metric for each query: float64 (queries,) by metric."""
     import pytrec_eval
 
     qrels: dict[str, dict[str, int]] = {}
     for query, passage in zip(judged.gold_query, judged.gold_ids, strict=True):
         qrels.setdefault(judged.ids[query], {})[passage] = 1
     names = {metric: TREC_NAMES[metric] for metric in metrics}
-    found = pytrec_eval.RelevanceEvaluator(qrels, set(names.values())).evaluate(run.rankings)
+    by_query = pytrec_eval.RelevanceEvaluator(qrels, set(names.values())).evaluate(run.rankings)
     return {
-        metric: np.array([found[query][name] if query in found else 0.0 for query in judged.ids])
+        metric: np.array([by_query[query][name] if query in by_query else 0.0 for query in judged.ids])
         for metric, name in names.items()
     }
 

@@ -10,8 +10,8 @@ import numpy as np
 from mteb.types import PromptType
 
 from clirbench.encoders.base import LoadedEncoder, LoadedModel, folder_revision
-from clirbench.encoders.checks import Check, as_float32
 from clirbench.encoders.from_mteb import MtebEncoder
+from clirbench.encoders.vectors import VectorCheck, as_float32
 from clirbench.integrations.mteb import MTEB_LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
 from clirbench.results.schema import EncoderPart, ModelPart, MtebDocument
@@ -57,7 +57,7 @@ class AsMteb:
         asked = prompt_type == PromptType.query
         encoder = self._loaded.encoder
         raw = (encoder.encode_queries if asked else encoder.encode_candidates)(texts)
-        check = Check(self._loaded.info.name, "query" if asked else "candidate", None, refuse_zero=False)
+        check = VectorCheck(self._loaded.info.name, "query" if asked else "candidate", None, refuse_zero=False)
         vectors = check(raw, texts)
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(

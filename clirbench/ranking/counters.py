@@ -1,6 +1,7 @@
-"""Counting for each kind of model: from vectors, from a scorer, from several models fused.
+"""Count the candidates that outrank each gold pair, for each kind of model: an encoder, a scorer, or a fusion.
 
-:func:`encode` gives a model a collection. What it returns has one method, ``count``, and knows what the run took.
+:func:`encode` gives a model the texts of a collection, and returns a counter. Its one method, ``count``, returns the counts and
+what the run took.
 """
 
 import time
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedScorer, Scorer, require_encoder
-from clirbench.encoders.checks import Clock
+from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedScorer, require_encoder
 from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
 from clirbench.encoders.fusion import fused
+from clirbench.encoders.vectors import Clock
 from clirbench.ranking.in_memory import GoldCounter, Layout, Outranked, Products, count_outranked
 from clirbench.ranking.kernel import one_blas_thread
 from clirbench.support.context import RunContext
@@ -25,9 +26,9 @@ from clirbench.support.progress import ENCODE, RANK
 from clirbench.tasks.collection import Collection
 
 ScoreBlock = NDArray[np.float32]
-# From the numbers of the first query and of the one after the last: float32 (queries, candidates).
+# A function that scores the queries from a first number to the one before a last: float32 (queries, candidates).
 ScoreRows = Callable[[int, int], ScoreBlock]
-# Queries that are scored at a time: bounds the memory of a scorer's run.
+# Queries that are scored at a time. This bounds the memory for their scores.
 QUERIES = 64
 
 
@@ -36,12 +37,12 @@ class Cost:
     """What a run took.
 
     Attributes:
-        dimensions: Size of the vectors; None where there are none.
+        dimensions: Size of the vectors; None for a model without vectors.
         texts: Distinct texts, counted once per role and model.
         encoded: How many of them this run encoded; the others came from the cache.
-        encode_seconds: Time spent in the model.
+        encode_seconds: Seconds spent in the model.
         zero: Distinct texts whose vector is all zero.
-        seconds: By phase: "load", "encode", "rank", "score".
+        seconds: Seconds of each phase: "load", "encode", "rank", "score".
     """
 
     dimensions: int | None = None
@@ -54,11 +55,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many candidates outrank each gold pair.
+    """How many candidates outrank each gold pair, counted in blocks of one language each.
 
     Attributes:
-        outranked: In the pool of all languages, one block per language.
-        within: In each language's pool by itself; the same object where a score does not depend on the pool.
+        outranked: Counts with the scores of the pool of all languages.
+        within: Counts with the scores of each language's own pool. The same object, unless scores depend on the pool, as those of
+            a fusion do.
         cost: What the run took so far.
     """
 
@@ -71,14 +73,14 @@ class Counter(Protocol):
     """A model that has read a collection."""
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """How many candidates outrank each gold pair, as far as these settings need it."""
+        """Count the candidates that outrank each gold pair, as far as these settings need it."""
 
 
 def encode(model: LoadedModel, collection: Collection, context: RunContext) -> Counter:
     """Give a model the texts of a collection: an encoder encodes each distinct text once, a scorer takes the candidates.
 
     Raises:
-        ClirbenchError: A vector or a score is wrong; the message names the first text.
+        ClirbenchError: A vector is wrong; the message names the first such text.
     """
     if isinstance(model, LoadedFusion):
         return FusionCounter(model, collection, context)
@@ -90,7 +92,11 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
 
 
 def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
-    """Number of texts that a run encodes: distinct ones per role, of a scorer also per language, of a fusion by each part."""
+    """Count the texts that a run encodes.
+
+    An encoder encodes each distinct text once per role. A scorer takes a text that is in two languages twice. A fusion sums over
+    its parts.
+    """
     if isinstance(model, LoadedFusion):
         return sum(texts_to_encode(part, collection) for part in model.parts)
     if isinstance(model, LoadedScorer):
@@ -100,14 +106,20 @@ def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
 
 @dataclass(frozen=True)
 class VectorCounter:
-    """Counts from the vectors of an encoder. ``seconds`` is what the encoding took in all."""
+    """A counter that compares the vectors of an encoder.
+
+    Attributes:
+        encoded: The vectors.
+        collection: The texts and gold pairs.
+        seconds: Seconds that the whole encoding took, with the cache.
+    """
 
     encoded: Encoded
     collection: Collection
     seconds: float = 0.0
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """One pass over the scores serves all settings; the monolingual one alone needs the products within languages only."""
+        """Count for all settings in one pass over the scores of all languages; for the monolingual setting alone, within each."""
         begin = time.perf_counter()
         outranked = self._within_languages(context) if set(settings) == {"monolingual"} else self._everywhere(context)
         encoded = self.encoded
@@ -127,7 +139,7 @@ class VectorCounter:
         )
 
     def _within_languages(self, context: RunContext) -> Outranked:
-        """Counts of the golds in their query's language; all others stay zero and are never read."""
+        """Count for the golds in their query's language. The monolingual setting reads no other counts: they stay 0."""
         golds, encoded = self.collection, self.encoded
         shape = (len(golds.gold_query), len(golds.languages))
         wrong, gold = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
@@ -150,19 +162,15 @@ class VectorCounter:
 
 
 class ScorerCounter:
-    """Counts from the scores of one scorer, 64 queries at a time.
-
-    Raises:
-        ClirbenchError: The scorer cannot take the candidates.
-    """
+    """A counter that compares the scores of one scorer, 64 queries at a time."""
 
     def __init__(self, model: LoadedScorer, collection: Collection, context: RunContext) -> None:
         self._began, self._clock = time.perf_counter(), Clock()
-        self._rows, self._texts = _rows_of_scorer(model.info.name, model.scorer, collection, self._clock, context)
+        self._rows, self._texts = _rows_of_scorer(model, collection, self._clock, context)
         self._collection = collection
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Counts for every setting: a scorer gives a query's scores with all candidates at once.
+        """Count for every setting, because a scorer gives the scores of a query with all candidates at once.
 
         Raises:
             ClirbenchError: A score is not finite, or their array has another shape.
@@ -177,10 +185,10 @@ class ScorerCounter:
 
 
 class FusionCounter:
-    """Counts from the fused scores of several models.
+    """A counter that compares the fused scores of several models.
 
-    A fused score depends on which candidates are in the pool. So it is computed for the pool of all languages and once more
-    within each language: what a user would get who searched that pool.
+    A fused score depends on the candidates of the pool, so it is computed twice: over the pool of all languages, and over the
+    pool of each language, as for a user who searches that language alone.
 
     Raises:
         ClirbenchError: A vector of a part is wrong.
@@ -193,7 +201,7 @@ class FusionCounter:
         self._texts = self._zero = 0
         for part in model.parts:
             if isinstance(part, LoadedScorer):
-                rows, texts = _rows_of_scorer(part.info.name, part.scorer, collection, self._clock, context)
+                rows, texts = _rows_of_scorer(part, collection, self._clock, context)
             else:
                 encoded = encode_collection(require_encoder(part), collection, context)
                 self._clock.texts += encoded.encoded
@@ -204,7 +212,7 @@ class FusionCounter:
             self._texts += texts
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Counts for every setting.
+        """Count for every setting.
 
         Raises:
             ClirbenchError: A score is not finite, or their array has another shape.
@@ -233,13 +241,13 @@ def _blocks(queries: int) -> list[tuple[int, int]]:
 
 
 def _cost(clock: Clock, began: float) -> Cost:
-    """Time in the models counts as encoding, that of everything else in the same pass as ranking."""
+    """Split the time: seconds in the models are of encoding, all others of ranking, since both happen in one pass."""
     seconds = {"encode": clock.seconds, "rank": time.perf_counter() - began - clock.seconds}
     return Cost(encoded=clock.texts, encode_seconds=clock.seconds, seconds=seconds)
 
 
 def _distinct(collection: Collection, role: str) -> tuple[list[tuple[str, str]], NDArray[np.intp]]:
-    """Distinct pairs of language and text, and which of them each text of the collection is."""
+    """List the distinct pairs of language and text, and number the pair of each text: intp (texts,)."""
     texts = collection.queries if role == "query" else collection.candidates
     language = collection.query_language if role == "query" else collection.candidate_language
     place: dict[tuple[str, str], int] = {}
@@ -251,29 +259,29 @@ def _distinct(collection: Collection, role: str) -> tuple[list[tuple[str, str]],
 
 
 def _rows_of_scorer(
-    name: str, scorer: Scorer, collection: Collection, clock: Clock, context: RunContext
+    model: LoadedScorer, collection: Collection, clock: Clock, context: RunContext
 ) -> tuple[ScoreRows, int]:
-    """What scores some queries with all candidates, and the number of distinct texts; the scorer has its candidates then."""
+    """Give a scorer its candidates; return the function that scores queries, and the number of distinct texts."""
     candidates, candidate = _distinct(collection, "candidate")
     queries, query = _distinct(collection, "query")
     begin = time.perf_counter()
-    scorer.prepare_candidates([text for _, text in candidates], [language for language, _ in candidates])
+    model.scorer.prepare_candidates([text for _, text in candidates], [language for language, _ in candidates])
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(candidates) + len(queries)
     context.reporter.advance(ENCODE, len(candidates))
-    told: set[int] = set()
+    scored: set[int] = set()
 
     def rows(start: int, stop: int) -> ScoreBlock:
         wanted, row = np.unique(query[start:stop], return_inverse=True)
         chosen = [queries[i] for i in wanted]
         started = time.perf_counter()
-        raw = scorer.score([text for _, text in chosen], [language for language, _ in chosen])
+        raw = model.scorer.score([text for _, text in chosen], [language for language, _ in chosen])
         clock.seconds += time.perf_counter() - started
-        new = set(wanted.tolist()) - told
-        told.update(new)
+        new = set(wanted.tolist()) - scored
+        scored.update(new)
         if new:
             context.reporter.advance(ENCODE, len(new))
-        return _checked(name, raw, [text for _, text in chosen], len(candidates))[row][:, candidate]
+        return _checked(model.info.name, raw, [text for _, text in chosen], len(candidates))[row][:, candidate]
 
     return rows, len(candidates) + len(queries)
 
@@ -292,9 +300,8 @@ def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> ScoreBlo
         ) from error
     if scores.shape != (len(texts), candidates):
         raise ClirbenchError(
-            f"{name} gave scores of shape {'x'.join(map(str, scores.shape))} for {len(texts)} queries and "
-            f"{candidates} candidates: "
-            "return one row per query, one column per candidate"
+            f"{name} gave scores of shape {'x'.join(map(str, scores.shape))} for {len(texts)} queries and {candidates} "
+            "candidates: return one row per query, one column per candidate"
         )
     finite = np.isfinite(scores).all(axis=1)
     if not finite.all():
@@ -310,7 +317,7 @@ def _rows_of_vectors(encoded: Encoded, collection: Collection) -> ScoreRows:
     buffer = np.empty((QUERIES, layout.width), dtype=np.float32)
 
     def rows(start: int, stop: int) -> ScoreBlock:
-        # As where vectors are counted: the sums must not follow the number of cores.
+        # With several BLAS threads, the order of a sum, and so its last bits, would depend on the number of cores.
         with one_blas_thread():
             return products.rows(start, stop, buffer)[:, layout.position]
 

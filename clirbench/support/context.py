@@ -1,4 +1,4 @@
-"""What every step of a run needs besides its data: one record in place of a train of parameters."""
+"""What every step of a run needs besides its data: where files are kept, who is told of progress, what is allowed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +9,12 @@ from clirbench.support.progress import Reporter, Silent
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a run keeps and finds its files, whom it tells of progress, and what it may do.
+    """The circumstances of a run, handed from step to step.
 
     Attributes:
-        cache: Folder for vectors and inventories; None keeps neither.
+        cache: Folder for vectors and inventories; None to keep neither.
         reporter: Told of progress.
-        force: Replace a result, or the counts of another run, that are there.
+        force: Replace an existing result, or the counts of another run.
         allow_zero: Score all-zero vectors as lost instead of stopping.
     """
 
@@ -25,17 +25,17 @@ class RunContext:
 
     @property
     def vectors(self) -> Path | None:
-        """Folder of the vector cache."""
+        """Folder of the vector cache; None for no cache."""
         return self.cache / "vectors" if self.cache else None
 
     @property
     def inventories(self) -> Path | None:
-        """Folder of what was found in each file of a corpus."""
+        """Folder of inventories, which record what each file of a corpus holds; None to keep none."""
         return self.cache / "inventories" if self.cache else None
 
 
 class ContextOptions(TypedDict, total=False):
-    """The keywords of :func:`clirbench.evaluate` that make its :class:`RunContext`."""
+    """The keywords of :func:`clirbench.evaluate` that become its :class:`RunContext`."""
 
     cache: str | Path | None
     allow_zero_vectors: bool
@@ -43,7 +43,7 @@ class ContextOptions(TypedDict, total=False):
 
 
 def context_of(options: ContextOptions) -> RunContext:
-    """The context that a caller of :func:`clirbench.evaluate` asks for."""
+    """Make the context of a call of :func:`clirbench.evaluate` from its keywords."""
     cache = options.get("cache")
     return RunContext(
         cache=Path(cache) if cache else None,

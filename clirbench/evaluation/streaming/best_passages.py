@@ -11,10 +11,10 @@ from clirbench.support.errors import ClirbenchError
 
 
 def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """Merge the best passages of every shard.
+    """Merge the best passages of all shards.
 
     Returns:
-        By language, then query, the best passages of the query's language as (identifier, score), best first; equal scores keep
+        By language, then query: the best passages of the query's language as (identifier, score), best first. Equal scores are in
         candidate order.
 
     Raises:
@@ -43,9 +43,9 @@ def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[t
 
 
 def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
-    """Write the run of one language: lines of query, Q0, passage, rank, score and tag.
+    """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
-    Nine digits tell any two float32 scores apart. A tool that reads the file breaks ties by its own rule.
+    Scores have nine digits, so that different float32 scores stay different. Tools order ties by their own rules.
     """
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in tag) or "clirbench"
     return "".join(
@@ -56,15 +56,15 @@ def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
 
 
 def run_path(path: Path, language: str) -> Path:
-    """The TREC run of a language, beside its result."""
+    """Name the TREC run of a language, beside the result at ``path``."""
     return path.with_name(f"{path.stem}.{language}.trec")
 
 
 def check_runs(path: Path, document: Document, top: int) -> None:
-    """Fail where a result is kept, but lacks the TREC runs that are asked for.
+    """Check that the TREC runs that are asked for lie beside a result that is kept.
 
     Raises:
-        ClirbenchError: One is missing, or not that deep.
+        ClirbenchError: A run is missing, or has fewer passages per query than ``top``.
     """
     for language in document.task.languages:
         run = run_path(path, language)

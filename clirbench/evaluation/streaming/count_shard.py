@@ -1,4 +1,4 @@
-"""Pass 2 of a streamed run, for one shard: read it, encode it, compare it with the scores of the golds, forget it."""
+"""Pass 2 of a streamed run: read a shard, encode it, and count its passages that outrank each gold pair."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.checks import Check, Clock, as_float32
+from clirbench.encoders.vectors import Clock, VectorCheck, as_float32
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.ranking.shards import Cells, GoldScores
@@ -17,33 +17,33 @@ from clirbench.tasks.corpora.judged import Judged
 
 
 class ShardCounter:
-    """Counts shards. A shard's counts depend neither on the order of the shards nor on the process that counts them.
+    """A counter of shards. The counts of a shard depend neither on the order of the shards nor on the process.
 
     Args:
-        loaded: The encoder.
+        model: The encoder.
         work: Queries, gold pairs, shards and pass 1.
         candidates: Where the passages are read.
-        threads: Threads that count at once; None for the cores of this process.
+        threads: Threads to count with; None for one per core of this process.
     """
 
-    def __init__(self, loaded: LoadedEncoder, work: Work, candidates: Candidates, threads: int | None = None) -> None:
+    def __init__(self, model: LoadedEncoder, work: Work, candidates: Candidates, threads: int | None = None) -> None:
         judged, inventory, first = work.judged, work.inventory, work.first
-        self._loaded, self._judged, self._candidates, self._first = loaded, judged, candidates, first
+        self._model, self._judged, self._candidates, self._first = model, judged, candidates, first
         self._pooled, self._allow_zero, self._threads = work.pooled, work.allow_zero, threads
         self._top = work.streaming.top
         self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
         for i, (language, id_) in enumerate(gold_order(judged, inventory)):
             self._number[language][id_] = i
-        # A transform moves each language by itself, so one text in two languages has two vectors: no copies across languages.
+        # A transform differs between languages, so a text that is in two languages has two vectors: it is no copy across them.
         self._by_language = first.removal is not None
         self._texts = gold_texts(judged, inventory, self._by_language)
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
-        # Golds with the same text go by the first of them, so a copy of it is a copy for the pairs of all.
+        # Golds with the same text are known by the first of them, so a copy of the text is a copy for the pairs of all of them.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
         self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
-        """For each gold, the number of the first gold with its text; its own number where vectors come without texts."""
+        """Number, for each gold, the first gold with its text: intp (golds,). Without texts, each gold is its own first."""
         first = []
         for i, gold in enumerate(gold_order(judged, inventory)):
             text = inventory.golds[gold].text
@@ -51,7 +51,7 @@ class ShardCounter:
         return np.array(first, dtype=np.intp)
 
     def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
-        """The ranges of queries and of gold pairs of a language, or of all languages for None, and their scores."""
+        """Return the ranges of queries and gold pairs of a language, or of all for None, and the scores to count against."""
         if language not in self._ready:
             judged, first = self._judged, self._first
             queries, pairs = slice(0, len(judged.queries)), slice(0, len(judged.gold_query))
@@ -64,7 +64,7 @@ class ShardCounter:
         return self._ready[language]
 
     def read(self, shard: Shard) -> Block:
-        """Read the candidates of a shard. One shard may be read while another is counted.
+        """Read the candidates of a shard. Another thread may count a shard meanwhile.
 
         Raises:
             ClirbenchError: The passages differ from those that the inventory saw.
@@ -76,7 +76,7 @@ class ShardCounter:
                 f"file {shard.file} are not those that were read at the start: every node needs the same corpus, and it must not "
                 "change"
             )
-        # Converted here, because another thread counts the shard before while this one is read.
+        # Converted here and not in count, because another thread counts the last shard while this one is read.
         return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
 
     def count(self, shard: Shard, block: Block) -> ShardCounts:
@@ -87,18 +87,18 @@ class ShardCounter:
             block: Its candidates, from :meth:`read`.
 
         Raises:
-            ClirbenchError: A vector is wrong.
+            ClirbenchError: A vector has the wrong shape, is all zero where that is refused, or holds NaN or infinity.
         """
         clock = Clock()
-        check = Check(self._loaded.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
+        check = VectorCheck(self._model.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
         number = self._golds(shard, block)
         raw, like = self._vectors(shard, block, check, clock)
         own, copies = self._cells(shard, number, like)
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
-        vectors = scaled_rows(self._loaded, self._first, raw, "candidate", language)
+        vectors = scaled_rows(self._model, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
-        # Vectors that are compared as the encoder gave them were measured by the check: their norms are not computed again.
-        as_they_came = self._loaded.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
+        # The check has already measured vectors that are compared as the encoder gave them: their norms are not computed again.
+        as_they_came = self._model.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
         longest = check.longest if as_they_came else None
         wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
         if self._pooled and self._top:
@@ -112,21 +112,21 @@ class ShardCounter:
         return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, ids, best.score)
 
     def _vectors(
-        self, shard: Shard, block: Block, check: Check, clock: Clock
+        self, shard: Shard, block: Block, check: VectorCheck, clock: Clock
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Encode a shard, but for copies of golds, which keep the gold's vector of pass 1.
+        """Encode a shard. A copy of a gold is not encoded: it gets the gold's vector of pass 1, so that it ties exactly.
 
         Returns:
-            float32 (candidates, dimensions), as the encoder gave them, and intp (candidates,), the first gold with the
-            candidate's text, -1 for none.
+            The vectors as the encoder gave them, float32 (candidates, dimensions); and the first gold with each candidate's text,
+            intp (candidates,), -1 for none.
         """
         if block.texts is None:
-            # Vectors without texts: nothing says which candidates are copies, but equal vectors tie anyway.
+            # Without texts nothing tells which candidates are copies. Equal vectors tie all the same.
             return np.asarray(check(block.vectors, block.ids)), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
-        encode = self._loaded.encoder.encode_candidates
+        encode = self._model.encoder.encode_candidates
         if len(rest) == len(like):
             return encode_distinct(encode, rest, check, clock), like
         raw = self._first.golds[like]
@@ -135,7 +135,7 @@ class ShardCounter:
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:
-        """Number of the gold that each candidate is, intp (candidates,), -1 for none."""
+        """Number the gold that each candidate is: intp (candidates,), -1 for none."""
         golds = self._number[shard.language]
         number = np.full(len(block.ids), -1, dtype=np.intp)
         if not golds.keys().isdisjoint(block.ids):
@@ -144,7 +144,7 @@ class ShardCounter:
         return number
 
     def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
-        """Where the golds of a query stand in the shard, and where wrong candidates with a gold's text do.
+        """Find the cells of the golds of each pair's query, and the cells of wrong candidates with a gold's text.
 
         Args:
             shard: The shard.
@@ -190,13 +190,13 @@ def _without_golds(copies: Cells, own: Cells, gold_query: NDArray[np.int32], wid
 
 
 def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:
-    """For each key from 0 to ``groups - 1``, the positions at which it stands."""
+    """List, for each key from 0 to ``groups - 1``, its positions in ``keys``."""
     order = np.argsort(keys, kind="stable")
     return np.split(order, np.cumsum(np.bincount(np.asarray(keys, dtype=np.intp), minlength=groups))[:-1])
 
 
 def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
-    """The cells of the candidates that stand for a gold, under every pair of that gold.
+    """List the cells of the candidates that stand for a gold, one for every pair of that gold.
 
     Args:
         pairs_of: For each gold, its pairs: intp (pairs,) each.
@@ -210,6 +210,6 @@ def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
 
 
 def _within(cells: Cells, pairs: slice) -> Cells:
-    """The cells under a range of pairs, with the pairs numbered from the start of the range."""
+    """Keep the cells of a range of pairs, and number the pairs from the start of the range."""
     inside = (cells.pair >= pairs.start) & (cells.pair < pairs.stop)
     return Cells(cells.pair[inside] - pairs.start, cells.column[inside])

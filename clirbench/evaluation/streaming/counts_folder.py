@@ -1,4 +1,4 @@
-"""Keep the counts of finished shards on disk, so that a run that was killed goes on from them."""
+"""The counts of finished shards, kept on disk so that a run that was killed can go on."""
 
 import hashlib
 import json
@@ -41,10 +41,10 @@ class CountsFolder:
 
         Args:
             identity: Everything that decides a count, by name. It must be the same as in the manifest.
-            force: Remove the other run where it is not.
+            force: Remove a run whose identity differs, instead of failing.
 
         Returns:
-            Pass 1, or None where no run was begun, or it is damaged: the folder is then empty.
+            Pass 1; None where no run was begun or its files are damaged. The folder is then empty.
 
         Raises:
             ClirbenchError: Another run was begun here, or the folder cannot be read.
@@ -135,7 +135,7 @@ class CountsFolder:
         self._write(self._path(shard).name, self._digest(shard, payload) + b"\n" + payload)
 
     def remove(self) -> None:
-        """Remove what this class wrote, and the folder where nothing else is in it.
+        """Remove the files that this class wrote, and the folder if nothing else is in it.
 
         Raises:
             ClirbenchError: A file cannot be removed.
@@ -144,7 +144,7 @@ class CountsFolder:
         if self.folder is None or not self.folder.is_dir():
             return
         try:
-            # The folder may hold files of the user: they stay. The manifest goes first: a removal that is cut off leaves no run.
+            # Files of the user stay. The manifest is removed first, so that an interrupted removal leaves no run to resume.
             for pattern in (_MANIFEST, _FIRST, "*.counts", ".*.part"):
                 for path in self.folder.glob(pattern):
                     path.unlink(missing_ok=True)

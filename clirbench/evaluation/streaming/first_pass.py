@@ -3,7 +3,6 @@
 Pass 2 compares every passage of the corpus with these scores, so no passage can outrank a gold by a score of another rounding.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -13,10 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import DenseVectors, LoadedEncoder
-from clirbench.encoders.checks import Check, Clock, encode_texts
-from clirbench.encoders.similarity import by_distance, normalised, squares_of, unit
+from clirbench.encoders.base import DenseVectors, LoadedEncoder, LoadedModel, require_encoder
 from clirbench.encoders.transforms import Removal, fit_transform
+from clirbench.encoders.vectors import Clock, VectorCheck, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.ranking.kernel import OVERFLOW
 from clirbench.ranking.near_ties import exact_products
 from clirbench.support.errors import ClirbenchError
@@ -31,7 +29,7 @@ _TEXTS = 512
 
 @dataclass(frozen=True)
 class FirstPass:
-    """What pass 1 leaves for the counting of shards: arrays only, which are written to disk and sent to workers.
+    """The result of pass 1: arrays only, so that it can be written to disk and sent to workers.
 
     Golds are the distinct gold passages in candidate order: by language, file and row.
 
@@ -77,7 +75,7 @@ class FirstPass:
 
 
 def gold_order(judged: Judged, inventory: Inventory) -> list[tuple[str, str]]:
-    """List the distinct gold passages as (language, identifier), in candidate order."""
+    """List the distinct gold passages as (language, identifier), in candidate order: by language, file and row."""
     place = {language: i for i, language in enumerate(judged.languages)}
     return sorted(inventory.golds, key=lambda g: (place[g[0]], inventory.golds[g].file, inventory.golds[g].row))
 
@@ -94,7 +92,7 @@ def pair_golds(judged: Judged, order: list[tuple[str, str]]) -> NDArray[np.int32
 
 
 def first_pass(
-    loaded: LoadedEncoder,
+    model: LoadedEncoder,
     judged: Judged,
     candidates: Candidates,
     inventory: Inventory,
@@ -107,7 +105,7 @@ def first_pass(
     vector tie exactly.
 
     Args:
-        loaded: The encoder; its vectors must be dense.
+        model: The encoder; its vectors must be dense.
         judged: Queries and gold pairs.
         candidates: Where the passages are read; a :class:`VectorFolder` holds vectors too.
         inventory: Where the gold passages stand.
@@ -115,29 +113,29 @@ def first_pass(
         advance: Called with a number of texts whenever so many are done.
 
     Returns:
-        Pass 1, and what the encoder took.
+        Pass 1, and how many texts it encoded in how many seconds.
 
     Raises:
         ClirbenchError: The encoder gave wrong vectors.
     """
     order = gold_order(judged, inventory)
-    clock, name = Clock(), loaded.info.name
-    check = Check(name, "query", None, not allow_zero)
+    clock, name = Clock(), model.info.name
+    check = VectorCheck(name, "query", None, not allow_zero)
     if isinstance(candidates, VectorFolder):
         queries = _query_vectors(candidates, judged, check)
-        second = Check(name, "candidate", check.dimensions, not allow_zero)
+        second = VectorCheck(name, "candidate", check.dimensions, not allow_zero)
         golds = _gold_vectors(candidates, inventory, order, second)
         zero = check.zero + second.zero
         advance(len(queries) + len(golds))
     else:
-        queries = encode_distinct(loaded.encoder.encode_queries, judged.queries, check, clock, advance)
-        second = Check(name, "candidate", check.dimensions, not allow_zero)
+        queries = encode_distinct(model.encoder.encode_queries, judged.queries, check, clock, advance)
+        second = VectorCheck(name, "candidate", check.dimensions, not allow_zero)
         texts = [str(inventory.golds[gold].text) for gold in order]
-        golds = encode_distinct(loaded.encoder.encode_candidates, texts, second, clock, advance)
+        golds = encode_distinct(model.encoder.encode_candidates, texts, second, clock, advance)
         zero = check.zero + second.zero
     place = {language: i for i, language in enumerate(judged.languages)}
     gold_language = np.array([place[language] for language, _ in order], dtype=np.int32)
-    removal = _fitted(loaded, judged)
+    removal = _fitted(model, judged)
     none = np.zeros((0, golds.shape[1]), dtype=np.float32)
     centre = golds.mean(axis=0, dtype=np.float64).astype(np.float32)
     # The scaling below needs the centre and the transform of pass 1; the queries and the scores follow from it.
@@ -147,35 +145,46 @@ def first_pass(
         pair_gold=pair_golds(judged, order),
         scores=np.empty(0),
         gold_language=gold_language,
-        centre=centre if loaded.settings.similarity == "euclidean" else none[:, 0],
+        centre=centre if model.settings.similarity == "euclidean" else none[:, 0],
         offsets=removal.offsets if removal else none,
         bases=np.stack(removal.bases) if removal else none[:, :, None],
         zero=zero,
     )
-    scaled_queries = scaled_rows(loaded, unscored, queries, "query", judged.query_language)
-    scaled_golds = scaled_rows(loaded, unscored, golds, "candidate", gold_language)
+    scaled_queries = scaled_rows(model, unscored, queries, "query", judged.query_language)
+    scaled_golds = scaled_rows(model, unscored, golds, "candidate", gold_language)
     pair_query, pair_gold = judged.gold_query.astype(np.intp), unscored.pair_gold.astype(np.intp)
     scores = exact_products(scaled_queries, pair_query, scaled_golds, pair_gold)
     return replace(unscored, queries=scaled_queries, scores=scores), clock
 
 
-def refuse_whole(loaded: LoadedEncoder) -> None:
-    """Fail on an encoder that must see all candidates before it encodes one.
+def require_streamable(model: LoadedModel, task_id: str) -> LoadedEncoder:
+    """Return an encoder that can encode a corpus shard by shard, and refuse any other model.
+
+    Args:
+        model: Any model.
+        task_id: The streamed task, for messages.
 
     Raises:
-        ClirbenchError: The encoder has a ``prepare`` method.
+        ClirbenchError: The model has no vectors, is behind an API, or must see all candidates before it encodes one.
     """
-    if hasattr(loaded.encoder, "prepare"):
+    encoder = require_encoder(model)
+    if encoder.api:
         raise ClirbenchError(
-            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
+            f"{encoder.info.name} is an API, and vectors of {task_id} would be paid for and forgotten: write them to "
+            "files yourself, and pass --vectors"
+        )
+    if hasattr(encoder.encoder, "prepare"):
+        raise ClirbenchError(
+            f"{encoder.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
             "memory holds: choose an encoder without one"
         )
+    return encoder
 
 
 def encode_distinct(
     encode: Callable[[list[str]], Any],
     texts: list[str] | tuple[str, ...],
-    check: Check,
+    check: VectorCheck,
     clock: Clock,
     advance: Callable[[int], None] | None = None,
 ) -> DenseVectors:
@@ -184,8 +193,8 @@ def encode_distinct(
     Args:
         encode: Encodes a list of texts.
         texts: Texts, which may repeat.
-        check: Fails on wrong vectors, and turns the others into float32.
-        clock: Counts the texts and the seconds that the encoder takes.
+        check: Checks the vectors.
+        clock: Counts the texts and the seconds.
         advance: Called with a number of texts whenever so many are done.
 
     Returns:
@@ -202,11 +211,7 @@ def encode_distinct(
     for start in range(0, len(order), _TEXTS):
         rows = order[start : start + _TEXTS]
         part = [distinct[row] for row in rows]
-        begin = time.perf_counter()
-        raw = encode_texts(encode, part)
-        clock.seconds += time.perf_counter() - begin
-        clock.texts += len(part)
-        vectors = check(raw, part)
+        vectors = encode_texts(encode, part, check, clock)
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(
                 f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense one"
@@ -221,7 +226,7 @@ def encode_distinct(
 
 
 def scaled_rows(
-    loaded: LoadedEncoder,
+    model: LoadedEncoder,
     first: FirstPass,
     vectors: DenseVectors,
     role: str,
@@ -232,7 +237,7 @@ def scaled_rows(
     Each row is scaled by itself, so it does not matter which rows come together.
 
     Args:
-        loaded: The encoder, whose similarity counts.
+        model: The encoder, of which only the similarity is used.
         first: Pass 1, with the centre and the transform.
         vectors: float32 (texts, dimensions), as the encoder gave them.
         role: "query" or "candidate".
@@ -241,7 +246,7 @@ def scaled_rows(
     Raises:
         ClirbenchError: A product could overflow float32.
     """
-    similarity = loaded.settings.similarity
+    similarity = model.settings.similarity
     if similarity == "euclidean":
         vectors = np.asarray(by_distance(vectors - first.centre, role))
     elif similarity == "cosine":
@@ -260,8 +265,8 @@ def scaled_rows(
     return np.ascontiguousarray(vectors)
 
 
-def _fitted(loaded: LoadedEncoder, judged: Judged) -> Removal | None:
-    transform = loaded.transform
+def _fitted(model: LoadedEncoder, judged: Judged) -> Removal | None:
+    transform = model.transform
     if transform is None:
         return None
     if not transform.texts:
@@ -273,13 +278,13 @@ def _fitted(loaded: LoadedEncoder, judged: Judged) -> Removal | None:
         texts = list(transform.texts.get(language, ()))
         if not texts:
             raise ClirbenchError(f"--transform-sample has no text in {language}: add some")
-        check = Check(loaded.info.name, "sample text", None, refuse_zero=False)
-        vectors = encode_distinct(loaded.encoder.encode_candidates, texts, check, Clock())
+        check = VectorCheck(model.info.name, "sample text", None, refuse_zero=False)
+        vectors = encode_distinct(model.encoder.encode_candidates, texts, check, Clock())
         samples.append(np.asarray(normalised(vectors)))
     return fit_transform(transform, samples)
 
 
-def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> DenseVectors:
+def _query_vectors(folder: VectorFolder, judged: Judged, check: VectorCheck) -> DenseVectors:
     rows = []
     for i, language in enumerate(judged.languages):
         ids, vectors = folder.queries(language)
@@ -295,7 +300,7 @@ def _query_vectors(folder: VectorFolder, judged: Judged, check: Check) -> DenseV
 
 
 def _gold_vectors(
-    folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: Check
+    folder: VectorFolder, inventory: Inventory, order: list[tuple[str, str]], check: VectorCheck
 ) -> DenseVectors:
     rows = []
     # In candidate order the golds of a file are neighbours, so each file is opened once.

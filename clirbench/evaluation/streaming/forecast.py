@@ -1,4 +1,4 @@
-"""What a run would take, from a measured sample: nobody should start a week of work blind."""
+"""Forecast the time, memory and disk of a run from a measured sample, before a week of work begins."""
 
 import time
 from dataclasses import dataclass, replace
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.checks import Check, Clock
-from clirbench.evaluation.streaming.first_pass import encode_distinct, refuse_whole
+from clirbench.encoders.vectors import Clock, VectorCheck
+from clirbench.evaluation.streaming.first_pass import encode_distinct, require_streamable
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.results.build import peak_memory
@@ -18,9 +18,10 @@ from clirbench.tasks.collection import load_collection
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
-SAMPLE = 256
+# The sample of a language comes from so many of its files.
 _FILES = 4
 _WARM_UP = 16
+# Random vectors that are compared to measure the counting: passages, and queries at most.
 _COUNTED = 4_000
 _QUERIES = 1_000
 _SEED = 20240810
@@ -29,17 +30,17 @@ PHASE = "encode a sample (texts)"
 
 @dataclass(frozen=True)
 class LanguageForecast:
-    """What one language would take.
+    """What one language of a run would take.
 
     Attributes:
-        language: Which.
-        queries: How many.
-        passages: How many candidates.
-        tokens: Tokens of all of them, estimated from the sample; None where the encoder does not say.
-        per_second: Candidates encoded a second.
-        read_seconds: Seconds to read all of them once.
-        encode_seconds: Seconds to encode all of them.
-        count_seconds: Seconds to compare all of them with the queries.
+        language: The language.
+        queries: Number of queries.
+        passages: Number of candidates.
+        tokens: Tokens of all candidates, estimated from the sample; None where the encoder cannot count them.
+        per_second: Candidates that are encoded per second.
+        read_seconds: Seconds to read all candidates once.
+        encode_seconds: Seconds to encode all candidates.
+        count_seconds: Seconds to compare all candidates with the queries.
     """
 
     language: str
@@ -53,13 +54,22 @@ class LanguageForecast:
 
     @property
     def seconds(self) -> float:
-        """Seconds on one worker: everything is read twice."""
+        """Seconds on one worker. The corpus is read twice: for the inventory, and to be encoded."""
         return 2 * self.read_seconds + self.encode_seconds + self.count_seconds
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run of one task would take. Bytes are upper estimates; seconds scale a sample of a few hundred texts a language."""
+    """What a run of one task would take.
+
+    Attributes:
+        task: The task.
+        device: Where the sample was encoded.
+        languages: What each language would take.
+        memory: Upper estimate, in bytes, for one worker.
+        disk: Upper estimate, in bytes, of the files of the run.
+        shards: Number of shards; 0 for a task in memory.
+    """
 
     task: Task
     device: str
@@ -69,20 +79,20 @@ class Forecast:
     shards: int
 
     def seconds(self, workers: int) -> float:
-        """With so many workers like this one; the first reading is the driver's alone."""
+        """Seconds with so many workers like this one. The inventory is not shared: the driver takes it alone."""
         alone = sum(row.read_seconds for row in self.languages)
         shared = sum(row.seconds - row.read_seconds for row in self.languages)
         return alone + shared / workers
 
 
 def forecast(
-    encoder: LoadedEncoder, selection: Selection, streaming: Streaming, sample: int, reporter: Reporter
+    model: LoadedEncoder, selection: Selection, streaming: Streaming, sample: int, reporter: Reporter
 ) -> Forecast:
     """Encode a sample of each language, compare random vectors with as many queries as there are, and scale both.
 
     Args:
-        encoder: The encoder.
-        selection: Any task; of one that is not streamed only the encoding is forecast.
+        model: The encoder.
+        selection: What would be run. For a task in memory, only the encoding is forecast.
         streaming: How it would be run.
         sample: Texts per language, from up to four of its files.
         reporter: Told of progress.
@@ -92,21 +102,21 @@ def forecast(
     """
     task = selection.task
     if task.streamed:
-        refuse_whole(encoder)
+        require_streamable(model, task.id)
     if sample < 1:
         raise ClirbenchError(f"--sample is {sample}: use 1 or more")
     sampled = _samples(selection, streaming, sample)
-    rows, dimensions = _encoding(encoder, selection, sampled, reporter)
+    rows, dimensions = _encoding(model, selection, sampled, reporter)
     if not task.streamed:
         total = sum(row.passages + row.queries for row in rows)
         size = total * max(dimensions, 1) * 4
-        return Forecast(task, encoder.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
-    return _streamed(encoder, selection, streaming, sampled, rows, dimensions)
+        return Forecast(task, model.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
+    return _streamed(model, selection, streaming, sampled, rows, dimensions)
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """Texts by language, and the seconds that one more takes to read."""
+    """A sample of texts by language, and the seconds that it takes to read one text of each language."""
 
     texts: dict[str, list[str]]
     seconds: dict[str, float]
@@ -118,18 +128,18 @@ class _Sample:
 
 
 def _encoding(
-    encoder: LoadedEncoder, selection: Selection, sampled: _Sample, reporter: Reporter
+    model: LoadedEncoder, selection: Selection, sampled: _Sample, reporter: Reporter
 ) -> tuple[list[LanguageForecast], int]:
-    """What reading and encoding would take by language, and the dimensions of the vectors (0 where nobody knows)."""
+    """Forecast reading and encoding by language; also return the dimensions of the vectors, 0 where they are not known."""
     texts, counts = sampled.texts, selection.task.counts
     reporter.start(PHASE, sampled.count)
-    check = Check(encoder.info.name, "candidate", None, refuse_zero=False)
+    check = VectorCheck(model.info.name, "candidate", None, refuse_zero=False)
     everything = [text for part in texts.values() for text in part]
-    prepare = getattr(encoder.encoder, "prepare", None)
+    prepare = getattr(model.encoder, "prepare", None)
     if prepare:
         prepare(everything)
-    encode = encoder.encoder.encode_candidates
-    # The first texts pay for what is compiled and allocated once.
+    encode = model.encoder.encode_candidates
+    # The first call also compiles and allocates, once for all calls: it is not timed.
     encode(everything[:_WARM_UP])
     rows, dimensions = [], 0
     for language in selection.languages:
@@ -141,7 +151,7 @@ def _encoding(
         else:
             dimensions = encode_distinct(encode, texts[language], check, clock).shape[1]
         reporter.advance(PHASE, len(texts[language]))
-        tokens = _token_counts(encoder, texts[language])
+        tokens = _token_counts(model, texts[language])
         passages = counts["candidates"][language]
         per_second = clock.texts / max(clock.seconds, 1e-9)
         rows.append(
@@ -160,14 +170,14 @@ def _encoding(
 
 
 def _streamed(
-    encoder: LoadedEncoder,
+    model: LoadedEncoder,
     selection: Selection,
     streaming: Streaming,
     sampled: _Sample,
     rows: list[LanguageForecast],
     dimensions: int,
 ) -> Forecast:
-    """The forecast with the counting of shards, their memory and their files."""
+    """Add the counting of shards, the memory that shards take, and the files with their counts."""
     counts, pooled = selection.task.counts, "multilingual" in selection.settings
     everyone = sum(row.queries for row in rows)
     cost = _comparison(min(_QUERIES, everyone), dimensions)
@@ -183,7 +193,7 @@ def _streamed(
         disk += number * row.queries * streaming.top * 16
     return Forecast(
         task=selection.task,
-        device=encoder.device,
+        device=model.device,
         languages=tuple(rows),
         memory=(peak_memory() or 0) + 3 * first + shard,
         disk=disk,
@@ -192,7 +202,7 @@ def _streamed(
 
 
 def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample:
-    """A sample of each language's candidates."""
+    """Draw a sample of each language's candidates, and time the reading."""
     texts_by_language: dict[str, list[str]] = {}
     reading: dict[str, float] = {}
     task = selection.task
@@ -214,7 +224,7 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
         for file in spread:
             wanted = -(-sample // len(spread))
             texts += candidates.block(language, file, 0, wanted).texts or []
-            # Opening a file is paid once for a file; what is timed is reading on.
+            # A file is opened once, so only the reading that follows is timed.
             begin = time.perf_counter()
             more = candidates.block(language, file, wanted, wanted).ids
             seconds += (time.perf_counter() - begin) / max(1, len(more)) / len(spread)
@@ -223,7 +233,7 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
 
 
 def _comparison(queries: int, dimensions: int) -> float:
-    """Seconds to compare one query (with its golds) with one passage, measured on random vectors."""
+    """Measure, on random vectors, the seconds that it takes to compare one query and its golds with one passage."""
     rng = np.random.default_rng(_SEED)
     left, right = (rng.standard_normal((n, dimensions), dtype=np.float32) for n in (queries, _COUNTED))
     golds = np.repeat(np.arange(queries, dtype=np.int32), 2)
@@ -235,6 +245,6 @@ def _comparison(queries: int, dimensions: int) -> float:
     return (time.perf_counter() - begin) / (queries * _COUNTED)
 
 
-def _token_counts(encoder: LoadedEncoder, texts: list[str]) -> list[int] | None:
-    count: Any = getattr(encoder.encoder, "count_tokens", None)
+def _token_counts(model: LoadedEncoder, texts: list[str]) -> list[int] | None:
+    count: Any = getattr(model.encoder, "count_tokens", None)
     return None if count is None else list(count(texts))

@@ -1,4 +1,4 @@
-"""What goes into the counting of shards, and what comes out of it."""
+"""The input of the counting of shards, its output, and what an engine is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from clirbench.tasks.selection import Selection
 
 @dataclass(frozen=True)
 class Work:
-    """Everything a worker needs to count shards but the encoder, which it loads itself."""
+    """Everything that a worker needs to count shards, except the encoder, which it loads itself."""
 
     selection: Selection
     judged: Judged
@@ -27,13 +27,13 @@ class Work:
 
     @property
     def pooled(self) -> bool:
-        """Whether every query is compared with every shard."""
+        """Whether queries of all languages are compared with every shard, as the multilingual setting needs."""
         return "multilingual" in self.selection.settings
 
 
 @dataclass(frozen=True)
 class ShardCounts:
-    """What is kept of a shard.
+    """The counts of one shard.
 
     Attributes:
         wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting it
@@ -64,7 +64,7 @@ class ShardCounts:
         """Read what :meth:`to_bytes` wrote.
 
         Raises:
-            ValueError, KeyError, OSError: The content is something else.
+            ValueError, KeyError, OSError: The content is anything else.
         """
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
@@ -78,5 +78,5 @@ class ShardCounts:
         )
 
 
-# Counts shards in whatever order they get done.
+# An engine counts shards, and yields each with its counts as it is done, in any order.
 Engine = Callable[[Work, Sequence[Shard]], Iterator[tuple[Shard, ShardCounts]]]

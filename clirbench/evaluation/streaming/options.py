@@ -1,4 +1,4 @@
-"""How a streamed task is read and run."""
+"""The options of a streamed task: where its corpus is, how it is cut into shards, and what counts them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,23 +8,23 @@ from clirbench.tasks.corpora.judged import open_candidates
 from clirbench.tasks.corpora.vector_files import VectorFolder
 from clirbench.tasks.task import Task
 
-# Few enough that a shard takes seconds on a GPU and minutes on a CPU, many enough that its counts file is a small part of it.
+# With so many candidates a shard takes seconds on a GPU and minutes on a CPU, and its file of counts is much smaller than it.
 SHARD = 20_000
 
 
 @dataclass(frozen=True)
 class Streaming:
-    """How a streamed task is read and run.
+    """The options of a streamed task.
 
     Attributes:
         data: Folder of the corpus; None for ``CLIRBENCH_MIRROR`` or the hub.
-        vectors: Folder of pre-computed vectors, in the place of texts and encoder.
+        vectors: Folder of pre-computed vectors, read in the place of texts; None to encode texts.
         shard: Candidates per shard.
-        top: How many of the best passages to keep per query.
+        top: Number of best passages to keep per query; 0 for none.
         engine: "local" or "ray".
-        ray_address: Of the cluster; None starts one on this machine.
-        workers: Ray workers; None for as many as the cluster has room for.
-        gpus_per_worker: GPUs of a Ray worker; a fraction shares one.
+        ray_address: Address of the Ray cluster; None starts one on this machine.
+        workers: Number of Ray workers; None for as many as the cluster has room for.
+        gpus_per_worker: GPUs of a Ray worker; with a fraction, several workers share one.
     """
 
     data: Path | None = None
@@ -38,7 +38,7 @@ class Streaming:
 
 
 def candidates_of(task: Task, streaming: Streaming) -> Candidates:
-    """Where the candidates of a run come from."""
+    """Open the candidates of a run: a folder of vectors, or the corpus of the task."""
     if streaming.vectors is not None:
         return VectorFolder(streaming.vectors)
     return open_candidates(task, streaming.data)

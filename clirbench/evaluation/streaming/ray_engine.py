@@ -1,7 +1,7 @@
-"""The same shards on a Ray cluster: actors hold the encoder once and count one shard after the other.
+"""Count shards on a Ray cluster. Each worker loads the encoder once and counts one shard after the other.
 
-Counts are sums, so it does not matter who counts a shard, when, or twice. A shard whose worker or node died is given to another;
-the driver alone writes, so that killing it loses no more than killing a local run.
+A shard has the same counts wherever it is counted, so a shard whose worker dies is counted by another one. Only the driver writes
+files, so killing the driver loses no more than killing a local run.
 """
 
 import os
@@ -24,14 +24,15 @@ from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.inventory import Shard
 
-# A shard that takes so many workers with it takes the next one too.
+# When this many workers have died with the same shard, the run stops: the next worker would die too.
 _DEATHS = 3
+# Seconds between two notes that no worker is alive.
 _WAIT = 60.0
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What a worker loads by itself, on its own node."""
+    """What a worker needs to load the same encoder on its own node."""
 
     model: str
     options: EncoderOptions
@@ -43,7 +44,7 @@ class _Recipe:
 
 
 class _Worker:
-    """An actor: the encoder, loaded once, and what counts with it."""
+    """A Ray actor that holds an encoder and counts shards with it."""
 
     def __init__(self, recipe: _Recipe) -> None:
         self._recipe = recipe
@@ -54,29 +55,32 @@ class _Worker:
         recipe = self._recipe
         if __version__ != recipe.version:
             raise ClirbenchError(f"a node has clirbench {__version__}, the driver {recipe.version}: install the same")
-        # Tokenizers start a thread per core of the node, whatever Ray gave this worker.
+        # Tokenizers would start a thread for each core of the node, not only for the cores of this worker.
         os.environ.setdefault("RAYON_NUM_THREADS", str(recipe.threads))
         if recipe.mirror is not None:
             os.environ["CLIRBENCH_MIRROR"] = recipe.mirror
         if recipe.folder not in sys.path:
             sys.path.insert(0, recipe.folder)
-        loaded = _load(recipe.model, recipe.options, work.streaming, work.selection.languages)
-        if loaded.info != recipe.expected:
+        model = _load(recipe.model, recipe.options, work.streaming, work.selection.languages)
+        if model.info != recipe.expected:
             raise ClirbenchError(
-                f"a node loads {loaded.info.name} as revision {loaded.info.revision}, the driver {recipe.expected.revision}: "
+                f"a node loads {model.info.name} as revision {model.info.revision}, the driver {recipe.expected.revision}: "
                 "every node needs the same model"
             )
         candidates = candidates_of(work.selection.task, work.streaming)
-        self._counter = ShardCounter(loaded, work, candidates, recipe.threads)
+        self._counter = ShardCounter(model, work, candidates, recipe.threads)
 
     def count(self, shard: Shard) -> bytes:
-        """The counts of a shard, as they are written."""
+        """Count a shard; the counts come as :meth:`ShardCounts.to_bytes` writes them."""
         counts: ShardCounts = self._counter.count(shard, self._counter.read(shard))
         return counts.to_bytes()
 
 
 def connect(streaming: Streaming) -> Streaming:
-    """Connect to the cluster (or start one on this machine), and say how many workers it has room for.
+    """Connect to the cluster, or start one on this machine.
+
+    Returns:
+        The options, with the number of workers that the cluster has room for where none was given.
 
     Raises:
         ClirbenchError: Ray is not installed, there is no cluster at that address, or it has no room for one worker.
@@ -90,7 +94,7 @@ def connect(streaming: Streaming) -> Streaming:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if streaming.ray_address is None:
-                # Also where Ray's own variable names a cluster: the option says which one is meant.
+                # "local" also where RAY_ADDRESS names a cluster: only --ray-address chooses one.
                 room = max(cores(), streaming.workers or 1)
                 ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
             else:
@@ -108,7 +112,7 @@ def connect(streaming: Streaming) -> Streaming:
     resources = ray.cluster_resources()
     gpus = streaming.gpus_per_worker
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    # A worker lives on one node: what is left over on two of them serves nobody.
+    # A worker runs on one node, so the room is counted node by node.
     room = sum(int(node.get("GPU", 0) / gpus if gpus else node.get("CPU", 0)) for node in nodes)
     if room < 1:
         raise ClirbenchError(
@@ -119,12 +123,12 @@ def connect(streaming: Streaming) -> Streaming:
 
 
 def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporter: Reporter) -> Engine:
-    """An engine that counts on the connected cluster.
+    """Make an engine that counts on the connected cluster.
 
     Args:
-        model: Name of the encoder, as ``--model`` takes it; a folder must be there on every node.
-        options: How to load it.
-        expected: Who it must turn out to be.
+        model: Name of the encoder, as ``--model`` takes it. A folder must exist on every node.
+        options: How to load the encoder.
+        expected: The identity that the encoder must have on every node.
         reporter: Told of workers that die.
     """
 
@@ -144,11 +148,11 @@ def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporte
 
 
 class _DiedError(Exception):
-    """A worker is gone, and what it had in hand must be given to another."""
+    """A worker has died, or its answer is lost: what it was doing must be given to another."""
 
 
 class _Pool:
-    """The workers of one run, and which shard each has."""
+    """The workers of one run, and the shard that each of them counts."""
 
     def __init__(self, recipe: _Recipe, work: Work, reporter: Reporter) -> None:
         import ray
@@ -164,7 +168,7 @@ class _Pool:
         self._wanted = work.streaming.workers or 1
 
     def run(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
-        """Count all shards, in whatever order they get done."""
+        """Count all shards, and yield each as it is done."""
         ray, queue = self._ray, deque(shards)
         for _ in range(min(self._wanted, len(queue))):
             self._start()
@@ -196,7 +200,7 @@ class _Pool:
         try:
             self._get(ref)
         except _DiedError as error:
-            # A worker that dies while it loads would do so again and again.
+            # A model that kills its worker while it is loaded would kill every worker: there is a limit to new ones.
             if self._started >= self._wanted + _DEATHS * self._wanted:
                 raise ClirbenchError(
                     f"workers die while they load the model ({first_line(error)}): see Ray's logs"
@@ -211,7 +215,7 @@ class _Pool:
         try:
             counts = ShardCounts.from_bytes(self._get(ref))
         except _DiedError as error:
-            # It may still be alive where only what it found was lost.
+            # The worker may be alive, and only its answer lost.
             self._ray.kill(actor)
             self._deaths[shard.name] += 1
             if self._deaths[shard.name] >= _DEATHS:
@@ -223,7 +227,7 @@ class _Pool:
             queue.appendleft(shard)
             self._start()
             return
-        # The next shard is under way while this one is written.
+        # The worker gets its next shard before this one is written, so that it does not wait.
         self._next(actor, queue, shard)
         yield shard, counts
 
@@ -234,7 +238,7 @@ class _Pool:
             self._busy[actor.count.remote(shard)] = actor, shard
 
     def _chosen(self, queue: deque[Shard], last: Shard | None) -> Shard:
-        """The shard after the worker's last one, since a file is read from its front; else one of a file that nobody reads."""
+        """Choose a worker's next shard: the one after its last, since files are read in order; else one of another file."""
         after = None if last is None else (last.language, last.file, last.start + last.size)
         read = {(shard.language, shard.file) for _, shard in self._busy.values()}
         fresh = None
@@ -252,7 +256,7 @@ class _Pool:
             if isinstance(error.cause, ClirbenchError):
                 raise ClirbenchError(str(error.cause)) from error
             raise
-        # Whatever Ray calls a death: of the process, for lack of memory, of its node, of what it found.
+        # Any error of Ray itself: the process or its node died, ran out of memory, or the answer was lost.
         except self._ray.exceptions.RayError as error:
             raise _DiedError(first_line(error)) from error
 
@@ -264,7 +268,7 @@ def _load(model: str, options: EncoderOptions, streaming: Streaming, languages: 
 
 
 def _threads(streaming: Streaming) -> int:
-    """Threads of a worker: the cores of a node like this one, shared by the workers that it gets."""
+    """Divide the cores of a node like this one by the number of workers per node."""
     import ray
 
     nodes = max(1, sum(node["Alive"] is True for node in ray.nodes()))

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import LoadedEncoder, LoadedModel, require_encoder
-from clirbench.encoders.checks import Clock
+from clirbench.encoders.base import LoadedEncoder, LoadedModel
 from clirbench.encoders.vector_cache import versions
+from clirbench.encoders.vectors import Clock
 from clirbench.evaluation.streaming.best_passages import best_passages, run_path, trec_run
 from clirbench.evaluation.streaming.count_shard import ShardCounter
 from clirbench.evaluation.streaming.counts_folder import FORMAT, CountsFolder
-from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, refuse_whole
+from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, require_streamable
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
@@ -47,7 +47,7 @@ ENCODE_FIRST, _EVERYTHING = "encode queries and golds (texts)", "all languages (
 
 
 class StreamedTask:
-    """A selection of a streamed task: topics and judgements in memory, passages read when they are counted.
+    """A selection of a streamed task: topics and judgements are in memory, passages are read when they are counted.
 
     Args:
         selection: What is run.
@@ -75,7 +75,7 @@ class StreamedTask:
 
     @property
     def pool_sizes(self) -> dict[str, int]:
-        """Number of candidates by language, as the inventory found them."""
+        """Number of candidates by language, as the inventory counted them."""
         return self.work.inventory.pool_sizes(self.selection.languages)
 
     @cached_property
@@ -107,29 +107,28 @@ class StreamedTask:
 
     @property
     def work(self) -> Work:
-        """What is counted, known once the model has its texts of pass 1."""
+        """What goes into the counting of shards; it exists once :meth:`encode` has run."""
         assert self._work is not None, "encode comes first"  # noqa: S101
         return self._work
 
     def announce(self, model: LoadedModel) -> tuple[int, int]:
-        """Nothing yet: how many texts there are shows while the corpus is read."""
+        """Announce nothing: the phases are announced while the corpus is read."""
         return 0, 0
 
     def encode(self, model: LoadedModel, context: RunContext) -> "ShardsToCount":
         """Read the corpus once, then run pass 1, or take it from the run that was begun in the folder.
 
         Raises:
-            ClirbenchError: The model has no vectors or needs all candidates at once, the corpus is not the declared one, or
-                another run was begun in the folder.
+            ClirbenchError: The model cannot be streamed, the corpus is not the declared one, or another run was begun in the
+                folder.
         """
-        encoder = require_encoder(model)
-        refuse_whole(encoder)
+        encoder = require_streamable(model, self.selection.task.id)
         begin = time.perf_counter()
         inventory = self._inventory(context)
         loading = time.perf_counter() - begin
         identity = self._identity(encoder, inventory, context)
         if self._store.folder is not None and encoder.info.revision is None:
-            # Nobody can tell whether what is there is this model's.
+            # Without a revision, nothing tells whether the counts in the folder are of this version of the model.
             self._store.remove()
             context.reporter.note(f"{encoder.info.name} has no revision: a run that is killed begins anew")
         first = self._store.resume(identity, context.force)
@@ -209,11 +208,11 @@ class StreamedTask:
         }
 
 
-def local_engine(loaded: LoadedEncoder, candidates: Candidates) -> Engine:
-    """Counts in this process, one shard after the other."""
+def local_engine(encoder: LoadedEncoder, candidates: Candidates) -> Engine:
+    """Make an engine that counts in this process, one shard after the other."""
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
-        counter = ShardCounter(loaded, work, candidates)
+        counter = ShardCounter(encoder, work, candidates)
         # The next shard is read while one is encoded and counted: no more than two are in memory.
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(counter.read, shards[0])
@@ -246,7 +245,16 @@ class _Sum:
 
 @dataclass
 class ShardsToCount:
-    """A streamed task after pass 1. ``began`` is when pass 1 began, ``loading`` the seconds of the inventory."""
+    """A streamed task after pass 1, ready to count its shards.
+
+    Attributes:
+        work: What is counted.
+        store: Where finished counts are kept.
+        engine: Counts the shards.
+        clock: What the encoder took in pass 1.
+        began: When pass 1 began, by ``time.perf_counter``.
+        loading: Seconds that the inventory took.
+    """
 
     work: Work
     store: CountsFolder
@@ -277,7 +285,7 @@ class ShardsToCount:
         return Counts(outranked, outranked, self._cost())
 
     def _add_finished(self, reporter: Reporter) -> list[Shard]:
-        """Add the shards whose counts are there; returns the others."""
+        """Add the shards whose counts are in the store, and return the others."""
         shards, missing = self.work.inventory.shards, []
         for shard in shards:
             counts = self.store.get(shard)

@@ -1,0 +1,231 @@
+"""From what an encoder returns to vectors whose inner products are the scores: timed, checked, as float32, scaled."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from clirbench.encoders.base import Vectors
+from clirbench.support.errors import ClirbenchError, first_line
+
+
+@dataclass
+class Clock:
+    """How many texts a model has encoded so far, and how many seconds that took."""
+
+    texts: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class VectorCheck:
+    """A check of the vectors of one role, called with each batch as it comes.
+
+    Attributes:
+        model: Name of the model, for messages.
+        role: What a text is called in messages, such as "query".
+        dimensions: Size that every vector must have; None until the first batch sets it.
+        refuse_zero: Fail on an all-zero vector; otherwise it is only counted.
+        zero: Number of all-zero vectors so far.
+        longest: Largest norm so far.
+    """
+
+    model: str
+    role: str
+    dimensions: int | None
+    refuse_zero: bool
+    zero: int = 0
+    longest: float = 0.0
+
+    def __call__(self, raw: Any, texts: Sequence[str]) -> Vectors:
+        """Turn what the model returned for some texts into float32 vectors (texts, dimensions).
+
+        Raises:
+            ClirbenchError: It is no array of that shape, a value is NaN or infinite, or a vector is all zero where that is
+                refused. The message names the first such text.
+        """
+        vectors = as_float32(raw)
+        if vectors is None:
+            raise ClirbenchError(
+                f"{self.model} gave a {type(raw).__name__} for the {self.role} {texts[0][:60]!r}, not numbers in one shape: "
+                "return an array (texts, dimensions)"
+            )
+        if vectors.ndim != 2 or vectors.shape[0] != len(texts) or vectors.shape[1] == 0:
+            shape = "x".join(map(str, vectors.shape))
+            rows = vectors.shape[0] if vectors.ndim == 2 and vectors.shape[1] else 0
+            text = texts[min(rows, len(texts) - 1)]
+            raise self._error(f"gave vectors of shape {shape} for {len(texts)} texts", text, "return one row per text")
+        if self.dimensions not in (None, vectors.shape[1]):
+            fault = f"gave {vectors.shape[1]} dimensions after {self.dimensions}"
+            raise self._error(fault, texts[0], "all vectors must have the same size")
+        self.dimensions = vectors.shape[1]
+        values = vectors if isinstance(vectors, np.ndarray) else vectors.data
+        squares = squares_of(vectors)
+        # Finite squares prove finite values. A square that is not finite may only have overflowed, so then all values are read.
+        if not np.isfinite(squares).all() and not np.isfinite(values).all():
+            bad = _first_row(~np.isfinite(values), vectors)
+            fault = "NaN" if np.isnan(_row(vectors, bad)).any() else "infinite values"
+            raise self._error(f"gave {fault}", texts[bad], "try --dtype float32, or mend the model")
+        self.longest = max(self.longest, float(np.sqrt(squares.max(initial=0))))
+        zero = _is_zero(vectors, squares)
+        self.zero += int(zero.sum())
+        if self.refuse_zero and zero.any():
+            text = texts[int(np.argmax(zero))]
+            raise self._error("gave an empty (all-zero) vector", text, "pass --allow-zero-vectors to score it as lost")
+        return vectors
+
+    def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:
+        shown = text if len(text) <= 80 else text[:79] + "…"
+        return ClirbenchError(f"{self.model} {fault} for the {self.role} {shown!r}: {remedy}")
+
+
+def as_float32(raw: Any) -> Vectors | None:
+    """Convert what an encoder returned to float32, dense or CSR; None where it is not one array of real numbers."""
+    if sparse.issparse(raw):
+        return sparse.csr_array(raw, dtype=np.float32)
+    if hasattr(raw, "detach"):
+        raw = raw.detach().float().cpu()
+        if raw.is_sparse:
+            raw = raw.coalesce()
+            return sparse.csr_array((raw.values().numpy(), tuple(raw.indices().numpy())), shape=tuple(raw.shape))
+        raw = raw.numpy()
+    try:
+        array = np.asarray(raw)
+        if array.dtype.kind not in "fiub":
+            return None
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(array, dtype=np.float32)
+    except (TypeError, ValueError):
+        return None
+
+
+def _row(vectors: Vectors, row: int) -> NDArray[np.float32]:
+    if isinstance(vectors, np.ndarray):
+        return np.asarray(vectors[row])
+    return np.asarray(vectors.data[vectors.indptr[row] : vectors.indptr[row + 1]], dtype=np.float32)
+
+
+def _first_row(bad: NDArray[np.bool_], vectors: Vectors) -> int:
+    if isinstance(vectors, np.ndarray):
+        return int(np.argmax(bad.any(axis=1)))
+    return int(np.searchsorted(vectors.indptr, int(np.argmax(bad)), side="right")) - 1
+
+
+def _is_zero(vectors: Vectors, squares: NDArray[np.float32]) -> NDArray[np.bool_]:
+    zero = squares == 0
+    rows = np.flatnonzero(zero)
+    if isinstance(vectors, np.ndarray):
+        zero[rows] = ~vectors[rows].any(axis=1)
+    else:
+        zero[rows] = np.asarray(abs(vectors[rows]).sum(axis=1)).ravel() == 0
+    return np.asarray(zero)
+
+
+def encode_texts(encode: Callable[[list[str]], Any], texts: list[str], check: VectorCheck, clock: Clock) -> Vectors:
+    """Encode some texts, count them and the seconds, and check their vectors.
+
+    Returns:
+        float32 (texts, dimensions), dense or CSR.
+
+    Raises:
+        ClirbenchError: The device is out of memory, or a vector is wrong.
+    """
+    begin = time.perf_counter()
+    try:
+        raw = encode(texts)
+    except RuntimeError as error:
+        # torch.OutOfMemoryError, recognised by its name so that torch is not imported.
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise ClirbenchError(
+            f"the device is out of memory ({first_line(error)}): lower --batch-size or --max-length"
+        ) from error
+    clock.seconds += time.perf_counter() - begin
+    clock.texts += len(texts)
+    return check(raw, texts)
+
+
+def squares_of(vectors: Vectors) -> NDArray[np.float32]:
+    """Squared norms in float32 (texts,). A square may overflow, or become 0, though the vector's values are in range."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if isinstance(vectors, np.ndarray):
+            return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
+        return np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+
+
+def scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vectors, Vectors]:
+    """Scale vectors so that inner products order the candidates of each query as the similarity does.
+
+    Args:
+        queries: float32 (queries, dimensions), dense or CSR.
+        candidates: float32 (candidates, dimensions), of the same kind.
+        similarity: "cosine", "dot" or "euclidean". "euclidean" adds one dimension.
+    """
+    if similarity == "cosine":
+        return normalised(queries), normalised(candidates)
+    if similarity == "euclidean":
+        if isinstance(queries, np.ndarray):
+            # Moving the origin to the centre changes no distance, and shorter vectors make the rounding errors smaller.
+            centre = candidates.mean(axis=0, dtype=np.float64).astype(np.float32)
+            queries, candidates = queries - centre, candidates - centre
+        return by_distance(queries, "query"), by_distance(candidates, "candidate")
+    return queries, candidates
+
+
+def by_distance(vectors: Vectors, role: str) -> Vectors:
+    """Add one dimension, so that inner products order candidates by euclidean distance, the nearest first.
+
+    Args:
+        vectors: float32 (texts, dimensions), dense or CSR.
+        role: "query" or "candidate": the two roles get different values.
+    """
+    # -|q - c|^2 orders candidates as q.c - |c|^2 / 2 does.
+    if role == "query":
+        return _with_column(vectors, np.ones((vectors.shape[0], 1), dtype=np.float32))
+    half = 0.5 * _square_norms(vectors)
+    return _with_column(vectors, -half[:, None].astype(np.float32))
+
+
+def _with_column(vectors: Vectors, column: NDArray[np.float32]) -> Vectors:
+    if isinstance(vectors, np.ndarray):
+        return np.hstack([vectors, column])
+    return sparse.csr_array(sparse.hstack([vectors, sparse.csr_array(column)], format="csr"))
+
+
+def _square_norms(vectors: Vectors) -> NDArray[np.float64]:
+    if isinstance(vectors, np.ndarray):
+        return np.asarray(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    return np.asarray(vectors.multiply(vectors).sum(axis=1), dtype=np.float64).ravel()
+
+
+def normalised(vectors: Vectors) -> Vectors:
+    """Scale each row to length 1, in float64; a zero vector stays zero. Dense or CSR."""
+    norms = np.sqrt(_square_norms(vectors))
+    scale = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
+    if isinstance(vectors, np.ndarray):
+        # In float64 no norm of float32 values becomes 0. Adding 0.0 turns -0.0 into 0.0, so equal vectors have equal bytes.
+        return np.asarray(vectors * scale[:, None] + 0.0, dtype=np.float32)
+    scaled = vectors.copy()
+    scaled.data = (scaled.data * np.repeat(scale, np.diff(scaled.indptr))).astype(np.float32)
+    return scaled
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale each row of a dense array to length 1, in float32; a zero vector stays zero.
+
+    This is faster than :func:`normalised` and less exact: the norm and the product with its inverse are rounded to float32.
+    """
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        # NumPy sums along a row in the same order on every processor.
+        squares = (vectors * vectors).sum(axis=1)
+        scale = 1 / np.sqrt(squares)
+    # Where the squared norm leaves the range of float32, the norm is computed in float64.
+    odd = np.flatnonzero(~((squares > 1e-30) & (squares < 1e30)))
+    scale[odd] = 0
+    units = np.multiply(vectors, scale[:, None], dtype=np.float32)
+    units[odd] = normalised(vectors[odd])
+    return np.asarray(units)
