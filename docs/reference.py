@@ -352,8 +352,11 @@ def _definitions(
 ) -> list[str]:
     parts = []
     for name in order:
+        # A table of a TOML file is called as it stands there: its docstring begins with that.
+        table = re.match(r"``(\[+[\w.]+\]+)``", definitions[name].get("description", ""))
+        title = f"`{table[1]}`" if table else titles.get(name, name.lstrip("_"))
         parts += [
-            f"{level} {titles.get(name, name.lstrip('_'))} {{#{name.lower().lstrip('_')}}}",
+            f"{level} {title} {{#{name.lower().lstrip('_')}}}",
             "",
             _object(definitions[name]),
             "",

@@ -147,6 +147,19 @@ def browser():
 
 
 @pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
+@pytest.mark.parametrize("width", [390, 1440])
+def test_pages_fit_their_window(built, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    wide = []
+    for path in sorted(built.rglob("*.html")):
+        page.goto(path.as_uri())
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            wide.append(path.relative_to(built).as_posix())
+    page.close()
+    assert wide == []
+
+
+@pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
 def test_the_search_works_from_disk_and_asks_no_host(built, browser):
     page = browser.new_page()
     asked = []
