@@ -5,6 +5,7 @@ over the full pool and rank distance need every rank: mteb's results do not have
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import mteb
@@ -42,12 +43,6 @@ class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
     Its subsets are query languages ("en") or language pairs ("en-de": English queries, German candidates). All subsets name
     the same text by the same identifier.
-
-    Args:
-        task: A parallel task that fits in memory.
-        setting: Which setting.
-        languages: Restrict to these; None for all.
-        **kwargs: Of mteb's task.
     """
 
     def __init__(self, task: Task, setting: str, languages: Sequence[str] | None = None, **kwargs: Any) -> None:
@@ -229,13 +224,12 @@ def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
     unknown = [language for language in languages if language not in MTEB_LANGUAGES]
     if unknown:
         raise ClirbenchError(f"{task.id}: mteb's code of the language '{unknown[0]}' is not known here: leave it out")
-    if setting == "cross-lingual":
-        subsets = {f"{q}-{c}": [MTEB_LANGUAGES[q], MTEB_LANGUAGES[c]] for q in languages for c in languages if q != c}
-    elif setting == "monolingual":
-        subsets = {language: [MTEB_LANGUAGES[language]] for language in languages}
-    else:
-        others = [MTEB_LANGUAGES[language] for language in languages]
-        subsets = {x: [MTEB_LANGUAGES[x], *(code for code in others if code != MTEB_LANGUAGES[x])] for x in languages}
+    codes = {language: MTEB_LANGUAGES[language] for language in languages}
+    subsets = {
+        "monolingual": {x: [codes[x]] for x in codes},
+        "cross-lingual": {f"{q}-{c}": [codes[q], codes[c]] for q in codes for c in codes if q != c},
+        "multilingual": {x: [codes[x], *(code for code in codes.values() if code != codes[x])] for x in codes},
+    }[setting]
     return TaskMetadata(
         name=(task.mteb or f"Clirbench{task.id}") + _PARTS[setting],
         description=f"{task.description} {setting} setting.",
@@ -256,15 +250,14 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
     languages = collection.languages
     language = collection.candidate_language
     ids = np.array([f"{languages[x]}-{i}" for i, x in enumerate(language.tolist())], dtype=object)
-    corpora: dict[str, Any] = {}
 
-    def corpus(name: str, rows: NDArray[np.intp]) -> Any:
-        if name not in corpora:
-            texts = [collection.candidates[i] for i in rows]
-            corpora[name] = Dataset.from_dict({"id": ids[rows].tolist(), "title": [""] * len(rows), "text": texts})
-        return corpora[name]
+    @cache
+    def corpus(only: int | None) -> Any:
+        rows = np.arange(len(ids)) if only is None else np.flatnonzero(language == only)
+        texts = [collection.candidates[i] for i in rows]
+        return Dataset.from_dict({"id": ids[rows].tolist(), "title": [""] * len(rows), "text": texts})
 
-    def split(pairs: NDArray[np.bool_], candidates: str, rows: NDArray[np.intp]) -> dict[str, Any]:
+    def split(pairs: NDArray[np.bool_], only: int | None) -> dict[str, Any]:
         golds: dict[int, list[int]] = {}
         for query, candidate in zip(
             collection.gold_query[pairs].tolist(), collection.gold_candidate[pairs].tolist(), strict=True
@@ -272,10 +265,8 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
             golds.setdefault(query, []).append(candidate)
         names = {query: collection.topics[collection.query_topic[query]] for query in golds}
         return {
-            "corpus": corpus(candidates, rows),
-            "queries": Dataset.from_dict(
-                {"id": list(names.values()), "text": [collection.queries[query] for query in golds]}
-            ),
+            "corpus": corpus(only),
+            "queries": Dataset.from_dict({"id": list(names.values()), "text": [collection.queries[q] for q in golds]}),
             "relevant_docs": {names[query]: {str(ids[c]): 1 for c in own} for query, own in golds.items()},
             "top_ranked": None,
         }
@@ -285,11 +276,11 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
     subsets = {}
     for q, name in enumerate(languages):
         if setting == "multilingual":
-            subsets[name] = split(query_language == q, "all", np.arange(len(ids)))
+            subsets[name] = split(query_language == q, None)
             continue
         for c, other in enumerate(languages):
             if (q == c) == (setting == "monolingual"):
-                subset = split((query_language == q) & (gold_language == c), other, np.flatnonzero(language == c))
+                subset = split((query_language == q) & (gold_language == c), c)
                 if subset["relevant_docs"]:
                     subsets[name if q == c else f"{name}-{other}"] = subset
     return subsets

@@ -25,17 +25,10 @@ _SCORES = {
 
 
 def export(result: Result, folder: Path) -> list[Path]:
-    """Write a result as mteb does: ``results/<org__model>/<revision>/<Task>.json``, one file for each setting.
+    """Write a whole run on a parallel task as mteb does: below ``folder``, which ``mteb.ResultCache(folder)`` reads.
 
-    ``model_meta.json`` lies beside them. Each subset has the scores that mteb has too: nDCG@10 (the main score), R@1, R@10,
-    R@100, MRR@10.
-
-    Args:
-        result: A whole run on a parallel task, without a transform.
-        folder: Gets the folder ``results``; ``mteb.ResultCache(folder)`` reads it.
-
-    Returns:
-        The files of scores.
+    The files of scores are ``results/<org__model>/<revision>/<Task>.json``, one for each setting; ``model_meta.json`` lies beside
+    them. Each subset has the scores that mteb has too: nDCG@10 (the main score), R@1, R@10, R@100, MRR@10.
 
     Raises:
         ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot say what the run was, or the folder cannot be
@@ -63,14 +56,8 @@ def export(result: Result, folder: Path) -> list[Path]:
         subsets = []
         for name, values in _values(result, setting).items():
             scores = {theirs: values[ours] for ours, theirs in _SCORES.items() if values.get(ours) is not None}
-            subsets.append(
-                {
-                    **scores,
-                    "main_score": scores["ndcg_at_10"],
-                    "hf_subset": name,
-                    "languages": metadata.eval_langs[name],
-                }
-            )
+            extra = {"hf_subset": name, "languages": metadata.eval_langs[name]}
+            subsets.append({**scores, "main_score": scores["ndcg_at_10"], **extra})
         scored = TaskResult(
             dataset_revision=metadata.revision,
             task_name=metadata.name,

@@ -1,6 +1,6 @@
 """mteb's own text tasks: mteb evaluates an encoder that clirbench loaded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,8 @@ from clirbench.support.paths import cache_dir, mirror_dir
 
 # Of mteb's scores of a subset, those that a result keeps besides the main score; there are a hundred more.
 _KEPT = (
-    "main_score",
-    "ndcg_at_10",
-    "map_at_10",
-    "mrr_at_10",
-    "recall_at_1",
-    "recall_at_10",
-    "recall_at_100",
-    "accuracy",
-    "f1",
-)
+    "main_score", "ndcg_at_10", "map_at_10", "mrr_at_10", "recall_at_1", "recall_at_10", "recall_at_100", "accuracy", "f1",
+)  # fmt: skip
 
 
 class AsMteb:
@@ -45,10 +37,7 @@ class AsMteb:
         self.mteb_model_meta = model_meta(loaded.info.name, loaded.info.revision, None, loaded.settings.similarity)
 
     def encode(self, inputs: Any, *, prompt_type: Any = None, **kwargs: Any) -> Any:
-        """Encode the texts of mteb's batches.
-
-        Returns:
-            float32 (texts, dimensions).
+        """Encode the texts of mteb's batches: float32 (texts, dimensions).
 
         Raises:
             ClirbenchError: A vector has NaN or infinity or a wrong shape, or vectors are sparse.
@@ -77,13 +66,10 @@ class AsMteb:
         import torch
         from sentence_transformers.util import SimilarityFunction
 
-        kind = self._loaded.settings.similarity
-        function = (
-            SimilarityFunction.to_similarity_pairwise_fn(kind)
-            if pairwise
-            else SimilarityFunction.to_similarity_fn(kind)
+        of_kind = SimilarityFunction.to_similarity_pairwise_fn if pairwise else SimilarityFunction.to_similarity_fn
+        return of_kind(self._loaded.settings.similarity)(
+            torch.as_tensor(as_float32(left)), torch.as_tensor(as_float32(right))
         )
-        return function(torch.as_tensor(as_float32(left)), torch.as_tensor(as_float32(right)))
 
 
 def run_mteb_task(
@@ -97,53 +83,27 @@ def run_mteb_task(
         languages: Only subsets whose languages are all among these; clirbench's codes or ISO 639-3. None for all subsets.
         data: A folder with the task's data set. None: ``mteb/<data set>`` in ``CLIRBENCH_MIRROR``, else the hub.
 
-    Returns:
-        mteb's scores, with what identifies the encoder.
-
     Raises:
         ClirbenchError: The model is not a plain encoder, mteb has no such text task or not in these languages, or the data
             cannot be read.
     """
-    if not isinstance(loaded, LoadedEncoder) or loaded.transform is not None:
-        raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
-    if hasattr(loaded.encoder, "prepare"):
-        raise ClirbenchError(
-            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), which mteb's tasks do not tell: "
-            f"leave mteb:{name} out"
-        )
-    if loaded.api:
-        raise ClirbenchError(
-            f"mteb would call the API of {loaded.info.name} itself, without an estimate and without keeping vectors: "
-            f"run mteb:{name} with mteb"
-        )
-    codes = [MTEB_LANGUAGES.get(x, x).split("-")[0] for x in languages] if languages else None
-    try:
-        task = mteb.get_task(name, languages=codes, exclusive_language_filter=codes is not None)
-    except (KeyError, ValueError) as error:
-        line = str(error.args[0]).splitlines()[0][:200] if error.args else "unknown"
-        raise ClirbenchError(f"mteb has no task '{name}' for that ({line}): correct --tasks or --languages") from error
-    if task.metadata.modalities != ["text"]:
-        raise ClirbenchError(f"mteb:{name} is not of text alone: choose a text task")
-    if codes and not task.hf_subsets:
-        raise ClirbenchError(f"mteb:{name} has no subset in {','.join(codes)}: correct --languages")
-    folder = data or _mirrored(task.metadata.dataset["path"])
+    encoder = _plain_encoder(loaded, name)
+    task = _text_task(name, languages)
+    hub = task.metadata.dataset["path"]
+    folder = data or _mirrored(hub)
     if folder is not None:
-        if not folder.is_dir():
-            raise ClirbenchError(f"--data is '{folder}', which is not a folder: correct it")
-        revision = folder_revision(folder)[:40]
-        dataset = {**task.metadata.dataset, "path": str(_named_by_content(folder, revision)), "revision": revision}
-        task.metadata = task.metadata.model_copy(update={"dataset": dataset})
-    model = loaded.encoder._model if isinstance(loaded.encoder, MtebEncoder) else AsMteb(loaded)
+        _read_from(folder, task)
     try:
         task.load_data()
     except ClirbenchError:
         raise
     except Exception as error:
-        where = folder or f"the hub ({task.metadata.dataset['path']})"
         raise ClirbenchError(
-            f"mteb:{name}: its data cannot be read from {where} ({first_line(error)}): "
+            f"mteb:{name}: its data cannot be read from {folder or f'the hub ({hub})'} ({first_line(error)}): "
             "check the network, or pass --data FOLDER in mteb's layout"
         ) from error
+    # A model that mteb loaded goes back to it as it is, so that its scores are mteb's own.
+    model = encoder.encoder._model if isinstance(encoder.encoder, MtebEncoder) else AsMteb(encoder)
     evaluated = mteb.evaluate(
         model,
         task,
@@ -159,37 +119,72 @@ def run_mteb_task(
         task=name,
         task_type=str(task.metadata.type),
         main_score=task.metadata.main_score,
-        source="local copy" if folder is not None else str(task.metadata.dataset["path"]),
+        source="local copy" if folder is not None else str(hub),
         dataset_revision=str(scored.dataset_revision),
         mteb_version=str(scored.mteb_version),
         model=ModelPart(**asdict(loaded.info), dimensions=None),
         encoder=EncoderPart(**asdict(loaded.settings)),
         scores={
-            split: {
-                part["hf_subset"]: {
-                    key: round(float(value), 6)
-                    for key, value in part.items()
-                    if key in (*_KEPT, task.metadata.main_score)
-                    if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
-                }
-                for part in parts
-            }
+            split: {part["hf_subset"]: _kept(part, task.metadata.main_score) for part in parts}
             for split, parts in scored.scores.items()
         },
     )
 
 
-def _named_by_content(folder: Path, revision: str) -> Path:
-    """A link to a folder, with the folder's checksum in its name.
+def _plain_encoder(loaded: LoadedModel, name: str) -> LoadedEncoder:
+    if not isinstance(loaded, LoadedEncoder) or loaded.transform is not None:
+        raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
+    if hasattr(loaded.encoder, "prepare"):
+        raise ClirbenchError(
+            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), which mteb's tasks do not tell: "
+            f"leave mteb:{name} out"
+        )
+    if loaded.api:
+        raise ClirbenchError(
+            f"mteb would call the API of {loaded.info.name} itself, without an estimate and without keeping vectors: "
+            f"run mteb:{name} with mteb"
+        )
+    return loaded
+
+
+def _text_task(name: str, languages: Sequence[str] | None) -> Any:
+    codes = [MTEB_LANGUAGES.get(x, x).split("-")[0] for x in languages] if languages else None
+    try:
+        task = mteb.get_task(name, languages=codes, exclusive_language_filter=codes is not None)
+    except (KeyError, ValueError) as error:
+        line = str(error.args[0]).splitlines()[0][:200] if error.args else "unknown"
+        raise ClirbenchError(f"mteb has no task '{name}' for that ({line}): correct --tasks or --languages") from error
+    if task.metadata.modalities != ["text"]:
+        raise ClirbenchError(f"mteb:{name} is not of text alone: choose a text task")
+    if codes and not task.hf_subsets:
+        raise ClirbenchError(f"mteb:{name} has no subset in {','.join(codes)}: correct --languages")
+    return task
+
+
+def _kept(part: Mapping[str, Any], main_score: str) -> dict[str, float]:
+    return {
+        key: round(float(value), 6)
+        for key, value in part.items()
+        if key in (*_KEPT, main_score)
+        if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+    }
+
+
+def _read_from(folder: Path, task: Any) -> None:
+    """Let an mteb task read its data from a folder, by a link with the folder's checksum in its name.
 
     ``datasets`` caches what it reads by the folder's name. Under the plain name a changed folder would be read as it was before.
     """
+    if not folder.is_dir():
+        raise ClirbenchError(f"--data is '{folder}', which is not a folder: correct it")
+    revision = folder_revision(folder)[:40]
     link = cache_dir() / "mteb" / f"{folder.resolve().name}-{revision[:16]}"
     with writing(link, "point CLIRBENCH_CACHE at a writable folder"):
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(folder.resolve(), target_is_directory=True)
-    return link
+    dataset = {**task.metadata.dataset, "path": str(link), "revision": revision}
+    task.metadata = task.metadata.model_copy(update={"dataset": dataset})
 
 
 def _mirrored(dataset: str) -> Path | None:

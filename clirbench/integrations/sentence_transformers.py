@@ -85,41 +85,49 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         **options: Unpack[EvaluatorKeywords],
     ) -> None:
         super().__init__()
-        chosen = EvaluatorOptions(**options)
-        if task is None or isinstance(task, str):
-            task = load_task(standard_suite()[0] if task is None else task)
-        check_names(task)
-        if task.streamed:
-            raise ClirbenchError(
-                f"{task.id} is read shard by shard, which a training cannot wait for: use clirbench run"
-            )
+        # A string is a sequence too: "en" would be read as the languages "e" and "n".
         if isinstance(languages, str) or isinstance(settings, str):
             raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
-        self.languages = choose_languages(task, languages)
-        self.settings = choose_settings(task, settings, self.languages if len(self.languages) > 1 else None)
-        if len(self.languages) == 1:
+        chosen = EvaluatorOptions(**options)
+        task = standard_suite()[0] if task is None else task
+        self.task = load_task(task) if isinstance(task, str) else task
+        check_names(self.task)
+        if self.task.streamed:
+            raise ClirbenchError(
+                f"{self.task.id} is read shard by shard, which a training cannot wait for: use clirbench run"
+            )
+        self.languages = choose_languages(self.task, languages)
+        several = len(self.languages) > 1
+        self.settings = choose_settings(self.task, settings, self.languages if several else None)
+        if not several:
+            # One language has no pairs: the setting is dropped, where clirbench run refuses it.
             self.settings = tuple(setting for setting in self.settings if setting != "cross-lingual")
-        self.task, self.metric = task, chosen.metric or task.metrics[0]
-        if self.metric not in task.metrics:
-            raise ClirbenchError(f"{task.id} has no metric '{self.metric}': choose from {', '.join(task.metrics)}")
-        self.name = task.id if chosen.name is None else chosen.name
+        self._choose_numbers(chosen, distance=several)
         self.write_csv = chosen.write_csv
         self.csv_file = f"CLIR_evaluation_{self.name}_results.csv"
         self.last_result: Result | None = None
         self._options = EncoderOptions(
-            batch_size=chosen.batch_size,
-            query_prompt=chosen.query_prompt,
-            candidate_prompt=chosen.candidate_prompt,
+            chosen.batch_size, query_prompt=chosen.query_prompt, candidate_prompt=chosen.candidate_prompt
         )
+        self._collection = load_collection(self.task, self.languages)
+
+    def _choose_numbers(self, chosen: EvaluatorOptions, *, distance: bool) -> None:
+        """Set what is reported, and the one number that chooses the best checkpoint; one language has no rank distance."""
+        self.metric = chosen.metric or self.task.metrics[0]
+        if self.metric not in self.task.metrics:
+            raise ClirbenchError(
+                f"{self.task.id} has no metric '{self.metric}': choose from {', '.join(self.task.metrics)}"
+            )
         self._keys = [f"{setting}_{self.metric}" for setting in self.settings]
-        if "multilingual" in self.settings and _DISTANCE in task.bias and len(self.languages) > 1:
+        if distance and "multilingual" in self.settings and _DISTANCE in self.task.bias:
             self._keys.append(_DISTANCE)
         primary = chosen.primary_metric or f"{self.settings[-1]}_{self.metric}"
         if primary not in self._keys:
             raise ClirbenchError(f"primary_metric is '{primary}': choose from {', '.join(self._keys)}")
+        self.name = self.task.id if chosen.name is None else chosen.name
+        # The trainer looks the primary metric up under the name that __call__ returns.
         self.primary_metric = f"{self.name}_{primary}" if self.name else primary
         self.greater_is_better = primary != _DISTANCE
-        self._collection = load_collection(task, self.languages)
 
     @property
     def description(self) -> str:
@@ -133,10 +141,10 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: int = -1, steps: int = -1
     ) -> dict[str, float]:
-        """Evaluate the model.
+        """Evaluate the model, a SentenceTransformer or another encoder that :func:`clirbench.evaluate` takes.
 
         Args:
-            model: A SentenceTransformer, or another encoder that :func:`clirbench.evaluate` takes.
+            model: The model.
             output_path: Folder for the CSV; None writes none.
             epoch: Epoch of the training; -1 when it is over.
             steps: Steps of the epoch; -1 when it is over.
@@ -153,16 +161,11 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         task = InMemoryTask(self._collection, self.settings)
         result = evaluate_loaded(unversioned, task, RunContext(allow_zero=True))
         self.last_result = result
-        values = {
-            key: result.score("bias", _DISTANCE)
-            if key == _DISTANCE
-            else result.score(key.split("_", 1)[0], self.metric)
-            for key in self._keys
-        }
-        metrics: dict[str, float] = {
-            f"{self.name}_{key}" if self.name else key: float("nan") if value is None else float(value)
-            for key, value in values.items()
-        }
+        metrics: dict[str, float] = {}
+        for key in self._keys:
+            setting, metric = ("bias", _DISTANCE) if key == _DISTANCE else (key.split("_", 1)[0], self.metric)
+            value = result.score(setting, metric)
+            metrics[f"{self.name}_{key}" if self.name else key] = float("nan") if value is None else float(value)
         if hasattr(model, "model_card_data"):
             self.store_metrics_in_model_card_data(model, metrics, epoch, steps)
         if output_path is not None and self.write_csv:

@@ -16,16 +16,9 @@ from clirbench.tasks.collection import GoldPairs
 class GoldRanks:
     """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own rank.
 
-    Ranks count from 1. All arrays have the shape (gold pairs,).
-
-    Attributes:
-        topics: Identifiers of the topics.
-        languages: Languages of the run, in the task's order.
-        topic: int32, index into ``topics``.
-        query_language: int32, index into ``languages``.
-        gold_language: int32, index into ``languages``.
-        own_rank: int32, the gold's rank among the candidates of its own language.
-        pool_rank: int32, the gold's rank among the candidates of all languages; None without the multilingual setting.
+    All arrays are int32 (gold pairs,). Topics and languages are places in ``topics`` and ``languages``. Ranks count from 1:
+    ``own_rank`` among the candidates of the gold's own language, ``pool_rank`` among those of all languages (None without the
+    multilingual setting).
     """
 
     topics: tuple[str, ...]
@@ -51,14 +44,9 @@ def gold_ranks(
 ) -> GoldRanks:
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
-    The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block. The
-    multilingual setting adds up all blocks.
-
-    Args:
-        pairs: The gold pairs that were counted.
-        outranked: Their counts, with one block per language of the collection.
-        settings: Settings of the run. Pairs that none of them ranks are left out.
-        within: Counts with each language's pool ranked by itself, for scores that depend on the pool (fusions); None for others.
+    The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block of
+    ``outranked``, which has one for each language. The multilingual setting adds up all blocks. Pairs that no setting ranks are
+    left out. ``within`` has the counts of each language's pool by itself, for scores that depend on the pool (fusions).
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
     own = (within or outranked).all
@@ -70,9 +58,8 @@ def gold_ranks(
     order = np.argsort(pair * (int(pairs.sizes.sum()) + 1) + own_rank)
     if "multilingual" not in settings:
         monolingual = query_language[order] == gold_language[order]
-        wanted = [] if "monolingual" not in settings else [monolingual]
-        wanted += [] if "cross-lingual" not in settings else [~monolingual]
-        order = order[np.logical_or.reduce(wanted)]
+        kinds = {"monolingual": monolingual, "cross-lingual": ~monolingual}
+        order = order[np.logical_or.reduce([kinds[setting] for setting in settings])]
     # A topic may have no row left. The bootstrap must not draw it, and a ranks file would not hold it.
     kept, topic_number = np.unique(topic[order], return_inverse=True)
     return GoldRanks(

@@ -31,11 +31,9 @@ from clirbench.support.errors import ClirbenchError
 
 @dataclass(frozen=True)
 class Outranked:
-    """How many candidates of each block outrank each gold pair.
+    """How many candidates of each block outrank each gold pair: int32 (gold pairs, blocks).
 
-    Attributes:
-        wrong: int32 (gold pairs, blocks), those that are no gold of the pair's query.
-        gold: int32 (gold pairs, blocks), those that are another gold of the pair's query.
+    ``wrong`` counts those that are no gold of the pair's query, ``gold`` those that are another gold of it.
     """
 
     wrong: NDArray[np.int32]
@@ -93,15 +91,10 @@ class Layout:
 
 
 class Products:
-    """Inner products of queries and candidates, computed for a few queries at a time.
+    """Inner products of queries and candidates, float32, both dense or both CSR, computed for a few queries at a time.
 
     Candidates with identical vectors get identical products: one product is computed and copied to the others, because a BLAS may
     round the same product differently in another column.
-
-    Args:
-        queries: float32 (queries, dimensions), dense or CSR.
-        candidates: float32 (candidates, dimensions), of the same kind.
-        layout: Where candidates stand.
 
     Raises:
         ClirbenchError: A product overflows float32.
@@ -128,15 +121,9 @@ class Products:
         self._copies, self._originals = layout.position[copies], layout.position[originals]
 
     def rows(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score the queries from ``start`` to ``stop``.
+        """Score the queries from ``start`` to before ``stop``, in the layout's columns; padding holds anything.
 
-        Args:
-            start: First query.
-            stop: One past the last query.
-            buffer: float32 (at least stop - start, width), overwritten.
-
-        Returns:
-            float32 (stop - start, width), a view of the buffer, in the layout's columns; padding holds anything.
+        The scores are a view of the buffer, which is float32 (at least stop - start, width).
         """
         scores = buffer[: stop - start]
         if isinstance(self._queries, np.ndarray):
@@ -179,9 +166,6 @@ def count_outranked(
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
         advance: Called with a number of queries whenever so many are done.
 
-    Returns:
-        The counts of wrong candidates and of golds.
-
     Raises:
         ClirbenchError: A product overflows float32.
     """
@@ -207,17 +191,9 @@ def count_outranked(
 
 
 class GoldCounter:
-    """The gold pairs, and their counts, which fill up as blocks of scores come.
+    """The gold pairs, and their counts ``outranked``, which are complete once every query was counted.
 
-    Args:
-        gold_query: int32 (gold pairs,), ascending.
-        gold_candidate: int32 (gold pairs,), ascending within a query.
-        queries: Number of queries.
-        block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
-        layout: The layout of these blocks; None to make it.
-
-    Attributes:
-        outranked: The counts; complete once every query was counted.
+    Gold pairs and blocks are given as for :func:`count_outranked`.
     """
 
     def __init__(
@@ -235,28 +211,19 @@ class GoldCounter:
         self._slots, self._blocks = int(golds.max(initial=0)), len(block_starts) - 1
         self._block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
         self._position, self._layout = layout.position[gold_candidate], layout
-        self.outranked = Outranked(
-            np.empty((len(gold_query), self._blocks), dtype=np.int32),
-            np.empty((len(gold_query), self._blocks), dtype=np.int32),
-        )
+        empty = np.empty((2, len(gold_query), self._blocks), dtype=np.int32)
+        self.outranked = Outranked(wrong=empty[0], gold=empty[1])
 
     def count_all(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count some queries whose scores stand in candidate order.
-
-        Args:
-            start: Number of the first of these queries.
-            scores: Finite float32 (queries, candidates).
-        """
+        """Count the queries from ``start`` on, whose scores stand in candidate order: finite float32 (queries, candidates)."""
         in_layout = np.empty((len(scores), self._layout.width), dtype=np.float32)
         in_layout[:, self._layout.position] = scores
         self.count(start, in_layout)
 
     def count(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count some queries whose scores stand in the layout's columns.
+        """Count the queries from ``start`` on, whose scores stand in the layout's columns: float32 (queries, width).
 
-        Args:
-            start: Number of the first of these queries.
-            scores: float32 (queries, width), finite but for the padding, which is overwritten.
+        They are finite but for the padding, which is overwritten.
         """
         # Padding outranks nothing.
         scores[:, self._layout.padding] = -np.inf

@@ -55,9 +55,6 @@ def outranks(
         gold: Scores of golds, of a shape that broadcasts with ``other``; nothing finite outranks inf.
         wins_ties: True for wrong candidates; for golds, whether each stands before the gold that it is compared with.
         out: Where the answer is written; only where ``wins_ties`` is True.
-
-    Returns:
-        bool, of the shape that both broadcast to.
     """
     if wins_ties is True:
         return np.asarray(np.greater_equal(other, gold, out=out))
@@ -76,9 +73,6 @@ def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None
         scores: Finite (candidates,) or (queries, candidates), in candidate order.
         gold: bool, of the same shape: golds of the query. None where nobody knows them, as in a run file: ties then keep
             candidate order.
-
-    Returns:
-        intp, of the same shape: numbers of the candidates, best first.
     """
     if gold is None:
         return np.argsort(-scores, axis=-1, kind="stable")
@@ -169,14 +163,9 @@ def tally(
 
 
 def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArray[np.int32]:
-    """Count the flags that are set in each row, eight at a time as :func:`tally` does.
+    """Count the flags that are set in each row, eight at a time as :func:`tally` does: int32 (rows,).
 
-    Args:
-        flags: bool (rows, columns), C-contiguous, a multiple of ``LANES`` columns.
-        run_starts: As for :func:`tally`, of one block.
-
-    Returns:
-        int32 (rows,).
+    They are C-contiguous bool (rows, columns), a multiple of ``LANES`` columns, one block for ``run_starts``.
     """
     runs = np.add.reduceat(flags.view(np.uint64), run_starts, axis=1)
     return np.asarray(runs.view(np.uint8).sum(axis=1, dtype=np.int32))

@@ -28,17 +28,7 @@ _CROWD = 32
 def exact_products(
     left: DenseVectors, left_row: NDArray[np.intp], right: DenseVectors, right_row: NDArray[np.intp]
 ) -> NDArray[np.float64]:
-    """Inner products of pairs of rows in float64; the same two vectors give the same number wherever they stand.
-
-    Args:
-        left: float32 (rows, dimensions).
-        left_row: intp (pairs,).
-        right: float32 (rows, dimensions).
-        right_row: intp (pairs,).
-
-    Returns:
-        float64 (pairs,).
-    """
+    """Inner products of pairs of rows, float64 (pairs,); the same two vectors give the same number wherever they stand."""
     products = np.empty(len(left_row))
     for start in range(0, len(left_row), _EXACT_AT_A_TIME):
         part = slice(start, start + _EXACT_AT_A_TIME)
@@ -145,14 +135,9 @@ class TileComparison:
         column: NDArray[np.intp],
         slot: NDArray[np.intp],
     ) -> None:
-        """Compare single candidates with single golds in float64, and add those that outrank theirs to the counts.
+        """Compare candidates ``column`` with the golds in ``slot`` of ``query`` in float64, and add those above to ``counts``.
 
-        Args:
-            counts: int32 (rows, slots), added to.
-            row: intp (cells,), row of ``counts``.
-            query: intp (cells,), number of the query.
-            column: intp (cells,), number of the candidate.
-            slot: intp (cells,), slot of the gold.
+        All are given cell by cell; ``row`` is the query's row in ``counts``.
         """
         scores = exact_products(self.queries, query, self.tile, column)
         np.add.at(counts, (row, slot), outranks(scores, self.exact[query, slot], wins_ties=True))

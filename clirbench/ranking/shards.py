@@ -49,12 +49,7 @@ _ROUNDING = 4 * 2.0**-24
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the table that has a row for each gold pair and a column for each candidate of a shard.
-
-    Attributes:
-        pair: intp (cells,), number of the gold pair.
-        column: intp (cells,), number of the candidate in the shard.
-    """
+    """Cells of the table that has a row for each gold pair and a column for each candidate of a shard: intp (cells,) each."""
 
     pair: NDArray[np.intp]
     column: NDArray[np.intp]
@@ -62,11 +57,9 @@ class Cells:
 
 @dataclass(frozen=True)
 class Best:
-    """The best candidates of each query, best first; equal scores keep candidate order, since nobody knows all golds here.
+    """The best candidates of each query, best first: their numbers or identifiers, and their scores, (queries, k) each.
 
-    Attributes:
-        candidate: (queries, k), numbers or identifiers of the candidates.
-        score: float32 (queries, k).
+    Equal scores keep candidate order, since nobody knows all golds here.
     """
 
     candidate: NDArray[Any]
@@ -226,10 +219,9 @@ class GoldScores:
     def _bounds(
         self, candidates: DenseVectors, longest: float | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Bound the float32 scores that the golds' scores may have, given rounding (see :mod:`clirbench.ranking.near_ties`).
+        """The low and the high bounds that rounding leaves to the golds' scores (:mod:`clirbench.ranking.near_ties`).
 
-        Returns:
-            float32 (queries, slots) twice, the low and the high bounds; inf where a query has no gold in the slot.
+        Both are float32 (queries, slots), and inf where a query has no gold in the slot.
         """
         if longest is None:
             with np.errstate(over="ignore"):

@@ -220,34 +220,26 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
 
     def _weigh_groups(self, weights: Weights | None) -> None:
         """Work out the probability of every draw: of a language, of a source, of a language pair."""
+        source, query, candidate = np.array(list(self._group_of)).T
+        same = query == candidate
+        sizes = np.diff(self._starts).astype(np.float64)
+        # Where a batch comes from one group, a group of a single row would give no negatives: it is left out.
+        sizes[(sizes == 1) & (same | (not self._by_row))] = 0
+        mono_rows, cross_rows = (np.bincount(source, sizes * kind, len(self._sources)) for kind in (same, ~same))
+        given: NDArray[np.float64] = np.stack([mono_rows, cross_rows], axis=1)
+        if weights is not None:
+            given = np.array([weights.get(name, (0, 0)) for name in self._sources])
+        # A language is drawn before a source that has it: it counts the rows of all sources that may be drawn.
         mono = np.zeros((len(self._sources), len(self._languages)))
-        cross: list[list[tuple[int, float]]] = [[] for _ in self._sources]
-        rows = np.zeros((len(self._sources), 2))
-        for (source, q, c), group in self._group_of.items():
-            size = float(self._starts[group + 1] - self._starts[group])
-            # Where a batch comes from one group, a group of a single row would give no negatives: it is left out.
-            if q == c:
-                if size > 1:
-                    mono[source, q] = size
-                    rows[source, 0] += size
-            elif size > 1 or self._by_row:
-                cross[source].append((group, size))
-                rows[source, 1] += size
-        given = rows if weights is None else np.array([weights.get(name, (0, 0)) for name in self._sources])
+        mono[source[same], query[same]] = sizes[same]
         mono *= given[:, :1] > 0
-        sizes = mono.sum(axis=0)
-        self._mono_language = _chances(np.where(sizes > 0, sizes, np.nan), self._exponent)
-        self._mono_source = {x: _chances((mono[:, x] > 0) * given[:, 0], 1.0) for x in np.flatnonzero(sizes).tolist()}
-        has_pairs = np.array([bool(groups) for groups in cross])
-        self._cross_source = _chances(has_pairs * given[:, 1], 1.0)
-        self._cross_groups = {
-            source: (
-                np.array([group for group, _ in groups]),
-                _chances(np.array([size for _, size in groups]), self._exponent),
-            )
-            for source, groups in enumerate(cross)
-            if groups
-        }
+        self._mono_language = _chances(mono.sum(axis=0), self._exponent)
+        languages = np.flatnonzero(self._mono_language).tolist()
+        self._mono_source = {x: _chances((mono[:, x] > 0) * given[:, 0], 1.0) for x in languages}
+        # A language pair is drawn after its source: it counts the rows of this source only.
+        self._cross_source = _chances((cross_rows > 0) * given[:, 1], 1.0)
+        pairs = {i: np.flatnonzero((source == i) & ~same & (sizes > 0)) for i in np.flatnonzero(cross_rows).tolist()}
+        self._cross_groups = {i: (groups, _chances(sizes[groups], self._exponent)) for i, groups in pairs.items()}
         if self._alpha > 0 and not self._mono_source:
             raise ClirbenchError("alpha is above 0 but no row has query and candidate in one language: pass alpha=0")
         if self._alpha < 1 and not self._cross_source.any():
@@ -285,8 +277,8 @@ def _identities(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _chances(sizes: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
-    """Probabilities in proportion to ``sizes ** exponent``; a size of 0 or NaN has probability 0."""
-    known = np.nan_to_num(sizes) > 0
+    """Probabilities in proportion to ``sizes ** exponent``; a size of 0 has probability 0."""
+    known = sizes > 0
     power = np.where(known, np.where(known, sizes, 1.0) ** exponent, 0.0)
     total = power.sum()
     return power / total if total else power
