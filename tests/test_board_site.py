@@ -144,6 +144,12 @@ def test_docs_beside_the_board_outlive_its_next_build(tmp_path):
         "index.html": "the docs",
         "more.html": "more of them",
     }
+    # Whichever is built first.
+    (tmp_path / "first").mkdir()
+    shutil.move(docs, tmp_path / "first" / "docs")
+    build_site(board, tmp_path / "first")
+    assert (tmp_path / "first" / "docs" / "more.html").is_file()
+    assert (tmp_path / "first" / "index.html").is_file()
 
 
 def test_the_table_holds_the_numbers_of_the_board(site):

@@ -61,7 +61,9 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     output, submissions = output.resolve(), submissions.resolve()
     if output == output.parent or submissions.is_relative_to(output):
         raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
-    if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
+    docs = output / "docs"
+    kept = [docs] if (docs / DOCS_MARK).is_file() else []
+    if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
         raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
     entries = read_entries(submissions)
     if not entries:
@@ -70,10 +72,10 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     with writing(output, "choose another --output"):
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
-        if (output / "docs" / DOCS_MARK).is_file():
-            # Built beside the board by docs/build.py: they stay where they are.
+        if kept:
+            # Built beside the board by docs/build.py, before it or after: they stay where they are.
             shutil.rmtree(part / "docs")
-            (output / "docs").replace(part / "docs")
+            docs.replace(part / "docs")
         shutil.rmtree(output, ignore_errors=True)
         part.replace(output)
     return pages
