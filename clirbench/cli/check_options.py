@@ -11,13 +11,7 @@ _ENGINES = ("local", "ray")
 
 
 def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], mteb_tasks: bool = False) -> None:
-    """Check how a streamed task is to be run.
-
-    Args:
-        streaming: The options to check.
-        model: The value of --model; None where it is not given.
-        tasks: The tasks of the run, without mteb's own.
-        mteb_tasks: Whether the run also has tasks of mteb's own. Of these options, they take --data only.
+    """Check the options of streamed tasks. ``mteb_tasks`` says that the run also has mteb's own, which take --data only.
 
     Raises:
         ClirbenchError: An option is out of range, or does not fit another option or a task; the message names the option.

@@ -21,16 +21,7 @@ def run_mteb_tasks(
 ) -> list[tuple[MtebDocument, Path]]:
     """Evaluate the tasks that have no result yet, and write each result as soon as it is done.
 
-    Args:
-        model: The encoder.
-        names: mteb's names of the tasks.
-        folder: The folder of the model's results.
-        languages: Only these; the file is named after them. None for all.
-        data: Folder with a copy of the data; None for ``CLIRBENCH_MIRROR`` or the hub.
-        context: Its reporter is told of progress; with ``force``, existing results are replaced.
-
-    Returns:
-        All results, with their paths.
+    ``folder`` holds the model's results. ``data`` holds a copy of the data; None for ``CLIRBENCH_MIRROR`` or the hub.
 
     Raises:
         ClirbenchError: A task cannot be run, or the file of a result holds another model's.

@@ -36,21 +36,7 @@ from clirbench.tasks.task_file import default_task, load_task, standard_suite
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a user asks of `clirbench run`.
-
-    Attributes:
-        model: Name of the model; None for the bundled one.
-        tasks: Names of the tasks; None for the standard suite, or for the demo where no model is named.
-        languages: Only these; None for all.
-        settings: Only these; None for all.
-        options: How the model is loaded and called.
-        output: Folder of the results.
-        force: Replace existing results.
-        use_cache: Keep vectors and inventories for later runs.
-        allow_zero_vectors: Score all-zero vectors as lost instead of stopping.
-        streaming: How streamed tasks are run.
-        price: Price of an API in dollars per million tokens; None where it is not known.
-    """
+    """What a user asks of `clirbench run`; None means the default. ``price`` is in dollars per million tokens of an API."""
 
     model: str | None
     tasks: list[str] | None
@@ -67,13 +53,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run leaves.
-
-    Attributes:
-        results: The results with their paths, in the order of the tasks.
-        next_step: The line that says what to do next.
-        mteb_results: The results of mteb's own tasks, with their paths.
-    """
+    """Results with their paths, the line that says what to do next, and the results of mteb's own tasks."""
 
     results: list[tuple[Document, Path]]
     next_step: str

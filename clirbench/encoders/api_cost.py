@@ -32,13 +32,7 @@ class ApiCost:
 
 
 def api_cost(model: LoadedModel, collections: Iterable[Collection], cache: Path | None) -> ApiCost:
-    """Count what a run of these collections would send.
-
-    Args:
-        model: A model behind an API, or a fusion with such parts.
-        collections: The data of the run.
-        cache: Folder of cached vectors, or None.
-    """
+    """Count what a run of these collections would send to the API of a model, or of the parts of a fusion."""
     texts = tokens = 0
     collections = list(collections)
     if isinstance(model, LoadedFusion):

@@ -25,16 +25,9 @@ class Encoder(Protocol):
     """A model that gives one vector per text.
 
     Both methods return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape (texts, dimensions), of any
-    floating dtype.
-
-    An encoder may also have these attributes:
-
-    - ``similarity``: "cosine" (assumed when absent), "dot" or "euclidean";
-    - ``name``: as ORG/NAME, shown in results;
-    - ``revision``: a text that changes whenever the vectors change; without it, vectors are not cached;
-    - ``parameters``: the number of weights;
-    - ``max_length``: in tokens;
-    - ``prepare(candidates)``: a method, called once with the distinct candidate texts before anything is encoded.
+    floating dtype. Optional attributes: ``similarity`` ("cosine" when absent, "dot" or "euclidean"); ``name``; ``revision``, a
+    text that changes whenever the vectors change, without which they are not cached; ``parameters``, the number of weights;
+    ``max_length``, in tokens; and a method ``prepare(candidates)``, called once with the distinct candidates before any encoding.
     """
 
     def encode_queries(self, texts: list[str]) -> Any:
@@ -58,11 +51,9 @@ class Scorer(Protocol):
         ...
 
     def score(self, texts: list[str], languages: list[str]) -> Any:
-        """Score some queries against every candidate; a higher score is better.
+        """Score some queries against every candidate: array or tensor (queries, candidates) of finite floats, higher is better.
 
-        Returns:
-            An array or tensor (queries, candidates) of any float dtype, all values finite. It is rounded to float32, so scores
-            that differ by less are ties.
+        Scores are rounded to float32, so those that differ by less are ties.
         """
         ...
 
@@ -104,12 +95,8 @@ class EncoderOptions:
 class ModelInfo:
     """Which model it is, and in which version.
 
-    Attributes:
-        name: As ORG/NAME.
-        kind: How it was loaded, such as "bundled", "own", "mteb" or "sentence-transformers".
-        revision: Changes whenever the model does; None where versions cannot be told apart.
-        revision_kind: What the revision is, such as "hub-commit" or "folder-sha256".
-        parameters: Number of weights; None where it is unknown.
+    ``kind`` says how it was loaded ("bundled", "own", "mteb" ...), ``revision_kind`` what the revision is ("hub-commit",
+    "folder-sha256" ...). ``revision`` is None where versions cannot be told apart. ``parameters`` counts the weights.
     """
 
     name: str
@@ -136,13 +123,8 @@ class EncoderSettings:
 class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
 
-    Attributes:
-        info: Name and revision.
-        settings: What changes the vectors or scores.
-        batch_size: Recorded in results only.
-        device: Recorded in results only.
-        trust_remote_code: Recorded in results only.
-        api: Whether a provider computes the vectors and charges for them.
+    ``batch_size``, ``device`` and ``trust_remote_code`` are recorded in results, and change nothing. ``api`` says that a provider
+    computes the vectors and charges for them.
     """
 
     info: ModelInfo
@@ -161,12 +143,7 @@ class LoadedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedEncoder(LoadedModel):
-    """A model with one vector per text.
-
-    Attributes:
-        encoder: What encodes.
-        transform: The transform that ``settings.transform`` names, with the texts to fit it on; None for none.
-    """
+    """A model with one vector per text. ``transform`` is the one that ``settings.transform`` names, with its texts."""
 
     encoder: Encoder
     transform: Transform | None = None
@@ -181,13 +158,7 @@ class LoadedScorer(LoadedModel):
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedFusion(LoadedModel):
-    """Several models whose scores are fused into one.
-
-    Attributes:
-        method: "rrf" (reciprocal rank fusion) or "sum" (weighted sum of scores that are scaled to 0 to 1).
-        weights: One per part.
-        parts: Encoders and scorers; a fusion cannot be a part.
-    """
+    """Several encoders and scorers whose scores are fused by a method, "rrf" or "sum", with one weight per part."""
 
     method: str
     weights: tuple[float, ...]
@@ -226,15 +197,10 @@ def with_transform(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
 
 
 def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
-    """Refuse options that a kind of model does not have.
-
-    Args:
-        options: What the user gave.
-        names: The fields of the options that the kind does not have.
-        kind: The kind of model, for the message.
+    """Refuse the options of these names, which a kind of model does not have.
 
     Raises:
-        ClirbenchError: One of these fields is set.
+        ClirbenchError: One of them is set; the message names it and the kind.
     """
     for name in names:
         if getattr(options, name) not in (None, False):

@@ -17,12 +17,7 @@ _MODELS = Path(__file__).resolve().parent / "models"
 class Bundled:
     """A model that clirbench brings.
 
-    Attributes:
-        name: As ``--model`` takes it.
-        description: One line.
-        revision: Raised by hand whenever the vectors change; None for a model that is identified by the checksum of its files.
-        make: Loads the model.
-        folder: The model's files; None for a model without files.
+    ``revision`` is raised by hand whenever the vectors change; a model with a ``folder`` is identified by its checksum instead.
     """
 
     name: str

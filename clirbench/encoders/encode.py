@@ -58,14 +58,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
     with a ``prepare`` method, are not cached.
 
-    Args:
-        model: The encoder.
-        collection: The texts.
-        context: Its cache keeps vectors, its reporter is told of each shard, and ``allow_zero`` lets all-zero vectors pass:
-            they tie with every candidate, and ties are lost. None for no cache, no report and no zero vectors.
-
-    Returns:
-        Vectors scaled and transformed, so that inner products order candidates as the model's similarity does.
+    The vectors are scaled and transformed, so that inner products order candidates as the model's similarity does. All-zero
+    vectors, where ``context.allow_zero`` lets them pass, tie with every candidate, and ties are lost.
 
     Raises:
         ClirbenchError: A vector has the wrong shape, a value is NaN or infinite, or a vector is all zero where that is refused

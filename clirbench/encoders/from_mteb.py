@@ -13,14 +13,7 @@ PAUSE = 2.0
 
 
 class MtebEncoder:
-    """An mteb encoder, called as mteb calls it for a retrieval task.
-
-    Args:
-        model: mteb's encoder.
-        batch_size: Texts per batch.
-        name: Name of the model, for messages.
-        api: Whether a provider computes the vectors: a failed call is then tried again.
-    """
+    """An mteb encoder, called as mteb calls it for a retrieval task. With ``api``, a failed call is tried again."""
 
     def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
         self._model, self._batch_size, self._name = model, batch_size, name
@@ -36,11 +29,7 @@ class MtebEncoder:
         return self._encode(texts, "document")
 
     def prompt(self, prompt_type: str) -> str:
-        """Find what mteb puts before a text: the model's prompt or instruction, "" where the model does not say.
-
-        Args:
-            prompt_type: "query" or "document".
-        """
+        """Find the prompt or instruction that mteb puts before a "query" or "document"; "" where the model does not say."""
         from mteb.types import PromptType
 
         model, kind = self._model, PromptType(prompt_type)
@@ -113,12 +102,7 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
 
 
 def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = None) -> base.LoadedEncoder:
-    """Wrap an mteb encoder with its identity.
-
-    Args:
-        model: mteb's encoder.
-        options: Batch size, name and similarity.
-        revision: Its version; None for a model in memory, which may have been trained further.
+    """Wrap an mteb encoder with its identity. A model in memory may have been trained further, so it has no revision.
 
     Raises:
         ClirbenchError: The model does not encode texts into vectors, or its similarity is not cosine, dot or euclidean.

@@ -20,15 +20,7 @@ _QUERIES, _CANDIDATES = 16, 512
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer or SparseEncoder, with a prompt for each role.
-
-    Args:
-        model: The model.
-        batch_size: Texts per batch.
-        query_prompt: Put before each query; None for the model's own.
-        candidate_prompt: Put before each candidate; None for the model's own.
-        sparse: Return sparse tensors.
-    """
+    """A SentenceTransformer or SparseEncoder, with a prompt for each role: None for the model's own."""
 
     def __init__(
         self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None, sparse: bool = False
@@ -71,12 +63,6 @@ class MultiVectorScorer:
     """A MultiVectorEncoder: one vector per token, compared by the model's own similarity, "maxsim" or "meanmaxsim".
 
     The token vectors of all candidates are held in memory, as float32: tokens x dimensions x 4 bytes.
-
-    Args:
-        model: The MultiVectorEncoder, which also loads PyLate's models.
-        batch_size: Texts per batch.
-        query_prompt: Put before each query; None for the model's own.
-        candidate_prompt: Put before each candidate; None for the model's own.
     """
 
     def __init__(self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None) -> None:
@@ -154,14 +140,7 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
 def wrap_sentence_transformer(
     model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str | None
 ) -> base.LoadedModel:
-    """Wrap a model of sentence-transformers with its identity.
-
-    Args:
-        model: A SentenceTransformer, SparseEncoder or MultiVectorEncoder.
-        options: Batch size, prompts and similarity.
-        revision: Its version; None where it is unknown, as for a model in memory.
-        revision_kind: What the revision is.
-        name: Name in results; None for "memory/sentence-transformer".
+    """Wrap a SentenceTransformer, SparseEncoder or MultiVectorEncoder with its identity.
 
     Raises:
         ClirbenchError: The similarity is not cosine, dot or euclidean, or an option does not apply to a multi-vector model.

@@ -28,12 +28,9 @@ def is_fusion(name: str) -> bool:
 def load_fusion(
     name: str, options: base.EncoderOptions, load: Callable[[str, base.EncoderOptions], base.LoadedModel]
 ) -> base.LoadedFusion:
-    """Load the parts of a fusion.
+    """Load the parts of a fusion, each with the same options; options that differ between models, such as prompts, are refused.
 
-    Args:
-        name: ``rrf:A+B`` or ``sum:0.7*A+0.3*B``; a part without a weight has 1.
-        options: Given to every part; options that differ between models, such as prompts, are refused.
-        load: Loads one part by its name.
+    A part without a weight has weight 1.
 
     Raises:
         ClirbenchError: The name has fewer than two parts or a wrong weight, or a part cannot be loaded.
@@ -99,13 +96,7 @@ def fused(method: str, weights: Sequence[float], scores: NDArray[np.float32]) ->
     all get the last of their ranks, because clirbench counts ties as lost. "sum" scales each part's scores of a query to 0 to 1
     over the pool, and adds them with the weights.
 
-    Args:
-        method: "rrf" or "sum".
-        weights: One per part; not used by "rrf".
-        scores: float32 (parts, queries, candidates of the pool).
-
-    Returns:
-        float32 (queries, candidates of the pool).
+    ``scores`` are float32 (parts, queries, candidates of the pool), the result is float32 (queries, candidates of the pool).
     """
     from scipy.stats import rankdata
 

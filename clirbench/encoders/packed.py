@@ -63,14 +63,7 @@ def dequantise(packed: NDArray[np.uint8], scales: NDArray[np.float16], bits: int
 
 
 def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, folder: Path) -> None:
-    """Write a packed model: its weights as safetensors, its tokenizer, and a configuration file.
-
-    Args:
-        weights: float32 (vocabulary, dimensions).
-        tokenizer_json: The tokenizer as ``tokenizers`` writes it.
-        bits: 4 or 8.
-        folder: Where to write; made where it is missing.
-    """
+    """Write a packed model into a folder: weights (vocabulary, dimensions) in 4 or 8 bits, tokenizer, configuration."""
     from safetensors.numpy import save
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -63,11 +63,7 @@ class Removal:
 
 
 def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
-    """Read a transform as the command line spells it: ``center``, ``lir:K`` or ``lsar:K``.
-
-    Args:
-        text: What to read.
-        sample: JSON Lines file of ``{"language": ..., "text": ...}`` to fit on; None for the candidates of the run.
+    """Read a transform as the command line spells it, with a JSON Lines file of texts to fit it on.
 
     Raises:
         ClirbenchError: The text is none of these, or the file cannot be read.
@@ -83,11 +79,7 @@ def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
 
 
 def fit_transform(transform: Transform, samples: Sequence[Matrix]) -> Removal:
-    """Fit a transform on sample vectors.
-
-    Args:
-        transform: What to fit.
-        samples: By language, unit vectors as float32 (texts, dimensions).
+    """Fit a transform on sample vectors: by language, unit vectors as float32 (texts, dimensions).
 
     Raises:
         ClirbenchError: K is not below the number of dimensions, of texts (lir) or of languages (lsar).
@@ -121,12 +113,7 @@ def _principal(sample: Matrix, rank: int) -> Matrix:
 def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
     """Compute the subspace in which languages differ, by Algorithm 1 of LSAR (Xie et al. 2022).
 
-    Args:
-        means: float64 (dimensions, languages), mean vector of each language.
-        rank: Dimensions of the subspace.
-
-    Returns:
-        An orthonormal basis, float32 (dimensions, rank).
+    ``means`` are float64 (dimensions, languages); the orthonormal basis is float32 (dimensions, rank).
     """
     centre = means.mean(axis=1, keepdims=True)
     left, values, right = np.linalg.svd(means - centre, full_matrices=False)

@@ -25,13 +25,8 @@ class Clock:
 class VectorCheck:
     """A check of the vectors of one role, called with each batch as it comes.
 
-    Attributes:
-        model: Name of the model, for messages.
-        role: What a text is called in messages, such as "query".
-        dimensions: Size that every vector must have; None until the first batch sets it.
-        refuse_zero: Fail on an all-zero vector; otherwise it is only counted.
-        zero: Number of all-zero vectors so far.
-        longest: Largest norm so far.
+    ``dimensions`` is the size that every vector must have; the first batch sets it where it is None. All-zero vectors are counted
+    in ``zero``, and refused with ``refuse_zero``. ``longest`` is the largest norm so far.
     """
 
     model: str
@@ -160,10 +155,7 @@ def squares_of(vectors: Vectors) -> NDArray[np.float32]:
 def scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vectors, Vectors]:
     """Scale vectors so that inner products order the candidates of each query as the similarity does.
 
-    Args:
-        queries: float32 (queries, dimensions), dense or CSR.
-        candidates: float32 (candidates, dimensions), of the same kind.
-        similarity: "cosine", "dot" or "euclidean". "euclidean" adds one dimension.
+    Both are float32 (texts, dimensions), dense or CSR. "euclidean" adds one dimension.
     """
     if similarity == "cosine":
         return normalised(queries), normalised(candidates)
@@ -177,12 +169,7 @@ def scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vect
 
 
 def by_distance(vectors: Vectors, role: str) -> Vectors:
-    """Add one dimension, so that inner products order candidates by euclidean distance, the nearest first.
-
-    Args:
-        vectors: float32 (texts, dimensions), dense or CSR.
-        role: "query" or "candidate": the two roles get different values.
-    """
+    """Add one dimension to the vectors of a role, so that inner products order candidates by euclidean distance."""
     # -|q - c|^2 orders candidates as q.c - |c|^2 / 2 does.
     if role == "query":
         return _with_column(vectors, np.ones((vectors.shape[0], 1), dtype=np.float32))

@@ -32,14 +32,7 @@ Ranking = dict[str, float]
 
 @dataclass(frozen=True)
 class TrecRun:
-    """A TREC run, as read from its file.
-
-    Attributes:
-        rankings: Scores by query, then passage.
-        depth: Number of passages of the query with the most.
-        tag: The last column of the first line.
-        sha256: Checksum of the file.
-    """
+    """A TREC run as read: scores by query, then passage. ``depth`` is the number of passages of the query with the most."""
 
     rankings: Mapping[str, Ranking]
     depth: int

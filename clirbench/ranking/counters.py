@@ -92,11 +92,7 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
 
 
 def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
-    """Count the texts that a run encodes.
-
-    An encoder encodes each distinct text once per role. A scorer takes a text that is in two languages twice. A fusion sums over
-    its parts.
-    """
+    """Count the distinct texts that a run encodes, by role; of a scorer also by language, of a fusion summed over its parts."""
     if isinstance(model, LoadedFusion):
         return sum(texts_to_encode(part, collection) for part in model.parts)
     if isinstance(model, LoadedScorer):
@@ -106,13 +102,7 @@ def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
 
 @dataclass(frozen=True)
 class VectorCounter:
-    """A counter that compares the vectors of an encoder.
-
-    Attributes:
-        encoded: The vectors.
-        collection: The texts and gold pairs.
-        seconds: Seconds that the whole encoding took, with the cache.
-    """
+    """A counter that compares the vectors of an encoder. ``seconds`` is what the encoding took, with the cache."""
 
     encoded: Encoded
     collection: Collection

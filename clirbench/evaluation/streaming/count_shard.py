@@ -80,11 +80,7 @@ class ShardCounter:
         return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
 
     def count(self, shard: Shard, block: Block) -> ShardCounts:
-        """Encode and count a shard.
-
-        Args:
-            shard: The shard.
-            block: Its candidates, from :meth:`read`.
+        """Encode and count a shard, whose candidates :meth:`read` has read.
 
         Raises:
             ClirbenchError: A vector has the wrong shape, is all zero where that is refused, or holds NaN or infinity.
@@ -146,10 +142,7 @@ class ShardCounter:
     def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
         """Find the cells of the golds of each pair's query, and the cells of wrong candidates with a gold's text.
 
-        Args:
-            shard: The shard.
-            number: intp (candidates,), the gold that each candidate is, -1 for none.
-            like: intp (candidates,), the first gold with the candidate's text, -1 for none.
+        ``number`` has the gold that each candidate is, ``like`` the first gold with its text: intp (candidates,), -1 for none.
         """
         pairs = slice(0, len(self._judged.gold_query)) if self._pooled else self._judged.pairs_of(shard.language)
         own = _within(_cells(self._pairs_of, number), pairs)
@@ -198,9 +191,7 @@ def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:
 def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
     """List the cells of the candidates that stand for a gold, one for every pair of that gold.
 
-    Args:
-        pairs_of: For each gold, its pairs: intp (pairs,) each.
-        gold: intp (candidates,), the gold that each candidate stands for, -1 for none.
+    ``pairs_of`` has the pairs of each gold, intp (pairs,). ``gold`` is intp (candidates,), -1 where a candidate stands for none.
     """
     columns = np.flatnonzero(gold >= 0)
     groups = [pairs_of[gold[column]] for column in columns]

@@ -37,14 +37,10 @@ class CountsFolder:
         self._memory: dict[str, ShardCounts] = {}
 
     def resume(self, identity: dict[str, Any], force: bool) -> FirstPass | None:
-        """Read pass 1 of the run that was begun in this folder.
+        """Read pass 1 of the run that was begun in this folder; None where no run was begun or its files are damaged.
 
-        Args:
-            identity: Everything that decides a count, by name. It must be the same as in the manifest.
-            force: Remove a run whose identity differs, instead of failing.
-
-        Returns:
-            Pass 1; None where no run was begun or its files are damaged. The folder is then empty.
+        The folder is then empty. ``identity`` holds all that decides a count, by name. With ``force``, a run whose identity
+        differs is removed.
 
         Raises:
             ClirbenchError: Another run was begun here, or the folder cannot be read.

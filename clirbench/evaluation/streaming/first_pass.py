@@ -104,19 +104,10 @@ def first_pass(
     A score is an inner product in float64 (:func:`clirbench.ranking.near_ties.exact_products`), so gold passages with the same
     vector tie exactly.
 
-    Args:
-        model: The encoder; its vectors must be dense.
-        judged: Queries and gold pairs.
-        candidates: Where the passages are read; a :class:`VectorFolder` holds vectors too.
-        inventory: Where the gold passages stand.
-        allow_zero: Score all-zero vectors as lost instead of stopping.
-        advance: Called with a number of texts whenever so many are done.
-
-    Returns:
-        Pass 1, and how many texts it encoded in how many seconds.
+    ``advance`` is called with a number of texts whenever so many are done.
 
     Raises:
-        ClirbenchError: The encoder gave wrong vectors.
+        ClirbenchError: The encoder gave sparse or wrong vectors.
     """
     order = gold_order(judged, inventory)
     clock, name = Clock(), model.info.name
@@ -158,11 +149,7 @@ def first_pass(
 
 
 def require_streamable(model: LoadedModel, task_id: str) -> LoadedEncoder:
-    """Return an encoder that can encode a corpus shard by shard, and refuse any other model.
-
-    Args:
-        model: Any model.
-        task_id: The streamed task, for messages.
+    """Return an encoder that can encode the corpus of a task shard by shard, and refuse any other model.
 
     Raises:
         ClirbenchError: The model has no vectors, is behind an API, or must see all candidates before it encodes one.
@@ -188,17 +175,9 @@ def encode_distinct(
     clock: Clock,
     advance: Callable[[int], None] | None = None,
 ) -> DenseVectors:
-    """Encode each distinct text once, longest first.
+    """Encode each distinct text once, longest first: float32 (texts, dimensions). Texts may repeat.
 
-    Args:
-        encode: Encodes a list of texts.
-        texts: Texts, which may repeat.
-        check: Checks the vectors.
-        clock: Counts the texts and the seconds.
-        advance: Called with a number of texts whenever so many are done.
-
-    Returns:
-        float32 (texts, dimensions).
+    ``advance`` is called with a number of texts whenever so many are done.
 
     Raises:
         ClirbenchError: The encoder gave sparse or wrong vectors.
@@ -236,12 +215,8 @@ def scaled_rows(
 
     Each row is scaled by itself, so it does not matter which rows come together.
 
-    Args:
-        model: The encoder, of which only the similarity is used.
-        first: Pass 1, with the centre and the transform.
-        vectors: float32 (texts, dimensions), as the encoder gave them.
-        role: "query" or "candidate".
-        language: int32 (texts,), index into the run's languages.
+    ``vectors`` are float32 (texts, dimensions), as the encoder gave them. ``role`` is "query" or "candidate". ``language`` is
+    int32 (texts,), an index into the run's languages. Of ``first``, the centre and the transform are used.
 
     Raises:
         ClirbenchError: A product could overflow float32.
@@ -312,15 +287,9 @@ def _gold_vectors(
 
 
 def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> dict[str, dict[str, int]]:
-    """Number the first gold with each text.
+    """Number the first gold with each text, by language (or "" for all), then text. Empty where vectors come without texts.
 
-    Args:
-        judged: Queries and gold pairs.
-        inventory: Where the gold passages stand.
-        by_language: Keep texts of two languages apart, even equal ones.
-
-    Returns:
-        By language (or "" for all), then text, the number of the gold; empty where vectors come without texts.
+    ``by_language`` keeps equal texts of two languages apart.
     """
     first: dict[str, dict[str, int]] = {}
     for i, gold in enumerate(gold_order(judged, inventory)):

@@ -32,15 +32,9 @@ PHASE = "encode a sample (texts)"
 class LanguageForecast:
     """What one language of a run would take.
 
-    Attributes:
-        language: The language.
-        queries: Number of queries.
-        passages: Number of candidates.
-        tokens: Tokens of all candidates, estimated from the sample; None where the encoder cannot count them.
-        per_second: Candidates that are encoded per second.
-        read_seconds: Seconds to read all candidates once.
-        encode_seconds: Seconds to encode all candidates.
-        count_seconds: Seconds to compare all candidates with the queries.
+    The seconds are those to read all passages once, to encode all of them, and to compare all of them with the queries.
+    ``tokens``, of all passages, is estimated from the sample; None where the encoder cannot count them. ``per_second`` is the
+    number of passages that are encoded per second.
     """
 
     language: str
@@ -60,15 +54,9 @@ class LanguageForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run of one task would take.
+    """What a run of one task would take on the device where the sample was encoded.
 
-    Attributes:
-        task: The task.
-        device: Where the sample was encoded.
-        languages: What each language would take.
-        memory: Upper estimate, in bytes, for one worker.
-        disk: Upper estimate, in bytes, of the files of the run.
-        shards: Number of shards; 0 for a task in memory.
+    ``memory`` of one worker and ``disk`` are upper estimates in bytes. A task in memory has 0 ``shards``.
     """
 
     task: Task
@@ -90,12 +78,8 @@ def forecast(
 ) -> Forecast:
     """Encode a sample of each language, compare random vectors with as many queries as there are, and scale both.
 
-    Args:
-        model: The encoder.
-        selection: What would be run. For a task in memory, only the encoding is forecast.
-        streaming: How it would be run.
-        sample: Texts per language, from up to four of its files.
-        reporter: Told of progress.
+    ``sample`` is a number of texts per language, taken from up to four of its files. For a task in memory, only the encoding is
+    forecast.
 
     Raises:
         ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.

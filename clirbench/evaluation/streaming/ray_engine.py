@@ -123,14 +123,7 @@ def connect(streaming: Streaming) -> Streaming:
 
 
 def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporter: Reporter) -> Engine:
-    """Make an engine that counts on the connected cluster.
-
-    Args:
-        model: Name of the encoder, as ``--model`` takes it. A folder must exist on every node.
-        options: How to load the encoder.
-        expected: The identity that the encoder must have on every node.
-        reporter: Told of workers that die.
-    """
+    """Make an engine that counts on the connected cluster. Each node loads the model by its name, and must get ``expected``."""
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
         recipe = _Recipe(

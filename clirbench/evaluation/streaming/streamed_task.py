@@ -245,16 +245,7 @@ class _Sum:
 
 @dataclass
 class ShardsToCount:
-    """A streamed task after pass 1, ready to count its shards.
-
-    Attributes:
-        work: What is counted.
-        store: Where finished counts are kept.
-        engine: Counts the shards.
-        clock: What the encoder took in pass 1.
-        began: When pass 1 began, by ``time.perf_counter``.
-        loading: Seconds that the inventory took.
-    """
+    """A streamed task after pass 1. ``clock`` is of pass 1, ``began`` when it began, ``loading`` the seconds of the inventory."""
 
     work: Work
     store: CountsFolder
