@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -355,6 +356,22 @@ def test_without_a_revision_nothing_is_taken_for_the_same(tmp_path, corpus):
     calls = encoder.calls
     assert rows_of(run(encoder, folder, task, tmp_path, shard=9)[1]) == whole
     assert encoder.calls == 2 * calls
+
+
+def test_an_api_or_a_scorer_is_refused_before_it_is_asked(tmp_path, corpus):
+    class Scores:
+        def prepare_candidates(self, texts, languages):
+            raise AssertionError
+
+        score = prepare_candidates
+
+    folder, task, _ = corpus
+    encoder = Hashed()
+    with pytest.raises(ClirbenchError, match="is an API, and vectors of tiny-miracl would be paid for and forgotten"):
+        run(replace(as_loaded(encoder), api=True), folder, task, tmp_path)
+    assert not encoder.calls
+    with pytest.raises(ClirbenchError, match="has no vectors"):
+        run(Scores(), folder, task, tmp_path)
 
 
 def trec_scores(encoder, data, language, measures):

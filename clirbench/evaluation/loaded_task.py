@@ -44,7 +44,7 @@ class LoadedTask(Protocol):
     def corpus(self) -> CorpusPart | None:
         """What a result records of the corpus that was read; None for data in memory."""
 
-    def announce(self, model: LoadedModel) -> tuple[int, int]:
+    def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Count the texts that a run encodes and the queries that it ranks, as far as this is known before the run."""
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
@@ -88,7 +88,7 @@ class InMemoryTask:
     def corpus(self) -> None:
         """None: there is no corpus that is read shard by shard."""
 
-    def announce(self, model: LoadedModel) -> tuple[int, int]:
+    def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Count the texts that a run encodes, including cached ones, and the queries that it ranks."""
         return counters.texts_to_encode(model, self.collection), len(self.collection.queries)
 
@@ -136,7 +136,7 @@ def load_data(
 
 def announce(tasks: Sequence[LoadedTask], model: LoadedModel, context: RunContext) -> None:
     """Tell the reporter how many texts there are to encode, and how many queries to rank, in all of these tasks."""
-    sizes = [task.announce(model) for task in tasks]
+    sizes = [task.sizes(model) for task in tasks]
     if any(texts for texts, _ in sizes):
         context.reporter.start(ENCODE, sum(texts for texts, _ in sizes))
         context.reporter.start(RANK, sum(queries for _, queries in sizes), brief=True)

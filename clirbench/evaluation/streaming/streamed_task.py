@@ -111,8 +111,8 @@ class StreamedTask:
         assert self._work is not None, "encode comes first"  # noqa: S101
         return self._work
 
-    def announce(self, model: LoadedModel) -> tuple[int, int]:
-        """Announce nothing: the phases are announced while the corpus is read."""
+    def sizes(self, model: LoadedModel) -> tuple[int, int]:
+        """Return 0 and 0: the phases of a streamed task are announced while the corpus is read."""
         return 0, 0
 
     def encode(self, model: LoadedModel, context: RunContext) -> "ShardsToCount":
