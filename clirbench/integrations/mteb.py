@@ -258,6 +258,7 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
         return Dataset.from_dict({"id": ids[rows].tolist(), "title": [""] * len(rows), "text": texts})
 
     def split(pairs: NDArray[np.bool_], only: int | None) -> dict[str, Any]:
+        # As in clirbench, a query without a gold in the subset is not asked.
         golds: dict[int, list[int]] = {}
         for query, candidate in zip(
             collection.gold_query[pairs].tolist(), collection.gold_candidate[pairs].tolist(), strict=True

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.metrics.per_topic import divide_or_nan
 from clirbench.metrics.retrieval import Measure, RankedLists, Values, running_sums
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.ranking.in_memory import Outranked
@@ -69,14 +70,12 @@ def expected_rank_distance(golds: Values, pool: int) -> Values:
 
 
 def _rank_distance_normalised(pool: PoolLists) -> Values:
-    expected = expected_rank_distance(pool.lists.golds, pool.pool)
-    return np.divide(rank_distance(pool), expected, where=expected > 0, out=np.full_like(expected, np.nan))
+    return divide_or_nan(rank_distance(pool), expected_rank_distance(pool.lists.golds, pool.pool))
 
 
 def _max_rank_normalised(pool: PoolLists) -> Values:
-    span: Values = np.log2(pool.pool) - np.log2(pool.lists.golds)
-    gained: Values = np.log2(pool.pool) - np.log2(max_rank(pool))
-    return np.divide(gained, span, where=span > 0, out=np.full_like(span, np.nan))
+    log_pool = np.log2(pool.pool)
+    return divide_or_nan(log_pool - np.log2(max_rank(pool)), log_pool - np.log2(pool.lists.golds))
 
 
 def complete(pool: PoolLists, cutoff: int) -> Values:
@@ -117,9 +116,8 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     remaining = (kept_before + moved_behind)[several] / others[lists.ranking][several]
     fall[several] = average[lists.ranking][several] - remaining
     own_golds = lists.sum(pool.own)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        own = lists.sum(np.where(pool.own, fall, 0.0)) / own_golds
-        other = lists.sum(np.where(pool.own, 0.0, fall)) / (lists.golds - own_golds)
+    own = divide_or_nan(lists.sum(np.where(pool.own, fall, 0.0)), own_golds)
+    other = divide_or_nan(lists.sum(np.where(pool.own, 0.0, fall)), lists.golds - own_golds)
     apply = (own_golds > 0) & (own_golds < lists.golds)
     return np.where(apply, own, np.nan), np.where(apply, other, np.nan)
 

@@ -4,7 +4,7 @@ Macro averages weigh every language (or pair of languages) alike, micro averages
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,11 +188,13 @@ class ScoreTables:
         if "multilingual" in self.settings or overall:
             self._bias(samples, overall, scores)
         if self.jumps is not None:
-            scores.queue_jump.update(self._queue_jump(self.jumps.counts))
-            for query, row in zip(self.languages, self.jumps.matrix, strict=True):
-                ratios = [_number(value) for value in row]
-                scores.queue_jump_ratio[query] = dict(zip(self.languages, ratios, strict=True))
+            for query, counts, ratios in zip(self.languages, self.jumps.counts, self.jumps.matrix, strict=True):
+                scores.queue_jump[query] = self._named([self._named(row) for row in counts.tolist()])
+                scores.queue_jump_ratio[query] = self._named(map(_number, ratios))
         return scores
+
+    def _named(self, values: Iterable[Any]) -> dict[str, Any]:
+        return dict(zip(self.languages, values, strict=True))
 
     def columns(self, setting: str) -> tuple[str, NDArray[np.intp]]:
         """The kind of table that a setting reads, and the columns that its headline numbers average over."""
@@ -226,20 +228,17 @@ class ScoreTables:
         scores.headline[setting] = {}
         scores.micro[setting] = {}
         for name in self.metrics:
-            table = self.tables[kind, name]
-            part = parts[setting, name]
-            means = table.means
+            table, part = self.tables[kind, name], parts[setting, name]
             scores.headline[setting][name] = _headline(part.macro, samples[setting, name])
             scores.micro[setting][name] = _number(part.micro)
             for i, language in enumerate(self.languages):
                 entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
                 if setting == "cross-lingual":
-                    entry[name] = _number(self._mean_of_pairs(means, i))
+                    entry[name] = _number(self._mean_of_pairs(table.means, i))
                     self._pairs(name, table, i, scores)
                 else:
-                    column = columns[i]
-                    entry.setdefault("queries", int(table.queries[column]))
-                    entry[name] = _number(means[column])
+                    entry.setdefault("queries", int(table.queries[columns[i]]))
+                    entry[name] = _number(table.means[columns[i]])
 
     def _mean_of_pairs(self, means: Values, language: int) -> float:
         """Of the means by pair, the mean over those of a query language with every other candidate language."""
@@ -248,12 +247,11 @@ class ScoreTables:
 
     def _pairs(self, name: str, table: TopicTable, language: int, scores: Scores) -> None:
         row = scores.per_pair.setdefault(self.languages[language], {})
-        means, counts = table.means, table.queries
         for other, candidate_language in enumerate(self.languages):
             if other != language:
                 column = language * self.n + other
-                entry = row.setdefault(candidate_language, {"queries": int(counts[column])})
-                entry[name] = _number(means[column])
+                entry = row.setdefault(candidate_language, {"queries": int(table.queries[column])})
+                entry[name] = _number(table.means[column])
 
     def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Headline, Values]]:
         """The measures of ``OVERALL_BIAS``, each with its headline number and float64 (languages,)."""
@@ -298,14 +296,6 @@ class ScoreTables:
             for language, value in zip(self.languages, by_language, strict=True):
                 scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = _number(value)
 
-    def _queue_jump(self, counts: NDArray[np.int64]) -> dict[str, dict[str, dict[str, int]]]:
-        """The totals of queue jumps, with the names of their languages."""
-
-        def named(values: list[Any]) -> dict[str, Any]:
-            return dict(zip(self.languages, values, strict=True))
-
-        return named([named([named(cells) for cells in rows]) for rows in counts.tolist()])
-
 
 def _mean(values: Values) -> float:
     """Mean of the values that are not NaN; NaN where all are."""
@@ -317,7 +307,5 @@ def _number(value: float) -> Number:
 
 
 def _headline(value: float, samples: Values) -> Headline:
-    if not math.isfinite(value):
-        return Headline(None)
-    bounds = interval(samples)
-    return Headline(float(value), *bounds) if bounds else Headline(float(value))
+    bounds = interval(samples) if math.isfinite(value) else None
+    return Headline(_number(value), *(bounds or ()))

@@ -183,15 +183,14 @@ class GoldScores:
             of_tile = None
             if top:
                 # For a reader, golds and their copies stand where the golds' own scores put them.
-                scores[part.copy_row, part.copy_column] = part.copy_score
-                scores[part.own_row, part.own_column] = part.own_score
+                scores[part.copies] = part.copy_score
+                scores[part.own] = part.own_score
                 real = scores[:, : width - part.columns.start]
                 column = best_first(real)[:, :top]
                 number = (column + part.columns.start).astype(np.int32)
                 of_tile = Best(number, np.take_along_axis(real, column, axis=1))
             # Left out of this count: golds_above compares the golds, and the copies are compared below with the golds' scores.
-            scores[part.own_row, part.own_column] = -np.inf
-            scores[part.copy_row, part.copy_column] = -np.inf
+            scores[part.own] = scores[part.copies] = -np.inf
             return part, self._counted(scores, tile, part.rows, bounds, of_thread.flags), of_tile
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
@@ -266,17 +265,13 @@ class GoldScores:
             for tile in range(tiles):
                 columns = slice(tile * size, min((tile + 1) * size, width))
                 key = block * tiles + tile
-                mine, copied = (order[slice(*np.searchsorted(keys, [key, key + 1]))] for keys, order in groups)
-                yield _Part(
-                    rows=rows,
-                    columns=columns,
-                    own_row=self._row[own.pair[mine]] - rows.start,
-                    own_column=own.column[mine] - columns.start,
-                    own_score=self.scores[own.pair[mine]].astype(np.float32),
-                    copy_row=self._row[copies.pair[copied]] - rows.start,
-                    copy_column=copies.column[copied] - columns.start,
-                    copy_score=self.scores[copies.pair[copied]].astype(np.float32),
-                )
+                inside: list[Any] = []
+                for cells, (keys, order) in zip((own, copies), groups, strict=True):
+                    at = order[slice(*np.searchsorted(keys, [key, key + 1]))]
+                    pair = cells.pair[at]
+                    inside.append((self._row[pair] - rows.start, cells.column[at] - columns.start))
+                    inside.append(self.scores[pair].astype(np.float32))
+                yield _Part(rows, columns, *inside)
 
 
 @dataclass(frozen=True)
@@ -285,11 +280,9 @@ class _Part:
 
     rows: slice
     columns: slice
-    own_row: NDArray[np.intp]
-    own_column: NDArray[np.intp]
+    own: tuple[NDArray[np.intp], NDArray[np.intp]]
     own_score: NDArray[np.float32]
-    copy_row: NDArray[np.intp]
-    copy_column: NDArray[np.intp]
+    copies: tuple[NDArray[np.intp], NDArray[np.intp]]
     copy_score: NDArray[np.float32]
 
 

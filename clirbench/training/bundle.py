@@ -12,7 +12,7 @@ from clirbench.encoders.packed import CONFIG, TOKENIZER, WEIGHTS
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
 from clirbench.training.model_card import training_card
-from clirbench.training.recipe import Recipe, as_tuples
+from clirbench.training.recipe import Recipe
 from clirbench.training.train import RECORD
 
 MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
@@ -28,7 +28,7 @@ def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS)
     if not path.is_file() or not (trained / "packed" / WEIGHTS).is_file():
         raise ClirbenchError(f"{trained} holds no finished training of a static model: run clirbench train first")
     record = json.loads(path.read_text(encoding="utf-8"))
-    recipe = Recipe.model_validate(as_tuples(record["recipe"]))
+    recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
     folder = models / recipe.name.rsplit("/", 1)[-1]
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "README.md", training_card(recipe, record, results).encode())

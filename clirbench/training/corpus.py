@@ -147,7 +147,7 @@ def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.
     (int32, places in the corpus's texts), ``query_language`` and ``candidate_language`` (int8, places in its languages),
     ``topic`` (int32, one number for each row of the corpus) and ``source`` (int16, its number).
     """
-    parts: list[list[NDArray[Any]]] = [[] for _ in _COLUMNS]
+    parts: list[tuple[NDArray[Any], ...]] = []
     first_topic = 0
     for number, source in enumerate(corpus.sources):
         for q, c in product(range(len(corpus.languages)), repeat=2):
@@ -165,10 +165,11 @@ def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.
                 (first_topic + rows).astype(np.int32),
                 np.full(len(rows), number, dtype=np.int16),
             )
-            for part, column in zip(parts, columns, strict=True):
-                part.append(column)
+            parts.append(columns)
         first_topic += len(source.queries)
-    arrays = [np.concatenate(part) if part else np.zeros(0, dtype=np.int32) for part in parts]
+    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.zeros(0, dtype=np.int32)] * len(
+        _COLUMNS
+    )
     return pa.table(dict(zip(_COLUMNS, map(pa.array, arrays), strict=True)))
 
 

@@ -1,5 +1,6 @@
 """Recipes: one TOML file decides how a model is trained."""
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -269,6 +270,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
+    # Changes go into the table before it is checked, so that one check covers file and options.
     for key, value in (changes or {}).items():
         *tables, last = key.split(".")
         table = raw
@@ -278,11 +280,13 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
                 raise ClirbenchError(f"{path}: '{part}' must be a table: write [{part}]")
         table[last] = value
     try:
-        return Recipe.model_validate(as_tuples(raw)), path
+        # As JSON: a strict model takes its arrays for tuples, which it refuses of Python lists.
+        return Recipe.model_validate_json(json.dumps(raw, default=str)), path
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
+        # What was given as an option stands on no line of the file.
         if key in (changes or {}):
             raise ClirbenchError(f"'{key}' was given as {first['input']!r}: {message}: correct the option") from error
         line = _line_of(text, first["loc"])
@@ -309,12 +313,3 @@ def _line_of(text: str, place: tuple[int | str, ...]) -> int:
         if inside and place and re.match(rf"\s*{re.escape(str(place[-1]))}\s*=", line):
             return number
     return table_line
-
-
-def as_tuples(value: Any) -> Any:
-    """Arrays of TOML or JSON as tuples, at any depth: a strict pydantic model refuses lists for tuples."""
-    if isinstance(value, list):
-        return tuple(as_tuples(entry) for entry in value)
-    if isinstance(value, dict):
-        return {key: as_tuples(entry) for key, entry in value.items()}
-    return value

@@ -92,6 +92,7 @@ def _texts(raw: dict[str, Any], column: str, where: str) -> dict[str, str]:
             raise ClirbenchError(f"{key} must be text")
         if text and _is_there(text, key):
             texts[language] = text
+    # Lexicon entries may have several translations and no main one: the first stands in.
     if column == "text":
         for language, others in _by_language(raw, "alternatives", where).items():
             key = f"{where}: 'alternatives.{language}'"

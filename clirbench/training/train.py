@@ -30,7 +30,6 @@ from clirbench.training.fit import fit
 from clirbench.training.model_card import training_card
 from clirbench.training.prepare import (
     Prepared,
-    Tokenised,
     checksums,
     first_vectors,
     prepare,
@@ -90,6 +89,7 @@ def train(
         # Otherwise a recipe with overlapping_rows = "drop" would leave these rows out all the same.
         recipe = recipe.model_copy(update={"overlapping_rows": "stop"})
     folders = _folders(data, recipe_file)
+    # First of all: reading the data takes minutes.
     if _is_first_process():
         _check_free(output)
     prepared = prepare(recipe, folders, reporter)
@@ -100,6 +100,7 @@ def train(
     set_seed(recipe.seed)
     start = base_model(recipe.model) if recipe.model else None
     if force and _is_first_process():
+        # After all that a mistake of the user's can stop: until then the old training stands.
         _clear(output)
     record = _claim(output, _identity(prepared, folders, allow_overlap))
     if record.get("finished"):
@@ -109,16 +110,13 @@ def train(
     if start is None:
         scores = _train_static(prepared, evaluator, output, reporter)
     else:
-        _fit(start, prepared, None, evaluator, output, reporter)
-        scores = {}
-        if _is_first_process():
-            start.save(str(output / "model"), create_model_card=False)
-            scores = {"trained": score_dev(prepared.dev, start)} if prepared.dev else {}
+        scores = _train_transformer(start, prepared, evaluator, output, reporter)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # A process of torchrun that just exits may abort in PyTorch's threads.
         torch.distributed.destroy_process_group()
     if not _is_first_process():
         return Trained(output / "model", record)
+    # A training that was stopped does not know how long it took before.
     record |= {
         "finished": True,
         "dev": scores,
@@ -157,6 +155,18 @@ def base_model(part: TransformerPart) -> Any:
     return model
 
 
+def _train_transformer(
+    model: Any, prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
+) -> DevScores:
+    recipe = prepared.recipe
+    pairs = training_data(prepared, None, recipe.batches.alpha)
+    fit(model, recipe, pairs, output / "checkpoints", evaluator, recipe.seed, reporter)
+    if not _is_first_process():
+        return {}
+    model.save(str(output / "model"), create_model_card=False)
+    return {"trained": score_dev(prepared.dev, model)} if prepared.dev else {}
+
+
 def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> DevScores:
     recipe = prepared.recipe
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -164,7 +174,8 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     tokenised = tokenise(prepared, output, reporter)
     start = first_vectors(prepared, tokenised, recipe.seed, reporter)
     model = SentenceTransformer(modules=[TrainingBag(tokenised.tokenizer, embedding_weights=start)], device="cpu")
-    _fit(model, prepared, tokenised, evaluator, output, reporter)
+    pairs = training_data(prepared, tokenised, recipe.batches.alpha)
+    fit(model, recipe, pairs, output / "checkpoints", evaluator, recipe.seed, reporter)
     trained = model[0].embedding.weight.detach().numpy()
     part = tokenised.part
     sample = sample_vectors(trained, prepared.as_read, tokenised.store, part.damping_texts, recipe.seed)
@@ -174,19 +185,6 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     write_packed(damped, tokenised.tokenizer.to_str(), part.bits, output / "packed")
     stages = {"trained": model, "damped": final, "packed": PackedEncoder(output / "packed")}
     return {stage: score_dev(prepared.dev, scored) for stage, scored in stages.items()} if prepared.dev else {}
-
-
-def _fit(
-    model: Any,
-    prepared: Prepared,
-    tokenised: Tokenised | None,
-    evaluator: DevEvaluator | None,
-    output: Path,
-    reporter: Reporter,
-) -> None:
-    recipe = prepared.recipe
-    data = training_data(prepared, tokenised, recipe.batches.alpha)
-    fit(model, recipe, data, output / "checkpoints", evaluator, recipe.seed, reporter)
 
 
 def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:
