@@ -33,6 +33,9 @@ def built(tmp_path_factory):
         [sys.executable, DOCS / "build.py", "--output", site / "docs"], capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    # Of docstrings that cannot be read as parameters, attributes and errors.
+    assert "Failed" not in ran.stderr
+    assert "warning" not in (ran.stdout + ran.stderr).lower()
     return site / "docs"
 
 
