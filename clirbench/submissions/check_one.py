@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +32,13 @@ from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 _PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 NAME = re.compile(f"{_PART}/{_PART}")
 _SHOWN = 10
+_ANOTHER_MODEL = "is not that of {}.json: a submission is one model, run in one way"
 
 
 def examine(folder: Path, untrusted: bool = False) -> Examined:
     """Check the folder of one submission. No link in it is followed, and no file is read beyond its limit.
 
-    Args:
-        folder: ``submissions/<org>__<model>``.
-        untrusted: Refuse what only maintainers may add: verifications and reported figures.
-
-    Returns:
-        The findings, and the comparable part of each measured result.
+    ``untrusted`` refuses what only maintainers may add: verifications and reported figures.
     """
     examined = Examined(folder)
     try:
@@ -50,49 +46,52 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     except ClirbenchError as error:
         examined.refused(folder, error)
         return examined
-    known = sorted(board_tasks())
-    allowed = {model_toml.FILE, VERIFICATION}
-    allowed |= {f"{task}{ending}" for task in known for ending in (".json", RANKS_ENDING)}
-    mteb_files = mteb_result_files(names)
-    for name in names:
-        if name not in allowed and name not in mteb_files:
-            task = name.partition(".")[0]
-            ranks_none = task in list_tasks() and task not in known
-            remedy = f"the {task} ranks no models" if ranks_none else "leave only results, ranks and model.toml"
-            examined.error(folder / ascii(name)[1:-1], "", f"does not belong into a submission: remove it ({remedy})")
-    model = _model(folder, names, examined)
+    tasks = sorted(board_tasks())
+    _refuse_strays(names, tasks, examined)
+    # Read first: what it says of the model is compared with each result.
+    model = _model(names, examined)
     results: dict[str, Document | Reported] = {}
-    for task in known:
-        if f"{task}.json" in names:
-            document = _result(folder, task, names, untrusted, examined)
-            if document is not None:
-                results[task] = document
-                _names(folder, task, document, model, examined)
-        elif f"{task}{RANKS_ENDING}" in names:
-            examined.error(
-                folder / f"{task}{RANKS_ENDING}", "", f"has no {task}.json beside it: add it, or remove this"
-            )
-    if not any(f"{task}.json" in names for task in known):
-        examined.error(folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in known)}")
-    _one_model(folder, results, examined)
-    for name in mteb_files:
+    for task in tasks:
+        document = _result(task, names, untrusted, examined)
+        if document is not None:
+            results[task] = document
+            _names(task, document, model, examined)
+    # Named in the folder, not read from it: a result that is not valid has its own error.
+    if not any(f"{task}.json" in names for task in tasks):
+        examined.error(folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in tasks)}")
+    _one_model(results, examined)
+    for name in mteb_result_files(names):
         _mteb_result(folder / name, results, examined)
     if VERIFICATION in names:
         check_verification(folder, results, untrusted, examined)
     return examined
 
 
-def _one_model(folder: Path, results: dict[str, Document | Reported], examined: Examined) -> None:
+def _refuse_strays(names: list[str], tasks: list[str], examined: Examined) -> None:
+    """Refuse every file that does not belong into a submission."""
+    allowed = {model_toml.FILE, VERIFICATION, *mteb_result_files(names)}
+    allowed |= {f"{task}{ending}" for task in tasks for ending in (".json", RANKS_ENDING)}
+    for name in names:
+        if name not in allowed:
+            # A result on the demo is a likely mistake: it gets a reason of its own.
+            task = name.partition(".")[0]
+            off_board = task in list_tasks() and task not in tasks
+            remedy = f"the {task} ranks no models" if off_board else "leave only results, ranks and model.toml"
+            # A file's name may hold anything, also what moves a terminal's cursor.
+            path = examined.folder / ascii(name)[1:-1]
+            examined.error(path, "", f"does not belong into a submission: remove it ({remedy})")
+
+
+def _one_model(results: dict[str, Document | Reported], examined: Examined) -> None:
     """Check that all results are of one model, run in one way, and either all measured or all reported."""
     measured = [document for document in results.values() if isinstance(document, Document)]
     if measured and len(measured) < len(results):
-        examined.error(folder, "", "holds measured and reported figures: submit them under names of their own")
+        examined.error(examined.folder, "", "holds measured and reported figures: submit them under names of their own")
     for document in measured[1:]:
+        path = examined.folder / f"{document.task.id}.json"
         for part in ("model", "encoder"):
             if getattr(document, part) != getattr(measured[0], part):
-                path = folder / f"{document.task.id}.json"
-                message = f"is not that of {measured[0].task.id}.json: a submission is one model, run in one way"
-                examined.error(path, part, message)
+                examined.error(path, part, _ANOTHER_MODEL.format(measured[0].task.id))
 
 
 def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: Examined) -> None:
@@ -112,9 +111,7 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: 
         ("encoder", document.encoder, measured.encoder),
     ):
         if theirs != ours:
-            examined.error(
-                path, key, f"is not that of {measured.task.id}.json: a submission is one model, run in one way"
-            )
+            examined.error(path, key, _ANOTHER_MODEL.format(measured.task.id))
     for split, subsets in document.scores.items():
         for subset, scores in subsets.items():
             key = f"scores.{split}.{subset}.main_score"
@@ -122,9 +119,9 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: 
                 examined.error(path, key, "is missing, or not within -1 and 1")
 
 
-def _model(folder: Path, names: list[str], examined: Examined) -> ModelFile | None:
+def _model(names: list[str], examined: Examined) -> ModelFile | None:
     """Read and check ``model.toml``; None where it is missing or not valid."""
-    path = folder / model_toml.FILE
+    path = examined.folder / model_toml.FILE
     if model_toml.FILE not in names:
         examined.error(path, "", "is missing: clirbench submit writes it")
         return None
@@ -137,9 +134,8 @@ def _model(folder: Path, names: list[str], examined: Examined) -> ModelFile | No
     for task, answer in model.trained_on.items():
         training_set = next((name for name in model.training_data if holds(name, task)), None)
         if answer == "no" and training_set:
-            examined.error(
-                path, f"trained_on.{task}", f"is no, but training_data has {training_set[:60]!a}: correct one of them"
-            )
+            message = f"is no, but training_data has {training_set[:60]!a}: correct one of them"
+            examined.error(path, f"trained_on.{task}", message)
     held = {evaluation_set(task) for task in board_tasks() if f"{task}.json" in names}
     for task in sorted(held - set(model.trained_on)):
         message = f"must answer for {task}, on which there are results, with yes, no or unknown: add it"
@@ -147,55 +143,39 @@ def _model(folder: Path, names: list[str], examined: Examined) -> ModelFile | No
     return model
 
 
-def _result(
-    folder: Path, task: str, names: list[str], untrusted: bool, examined: Examined
-) -> Document | Reported | None:
-    """Read and check the result on one task, and its ranks file; None where the JSON is not valid."""
-    path, ranks_path = folder / f"{task}.json", folder / f"{task}{RANKS_ENDING}"
+def _result(task: str, names: list[str], untrusted: bool, examined: Examined) -> Document | Reported | None:
+    """Read and check the result on one task, and its ranks file; None where there is none, or its JSON is not valid."""
+    path, ranks_path = (examined.folder / f"{task}{ending}" for ending in (".json", RANKS_ENDING))
+    if path.name not in names:
+        if ranks_path.name in names:
+            examined.error(ranks_path, "", f"has no {path.name} beside it: add it, or remove this")
+        return None
     document = examined.read(path, JSON_LIMIT, parse_submitted)
     if document is None:
         return None
     if document.task.id != task:
         examined.error(path, "task.id", f"is {document.task.id[:40]!a}, not {task}: name the file after its task")
-        return document
-    if isinstance(document, Reported):
+    elif isinstance(document, Reported):
         if ranks_path.name in names:
             examined.error(ranks_path, "", "does not belong to reported figures: remove it")
         if untrusted:
             examined.error(path, "origin", "reported figures come from maintainers: open an issue with their source")
         _reported(path, document, examined)
-        return document
-    if ranks_path.name not in names:
+    elif ranks_path.name not in names:
         examined.error(ranks_path, "", "is missing: put the ranks file beside its result")
-        return document
-    try:
-        content = read_bounded(ranks_path, RANKS_LIMIT)
-        if document.ranks.file != ranks_path.name:
-            examined.error(path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
-        if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
-            examined.error(
-                path,
-                "ranks.sha256",
-                f"is not the SHA-256 of {ranks_path.name}: submit both as they were written",
-            )
-        shipped, said = load_task(task), document.task
-        whole = said.complete and said.languages == list(shipped.languages) and said.settings == list(shipped.settings)
-        if not whole or document.ranks.rows != shipped.counts["gold_pairs"]:
-            # Its ranks would be in other pools. And ranks.rows bounds what is read below, so it must be the task's number.
-            examined.error(
-                path, "task.languages", "is not a run on the whole task: leave out --languages and --settings"
-            )
-            return document
-        ranks = decode_ranks(content, document, ranks_path)
-    except ClirbenchError as error:
-        examined.refused(ranks_path, error)
-        return document
-    _measured(path, ranks_path, Result(document, ranks, content), examined)
+    else:
+        try:
+            result = _with_ranks(path, ranks_path, document, examined)
+        except ClirbenchError as error:
+            examined.refused(ranks_path, error)
+        else:
+            if result:
+                _measured(path, ranks_path, result, examined)
     return document
 
 
 def _reported(path: Path, document: Reported, examined: Examined) -> None:
-    """Check published figures: languages, metrics, shares, and whether a mean is the mean of its languages."""
+    """Check published figures. They have no ranks to be recomputed from, so their names, shares and means are checked."""
     languages, rows = document.task.languages, document.per_language
     if len(set(languages)) != len(languages) or (rows and set(rows) != set(languages)):
         message = "are not the languages of per_language, each once: make them equal"
@@ -205,24 +185,37 @@ def _reported(path: Path, document: Reported, examined: Examined) -> None:
         if unknown:
             message = f"has {sorted(unknown)[0][:20]!a}, which is not the task's: remove it"
             examined.error(path, "task.languages", message)
+    # The board shows the headline: a figure by language that no mean covers would be read by nobody.
     for language, row in rows.items():
         for setting, numbers in row.items():
             if setting not in document.headline or set(numbers) - set(document.headline[setting]):
                 key = f"per_language.{language[:20]}.{setting[:20]}"
                 examined.error(path, key, "has numbers that the headline does not: add their means, or remove them")
     for setting, estimates in document.headline.items():
-        if setting not in (*SETTINGS, "bias"):
+        if setting in (*SETTINGS, "bias"):
+            _reported_setting(path, setting, estimates, rows, examined)
+        else:
             examined.error(path, f"headline.{setting[:40]}", f"is no setting: use {', '.join(SETTINGS)} or bias")
-            continue
-        names = ([], list(estimates)) if setting == "bias" else (list(estimates), [])
-        for _, name in unknown_names(*names):
-            key = f"headline.{setting}.{name[:40]}"
-            examined.error(path, key, "is no metric of clirbench: see clirbench metrics")
-        for name, estimate in estimates.items():
-            values = [row[setting][name] for row in rows.values() if name in row.get(setting, {})]
-            problem = _mean_problem(estimate, values, 1e9 if setting == "bias" else 1.0)
-            if problem:
-                examined.error(path, f"headline.{setting}.{name}", problem)
+
+
+def _reported_setting(
+    path: Path,
+    setting: str,
+    estimates: Mapping[str, EstimatePart],
+    rows: Mapping[str, Mapping[str, Mapping[str, float | None]]],
+    examined: Examined,
+) -> None:
+    """Check the published means of one setting, or of "bias": the names of the metrics, and the numbers."""
+    metrics, bias = ((), estimates) if setting == "bias" else (estimates, ())
+    for _, name in unknown_names(list(metrics), list(bias)):
+        examined.error(path, f"headline.{setting}.{name[:40]}", "is no metric of clirbench: see clirbench metrics")
+    for name, estimate in estimates.items():
+        # A publication may give a metric for some of its languages only: its mean is over these.
+        values = [row[setting][name] for row in rows.values() if name in row.get(setting, {})]
+        # Metrics are shares. Measures of bias may be ranks, and are only kept from being absurd.
+        problem = _mean_problem(estimate, values, 1e9 if setting == "bias" else 1.0)
+        if problem:
+            examined.error(path, f"headline.{setting}.{name}", problem)
 
 
 def _mean_problem(estimate: EstimatePart, values: Sequence[float | None], limit: float) -> str | None:
@@ -256,15 +249,36 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
     )
 
 
+def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Examined) -> Result | None:
+    """Read the ranks file of a measured result; None where the run was not on the whole task.
+
+    Raises:
+        ClirbenchError: The ranks file cannot be read.
+    """
+    content = read_bounded(ranks_path, RANKS_LIMIT)
+    if document.ranks.file != ranks_path.name:
+        examined.error(path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
+    if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
+        message = f"is not the SHA-256 of {ranks_path.name}: submit both as they were written"
+        examined.error(path, "ranks.sha256", message)
+    task, said = load_task(document.task.id), document.task
+    whole = said.complete and said.languages == list(task.languages) and said.settings == list(task.settings)
+    if not whole or document.ranks.rows != task.counts["gold_pairs"]:
+        # Its ranks would be in other pools. And ranks.rows bounds what is read below, so it must be the task's number.
+        message = "is not a run on the whole task: leave out --languages and --settings"
+        examined.error(path, "task.languages", message)
+        return None
+    return Result(document, decode_ranks(content, document, ranks_path), content)
+
+
 def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
     """Check a measured result against its task and its ranks, and add its comparable part where nothing is wrong."""
     document, ranks = result.document, result.ranks
     task = load_task(document.task.id)
     for key, names in (("metrics", task.metrics), ("bias", task.bias)):
         if getattr(document.task, key) != list(names):
-            examined.error(
-                path, f"task.{key}", f"is not what {task.id} asks for: run the model again with this clirbench"
-            )
+            message = f"is not what {task.id} asks for: run the model again with this clirbench"
+            examined.error(path, f"task.{key}", message)
     if not _gold_pairs_of(task, ranks):
         examined.error(ranks_path, "", f"its rows are not the gold pairs of {task.id}: submit it as it was written")
         return
@@ -288,34 +302,25 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
         examined.warning(path, "cost.zero_vectors", "is not 0: some texts got no vector and were scored as lost")
     if document.model.revision is None:
         examined.warning(path, "model.revision", "is null: nobody can tell which version of the model this was")
-    digest = hashlib.sha256(
-        ranks.own_rank.tobytes() + (ranks.pool_rank.tobytes() if ranks.pool_rank is not None else b"")
-    )
-    examined.comparables.append(
-        Comparable(
-            task=task.id,
-            multilingual=result.score("multilingual", "mAP"),
-            parameters=document.model.parameters,
-            digest=digest.hexdigest(),
-        )
-    )
+    ranks_bytes = ranks.own_rank.tobytes() + (b"" if ranks.pool_rank is None else ranks.pool_rank.tobytes())
+    digest = hashlib.sha256(ranks_bytes).hexdigest()
+    score = result.score("multilingual", "mAP")
+    examined.comparables.append(Comparable(task.id, score, document.model.parameters, digest))
 
 
-def _names(folder: Path, task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:
+def _names(task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:
     """Check the name of the model and the folder, and that ``model.toml`` and the result say the same of the model."""
-    path = folder / f"{task}.json"
+    folder = examined.folder
+    path, toml = folder / f"{task}.json", folder / model_toml.FILE
     name = document.model.name
     if not NAME.fullmatch(name) or len(name) > 120:
-        examined.error(
-            path, "model.name", f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
-        )
-    transform = document.encoder.transform if isinstance(document, Document) else None
-    if folder.resolve().name != run_folder(name, transform):
-        wanted = ascii(run_folder(name, transform))
-        examined.error(path, "model.name", f"belongs into a folder named {wanted}, not {folder.name!a}")
+        message = f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
+        examined.error(path, "model.name", message)
+    wanted = run_folder(name, document.encoder.transform if isinstance(document, Document) else None)
+    if folder.resolve().name != wanted:
+        examined.error(path, "model.name", f"belongs into a folder named {wanted!a}, not {folder.name!a}")
     if model is None:
         return
-    toml = folder / model_toml.FILE
     if model.name != name:
         examined.error(toml, "name", f"is {model.name[:60]!a}, but {path.name} says {name[:60]!a}: make them equal")
     if isinstance(document, Reported):
