@@ -20,12 +20,7 @@ from clirbench.support.errors import ClirbenchError, printable
 
 
 class Limits(NamedTuple):
-    """What a checking process may take.
-
-    Attributes:
-        memory: Bytes beyond those that it holds at its start.
-        seconds: Computing time per submission.
-    """
+    """What a checking process may take: bytes beyond those that it holds at its start, and computing time per submission."""
 
     memory: int
     seconds: int
@@ -67,14 +62,9 @@ def check_submissions(
     advance: Callable[[int], None] | None = None,
     limits: Limits = LIMITS,
 ) -> list[Examined]:
-    """Examine submissions, each in a process with bounded memory and time, and compare them with each other.
+    """Examine submissions, each in a process with limits, and compare them with each other and with ``others``.
 
-    Args:
-        folders: The folders of the submissions.
-        untrusted: Refuse what only maintainers may add.
-        others: Folders of submissions to compare with; their own errors are left out.
-        advance: Called with 1 whenever a submission is done.
-        limits: What examining one submission may take.
+    ``untrusted`` refuses what only maintainers may add. ``advance`` is called with 1 whenever a submission is done.
 
     Returns:
         The findings on each folder, in the order of ``folders``.
@@ -88,11 +78,7 @@ def check_submissions(
 
 
 def report(checked: Sequence[Examined], style: str) -> str:
-    """Write findings as text, as JSON, or as annotations of a GitHub workflow.
-
-    Args:
-        checked: What :func:`check_submissions` returns.
-        style: "text", "json" or "github".
+    """Write findings in a style of ``FORMATS``: as text, as JSON, or as annotations of a GitHub workflow.
 
     Raises:
         ClirbenchError: ``style`` is another one.

@@ -63,7 +63,7 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     for name in mteb_result_files(names):
         _mteb_result(folder / name, results, examined)
     if VERIFICATION in names:
-        check_verification(folder, results, untrusted, examined)
+        check_verification(results, untrusted, examined)
     return examined
 
 

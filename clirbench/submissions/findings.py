@@ -16,13 +16,9 @@ Record = TypeVar("Record", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with a submission, or worth a look.
+    """What is wrong with a submission, or worth a look, and what to do next.
 
-    Attributes:
-        level: "error" or "warning".
-        file: Path of the file.
-        key: Dotted key in the file; "" for the whole file.
-        message: What is wrong and what to do next.
+    ``level`` is "error" or "warning"; ``key`` is a dotted key in the file, or "" for the whole file.
     """
 
     level: str
@@ -76,15 +72,9 @@ class Examined:
         self.error(path, key[1] if key else "", message[key.end() :] if key else message)
 
     def read(self, path: Path, limit: int, parse: Callable[[bytes, Path], Record]) -> Record | None:
-        """Read and parse a file. What is wrong with it, and text in it that could deceive, become errors.
+        """Read and parse a file of at most ``limit`` bytes; None where that fails.
 
-        Args:
-            path: The file.
-            limit: Its largest size in bytes.
-            parse: Turns the bytes into a record, or raises ClirbenchError.
-
-        Returns:
-            The record; None where the file cannot be read or parsed.
+        What is wrong with it, and text in it that could deceive, become errors.
         """
         try:
             record = parse(read_bounded(path, limit), path)

@@ -1,6 +1,7 @@
 """Find ranks, and queue-jump totals, that no ranking can have produced."""
 
 from collections.abc import Mapping
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,12 +85,7 @@ def _outside_bounds(
     rank 2 is impossible. At most 1 + 1 stand at the first or above, all of English and the German candidate before the German
     gold. At most 1 + 2 stand at the second or above.
 
-    Args:
-        ranks: The ranks.
-        order: Their rows by query, then by pool rank.
-        own: Own ranks, int64 (rows,).
-        pool: Pool ranks, int64 (rows,).
-        size: Candidates of each language, int64 (languages,).
+    ``order`` holds the rows by query, then by pool rank; ``size`` the candidates of each language.
     """
     query, gold = np.asarray(ranks.query, dtype=np.int64), ranks.gold_language
     block = query * len(size) + gold
@@ -178,11 +174,10 @@ def impossible_jumps(
             rows = asked[here] == language
             least[language, gold], most[language, gold] = low[rows].sum(axis=0), high[rows].sum(axis=0)
     wrong = []
-    for q, query_language in enumerate(ranks.languages):
-        for g, gold_language in enumerate(ranks.languages):
-            for c, candidate_language in enumerate(ranks.languages):
-                value = stated.get(query_language, {}).get(gold_language, {}).get(candidate_language)
-                if value is not None and not least[q, g, c] <= value <= most[q, g, c]:
-                    key = f"queue_jump.{query_language}.{gold_language}.{candidate_language}"
-                    wrong.append((key, f"is {value}, but the ranks allow {least[q, g, c]} to {most[q, g, c]}"))
+    for place in product(range(n), repeat=3):
+        query_language, gold_language, candidate_language = (ranks.languages[i] for i in place)
+        value = stated.get(query_language, {}).get(gold_language, {}).get(candidate_language)
+        if value is not None and not least[place] <= value <= most[place]:
+            key = f"queue_jump.{query_language}.{gold_language}.{candidate_language}"
+            wrong.append((key, f"is {value}, but the ranks allow {least[place]} to {most[place]}"))
     return wrong[:10]

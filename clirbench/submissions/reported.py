@@ -79,6 +79,12 @@ class System:
     means: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     places: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
+    def add(self, task: str, place: str, language: str, setting: str, row: dict[str, str]) -> None:
+        """Add the figure in the "metric" and "value" columns of a row."""
+        figures = self.values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
+        figures[_METRICS.get(row["metric"], row["metric"])] = float(row["value"])
+        self.places[task].add(place)
+
 
 def systems(folder: Path) -> Iterator[System]:
     """Every published system: those in the CSV files of the folder, and those of LAReQA."""
@@ -126,22 +132,19 @@ def write_system(system: System, submissions: Path) -> Path:
 
 def _document(system: System, task: str) -> Reported:
     per_language = system.values.get(task, {})
-    headline = {s: dict(numbers) for s, numbers in system.means.get(task, {}).items()}
-    gathered: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in per_language.values():
+    by_metric: dict[str, dict[str, list[float]]] = {}
+    for row in (*per_language.values(), system.means.get(task, {})):
         for setting, numbers in row.items():
             for metric, value in numbers.items():
-                gathered[setting, metric].append(value)
-    for (setting, metric), values in gathered.items():
-        headline.setdefault(setting, {})[metric] = sum(values) / len(values)
+                by_metric.setdefault(setting, {}).setdefault(metric, []).append(value)
     return Reported(
         format=1,
         origin="reported",
         task=ReportedTaskPart(id=task, languages=sorted(per_language)),
         model=ReportedModelPart(name=system.name, parameters=None, dimensions=None),
         headline={
-            setting: {metric: EstimatePart(value=value, low=None, high=None) for metric, value in numbers.items()}
-            for setting, numbers in headline.items()
+            setting: {name: EstimatePart(value=sum(v) / len(v), low=None, high=None) for name, v in values.items()}
+            for setting, values in by_metric.items()
         },
         per_language={
             language: {setting: dict(numbers) for setting, numbers in row.items()}
@@ -157,10 +160,9 @@ def _document(system: System, task: str) -> Reported:
 
 
 def _caveats(system: System, task: str, languages: int) -> list[str]:
-    caveats = list(_CAVEATS[system.publication])
     facts = board_tasks()[task]
-    if facts.candidate_text == "passage":
-        caveats = [caveat for caveat in caveats if caveat != _SENTENCES]
+    passages = facts.candidate_text == "passage"
+    caveats = [caveat for caveat in _CAVEATS[system.publication] if not (passages and caveat == _SENTENCES)]
     if 0 < languages < len(facts.languages):
         caveats.append(f"mean over {languages} of {len(facts.languages)} languages")
     return caveats
@@ -169,8 +171,7 @@ def _caveats(system: System, task: str, languages: int) -> list[str]:
 def _hybrid_batches(path: Path) -> Iterator[System]:
     by_key: dict[tuple[str, str], System] = {}
     for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
-        language, setting, metric = row["query_language"], row["setting"], row["metric"]
-        if language in ("Mean", "Median"):
+        if row["query_language"] in ("Mean", "Median"):
             continue
         key = row["base_model"], row["sampling"]
         if key not in by_key:
@@ -182,11 +183,9 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
                 # As the publication says: nothing of the evaluation sets is trained on.
                 trained_on=dict.fromkeys(evaluation_sets(), "no"),
             )
-        task = _task(row["dataset"])
-        setting = "bias" if metric == "rank_distance" else setting
-        values = by_key[key].values.setdefault(task, {}).setdefault(language, {}).setdefault(setting, {})
-        values[_METRICS.get(metric, metric)] = float(row["value"])
-        by_key[key].places[task].add(f"Table {row['paper_table']}")
+        setting = "bias" if row["metric"] == "rank_distance" else row["setting"]
+        place = f"Table {row['paper_table']}"
+        by_key[key].add(_task(row["dataset"]), place, row["query_language"], setting, row)
     yield from by_key.values()
 
 
@@ -205,10 +204,7 @@ def _passages(path: Path) -> Iterator[System]:
                 trained_on={task: trained},
                 hub=_HUB.get(name),
             )
-        by_name[name].values.setdefault(task, {}).setdefault(row["lang"], {}).setdefault("monolingual", {})[
-            _METRICS.get(row["metric"], row["metric"])
-        ] = float(row["value"])
-        by_name[name].places[task].add(source)
+        by_name[name].add(task, source, row["lang"], "monolingual", row)
     yield from by_name.values()
 
 

@@ -38,12 +38,9 @@ SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
 
 @dataclass(frozen=True)
 class Sample:
-    """The part of a submission that is run again.
+    """The part of a submission that is run again: so many query languages of one task, drawn with a seed.
 
-    Attributes:
-        task: The task of one of its results; None for the first task of the board that is not streamed.
-        languages: How many query languages are drawn.
-        seed: Seed of the draw.
+    ``task`` is None for the first task of the board that is not streamed.
     """
 
     task: str | None = None
@@ -74,9 +71,6 @@ def verify(
         device: Where to encode; None for the model's own choice.
         reporter: Told of progress.
 
-    Returns:
-        The verification that was written.
-
     Raises:
         ClirbenchError: The submission has errors or no such result, or the model cannot be loaded safely or has another
             revision.
@@ -84,11 +78,47 @@ def verify(
     if not by.strip() or len(by.strip()) > 200:
         raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
     sample = sample or Sample()
-    task, seed = sample.task or first_on_board(streamed=False), sample.seed
-    if not 0 <= seed < 2**63:
-        raise ClirbenchError(f"--seed is {seed}: use 0 or more")
-    if task not in list_tasks() or not (folder / f"{task}.json").is_file():
-        held = [name for name in list_tasks() if (folder / f"{name}.json").is_file()]
+    result = _submitted(folder, sample)
+    document = result.document
+    languages = draw_languages(document, sample.languages, sample.seed)
+    loaded = _load(document, model, trust_remote_code, device)
+    # Other weights would give other ranks, and say nothing of the submission.
+    if loaded.info.revision != document.model.revision:
+        raise ClirbenchError(
+            f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
+            "give that revision"
+        )
+    again = _run(loaded, document.task.id, languages, reporter or Silent())
+    equal, close, pairs = compare_ranks(result.ranks, again.ranks, languages)
+    largest = largest_difference(document, again.document, languages)
+    packages = {name: metadata.version(name) for name in _PACKAGES}
+    verification = Verification(
+        format=1,
+        by=by.strip(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        task=document.task.id,
+        languages=languages,
+        seed=sample.seed,
+        ranks_sha256=document.ranks.sha256,
+        revision=document.model.revision,
+        pairs=pairs,
+        equal=equal,
+        close=close,
+        largest_difference=largest,
+        verdict=verdict(equal, close, largest),
+        packages={"clirbench": __version__, "python": platform.python_version(), **packages},
+    )
+    write_atomically(folder / FILE, (verification.model_dump_json(indent=1) + "\n").encode())
+    return verification
+
+
+def _submitted(folder: Path, sample: Sample) -> Result:
+    """The result to run again. Whatever would end the work is asked before the model is loaded."""
+    task = sample.task or first_on_board(streamed=False)
+    if not 0 <= sample.seed < 2**63:
+        raise ClirbenchError(f"--seed is {sample.seed}: use 0 or more")
+    held = [name for name in list_tasks() if (folder / f"{name}.json").is_file()]
+    if task not in held:
         raise ClirbenchError(
             f"{folder}: holds no result on '{task[:40]}': pass --task, one of {', '.join(held) or 'none'}"
         )
@@ -103,49 +133,11 @@ def verify(
     # The check reads a stranger's files in a process with limits; this process reads them only when they have passed.
     if check_submissions([folder])[0].errors:
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
-    result = read_result(folder / f"{task}.json")
-    document = result.document
-    languages = draw_languages(document, sample.languages, seed)
-    loaded = _load(document, model, trust_remote_code, device)
-    if loaded.info.revision != document.model.revision:
-        raise ClirbenchError(
-            f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
-            "give that revision"
-        )
-    again = _run(loaded, task, languages, reporter or Silent())
-    equal, close, pairs = compare_ranks(result.ranks, again.ranks, languages)
-    largest = largest_difference(document, again.document, languages)
-    verification = Verification(
-        format=1,
-        by=by.strip(),
-        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        task=task,
-        languages=languages,
-        seed=seed,
-        ranks_sha256=document.ranks.sha256,
-        revision=document.model.revision,
-        pairs=pairs,
-        equal=equal,
-        close=close,
-        largest_difference=largest,
-        verdict=verdict(equal, close, largest),
-        packages={
-            "clirbench": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _PACKAGES},
-        },
-    )
-    write_atomically(folder / FILE, (verification.model_dump_json(indent=1) + "\n").encode())
-    return verification
+    return read_result(folder / f"{task}.json")
 
 
 def draw_languages(document: Document, number: int, seed: int) -> list[str]:
-    """Draw languages of a result, in the order of the result.
-
-    Args:
-        document: The result.
-        number: How many languages.
-        seed: Seed of the draw.
+    """Draw so many languages of a result, in the order of the result.
 
     Raises:
         ClirbenchError: ``number`` is below 2, or the result has fewer languages.
@@ -162,11 +154,6 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
 
     Two ranks are close where they differ by at most 1, or by at most 2 % of the larger. A gold pair counts as equal (or close)
     where both of its ranks are: the one in the gold's own block, and the one in the pool.
-
-    Args:
-        stated: Ranks of the submission.
-        again: Ranks of the re-run.
-        languages: Query languages to compare.
 
     Returns:
         The share of equal gold pairs, the share of close ones, and how many gold pairs were compared.
@@ -185,14 +172,15 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
 
 def largest_difference(stated: Document, again: Document, languages: Sequence[str]) -> float:
     """The largest difference of mAP between a result and its re-run, over query languages, settings and language pairs."""
-    differences = [0.0]
+    pairs = []
     for query in languages:
-        for setting in SETTINGS:
-            values = [row[query][setting].get("mAP") for row in (again.per_language, stated.per_language)]
-            differences.append(_difference(*values))
-        for candidate, cell in again.per_pair[query].items():
-            differences.append(_difference(cell.get("mAP"), stated.per_pair[query][candidate].get("mAP")))
-    return max(differences)
+        means, means_again = stated.per_language[query], again.per_language[query]
+        pairs += [(means[setting], means_again[setting]) for setting in SETTINGS]
+        cells, cells_again = stated.per_pair[query], again.per_pair[query]
+        pairs += [(cells[candidate], cells_again[candidate]) for candidate in cells_again]
+    values = [(a.get("mAP"), b.get("mAP")) for a, b in pairs]
+    # A mean that one of the two lacks is no difference.
+    return max((abs(a - b) for a, b in values if a is not None and b is not None), default=0.0)
 
 
 def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
@@ -203,10 +191,6 @@ def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Repo
     sample = InMemoryTask(with_queries(whole, np.isin(whole.query_language, drawn)), shipped.settings)
     announce([sample], model, context)
     return evaluate_loaded(model, sample, context)
-
-
-def _difference(a: float | None, b: float | None) -> float:
-    return 0.0 if a is None or b is None else abs(a - b)
 
 
 def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
@@ -273,7 +257,7 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def _refuse_unsafe(folder: Path) -> None:
-    """Fail where a model's folder has no safetensors weights, or holds a file that can run code."""
+    """Refuse a model's folder that has no safetensors weights, or holds a file that can run code."""
     if not any(folder.rglob("*.safetensors")):
         raise ClirbenchError(
             f"{folder} has no safetensors weights, and nothing else is loaded: ask its submitters for them"

@@ -68,12 +68,8 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
 
     Prompts and citations may hold line ends, tabs and angle brackets, which instruction models use; pages escape them.
 
-    Args:
-        value: A document as dicts, lists and plain values.
-        key: Where ``value`` stands in the document.
-
     Yields:
-        The dotted key of a text, and what is wrong with it.
+        The dotted key of a text below ``key``, and what is wrong with it.
     """
     if isinstance(value, dict):
         for name, inner in value.items():

@@ -27,14 +27,7 @@ Ask = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission that was assembled.
-
-    Attributes:
-        folder: Its folder.
-        tasks: The tasks that it has results on.
-        missing: The keys of ``model.toml`` that have no answer.
-        commands: The commands that open the pull request.
-    """
+    """A submission that was assembled: ``missing`` keys of ``model.toml`` have no answer, ``commands`` open the pull request."""
 
     folder: Path
     tasks: list[str]
@@ -70,20 +63,19 @@ def submit(
         raise ClirbenchError(
             f"--org is '{org[:40]}': use letters and digits, with single '.', '-' and '_' between them"
         )
+    results = _one_model_folder(results)
     whole = _whole_results(results)
     first = whole[0].document
     name = f"{org}/{_plain(first.model.name)}"
     folder = submissions / run_folder(name, first.encoder.transform)
-    known = _known(whole[0], name, card, folder)
-    given = dict(answers or {})
-    values = _answered(known, given, ask)
+    values = _answered(_known(whole[0].document, name, card, folder), dict(answers or {}), ask)
     with one_line_errors(Path(model_toml.FILE), "TOML", "correct the answer"):
         model = ModelFile.model_validate(values)
     content = write_model_file(model)
     parse_model_file(content, folder / model_toml.FILE)
     for key, trick in tricks(model.model_dump()):
         raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
-    mteb_results = _mteb_results(_one_model_folder(results), folder, first, name, force)
+    mteb_results = _mteb_results(results, folder, first, name, force)
     for result in whole:
         renamed = result.document.model.model_copy(update={"name": name})
         document = result.document.model_copy(update={"model": renamed})
@@ -137,28 +129,19 @@ def _mteb_results(results: Path, folder: Path, first: Document, name: str, force
 
 
 def _one_model_folder(folder: Path) -> Path:
-    """The folder of one model's results: the given one, or the only one in it.
-
-    Raises:
-        ClirbenchError: The given one is not a folder, or holds the results of several models.
-    """
+    """The folder of one model's results: the given one, or the only one in it."""
     if not folder.is_dir():
         raise ClirbenchError(f"{folder}: is not a folder: give the folder of results that clirbench run wrote")
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
-    if not any(folder.glob("*.json")) and len(inner) == 1:
-        folder = inner[0]
-    elif not any(folder.glob("*.json")) and inner:
+    if any(folder.glob("*.json")) or not inner:
+        return folder
+    if len(inner) > 1:
         raise ClirbenchError(f"{folder}: holds results of {len(inner)} models: give one, such as {inner[0]}")
-    return folder
+    return inner[0]
 
 
 def _whole_results(folder: Path) -> list[Result]:
-    """The results on whole tasks of the board, all of one model that was run in one way.
-
-    Raises:
-        ClirbenchError: There is none, or two are of different models.
-    """
-    folder = _one_model_folder(folder)
+    """The results on whole tasks of the board, all of one model that was run in one way."""
     results = [
         read_result(path)
         for path in sorted(folder.glob("*.json"))
@@ -179,12 +162,11 @@ def _whole_results(folder: Path) -> list[Result]:
     return whole
 
 
-def _known(result: Result, name: str, card: Path | None, folder: Path) -> dict[str, Any]:
+def _known(document: Document, name: str, card: Path | None, folder: Path) -> dict[str, Any]:
     """Values for ``model.toml``, from four sources: the result, mteb's registry, the model card, and an earlier submission.
 
     Each source wins over those before it, except that the numbers and the revision are the result's.
     """
-    document = result.document
     values: dict[str, Any] = {
         "format": 1,
         **dict.fromkeys(_TEXT, ""),
@@ -227,16 +209,13 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
     # Whatever the YAML parser raises, the fault is in the card.
     except Exception as error:
         raise ClirbenchError(f"{path}: not a model card ({first_line(error)}): correct --card") from error
-    base, sets = data.get("base_model"), data.get("datasets")
-    return {
-        key: value
-        for key, value in (
-            ("licence", str(data.get("license") or "")),
-            ("base_model", ", ".join(map(str, base)) if isinstance(base, list) else str(base or "")),
-            ("training_data", [str(one) for one in sets] if isinstance(sets, list) else [str(sets)] if sets else []),
-        )
-        if value
-    }
+    # Either may be one name or a list of them.
+    base, sets = (
+        [str(one) for one in (value if isinstance(value, list) else [value] if value else [])]
+        for value in (data.get("base_model"), data.get("datasets"))
+    )
+    values = {"licence": str(data.get("license") or ""), "base_model": ", ".join(base), "training_data": sets}
+    return {key: value for key, value in values.items() if value}
 
 
 def from_registry(name: str) -> dict[str, Any]:
@@ -247,7 +226,7 @@ def from_registry(name: str) -> dict[str, Any]:
         meta = mteb.get_model_meta(name)
     except (KeyError, ValueError):
         return {}
-    sets = sorted(meta.training_datasets) if meta.training_datasets else []
+    sets = sorted(meta.training_datasets or [])
     values: dict[str, Any] = {
         "licence": str(meta.license or ""),
         "base_model": str(meta.adapted_from or ""),
@@ -282,14 +261,10 @@ def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> 
             values["trained_on"][task] = answer.strip()
         elif key == "training_data":
             values[key] = [one.strip() for one in answer.split(",") if one.strip()]
-        elif key in _NUMBERS:
-            values[key] = _number(key, answer)
-        else:
+        elif key not in _NUMBERS:
             values[key] = answer.strip()
+        elif re.fullmatch(r"[0-9][0-9_]{0,20}", answer.strip()):
+            values[key] = int(answer.strip().replace("_", ""))
+        else:
+            raise ClirbenchError(f"--set {key}={printable(answer[:40])}: not a whole number")
     return values
-
-
-def _number(key: str, answer: str) -> int:
-    if not re.fullmatch(r"[0-9][0-9_]{0,20}", answer.strip()):
-        raise ClirbenchError(f"--set {key}={printable(answer[:40])}: not a whole number")
-    return int(answer.strip().replace("_", ""))

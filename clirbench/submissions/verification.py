@@ -71,29 +71,18 @@ def verdict(equal: float, close: float, largest: float) -> Verdict:
 
     "agree" where at least 99.9 % of the pairs have equal ranks; "agree within noise" where at least 95 % have close ranks and mAP
     differs by at most 0.005; "differ" otherwise.
-
-    Args:
-        equal: Share of pairs with equal ranks.
-        close: Share of pairs with close ranks.
-        largest: Largest difference of mAP.
     """
     if equal >= AGREE:
         return "agree"
     return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"
 
 
-def check_verification(
-    folder: Path, results: dict[str, Document | Reported], untrusted: bool, examined: Examined
-) -> None:
+def check_verification(results: dict[str, Document | Reported], untrusted: bool, examined: Examined) -> None:
     """Check ``verification.json``: that no stranger added it, that it is of these ranks, and that its verdict follows.
 
-    Args:
-        folder: The submission.
-        results: Its results, by task.
-        untrusted: The submission comes from a stranger.
-        examined: Takes the findings.
+    The submission's results are given by task; it is ``untrusted`` where a stranger sent it.
     """
-    path = folder / FILE
+    path = examined.folder / FILE
     if untrusted:
         examined.error(path, "", "only maintainers verify: remove it")
     verification = examined.read(path, LIMIT, parse_verification)
@@ -101,8 +90,7 @@ def check_verification(
         return
     document = results.get(verification.task)
     if not isinstance(document, Document) or document.ranks.sha256 != verification.ranks_sha256:
-        message = "is of other ranks than the submission holds: run clirbench verify again"
-        examined.error(path, "ranks_sha256", message)
+        examined.error(path, "ranks_sha256", "is of other ranks than the submission holds: run clirbench verify again")
         return
     if verification.revision != document.model.revision:
         examined.error(path, "revision", "is not that of the result: run clirbench verify again")
