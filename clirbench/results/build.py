@@ -5,6 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,21 +15,10 @@ from clirbench.metrics.scores import Scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.counters import Cost
 from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results import schema
 from clirbench.results.file_names import RANKS_ENDING, result_stem
 from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.result import Result, headline_of
-from clirbench.results.schema import (
-    BootstrapPart,
-    CorpusPart,
-    CostPart,
-    CountsPart,
-    Document,
-    EncoderPart,
-    EnvironmentPart,
-    ModelPart,
-    RanksPart,
-    TaskPart,
-)
 from clirbench.support.version import __version__
 from clirbench.tasks.selection import Selection
 
@@ -47,15 +37,9 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: what was ranked, and at what cost.
+    """A run: the identifiers of its topics, how many queries and, by language, candidates were ranked, and at what cost.
 
-    Attributes:
-        selection: The task, and the languages and settings that were run.
-        topics: Topic identifiers.
-        queries: How many queries.
-        pool_sizes: How many candidates, by language.
-        cost: Texts, vectors and seconds.
-        corpus: Where the candidates were read; None unless the task is streamed.
+    ``corpus`` says where the candidates were read; None unless the task is streamed.
     """
 
     selection: Selection
@@ -63,13 +47,13 @@ class Run:
     queries: int
     pool_sizes: Mapping[str, int]
     cost: Cost
-    corpus: CorpusPart | None = None
+    corpus: schema.CorpusPart | None = None
 
 
-def task_part(selection: Selection) -> TaskPart:
+def task_part(selection: Selection) -> schema.TaskPart:
     """The record of a selection in a result. It is complete only with all languages and all settings of the task."""
     task, languages, settings = selection.task, selection.languages, selection.settings
-    return TaskPart(
+    return schema.TaskPart(
         id=task.id,
         hash=task.hash,
         complete=tuple(languages) == task.languages and tuple(settings) == task.settings,
@@ -85,14 +69,14 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
     """Build the result of a run: its document, its ranks, and the bytes of its ranks file."""
     part, cost = task_part(run.selection), run.cost
     file = encode_ranks(ranks)
-    document = Document(
+    document = schema.Document(
         format=1,
         origin="measured",
         task=part,
-        model=ModelPart(**asdict(model.info), dimensions=cost.dimensions),
-        encoder=EncoderPart(**asdict(model.settings)),
+        model=schema.ModelPart(**asdict(model.info), dimensions=cost.dimensions),
+        encoder=schema.EncoderPart(**asdict(model.settings)),
         environment=_environment(model),
-        cost=CostPart(
+        cost=schema.CostPart(
             seconds=dict(cost.seconds),  # type: ignore[arg-type]
             texts=cost.texts,
             texts_encoded=cost.encoded,
@@ -100,7 +84,7 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
             peak_memory=peak_memory(),
             zero_vectors=cost.zero,
         ),
-        counts=CountsPart(
+        counts=schema.CountsPart(
             topics=len(run.topics), queries=run.queries, gold_pairs=len(ranks), candidates=dict(run.pool_sizes)
         ),
         corpus=run.corpus,
@@ -110,8 +94,8 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
         per_pair=scores.per_pair,
         queue_jump=scores.queue_jump,
         queue_jump_ratio=scores.queue_jump_ratio,
-        bootstrap=BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
-        ranks=RanksPart(
+        bootstrap=schema.BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
+        ranks=schema.RanksPart(
             file=result_stem(part, run.selection.task.settings) + RANKS_ENDING,
             sha256=hashlib.sha256(file).hexdigest(),
             rows=len(ranks),
@@ -120,19 +104,17 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
     return Result(document, ranks, file)
 
 
-def _environment(model: LoadedModel) -> EnvironmentPart:
+def _environment(model: LoadedModel) -> schema.EnvironmentPart:
     packages = {}
     for name in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             packages[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     device = model.device
     if device.startswith("cuda"):
         import torch
 
         device = f"{device} ({torch.cuda.get_device_name(device)})"
-    return EnvironmentPart(
+    return schema.EnvironmentPart(
         clirbench=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",

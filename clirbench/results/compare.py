@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,17 +25,14 @@ class Contrast:
 
     Attributes:
         setting: A setting, or "bias".
-        metric: Name of the metric.
         family: The numbers that are tested together: "overall" (all settings and rank distance), "language" (the query
             languages of one setting), or "pair" (all language pairs).
         query_language: None in the family "overall".
         candidate_language: None except in the family "pair".
         topics: How many topics have a value.
-        first: Value of the first model.
-        second: Value of the second model.
-        difference: First minus second.
+        difference: The value of the first model minus that of the second.
         low: Lower end of the 95 % paired bootstrap interval of the difference; None where it is undefined.
-        high: Upper end of it.
+        high: Its upper end.
         p_raw: Two-sided p-value of the paired randomisation test over topics.
         p: ``p_raw``, corrected by Holm's method over the family.
         better: 1 where the first model is significantly better (p < 0.05), -1 where the second is, 0 where neither is.
@@ -81,15 +79,23 @@ class _Cell:
     candidate_language: str | None = None
 
 
+class _Row(NamedTuple):
+    """A cell, the metric that is compared in it, and the tables of both models."""
+
+    cell: _Cell
+    metric: str
+    first: TopicTable
+    second: TopicTable
+
+
 def compare(first: Result, second: Result, names: tuple[str, str], metric: str | None = None) -> Comparison:
-    """Compare two results of one task.
+    """Compare two results on the same task, languages and settings, in one metric and, where the task has it, rank distance.
 
     Args:
         first: A result.
-        second: Another result, on the same task, languages and settings.
+        second: Another result.
         names: What to call the two models.
-        metric: A name in ``METRICS``; None for the first metric of the task. Rank distance is compared as well, where the task
-            has it.
+        metric: A name in ``METRICS``; None for the first metric of the task.
 
     Returns:
         One contrast per setting, per query language, and per language pair.
@@ -106,23 +112,20 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
         headline_tables(r.ranks, r.document.counts.candidates, [metric], bias, r.document.task.settings)
         for r in (first, second)
     ]
-    contrasts: dict[str, list[Contrast]] = {"overall": [], "language": [], "pair": []}
     bootstrap = Bootstrap(len(first.ranks.topics))
-    languages = first.ranks.languages
-    raw: list[tuple[_Cell, str, TopicTable, TopicTable]] = []
-    for (setting, name), table in tables[0].items():
-        other = tables[1][setting, name]
-        raw += [(cell, name, table, other) for cell in _cells(setting, languages, table)]
-    for family in (("overall",), *(("language", s) for s in (*_settings(raw),)), ("pair",)):
-        chosen = [row for row in raw if (row[0].family, row[0].setting)[: len(family)] == family]
-        if chosen:
-            contrasts[family[0]] += _contrasts(chosen, bootstrap)
-    return Comparison(
-        task=first.document.task.id,
-        first=names[0],
-        second=names[1],
-        contrasts=(*contrasts["overall"], *contrasts["language"], *contrasts["pair"]),
-    )
+    rows = [
+        _Row(cell, name, table, tables[1][setting, name])
+        for (setting, name), table in tables[0].items()
+        for cell in _cells(setting, first.ranks.languages, table)
+    ]
+    contrasts: list[Contrast] = []
+    # Holm's correction is over a family: all settings, the languages of one setting, all pairs.
+    for family in ("overall", "language", "pair"):
+        members = [row for row in rows if row.cell.family == family]
+        settings = dict.fromkeys(row.cell.setting for row in members) if family == "language" else [None]
+        for setting in settings:
+            contrasts += _contrasts([row for row in members if setting in (None, row.cell.setting)], bootstrap)
+    return Comparison(first.document.task.id, *names, tuple(contrasts))
 
 
 def sentence(comparison: Comparison, setting: str) -> str:
@@ -140,10 +143,6 @@ def sentence(comparison: Comparison, setting: str) -> str:
     if tied:
         parts.append(f"no difference shown in {', '.join(tied)}")
     return "; ".join(parts)
-
-
-def _settings(raw: Sequence[tuple[_Cell, str, TopicTable, TopicTable]]) -> list[str]:
-    return list(dict.fromkeys(cell.setting for cell, *_ in raw))
 
 
 def _same_task(first: Result, second: Result) -> None:
@@ -168,28 +167,23 @@ def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_C
     A table has one column per query language, in the cross-lingual setting one per pair: first all pairs of the first query
     language, then those of the second.
     """
-    n = len(languages)
-    width = table.sums.shape[1]
-    cells = [_Cell(setting, "overall", np.arange(width))]
-    if setting != "cross-lingual":
-        cells += [_Cell(setting, "language", np.array([i]), languages[i]) for i in range(n)]
-    by_language = np.arange(width).reshape(n, -1)
-    for i, language in enumerate(languages if setting == "cross-lingual" else ()):
-        others = [other for j, other in enumerate(languages) if j != i]
-        cells.append(_Cell(setting, "language", by_language[i], language))
-        cells += [
-            _Cell(setting, "pair", np.array([c]), language, other)
-            for c, other in zip(by_language[i], others, strict=True)
-        ]
+    columns = np.arange(table.sums.shape[1])
+    cells = [_Cell(setting, "overall", columns)]
+    for language, own in zip(languages, columns.reshape(len(languages), -1), strict=True):
+        cells.append(_Cell(setting, "language", own, language))
+        if setting == "cross-lingual":
+            others = [other for other in languages if other != language]
+            cells += [_Cell(setting, "pair", own[[i]], language, other) for i, other in enumerate(others)]
     return [cell for cell in cells if (table.queries[cell.columns] > 0).any()]
 
 
-def _contrasts(rows: Sequence[tuple[_Cell, str, TopicTable, TopicTable]], bootstrap: Bootstrap) -> list[Contrast]:
-    differences = [TopicTable(a.sums - b.sums, a.counts) for _, _, a, b in rows]
-    shares = np.stack(
-        [shares_of_macro(table, cell.columns) for table, (cell, *_) in zip(differences, rows, strict=True)], axis=1
-    )
-    raw = permutation_p(shares)
+def _contrasts(rows: Sequence[_Row], bootstrap: Bootstrap) -> list[Contrast]:
+    """The contrasts of one family; none without rows."""
+    if not rows:
+        return []
+    differences = [TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows]
+    shares = [shares_of_macro(table, row.cell.columns) for table, row in zip(differences, rows, strict=True)]
+    raw = permutation_p(np.stack(shares, axis=1))
     corrected = holm(raw)
     # Many cells share one table: its bootstrap means are drawn once.
     samples: dict[int, Values] = {}
@@ -197,11 +191,10 @@ def _contrasts(rows: Sequence[tuple[_Cell, str, TopicTable, TopicTable]], bootst
     for i, (cell, metric, a, b) in enumerate(rows):
         if id(a) not in samples:
             samples[id(a)] = bootstrap.means([differences[i]])[0]
-        bounds = interval(mean_of_present(samples[id(a)][:, cell.columns]))
-        values = [float(mean_of_present(table.means[None, cell.columns])[0]) for table in (a, b)]
-        difference = values[0] - values[1]
+        low, high = interval(mean_of_present(samples[id(a)][:, cell.columns])) or (None, None)
+        one, other = (float(mean_of_present(table.means[None, cell.columns])[0]) for table in (a, b))
         higher = BIAS[metric].higher_is_better if cell.setting == "bias" else METRICS[metric].higher_is_better
-        sign = int(np.sign(difference)) * (1 if higher else -1)
+        sign = int(np.sign(one - other)) * (1 if higher else -1)
         contrasts.append(
             Contrast(
                 setting=cell.setting,
@@ -210,11 +203,11 @@ def _contrasts(rows: Sequence[tuple[_Cell, str, TopicTable, TopicTable]], bootst
                 query_language=cell.query_language,
                 candidate_language=cell.candidate_language,
                 topics=int((a.counts[:, cell.columns].sum(axis=1) > 0).sum()),
-                first=values[0],
-                second=values[1],
-                difference=difference,
-                low=bounds[0] if bounds else None,
-                high=bounds[1] if bounds else None,
+                first=one,
+                second=other,
+                difference=one - other,
+                low=low,
+                high=high,
                 p_raw=float(raw[i]),
                 p=float(corrected[i]),
                 better=sign if corrected[i] < LEVEL else 0,

@@ -58,25 +58,22 @@ def gate(
     """
     if not max_drop >= 0:
         raise ClirbenchError(f"--max-drop is {max_drop}: give points of 100, 0 or more")
-    limit = _per_cent(max_distance_increase)
+    increase = _per_cent(max_distance_increase)
     checks = []
     for contrast in compare(result, baseline, ("new", "baseline"), metric).of("overall"):
+        limit = increase if contrast.setting == "bias" else max_drop
+        if limit is None:
+            continue
+        lost = -100 * contrast.difference
         if contrast.setting == "bias":
-            if limit is None:
-                continue
+            # A distance has no scale of its own, so its growth is measured against the baseline's.
             lost = 100 * contrast.difference / contrast.second if contrast.second else 0.0
-            allowed = limit
-        else:
-            lost, allowed = -100 * contrast.difference, max_drop
         verdict = "pass"
-        if lost > allowed:
+        if lost > limit:
             verdict = "fail" if contrast.better < 0 else "unclear"
-        checks.append(
-            GateCheck(
-                contrast.setting, contrast.metric, contrast.second, contrast.first, lost, allowed, contrast.p, verdict
-            )
-        )
-    if limit is not None and not any(check.metric == BIAS_NAME for check in checks):
+        values = contrast.second, contrast.first
+        checks.append(GateCheck(contrast.setting, contrast.metric, *values, lost, limit, contrast.p, verdict))
+    if increase is not None and not any(check.metric == BIAS_NAME for check in checks):
         raise ClirbenchError(f"{result.document.task.id} has no rank distance here: leave out --max-distance-increase")
     return checks
 

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from clirbench.metrics.per_topic import TopicTable
-from clirbench.metrics.retrieval import Values
 from clirbench.metrics.scores import headline_tables
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.schema import Document
@@ -50,12 +48,13 @@ def hardest(
         raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
     source = stated_task(document.task.id, document.task.hash, task)
     table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
-    success = _by_topic(table)
+    # Both float64 (topics, languages). A topic has no success in a language that it was not asked in.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        success = np.where(table.counts > 0, table.sums / table.counts, np.nan)
     present = np.isfinite(success)
-    others = (np.nansum(success, axis=1, keepdims=True) - np.nan_to_num(success)) / np.maximum(
-        present.sum(axis=1, keepdims=True) - 1, 1
-    )
-    gap = np.where(present & (present.sum(axis=1, keepdims=True) > 1), others - success, -np.inf)
+    asked_in = present.sum(axis=1, keepdims=True)
+    others = (np.nansum(success, axis=1, keepdims=True) - np.nan_to_num(success)) / np.maximum(asked_in - 1, 1)
+    gap = np.where(present & (asked_in > 1), others - success, -np.inf)
     if language is not None:
         gap[:, [i for i, x in enumerate(languages) if x != language]] = -np.inf
     order = np.argsort(-gap, axis=None, kind="stable")[:n]
@@ -63,32 +62,17 @@ def hardest(
     topic_number = {topic: i for i, topic in enumerate(collection.topics)}
     rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
     rows = []
-    for topic, which in zip(*np.unravel_index(order, gap.shape), strict=True):
-        if not np.isfinite(gap[topic, which]):
+    for place in zip(*np.unravel_index(order, gap.shape), strict=True):
+        topic, which = place
+        if not np.isfinite(gap[place]):
             break
-        query = np.flatnonzero(
-            (collection.query_topic == topic_number[ranks.topics[topic]]) & (collection.query_language == which)
-        )[0]
+        asked = (collection.query_topic == topic_number[ranks.topics[topic]]) & (collection.query_language == which)
+        query = np.flatnonzero(asked)[0]
         golds = collection.gold_candidate[collection.gold_query == query]
         own = [g for g in golds if collection.candidate_language[g] == which] or list(golds)
-        mine = (ranks.topic == topic) & (ranks.query_language == which)
-        rows.append(
-            {
-                "topic": ranks.topics[topic],
-                "language": languages[which],
-                "gap": gap[topic, which],
-                "success": success[topic, which],
-                "others": others[topic, which],
-                "best_rank": int(rank[mine].min()),
-                "question": collection.queries[query],
-                "gold": collection.candidates[own[0]],
-            }
-        )
+        best_rank = int(rank[(ranks.topic == topic) & (ranks.query_language == which)].min())
+        numbers = gap[place], success[place], others[place], best_rank
+        texts = collection.queries[query], collection.candidates[own[0]]
+        rows.append((ranks.topics[topic], languages[which], *numbers, *texts))
     names = ["topic", "language", "gap", "success", "others", "best_rank", "question", "gold"]
     return pd.DataFrame(rows, columns=names)
-
-
-def _by_topic(table: TopicTable) -> Values:
-    """Mean of each topic in each language, float64 (topics, languages); NaN where a topic has no query in a language."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.where(table.counts > 0, table.sums / table.counts, np.nan))

@@ -124,6 +124,7 @@ def inspect_result(
     best = np.full(len(ranks.topics), np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(best, ranks.topic[rows], rank[rows])
     asked_topics = np.unique(ranks.topic[rows])
+    # Stable: among topics whose best golds have one rank, the first ones are chosen.
     chosen = asked_topics[np.argsort(-best[asked_topics], kind="stable")[:worst]].tolist()
     source = stated_task(document.task.id, document.task.hash, task)
     loaded = reload_model(document, model or ModelAt())
@@ -149,6 +150,7 @@ def inspect_result(
     topics.sort(key=lambda topic: -topic.best_rank)
     differing = 0
     for topic in topics:
+        # Another machine, package or version may round otherwise: whoever reads the texts is told.
         stated = np.sort(rank[rows[ranks.topic[rows] == ranks.topics.index(topic.topic)]])
         differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
     leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
@@ -175,13 +177,8 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
 
     def text(candidate: int) -> Text:
         language = collection.languages[int(collection.candidate_language[candidate])]
-        return Text(
-            language,
-            collection.candidates[candidate],
-            float(scores[candidate]),
-            int(place[candidate]),
-            bool(is_gold[candidate]),
-        )
+        numbers = float(scores[candidate]), int(place[candidate])
+        return Text(language, collection.candidates[candidate], *numbers, bool(is_gold[candidate]))
 
     by_rank = sorted(golds.tolist(), key=lambda gold: place[gold])
     wrong = [int(c) for c in order[: place[by_rank[-1]]] if not is_gold[c]][:_SHOWN]
@@ -196,9 +193,8 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
 
 def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
     """See :attr:`Inspection.confusion`."""
-    by_gold = document.queue_jump.get(language, {})
     totals = Counter[str]()
-    for counts in by_gold.values():
+    for counts in document.queue_jump.get(language, {}).values():
         totals.update(counts)
     everything = sum(totals.values())
     ratio = document.queue_jump_ratio.get(language, {})

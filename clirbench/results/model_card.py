@@ -12,9 +12,6 @@ from clirbench.tasks.task_file import list_tasks, load_task
 def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     """Convert the headline numbers of one model to the hub's records. Shares are from 0 to 1.
 
-    Args:
-        results: Results of one model, each on a whole task of its own.
-
     Returns:
         The name of the model, and one ``huggingface_hub.EvalResult`` per headline number.
 
@@ -44,22 +41,21 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
                 f"the result on {document.task.id} is of a restricted run, which a reader could not tell from a full one: "
                 "run all languages and settings"
             )
-        for setting, numbers in document.headline.items():
-            for name, estimate in numbers.items():
-                if estimate.value is None:
-                    continue
-                scores.append(
-                    EvalResult(
-                        task_type="retrieval",
-                        task_name="Multilingual retrieval",
-                        dataset_type=f"clirbench/{document.task.id}",
-                        dataset_name=f"{known.name if known else document.task.id} ({setting})",
-                        dataset_config=setting,
-                        metric_type=f"{setting}_{name}",
-                        metric_name=name,
-                        metric_value=round(estimate.value, 6),
-                    )
-                )
+        scores += [
+            EvalResult(
+                task_type="retrieval",
+                task_name="Multilingual retrieval",
+                dataset_type=f"clirbench/{document.task.id}",
+                dataset_name=f"{known.name if known else document.task.id} ({setting})",
+                dataset_config=setting,
+                metric_type=f"{setting}_{name}",
+                metric_name=name,
+                metric_value=round(estimate.value, 6),
+            )
+            for setting, numbers in document.headline.items()
+            for name, estimate in numbers.items()
+            if estimate.value is not None
+        ]
     return names.pop(), scores
 
 
@@ -72,14 +68,9 @@ def card_yaml(results: list[Result]) -> str:
 
 
 def update_card(results: list[Result], path: Path) -> int:
-    """Put the scores into the head of a model card. Scores on other data sets, other keys and the text stay as they are.
+    """Put the scores into the head of a model card, and return their number. The card is made where it is missing.
 
-    Args:
-        results: Results of one model, each on a whole task of its own.
-        path: The card, such as README.md; it is made where it is missing.
-
-    Returns:
-        How many scores were put in.
+    Scores on other data sets, other keys and the text stay as they are.
 
     Raises:
         ClirbenchError: The card cannot be read or written, its head is not YAML, or the results do not go together.

@@ -21,18 +21,16 @@ _ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
 def encode_ranks(ranks: GoldRanks) -> bytes:
     """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
     columns: dict[str, Any] = {
-        "topic": pa.DictionaryArray.from_arrays(pa.array(ranks.topic), pa.array(ranks.topics, pa.string())),
-        "query_language": pa.DictionaryArray.from_arrays(
-            pa.array(ranks.query_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
-        ),
-        "gold_language": pa.DictionaryArray.from_arrays(
-            pa.array(ranks.gold_language.astype(np.int8)), pa.array(ranks.languages, pa.string())
-        ),
-        "own_rank": pa.array(ranks.own_rank, pa.int32()),
-        "pool_rank": pa.array(ranks.pool_rank, pa.int32())
-        if ranks.pool_rank is not None
-        else pa.nulls(len(ranks), pa.int32()),
+        name: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
+        for name, codes, names in (
+            ("topic", ranks.topic, ranks.topics),
+            ("query_language", ranks.query_language.astype(np.int8), ranks.languages),
+            ("gold_language", ranks.gold_language.astype(np.int8), ranks.languages),
+        )
     }
+    columns["own_rank"] = pa.array(ranks.own_rank, pa.int32())
+    no_pool = ranks.pool_rank is None
+    columns["pool_rank"] = pa.nulls(len(ranks), pa.int32()) if no_pool else pa.array(ranks.pool_rank, pa.int32())
     sink = BytesIO()
     # Most ranks are small. With their bytes split, the upper ones are runs of zeros, which compress to nothing.
     pq.write_table(

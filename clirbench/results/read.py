@@ -59,13 +59,9 @@ def parse_submitted(content: bytes, path: Path) -> Document | Reported:
 
 
 def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parsed], remedy: str) -> Parsed:
-    """Parse JSON with a pydantic model.
+    """Parse JSON with a pydantic model's ``model_validate_json``.
 
-    Args:
-        content: The bytes of the file.
-        path: How error messages name the file; it is not opened.
-        validate: ``model_validate_json`` of a pydantic model.
-        remedy: What to do next; it ends the error's line.
+    ``path`` is only its name in error messages; ``remedy`` ends their line: what to do next.
 
     Raises:
         ClirbenchError: The content is not JSON in UTF-8, repeats a key, or does not follow the schema.
@@ -78,12 +74,7 @@ def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parse
 
 @contextmanager
 def one_line_errors(path: Path, form: str, remedy: str) -> Iterator[None]:
-    """Turn the errors of a parser and of pydantic into one line.
-
-    Args:
-        path: How the line names the file.
-        form: "JSON" or "TOML".
-        remedy: What to do next; it ends the line.
+    """Turn the errors of a parser of "JSON" or "TOML", and of pydantic, into one line that ends with a remedy.
 
     Raises:
         ClirbenchError: The code inside the ``with`` failed to parse or to validate.

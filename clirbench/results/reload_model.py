@@ -29,10 +29,6 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     The loaded model may be another one than the result's: the caller compares revisions, or calls
     :func:`refuse_another_model`.
 
-    Args:
-        document: The result.
-        at: Where the model is now.
-
     Raises:
         ClirbenchError: The model cannot be loaded, or its transform was fitted on a file.
     """

@@ -55,20 +55,13 @@ def rescore(result: Result) -> Rescore:
     above a gold are, so the queue-jump totals can only be checked against two sums: over all candidate languages, they must add
     up to the wrong candidates above the golds in the pool; for the gold's own language, they must equal those in its own block.
     The own-language preference is recomputed from the stated totals.
-
-    Args:
-        result: A result as it was read.
-
-    Returns:
-        How many numbers were recomputed and checked, and those that differ.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
     checked = 0
     jumps = None
     if "multilingual" in document.task.settings:
-        expected = _expected_jumps(ranks)
-        totals = _totals(result)
+        expected, totals = _expected_jumps(ranks), _totals(result)
         if totals is None or expected is None:
             differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
         else:
@@ -76,14 +69,8 @@ def rescore(result: Result) -> Rescore:
             differences += _compare_jumps(ranks.languages, totals, *expected)
             sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
             jumps = QueueJump(totals, wrong_shares(ranks, sizes))
-    scores = compute_scores(
-        ranks,
-        document.counts.candidates,
-        document.task.settings,
-        document.task.metrics,
-        document.task.bias,
-        jumps,
-    )
+    task = document.task
+    scores = compute_scores(ranks, document.counts.candidates, task.settings, task.metrics, task.bias, jumps)
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
     headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
     computed = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
@@ -95,9 +82,7 @@ def rescore(result: Result) -> Rescore:
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
-    differences += _counts(result)
-    differences += _against_task(result)
-    return Rescore(len(stated), checked, differences)
+    return Rescore(len(stated), checked, differences + _counts(result) + _against_task(result))
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
@@ -145,25 +130,18 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
 
 def _totals(result: Result) -> Counts | None:
     """The stated queue-jump totals, int64 (query, gold, candidate languages); None unless there is one per language triple."""
-    languages = result.ranks.languages
-    known, jumps = set(languages), result.document.queue_jump
-    if set(jumps) != known or any(
-        set(row) != known or any(set(c) != known for c in row.values()) for row in jumps.values()
-    ):
+    languages, jumps = result.ranks.languages, result.document.queue_jump
+    stated = [set(jumps), *(set(by_gold) for by_gold in jumps.values())]
+    stated += [set(row) for by_gold in jumps.values() for row in by_gold.values()]
+    if any(names != set(languages) for names in stated):
         return None
     try:
-        cells = [[[result.document.queue_jump[q][g][c] for c in languages] for g in languages] for q in languages]
-        return np.array(cells, dtype=np.int64)
-    except (KeyError, OverflowError):
+        return np.array([[[jumps[q][g][c] for c in languages] for g in languages] for q in languages], dtype=np.int64)
+    except OverflowError:
         return None
 
 
-def _compare_jumps(
-    languages: tuple[str, ...],
-    totals: Counts,
-    everywhere: Counts,
-    own: Counts,
-) -> list[Difference]:
+def _compare_jumps(languages: tuple[str, ...], totals: Counts, everywhere: Counts, own: Counts) -> list[Difference]:
     differences = []
     for q, query in enumerate(languages):
         for g, gold in enumerate(languages):

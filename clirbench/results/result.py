@@ -128,11 +128,7 @@ def read_result(path: str | Path) -> Result:
 
 
 def with_ranks(document: Document, path: Path) -> Result:
-    """Read the ranks file beside a document.
-
-    Args:
-        document: The content of the JSON file.
-        path: Where the JSON file lies.
+    """Read the ranks file beside a document, whose JSON file lies at ``path``.
 
     Raises:
         ClirbenchError: The ranks file is missing, or does not belong to the document.

@@ -29,10 +29,7 @@ def trec_lines(
     average over queries, named ``<setting>/all``. trec_eval has no ``map_cut_20_min`` and no ``recip_rank_10``: the
     first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10.
 
-    Args:
-        result: A result.
-        settings: Settings to write; None for all of the result.
-        metrics: Metrics to write, by clirbench's names; None for all of the result.
+    ``settings`` and ``metrics``, by clirbench's names, are None for all of the result.
 
     Yields:
         Lines without a line end.
@@ -53,15 +50,12 @@ def _setting_lines(result: Result, setting: str, metrics: Sequence[str]) -> Iter
     ranks = result.ranks
     languages = np.array(ranks.languages)
     if setting == "multilingual":
-        rows = np.arange(len(ranks))
-        group = ranks.query
-        rank = ranks.pool_rank
+        rows, group, rank = np.arange(len(ranks)), ranks.query, ranks.pool_rank
         pool = np.full(len(ranks), "all", dtype=object)
     else:
         own = ranks.query_language == ranks.gold_language
         rows = np.flatnonzero(own if setting == "monolingual" else ~own)
-        group = ranks.query * len(languages) + ranks.gold_language
-        rank = ranks.own_rank
+        group, rank = ranks.query * len(languages) + ranks.gold_language, ranks.own_rank
         pool = languages[ranks.gold_language].astype(object)
     assert rank is not None  # noqa: S101
     _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
