@@ -149,7 +149,7 @@ def test_the_bundled_card_names_every_source_and_licence():
 def test_romanisation():
     from tokenizers import normalizers
 
-    from clirbench.training.static.romanise import compile_rules, romanise, rules
+    from clirbench.training.static.tokenizer import compile_rules, romanise, rules
 
     table = rules()
     compiled = normalizers.Precompiled(compile_rules(table))

@@ -87,8 +87,8 @@ def compute_scores(
 ) -> Scores:
     """Compute every number of a result; ``pool_sizes`` has the number of candidates by language.
 
-    ``jumps`` is None where the multilingual setting was left out: most measures of bias need it. The transfer ratio needs the
-    other two settings.
+    ``jumps`` is None where the multilingual setting was left out. Most measures of bias need that setting; the transfer ratio
+    needs the other two.
     """
     return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps).scores()
 

@@ -16,9 +16,9 @@ from clirbench.tasks.collection import GoldPairs
 class GoldRanks:
     """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own rank.
 
-    All arrays are int32 (gold pairs,). Topics and languages are places in ``topics`` and ``languages``. Ranks count from 1:
-    ``own_rank`` among the candidates of the gold's own language, ``pool_rank`` among those of all languages (None without the
-    multilingual setting).
+    All arrays are int32 (gold pairs,). ``topic`` is a place in ``topics``, ``query_language`` and ``gold_language`` are places in
+    ``languages``, which are in the task's order. Ranks count from 1: ``own_rank`` among the candidates of the gold's language,
+    ``pool_rank`` among those of all languages (None without the multilingual setting).
     """
 
     topics: tuple[str, ...]

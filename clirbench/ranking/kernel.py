@@ -165,7 +165,7 @@ def tally(
 def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArray[np.int32]:
     """Count the flags that are set in each row, eight at a time as :func:`tally` does: int32 (rows,).
 
-    They are C-contiguous bool (rows, columns), a multiple of ``LANES`` columns, one block for ``run_starts``.
+    The flags are C-contiguous (rows, columns), a multiple of ``LANES`` columns; ``run_starts`` are those of one block.
     """
     runs = np.add.reduceat(flags.view(np.uint64), run_starts, axis=1)
     return np.asarray(runs.view(np.uint8).sum(axis=1, dtype=np.int32))

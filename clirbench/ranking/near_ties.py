@@ -135,9 +135,9 @@ class TileComparison:
         column: NDArray[np.intp],
         slot: NDArray[np.intp],
     ) -> None:
-        """Compare candidates ``column`` with the golds in ``slot`` of ``query`` in float64, and add those above to ``counts``.
+        """Compare single candidates with single golds in float64, and add those that outrank theirs to the counts.
 
-        All are given cell by cell; ``row`` is the query's row in ``counts``.
+        In each cell ``column`` is the candidate, ``slot`` the gold of ``query``, and ``row`` the query's row in ``counts``.
         """
         scores = exact_products(self.queries, query, self.tile, column)
         np.add.at(counts, (row, slot), outranks(scores, self.exact[query, slot], wins_ties=True))

@@ -49,7 +49,7 @@ _ROUNDING = 4 * 2.0**-24
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the table that has a row for each gold pair and a column for each candidate of a shard: intp (cells,) each."""
+    """Cells of a table with a row for each gold pair and a column for each candidate of a shard, intp (cells,) each."""
 
     pair: NDArray[np.intp]
     column: NDArray[np.intp]
@@ -218,7 +218,7 @@ class GoldScores:
     def _bounds(
         self, candidates: DenseVectors, longest: float | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The low and the high bounds that rounding leaves to the golds' scores (:mod:`clirbench.ranking.near_ties`).
+        """The lowest and the highest float32 scores that the golds may have after rounding; see the module ``near_ties``.
 
         Both are float32 (queries, slots), and inf where a query has no gold in the slot.
         """

@@ -74,7 +74,7 @@ def read_corpus(
     evaluation: Protected | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Corpus:
-    """Read every source of a recipe. No step is random. The first of the folders that has a file wins.
+    """Read every source of a recipe, each file from the first folder that has it. No step is random.
 
     A row that holds text of the dev task is left out and counted. One that holds text of an evaluation task is listed in
     ``overlaps``, and left out where the recipe's ``overlapping_rows`` is ``drop``. ``advance`` is called with 1 after each file.

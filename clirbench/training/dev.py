@@ -25,7 +25,7 @@ PARALLEL, NATIVE = "parallel", "native"
 
 
 def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collection]:
-    """Draw the dev task of a recipe with its seed. The first of the folders that has a file wins.
+    """Draw the dev task of a recipe with its seed, each file from the first folder that has it.
 
     There are up to two collections. ``parallel`` has the topics of sources that ask for two languages or more; all settings are
     scored. ``native`` has the topics of sources that ask for one; only the monolingual setting is. A kind without topics is left

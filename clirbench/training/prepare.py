@@ -73,24 +73,23 @@ class TrainingData:
 
 
 def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prepared:
-    """Read the data of a recipe, draw its dev task, and look for evaluation text. The first of the folders with a file wins.
+    """Read the data of a recipe, draw its dev task, and look for evaluation text.
 
-    The reporter is told of everything that is missing or left out. Overlaps with evaluation tasks are only listed: the caller
-    decides what they mean.
+    A file comes from the first folder that has it. The reporter is told of everything that is missing or left out. Overlaps with
+    evaluation tasks are only listed: the caller decides what they mean.
 
     Raises:
         ClirbenchError: A file is missing or wrong.
     """
     dev = dev_collections(recipe, folders)
-    evaluation, checked, unchecked = [], [], {}
+    evaluation, unchecked = {}, {}
     for name in list_tasks():
         task = load_task(name)
         if task.streamed:
             # Its passages are all of Wikipedia. Training data hold some of them, and that gives no answer away.
             continue
         try:
-            evaluation.append(load_collection(task))
-            checked.append(name)
+            evaluation[name] = load_collection(task)
         except ClirbenchError as error:
             unchecked[name] = str(error)
             reporter.note(f"{name} cannot be loaded, so the training data are not checked against it ({error})")
@@ -99,12 +98,12 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
         recipe,
         folders,
         protect(list(dev.values())) if dev else None,
-        protect(evaluation) if evaluation else None,
+        protect(list(evaluation.values())) if evaluation else None,
         partial(reporter.advance, READ),
     )
     _say_what_is_missing(recipe, as_read, reporter)
     exponent = recipe.static.graph_exponent if recipe.static else 0.0
-    return Prepared(recipe, as_read, with_lists(as_read, exponent, recipe.seed), dev, tuple(checked), unchecked)
+    return Prepared(recipe, as_read, with_lists(as_read, exponent, recipe.seed), dev, tuple(evaluation), unchecked)
 
 
 def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:

@@ -159,17 +159,17 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise ClirbenchError(f"{path}: cannot be read as UTF-8 JSON Lines ({error}): replace the file") from error
 
 
-def _numbered(label: str | Path, load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
+def _numbered(place: str | Path, load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
     """The rows of a data set of ``datasets``; of several splits, the split ``train``."""
     try:
         rows = load()
     except Exception as error:
         raise ClirbenchError(
-            f"{label}: cannot be loaded ({first_line(error)}): check the name, the network, or use a folder"
+            f"{place}: cannot be loaded ({first_line(error)}): check the name, the network, or use a folder"
         ) from error
     if isinstance(rows, dict):
         if "train" not in rows:
-            raise ClirbenchError(f"{label}: has no split 'train' ({', '.join(rows)}): name the split's own folder")
+            raise ClirbenchError(f"{place}: has no split 'train' ({', '.join(rows)}): name the split's own folder")
         rows = rows["train"]
     for number, row in enumerate(rows, 1):
-        yield f"{label}:{number}", row
+        yield f"{place}:{number}", row
