@@ -96,7 +96,7 @@ def count_vectors(folder, beside=False):
     selection = select(task, ["sw"], ["monolingual"])
     streaming = Streaming(data=folder / "topics", vectors=folder / "vectors", shard=SHARD)
     streamed = StreamedTask(selection, streaming, folder / "counts", engine)
-    document = evaluate_loaded(loaded, streamed, RunContext(cache=folder)).document
+    document = evaluate_loaded(loaded, streamed, RunContext(inventories=folder / "inventories")).document
     shutil.rmtree(folder / "counts")
     return spent["ours"], document.cost.peak_memory, spent["bare"]
 
@@ -201,7 +201,7 @@ def run_ours(folder):
 
     selection = select(load_task(str(folder / "synthetic.toml")), ["sw"], ["monolingual"])
     streamed = StreamedTask(selection, Streaming(data=folder / "corpus", shard=SHARD), None, engine)
-    document = evaluate_loaded(as_loaded(model), streamed, RunContext(cache=None)).document
+    document = evaluate_loaded(as_loaded(model), streamed, RunContext()).document
     seconds = document.cost.seconds
     return {
         # As with mteb's, without reading the corpus: what waits for the next shard is not search.
@@ -322,7 +322,7 @@ def engine_seconds(folder, workers):
 
     selection = select(load_task(str(folder / "synthetic.toml")), ["sw"], ["monolingual"])
     streamed = StreamedTask(selection, streaming, None, timed)
-    document = evaluate_loaded(loaded, streamed, RunContext(cache=folder)).document
+    document = evaluate_loaded(loaded, streamed, RunContext(inventories=folder / "inventories")).document
     # Workers finish their first shards together: those tell nothing of the pace.
     skipped = max(1, workers)
     pace = (times[-1] - times[skipped - 1]) / (len(times) - skipped)

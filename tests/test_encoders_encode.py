@@ -201,9 +201,9 @@ def test_a_long_offending_text_is_cut():
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(tiny, tmp_path):
-    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path))
+    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(vectors=tmp_path))
     again = Recording()
-    second = encode_collection(as_loaded(again), tiny(), RunContext(cache=tmp_path))
+    second = encode_collection(as_loaded(again), tiny(), RunContext(vectors=tmp_path))
     assert not again.seen
     assert (first.encoded, second.encoded) == (first.texts, 0)
     assert first.candidates.tobytes() == second.candidates.tobytes()
@@ -212,7 +212,7 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(tiny, tmp_path):
 def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors_module, "TEXTS_PER_SHARD", 10)
     collection = tiny(topics=10)
-    whole = encode_collection(as_loaded(Recording()), collection, RunContext(cache=tmp_path / "other"))
+    whole = encode_collection(as_loaded(Recording()), collection, RunContext(vectors=tmp_path / "other"))
 
     class Killed(BaseException):
         pass
@@ -225,10 +225,10 @@ def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
 
     dying = Dies()
     with pytest.raises(Killed):
-        encode_collection(as_loaded(dying), collection, RunContext(cache=tmp_path / "cache"))
+        encode_collection(as_loaded(dying), collection, RunContext(vectors=tmp_path / "cache"))
     survivor = Recording()
     resumed = encode_collection(
-        as_loaded(replace_name(survivor, dying)), collection, RunContext(cache=tmp_path / "cache")
+        as_loaded(replace_name(survivor, dying)), collection, RunContext(vectors=tmp_path / "cache")
     )
     assert len(survivor.seen) == whole.texts - len(dying.seen)
     assert resumed.candidates.tobytes() == whole.candidates.tobytes()
@@ -241,41 +241,41 @@ def replace_name(encoder, other):
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", None])
 def test_a_damaged_shard_is_encoded_again(tiny, tmp_path, damage):
-    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path))
+    first = encode_collection(as_loaded(Recording()), tiny(), RunContext(vectors=tmp_path))
     shard = sorted(tmp_path.rglob("000000.npy"))[0]
     content = shard.read_bytes()
     # The last one is a changed number in a file of the right form: only the manifest's checksum can tell.
     shard.write_bytes(content[:-4] + b"\0\0\0\0" if damage is None else damage)
     again = Recording()
-    second = encode_collection(as_loaded(again), tiny(), RunContext(cache=tmp_path))
+    second = encode_collection(as_loaded(again), tiny(), RunContext(vectors=tmp_path))
     assert again.seen
     assert first.queries.tobytes() == second.queries.tobytes()
     third = Recording()
-    encode_collection(as_loaded(third), tiny(), RunContext(cache=tmp_path))
+    encode_collection(as_loaded(third), tiny(), RunContext(vectors=tmp_path))
     assert not third.seen
 
 
 def test_models_revisions_and_settings_never_share_an_entry(tiny, tmp_path):
     loaded = as_loaded(Recording())
-    encode_collection(loaded, tiny(), RunContext(cache=tmp_path))
+    encode_collection(loaded, tiny(), RunContext(vectors=tmp_path))
     for other in (
         replace(loaded, info=replace(loaded.info, revision="2")),
         replace(loaded, info=replace(loaded.info, name="own/other")),
         replace(loaded, settings=replace(loaded.settings, query_prompt="q: ", candidate_prompt="c: ")),
         replace(loaded, settings=replace(loaded.settings, max_length=12)),
     ):
-        assert encode_collection(other, tiny(), RunContext(cache=tmp_path)).encoded == 3 * (4 + 16)
+        assert encode_collection(other, tiny(), RunContext(vectors=tmp_path)).encoded == 3 * (4 + 16)
 
 
 def test_without_a_revision_nothing_is_cached(tiny, tmp_path):
     encoder = Recording()
     encoder.revision = None
-    encode_collection(as_loaded(encoder), tiny(), RunContext(cache=tmp_path))
+    encode_collection(as_loaded(encoder), tiny(), RunContext(vectors=tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ClirbenchError, match=r"cannot write the vector cache .*--no-cache"):
-        encode_collection(as_loaded(Recording()), tiny(), RunContext(cache=tmp_path / "file"))
+        encode_collection(as_loaded(Recording()), tiny(), RunContext(vectors=tmp_path / "file"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -60,7 +60,7 @@ def run(encoder, corpus, task, tmp_path, folder="counts", chosen=None, wanted=No
     model = as_loaded(encoder, streaming.pop("options", None))
     counts = None if folder is None else tmp_path / folder
     streamed = StreamedTask(select(load_task(str(task)), chosen, wanted), Streaming(data=corpus, **streaming), counts)
-    return streamed, evaluate_loaded(model, streamed, RunContext(cache=tmp_path, force=force))
+    return streamed, evaluate_loaded(model, streamed, RunContext(inventories=tmp_path / "inventories", force=force))
 
 
 def texts_of(data):

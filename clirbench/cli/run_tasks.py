@@ -1,6 +1,7 @@
 """Run one model on several tasks for `clirbench run`, and write each result as soon as it is there."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,6 @@ from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
-from clirbench.evaluation.streaming.first_pass import require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
@@ -85,8 +85,13 @@ def run_tasks(request: RunRequest) -> Outcome:
     mteb_names = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
     check_streaming(request.streaming, request.model, [chosen.task for chosen in selections], bool(mteb_names))
     with reporting() as reporter:
+        cache = cache_dir() if request.use_cache else None
         context = RunContext(
-            cache_dir() if request.use_cache else None, reporter, request.force, request.allow_zero_vectors
+            vectors=cache and cache / "vectors",
+            inventories=cache and cache / "inventories",
+            reporter=reporter,
+            force=request.force,
+            allow_zero=request.allow_zero_vectors,
         )
         begin = time.perf_counter()
         model = _load(name, selections, request)
@@ -129,7 +134,7 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
 def _run_missing(
     model: LoadedModel, wanted: Sequence[_Wanted], request: RunRequest, context: RunContext, model_seconds: float
 ) -> dict[Path, Document]:
-    """Load the tasks that have no result yet, evaluate one after the other, and write each result."""
+    """Load the tasks that have no result yet, evaluate those in memory, then the streamed ones, and write each result."""
     ready: list[tuple[_Wanted, LoadedTask, float]] = []
     for one in wanted:
         if one.kept is None:
@@ -144,7 +149,11 @@ def _run_missing(
         context.reporter.note(cost.line(model.info.name, request.price))
     announce([task for _, task, _ in ready], model, context)
     results = {}
-    for one, task, seconds in ready:
+    # What takes seconds comes before what takes days. A task's texts are forgotten once its result is there.
+    queue = deque(sorted(ready, key=lambda item: item[0].selection.task.streamed))
+    ready.clear()
+    while queue:
+        one, task, seconds = queue.popleft()
         result = evaluate_loaded(model, task, context, seconds)
         task.write_runs(one.path, model, context)
         result.save(request.output, force=request.force)
@@ -160,7 +169,11 @@ def _stream(
     selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
 ) -> LoadedTask:
     """Open a streamed task whose finished counts are kept beside the result until that is written."""
-    require_streamable(model, selection.task.id)
+    if model.api:
+        raise ClirbenchError(
+            f"{model.info.name} is an API, and vectors of {selection.task.id} would be paid for and forgotten: write them to "
+            "files yourself, and pass --vectors"
+        )
     streaming, engine = request.streaming, None
     if streaming.engine == "ray":
         from clirbench.evaluation.streaming.ray_engine import connect, ray_engine
@@ -211,9 +224,7 @@ def _next_step(request: RunRequest, results: list[tuple[Document, Path]]) -> str
     if request.model is None:
         return "next: evaluate your own encoder with  clirbench run --model ORG/NAME  (or a folder)"
     if not results:
-        return (
-            f"next: see how it finds answers in every language with  clirbench run --tasks {','.join(standard_suite())}"
-        )
+        return "next: see how it finds answers in every language with the same command, without --tasks"
     document, path = results[0]
     if document.corpus is not None:
         return f"next: check that the numbers follow from the ranks with  clirbench score {path}"

@@ -58,7 +58,7 @@ def evaluate(
     if task is not None and not isinstance(task, str | Task):
         raise ClirbenchError(f"task is a {type(task).__name__}: give one identifier or Task, and call once per task")
     run = context_of(context)
-    declared = task if isinstance(task, Task) else load_task(task or default_task())
+    declared = task if isinstance(task, Task) else load_task(default_task() if task is None else task)
     check_names(declared)
     loaded_task = load_data(select(declared, languages, settings), run, Path(data) if data else None)
     loaded_model = as_loaded(model, options)
@@ -87,8 +87,8 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     ranks = rank(task, counts)
     scores = score(task, counts, ranks)
     cost = counts.cost
-    cost.seconds["load"] = cost.seconds.get("load", 0.0) + load_seconds
-    cost.seconds["score"] = time.perf_counter() - begin
+    loading = cost.seconds.pop("load", 0.0) + load_seconds
+    cost.seconds = {"load": loading, **cost.seconds, "score": time.perf_counter() - begin}
     run = Run(task.selection, task.gold_pairs.topics, len(task.queries), task.pool_sizes, cost, task.corpus)
     return build_result(model, run, ranks, scores)
 

@@ -139,7 +139,7 @@ def inspect_result(
     wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
     part = with_queries(collection, asked & np.isin(collection.query_topic, wanted))
     reporter.start(ENCODE, distinct_texts(part))
-    encoded = encode_collection(loaded, part, RunContext(cache=cache, reporter=reporter, allow_zero=True))
+    encoded = encode_collection(loaded, part, RunContext(cache, reporter=reporter, allow_zero=True))
     layout = Layout.of(part.candidate_starts)
     buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
     products = Products(encoded.queries, encoded.candidates, layout)

@@ -12,26 +12,18 @@ class RunContext:
     """The circumstances of a run, handed from step to step.
 
     Attributes:
-        cache: Folder for vectors and inventories; None to keep neither.
+        vectors: Folder of the vector cache; None for no cache.
+        inventories: Folder of inventories, which record what each file of a corpus holds; None to keep none.
         reporter: Told of progress.
         force: Replace an existing result, or the counts of another run.
         allow_zero: Score all-zero vectors as lost instead of stopping.
     """
 
-    cache: Path | None = None
+    vectors: Path | None = None
+    inventories: Path | None = None
     reporter: Reporter = field(default_factory=Silent)
     force: bool = False
     allow_zero: bool = False
-
-    @property
-    def vectors(self) -> Path | None:
-        """Folder of the vector cache; None for no cache."""
-        return self.cache / "vectors" if self.cache else None
-
-    @property
-    def inventories(self) -> Path | None:
-        """Folder of inventories, which record what each file of a corpus holds; None to keep none."""
-        return self.cache / "inventories" if self.cache else None
 
 
 class ContextOptions(TypedDict, total=False):
@@ -43,10 +35,13 @@ class ContextOptions(TypedDict, total=False):
 
 
 def context_of(options: ContextOptions) -> RunContext:
-    """Make the context of a call of :func:`clirbench.evaluate` from its keywords."""
-    cache = options.get("cache")
-    return RunContext(
-        cache=Path(cache) if cache else None,
-        reporter=options.get("reporter") or Silent(),
-        allow_zero=options.get("allow_zero_vectors", False),
-    )
+    """Make the context of a call of :func:`clirbench.evaluate` from its keywords.
+
+    Raises:
+        TypeError: A keyword is none of them.
+    """
+    for name in options.keys() - ContextOptions.__annotations__.keys():
+        raise TypeError(f"evaluate() got an unexpected keyword argument '{name}'")
+    cache = Path(folder) if (folder := options.get("cache")) else None
+    reporter = options.get("reporter") or Silent()
+    return RunContext(cache, cache, reporter, allow_zero=options.get("allow_zero_vectors", False))

@@ -239,12 +239,16 @@ def first_on_board(*, streamed: bool) -> str:
     for name, task in board_tasks().items():
         if task.streamed is streamed:
             return name
-    raise ClirbenchError(f"{tasks_dir()}: no {'streamed ' if streamed else ''}task has a [board]: name a task")
+    raise ClirbenchError(
+        f"{tasks_dir()}: no {'streamed task' if streamed else 'task in memory'} has a [board]: name a task"
+    )
 
 
 def _tasks() -> list[Task]:
     """All tasks of the folder: those of the board in its order, then the others."""
     paths = sorted(tasks_dir().glob("*.toml"))
+    if not paths:
+        raise ClirbenchError(f"{tasks_dir()}: holds no task file: put one there, or correct CLIRBENCH_TASKS")
     return _read_tasks(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 

@@ -106,9 +106,10 @@ class CountsFolder:
             return self._memory.get(shard.name)
         path = self._path(shard)
         with reading(path, "remove it, and it is counted again"):
-            content = path.read_bytes() if path.exists() else None
-        if content is None:
-            return None
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
         try:
             digest, payload = content[:64], content[65:]
             if digest != self._digest(shard, payload):

@@ -148,18 +148,13 @@ def first_pass(
     return replace(unscored, queries=scaled_queries, scores=scores), clock
 
 
-def require_streamable(model: LoadedModel, task_id: str) -> LoadedEncoder:
+def require_streamable(model: LoadedModel) -> LoadedEncoder:
     """Return an encoder that can encode the corpus of a task shard by shard, and refuse any other model.
 
     Raises:
-        ClirbenchError: The model has no vectors, is behind an API, or must see all candidates before it encodes one.
+        ClirbenchError: The model has no vectors, or must see all candidates before it encodes one.
     """
     encoder = require_encoder(model)
-    if encoder.api:
-        raise ClirbenchError(
-            f"{encoder.info.name} is an API, and vectors of {task_id} would be paid for and forgotten: write them to "
-            "files yourself, and pass --vectors"
-        )
     if hasattr(encoder.encoder, "prepare"):
         raise ClirbenchError(
             f"{encoder.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "

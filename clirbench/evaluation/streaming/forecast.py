@@ -86,7 +86,7 @@ def forecast(
     """
     task = selection.task
     if task.streamed:
-        require_streamable(model, task.id)
+        require_streamable(model)
     if sample < 1:
         raise ClirbenchError(f"--sample is {sample}: use 1 or more")
     sampled = _samples(selection, streaming, sample)

@@ -122,7 +122,7 @@ class StreamedTask:
             ClirbenchError: The model cannot be streamed, the corpus is not the declared one, or another run was begun in the
                 folder.
         """
-        encoder = require_streamable(model, self.selection.task.id)
+        encoder = require_streamable(model)
         begin = time.perf_counter()
         inventory = self._inventory(context)
         loading = time.perf_counter() - begin
