@@ -51,9 +51,9 @@ def test_the_cache_is_the_folder_that_was_named(tmp_path):
 def test_inspect_takes_the_vectors_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv("CLIRBENCH_CACHE", str(tmp_path / "cache"))
     result = clirbench.evaluate("clirbench/hybrid", "demo", languages=LANGUAGES, cache=tmp_path / "cache" / "vectors")
-    kept = {path for path in (tmp_path / "cache").rglob("*.npy")}
+    kept = set((tmp_path / "cache").rglob("*.npy"))
     inspect_result(result, "de", 2, cache=tmp_path / "cache" / "vectors")
-    new = {path for path in (tmp_path / "cache").rglob("*.npy")} - kept
+    new = set((tmp_path / "cache").rglob("*.npy")) - kept
     # The few queries are encoded again, the candidates are not.
     assert len({path.parent for path in new}) == 1
 

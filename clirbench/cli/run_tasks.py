@@ -17,6 +17,7 @@ from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
+from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
@@ -169,11 +170,8 @@ def _stream(
     selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
 ) -> LoadedTask:
     """Open a streamed task whose finished counts are kept beside the result until that is written."""
-    if model.api:
-        raise ClirbenchError(
-            f"{model.info.name} is an API, and vectors of {selection.task.id} would be paid for and forgotten: write them to "
-            "files yourself, and pass --vectors"
-        )
+    refuse_api(model, selection.task.id)
+    require_streamable(model)
     streaming, engine = request.streaming, None
     if streaming.engine == "ray":
         from clirbench.evaluation.streaming.ray_engine import connect, ray_engine

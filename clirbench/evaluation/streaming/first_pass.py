@@ -163,6 +163,19 @@ def require_streamable(model: LoadedModel) -> LoadedEncoder:
     return encoder
 
 
+def refuse_api(model: LoadedModel, task_id: str) -> None:
+    """Refuse a model that others compute and charge for: a streamed task keeps no vectors.
+
+    Raises:
+        ClirbenchError: The model is behind an API.
+    """
+    if model.api:
+        raise ClirbenchError(
+            f"{model.info.name} is an API, and vectors of {task_id} would be paid for and forgotten: write them to files "
+            "yourself, and give them to clirbench run --vectors"
+        )
+
+
 def encode_distinct(
     encode: Callable[[list[str]], Any],
     texts: list[str] | tuple[str, ...],

@@ -27,7 +27,7 @@ from clirbench.encoders.vectors import Clock
 from clirbench.evaluation.streaming.best_passages import best_passages, run_path, trec_run
 from clirbench.evaluation.streaming.count_shard import ShardCounter
 from clirbench.evaluation.streaming.counts_folder import FORMAT, CountsFolder
-from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, require_streamable
+from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, refuse_api, require_streamable
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
@@ -122,6 +122,7 @@ class StreamedTask:
             ClirbenchError: The model cannot be streamed, the corpus is not the declared one, or another run was begun in the
                 folder.
         """
+        refuse_api(model, self.selection.task.id)
         encoder = require_streamable(model)
         begin = time.perf_counter()
         inventory = self._inventory(context)
