@@ -60,6 +60,11 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
+def optional(what: str, otherwise: str | bool = False, *names: str) -> Any:
+    """An option that may be left out. Its help says ``what`` it is for and, in brackets, what holds ``otherwise``."""
+    return typer.Option(*names, help=what, show_default=otherwise)
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"clirbench {__version__}")

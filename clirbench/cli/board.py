@@ -7,16 +7,14 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app, examples
+from clirbench.cli.app import app, examples, optional
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
 from clirbench.support.terminal import stdout
 
 site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
 app.add_typer(site, name="site")
-SubmissionsOption = Annotated[
-    Path | None, typer.Option(help="Folder of submissions.", show_default="submissions, here or in the checkout")
-]
+SubmissionsOption = Annotated[Path | None, optional("Folder of submissions.", "submissions, here or in the checkout")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the site, replaced as a whole.")]
 
 
@@ -31,10 +29,9 @@ def compare(
         str, typer.Argument(metavar="A", help="A submitted model, a folder of results, or a result JSON.")
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
-    task: Annotated[str | None, typer.Option(help="Only this task.", show_default="all that both ran")] = None,
+    task: Annotated[str | None, optional("Only this task.", "all that both ran")] = None,
     metric: Annotated[
-        str | None,
-        typer.Option(help="Metric; rank distance is compared in any case.", show_default="the task's first"),
+        str | None, optional("Metric; rank distance is compared in any case.", "the task's first")
     ] = None,
     pairs: Annotated[bool, typer.Option("--pairs", help="Also list every language pair.")] = False,
     format: Annotated[str, typer.Option(help="table or json.")] = "table",  # noqa: A002
@@ -64,7 +61,7 @@ def compare(
 
 @app.command(epilog=examples("clirbench leaderboard", "clirbench leaderboard --format csv"))
 def leaderboard(
-    task: Annotated[str | None, typer.Option(help="Only this task.", show_default=False)] = None,
+    task: Annotated[str | None, optional("Only this task.")] = None,
     format: Annotated[str, typer.Option(help="table, csv, json, markdown or latex.")] = "table",  # noqa: A002
     submissions: SubmissionsOption = None,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from clirbench.cli.app import app, examples, listed
+from clirbench.cli.app import app, examples, listed, optional
 from clirbench.support.terminal import stdout
 
 
@@ -39,9 +39,7 @@ def tasks() -> None:
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The task's identifier, such as my-faq.")],
     languages: Annotated[str, typer.Option(help="Of the task, comma-separated.")] = "en,de",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder.", show_default="one named after the task")
-    ] = None,
+    output: Annotated[Path | None, optional("Folder.", "one named after the task", "--output", "-o")] = None,
 ) -> None:
     """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates."""
     from clirbench.tasks.new_task import init_task

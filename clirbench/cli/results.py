@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import ResultArgument, app, examples, grouped, listed
+from clirbench.cli.app import ResultArgument, app, examples, grouped, listed, optional
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.terminal import stdout
@@ -18,25 +18,17 @@ from clirbench.support.terminal import stdout
 class TrecRunOptions:
     """A TREC run that another tool made, and where its scores go."""
 
-    run: Annotated[
-        Path | None, typer.Option(help="Instead: a TREC run made elsewhere, of one language.", show_default=False)
-    ] = None
-    task: Annotated[
-        str | None, typer.Option(help="Whose queries were run.", show_default="the first streamed task of the board")
-    ] = None
-    language: Annotated[str | None, typer.Option(help="In which language.", show_default=False)] = None
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of topics and judgements.", show_default="CLIRBENCH_MIRROR, or their host"),
-    ] = None
-    name: Annotated[str | None, typer.Option(help="Name of the system, as ORG/NAME.", show_default="trec/TAG")] = None
+    run: Annotated[Path | None, optional("Instead: a TREC run made elsewhere, of one language.")] = None
+    task: Annotated[str | None, optional("Whose queries were run.", "the first streamed task of the board")] = None
+    language: Annotated[str | None, optional("In which language.")] = None
+    data: Annotated[Path | None, optional("Folder of topics and judgements.", "CLIRBENCH_MIRROR, or their host")] = None
+    name: Annotated[str | None, optional("Name of the system, as ORG/NAME.", "trec/TAG")] = None
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the scores of a run.")] = Path("results")
 
 
 @app.command(
     epilog=examples(
-        "clirbench score results/clirbench__hybrid/demo.json",
-        "clirbench score --run bm25.trec --language sw",
+        "clirbench score results/clirbench__hybrid/demo.json", "clirbench score --run bm25.trec --language sw"
     )
 )
 @grouped
@@ -106,16 +98,9 @@ def export(
     format: Annotated[  # noqa: A002
         str, typer.Option(help="trec: per-query metrics, as `trec_eval -q` prints them. mteb: its results layout.")
     ] = "trec",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="File, or for mteb a folder.", show_default="standard output"),
-    ] = None,
-    settings: Annotated[
-        str | None, typer.Option(help="Only these settings, comma-separated.", show_default=False)
-    ] = None,
-    metrics: Annotated[
-        str | None, typer.Option(help="Only these metrics, comma-separated.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, optional("File, or for mteb a folder.", "standard output", "--output", "-o")] = None,
+    settings: Annotated[str | None, optional("Only these settings, comma-separated.")] = None,
+    metrics: Annotated[str | None, optional("Only these metrics, comma-separated.")] = None,
 ) -> None:
     """Write a result in the format of another tool."""
     from clirbench.results.result import read_result
@@ -158,9 +143,7 @@ def _export_mteb(result: Path, output: Path | None, settings: str | None, metric
 )
 def show(
     result: ResultArgument,
-    metric: Annotated[
-        str | None, typer.Option(help="Metric of the table of language pairs.", show_default="the task's first")
-    ] = None,
+    metric: Annotated[str | None, optional("Metric of the table of language pairs.", "the task's first")] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs."""
     from clirbench.cli.display.results import headline_tables, pair_table, print_summary

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clirbench.cli.app import app, examples, grouped, listed
+from clirbench.cli.app import app, examples, grouped, listed, optional
 from clirbench.support.progress import reporting
 from clirbench.support.terminal import stdout
 
@@ -16,16 +16,10 @@ class RestrictionOptions:
     """Which languages and settings."""
 
     languages: Annotated[
-        str | None,
-        typer.Option(
-            help="Only these languages, comma-separated; a result says that it is restricted.", show_default=False
-        ),
+        str | None, optional("Only these languages, comma-separated; a result says that it is restricted.")
     ] = None
     settings: Annotated[
-        str | None,
-        typer.Option(
-            help="Only these settings: monolingual, cross-lingual, multilingual; a result says so.", show_default=False
-        ),
+        str | None, optional("Only these settings: monolingual, cross-lingual, multilingual; a result says so.")
     ] = None
 
     @property
@@ -44,10 +38,10 @@ class LoadingOptions:
     """How the model is loaded and called."""
 
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, mps ...", show_default=False)] = None
-    dtype: Annotated[str | None, typer.Option(help="float32, float16 or bfloat16.", show_default=False)] = None
-    max_length: Annotated[int | None, typer.Option(help="Longest input, in tokens.", show_default=False)] = None
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.", show_default=False)] = None
+    device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
+    dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
+    max_length: Annotated[int | None, optional("Longest input, in tokens.")] = None
+    revision: Annotated[str | None, optional("Branch, tag or commit on the hub.")] = None
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
     )
@@ -57,24 +51,13 @@ class LoadingOptions:
 class VectorOptions:
     """What is put before the texts, and what is done with their vectors."""
 
-    query_prompt: Annotated[
-        str | None,
-        typer.Option(help='Put before each query, e.g. "query: ".', show_default="the model's"),
-    ] = None
-    candidate_prompt: Annotated[
-        str | None, typer.Option(help="Put before each candidate.", show_default="the model's")
-    ] = None
-    similarity: Annotated[str | None, typer.Option(help="cosine, dot or euclidean.", show_default="the model's")] = None
-    name: Annotated[
-        str | None, typer.Option(help="Name in results, as ORG/NAME, for a local model.", show_default=False)
-    ] = None
-    transform: Annotated[
-        str | None,
-        typer.Option(help="Remove language bias from the vectors: center, lir:K or lsar:K.", show_default=False),
-    ] = None
+    query_prompt: Annotated[str | None, optional('Put before each query, e.g. "query: ".', "the model's")] = None
+    candidate_prompt: Annotated[str | None, optional("Put before each candidate.", "the model's")] = None
+    similarity: Annotated[str | None, optional("cosine, dot or euclidean.", "the model's")] = None
+    name: Annotated[str | None, optional("Name in results, as ORG/NAME, for a local model.")] = None
+    transform: Annotated[str | None, optional("Remove language bias from the vectors: center, lir:K or lsar:K.")] = None
     transform_sample: Annotated[
-        Path | None,
-        typer.Option(help="JSON Lines of texts to fit the transform on.", show_default="the candidates"),
+        Path | None, optional("JSON Lines of texts to fit the transform on.", "the candidates")
     ] = None
 
     @property
@@ -90,15 +73,12 @@ class CorpusOptions:
 
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder of a streamed task's corpus, or of the data of an mteb: task.",
-            show_default="CLIRBENCH_MIRROR, or the hub",
+        optional(
+            "Folder of a streamed task's corpus, or of the data of an mteb: task.", "CLIRBENCH_MIRROR, or the hub"
         ),
     ] = None
     shard_size: Annotated[int, typer.Option(help="Passages that are counted at a time.")] = 20_000
-    save_top: Annotated[
-        int, typer.Option(help="Also write a TREC run with so many passages per query.", show_default="none")
-    ] = 0
+    save_top: Annotated[int, optional("Also write a TREC run with so many passages per query.", "none")] = 0
 
     @property
     def values(self) -> dict[str, Any]:
@@ -112,11 +92,9 @@ class ClusterOptions:
 
     engine: Annotated[str, typer.Option(help="local, or ray: the same shards on a Ray cluster.")] = "local"
     ray_address: Annotated[
-        str | None, typer.Option(help='Of the cluster; "auto" on one of its nodes.', show_default="one on this machine")
+        str | None, optional('Of the cluster; "auto" on one of its nodes.', "one on this machine")
     ] = None
-    workers: Annotated[int | None, typer.Option(help="Ray workers.", show_default="as many as there is room for")] = (
-        None
-    )
+    workers: Annotated[int | None, optional("Ray workers.", "as many as there is room for")] = None
     gpus_per_worker: Annotated[float, typer.Option(help="GPUs of a Ray worker.")] = 0
 
 
@@ -126,24 +104,21 @@ class SubjectOptions:
 
     model: Annotated[
         str | None,
-        typer.Option(
+        optional(
+            "Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, rrf:A+B, or sum:0.7*A+0.3*B.",
+            False,
             "--model",
             "-m",
-            help="Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, rrf:A+B, or sum:0.7*A+0.3*B.",
-            show_default=False,
         ),
     ] = None
-    vectors: Annotated[
-        Path | None,
-        typer.Option(help="Folder of pre-computed vectors instead of --model.", show_default=False),
-    ] = None
+    vectors: Annotated[Path | None, optional("Folder of pre-computed vectors instead of --model.")] = None
     tasks: Annotated[
         str | None,
-        typer.Option(
+        optional(
+            "Tasks, comma-separated: names, TOML files of your own, or mteb:NAME for one of mteb's.",
+            "the demo; with --model: the standard suite (see clirbench tasks)",
             "--tasks",
             "-t",
-            help="Tasks, comma-separated: names, TOML files of your own, or mteb:NAME for one of mteb's.",
-            show_default="the demo; with --model: the standard suite (see clirbench tasks)",
         ),
     ] = None
 
@@ -160,8 +135,7 @@ class ResultOptions:
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False
     pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False
     price_per_million: Annotated[
-        float | None,
-        typer.Option(help="Dollars that an API takes for a million tokens, to be told the cost.", show_default=False),
+        float | None, optional("Dollars that an API takes for a million tokens, to be told the cost.")
     ] = None
 
 
@@ -233,10 +207,7 @@ def plan(
     loading: LoadingOptions,
     corpus: CorpusOptions,
     tasks: Annotated[
-        str | None,
-        typer.Option(
-            "--tasks", "-t", help="Tasks, comma-separated.", show_default="the first streamed task of the board"
-        ),
+        str | None, optional("Tasks, comma-separated.", "the first streamed task of the board", "--tasks", "-t")
     ] = None,
     sample: Annotated[int, typer.Option(help="Texts that are encoded for each language.")] = 256,
     workers: Annotated[int, typer.Option(help="Show up to so many workers.")] = 16,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import app, examples, grouped
+from clirbench.cli.app import app, examples, grouped, optional
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
 
@@ -16,9 +16,7 @@ from clirbench.support.progress import reporting
 def submit(
     results: Annotated[Path, typer.Argument(metavar="RESULTS_DIR", help="Folder of one model's results.")],
     org: Annotated[str, typer.Option(help="Whose submission it is: the first part of the model's name.")],
-    card: Annotated[
-        Path | None, typer.Option(help="Model card to read from.", show_default="the hub's, where it is cached")
-    ] = None,
+    card: Annotated[Path | None, optional("Model card to read from.", "the hub's, where it is cached")] = None,
     answers: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Value for model.toml; repeat as needed.", show_default=False),
@@ -56,9 +54,7 @@ def check(
         typer.Argument(metavar="PATH...", help="Submissions, or folders of them.", show_default="submissions"),
     ] = None,
     format: Annotated[str, typer.Option(help="text, json, or github (annotations).")] = "text",  # noqa: A002
-    against: Annotated[
-        Path | None, typer.Option(help="Board to compare with.", show_default="submissions, where it is there")
-    ] = None,
+    against: Annotated[Path | None, optional("Board to compare with.", "submissions, where it is there")] = None,
     untrusted: Annotated[
         bool, typer.Option("--untrusted", help="Refuse what only maintainers may add: verifications, reported figures.")
     ] = False,
@@ -91,10 +87,7 @@ def check(
 class SampleOptions:
     """Which part of a submission is run again."""
 
-    task: Annotated[
-        str | None,
-        typer.Option(help="Which of its results.", show_default="the first of the board that is not streamed"),
-    ] = None
+    task: Annotated[str | None, optional("Which of its results.", "the first of the board that is not streamed")] = None
     languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3
     seed: Annotated[int, typer.Option(help="Draws them.")] = 1
 
@@ -104,12 +97,10 @@ class SampleOptions:
 def verify(
     submission: Annotated[Path, typer.Argument(metavar="SUBMISSION", help="Folder of a submission.")],
     by: Annotated[str, typer.Option(help="Who verifies: signed into verification.json.")],
-    model: Annotated[
-        Path | None, typer.Option(help="A copy of the model in a folder.", show_default="downloaded at its revision")
-    ] = None,
+    model: Annotated[Path | None, optional("A copy of the model in a folder.", "downloaded at its revision")] = None,
     *,
     sample: SampleOptions,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None,
+    device: Annotated[str | None, optional("cpu, cuda, mps ...")] = None,
     trust_remote_code: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The model's name, to let it run its own code.", show_default=False),

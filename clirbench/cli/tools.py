@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clirbench.cli.app import ResultArgument, app, examples, grouped
+from clirbench.cli.app import ResultArgument, app, examples, grouped, optional
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import reporting
@@ -24,9 +24,9 @@ def gate(
     baseline: Annotated[Path, typer.Option(help="Result to compare with: same task, languages and settings.")],
     max_drop: Annotated[float, typer.Option(help="Points of 100 that a setting may lose.")] = 0.5,
     max_distance_increase: Annotated[
-        str | None, typer.Option(help="How much rank distance may grow, such as 5%.", show_default="not looked at")
+        str | None, optional("How much rank distance may grow, such as 5%.", "not looked at")
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric of the settings.", show_default="the task's first")] = None,
+    metric: Annotated[str | None, optional("Metric of the settings.", "the task's first")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Also fail where a loss may be chance.")] = False,
 ) -> None:
     """Fail (exit code 1) where a model lost more than it may, and the loss is not chance.
@@ -54,9 +54,7 @@ def gate(
 )
 def card(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results of one model.")],
-    update: Annotated[
-        Path | None, typer.Option(help="Model card to put the scores into, such as README.md.", show_default=False)
-    ] = None,
+    update: Annotated[Path | None, optional("Model card to put the scores into, such as README.md.")] = None,
 ) -> None:
     """Print the scores as the `model-index` of a model card, or put them into one."""
     from clirbench.results.model_card import card_yaml, update_card
@@ -76,11 +74,9 @@ def card(
 class RunAgain:
     """The model and the data of a result, to encode a few of its queries again."""
 
-    model: Annotated[
-        str | None, typer.Option(help="Where the model is now, as of `run`.", show_default="the result's name")
-    ] = None
-    task: Annotated[str | None, typer.Option(help="TOML file of a task of your own.", show_default=False)] = None
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps ...", show_default=False)] = None
+    model: Annotated[str | None, optional("Where the model is now, as of `run`.", "the result's name")] = None
+    task: Annotated[str | None, optional("TOML file of a task of your own.")] = None
+    device: Annotated[str | None, optional("cpu, cuda, mps ...")] = None
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
     )

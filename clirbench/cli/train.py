@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clirbench.cli.app import app, examples, grouped
+from clirbench.cli.app import app, examples, grouped, optional
 from clirbench.support.progress import reporting
 
 
@@ -14,15 +14,10 @@ from clirbench.support.progress import reporting
 class Changes:
     """Values that replace the recipe's."""
 
-    alpha: Annotated[
-        float | None,
-        typer.Option(help="Probability of a monolingual batch.", show_default="the recipe's"),
-    ] = None
-    base: Annotated[str | None, typer.Option(help="Model to start from.", show_default="the recipe's")] = None
-    seed: Annotated[int | None, typer.Option(help="Seed.", show_default="the recipe's")] = None
-    name: Annotated[str | None, typer.Option(help="Name of the model, as ORG/NAME.", show_default="the recipe's")] = (
-        None
-    )
+    alpha: Annotated[float | None, optional("Probability of a monolingual batch.", "the recipe's")] = None
+    base: Annotated[str | None, optional("Model to start from.", "the recipe's")] = None
+    seed: Annotated[int | None, optional("Seed.", "the recipe's")] = None
+    name: Annotated[str | None, optional("Name of the model, as ORG/NAME.", "the recipe's")] = None
 
     def by_key(self) -> dict[str, Any]:
         """The given values by their dotted key in a recipe."""
@@ -40,7 +35,7 @@ class Changes:
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE.toml", help="A recipe, or the name of a shipped one.")],
     changes: Changes,
-    data: Annotated[Path | None, typer.Option(help="Folder of the training data.", show_default=False)] = None,
+    data: Annotated[Path | None, optional("Folder of the training data.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that comes out.")] = Path(
         "trained"
     ),

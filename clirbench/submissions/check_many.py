@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -151,34 +152,28 @@ def _round(
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool:
         futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
         for future in as_completed(futures):
-            try:
+            with suppress(BrokenProcessPool, MemoryError):
                 done[futures[future]] = future.result()
-            except (BrokenProcessPool, MemoryError):
-                continue
-            if advance:
-                advance(1)
+                if advance:
+                    advance(1)
 
 
 def _limit(memory: int) -> None:
     # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
-    try:
+    # Elsewhere than on Linux the process has no limit. Files are bounded all the same, and so is what they expand to.
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
         held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
-    except (ImportError, OSError, ValueError):
-        # Elsewhere than on Linux the process has no limit. Files are bounded all the same, and so is what they expand to.
-        return
 
 
 def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
-    try:
+    with suppress(ImportError, OSError, ValueError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, resource.RLIM_INFINITY))
-    except (ImportError, OSError, ValueError):
-        pass
     try:
         return examine(folder, untrusted)
     except MemoryError:

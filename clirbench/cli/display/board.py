@@ -70,10 +70,7 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
             Text(f"pairs: {first} is better in {won[1]}, {second} in {won[-1]}, no difference shown in {won[0]}.")
         )
     if pairs:
-        parts += [
-            title("by language pair, query > candidate"),
-            _contrasts("pair", by_pair, comparison, console),
-        ]
+        parts += [title("by language pair, query > candidate"), _contrasts("pair", by_pair, comparison, console)]
     return Group(*parts)
 
 

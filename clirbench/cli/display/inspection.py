@@ -15,9 +15,7 @@ def inspection_tables(inspection: Inspection, console: Console) -> Group:
     """Each topic with its golds and what stands before them, then the languages of the wrong candidates."""
     number, language = len(inspection.topics), inspection.query_language
     model = printable(inspection.model)
-    parts: list[Text | Table] = [
-        title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}"),
-    ]
+    parts: list[Text | Table] = [title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}")]
     if inspection.differing:
         parts.append(
             Text(
