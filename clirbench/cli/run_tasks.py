@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from clirbench.cli.check_options import check_streaming
-from clirbench.cli.run_mteb import run_mteb_tasks
 from clirbench.encoders.api_cost import api_cost, check_price
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
@@ -23,7 +22,7 @@ from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
 from clirbench.results.build import task_part
 from clirbench.results.file_names import result_stem, run_folder
-from clirbench.results.mteb_files import PREFIX
+from clirbench.results.mteb_files import FILE_START, PREFIX, parse_mteb_result, read_mteb_result
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.context import RunContext
@@ -105,7 +104,7 @@ def run_tasks(request: RunRequest) -> Outcome:
             else:
                 _check_writable(one.path)
         results = _run_missing(model, wanted, request, context, load_seconds)
-        theirs = run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
+        theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)
 
@@ -216,6 +215,46 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
             "'revision' attribute, pass --output for another folder, or --force to replace it"
         )
     return document
+
+
+def _run_mteb_tasks(
+    model: LoadedModel,
+    names: Sequence[str],
+    folder: Path,
+    languages: Sequence[str] | None,
+    data: Path | None,
+    context: RunContext,
+) -> list[tuple[MtebDocument, Path]]:
+    """Let mteb evaluate those of its tasks that have no result yet, and write each result as soon as it is done.
+
+    ``folder`` holds the model's results. ``data`` holds a copy of the data; None for ``CLIRBENCH_MIRROR`` or the hub.
+    """
+    results = []
+    for name in names:
+        if not name or "/" in name or name.startswith("."):
+            raise ClirbenchError(
+                f"--tasks has '{PREFIX}{name[:60]}': give mteb's name of a task, such as mteb:MLQARetrieval"
+            )
+        stem = "+".join([name, "-".join(languages)]) if languages else name
+        path = folder / f"{FILE_START}{stem}.json"
+        if path.exists() and not context.force:
+            document = read_mteb_result(path)
+            if document.model.revision is None or not model.identity.items() <= document.identity.items():
+                raise ClirbenchError(
+                    f"{path} holds another run: pass --output for another folder, or --force to replace it"
+                )
+            context.reporter.note(f"mteb:{name}: kept {path} (same model; --force runs it again)")
+        else:
+            from clirbench.integrations.mteb_tasks import run_mteb_task
+
+            context.reporter.note(f"mteb:{name}: evaluated by mteb")
+            document = run_mteb_task(model, name, languages, data)
+            content = (document.model_dump_json(indent=1) + "\n").encode()
+            parse_mteb_result(content, path)
+            with writing(path, "choose another folder with --output"):
+                write_atomically(path, content)
+        results.append((document, path))
+    return results
 
 
 def _next_step(request: RunRequest, results: list[tuple[Document, Path]]) -> str:
