@@ -128,12 +128,10 @@ def _environment(model: LoadedModel) -> schema.EnvironmentPart:
 
 def peak_memory() -> int | None:
     """The peak of resident memory of this process, in bytes; None where the system does not say."""
-    try:
+    with suppress(OSError, StopIteration, ValueError):
         # Not getrusage: on Linux its peak includes that of the process that started this one.
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    except (OSError, StopIteration, ValueError):
-        pass
     try:
         import resource
     except ImportError:

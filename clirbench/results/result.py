@@ -88,8 +88,8 @@ class Result:
         return as_figure(self.document, metric)
 
     def hardest(self, n: int = 10, language: str | None = None, task: str | None = None) -> Any:
-        """The topics where one language fails and others succeed; see :func:`clirbench.results.hardest.hardest`."""
-        from clirbench.results.hardest import hardest
+        """The topics where one language fails and others succeed; see :func:`clirbench.results.views.hardest`."""
+        from clirbench.results.views import hardest
 
         return hardest(self.document, self.ranks, n, language, task)
 

@@ -1,5 +1,6 @@
-"""A result as HTML, as a pandas DataFrame, and as a matplotlib figure."""
+"""What a notebook shows of a result: HTML, pandas DataFrames, and a matplotlib figure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ from markupsafe import Markup, escape
 
 from clirbench.metrics.bias import shown_as
 from clirbench.metrics.retrieval import Values
+from clirbench.metrics.scores import headline_tables
+from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.schema import Document, EstimatePart
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
@@ -18,34 +21,28 @@ def as_html(document: Document) -> str:
     """The headline and the heat map of language pairs as HTML without script or style sheet; every text is escaped."""
     metric = document.task.metrics[0]
     settings = [setting for setting in SETTINGS if setting in document.headline]
-    head = Markup("").join(_cell("th", text) for text in ("x100", *settings))
     rows = [
-        _cell("th", name) + Markup("").join(_cell("td", _shown(document.headline[s].get(name), 100)) for s in settings)
+        (name, *(_cell(_shown(document.headline[s].get(name), 100)) for s in settings))
         for name in document.task.metrics
     ]
     parts = [
         Markup("<p><strong>{}</strong> on <strong>{}</strong>{}</p>").format(
             document.model.name, document.task.id, "" if document.task.complete else " (restricted run)"
         ),
-        _table(head, rows),
+        _table(("x100", *settings), rows),
     ]
     bias = document.headline.get("bias", {})
     if bias:
-        lines = []
-        for name, estimate in bias.items():
-            scale, digits, unit = shown_as(name)
-            lines.append(_cell("th", name) + _cell("td", _shown(estimate, scale, digits)) + _cell("td", unit))
-        parts.append(_table(Markup("").join(_cell("th", text) for text in ("bias", "value", "unit")), lines))
+        units = {name: shown_as(name) for name in bias}
+        rows = [(name, _cell(_shown(bias[name], *scale)), _cell(unit)) for name, (*scale, unit) in units.items()]
+        parts.append(_table(("bias", "value", "unit"), rows))
     if document.per_pair:
         languages = document.task.languages
         values = pair_matrix(document, metric)
-        heat = [
-            _cell("th", query) + Markup("").join(_heat(value) for value in row)
-            for query, row in zip(languages, values, strict=True)
-        ]
+        rows = [(query, *map(_heat, row)) for query, row in zip(languages, values, strict=True)]
         parts.append(
             Markup("<p>{} x100: query language down, candidate language across</p>").format(metric)
-            + _table(Markup("").join(_cell("th", text) for text in ("", *languages)), heat)
+            + _table(("", *languages), rows)
         )
     return str(Markup("<div>{}</div>").format(Markup("").join(parts)))
 
@@ -128,6 +125,75 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
     return figure
 
 
+def hardest(
+    document: Document, ranks: GoldRanks, n: int = 10, language: str | None = None, task: str | None = None
+) -> Any:
+    """The topics where one language fails and others succeed, with their texts.
+
+    The success of a query is its average precision in the multilingual pool; where the run has no multilingual setting, in the
+    pool of its own language. The gap of a topic in a language is the mean success of its other languages minus the success
+    of this language.
+
+    Args:
+        document: The result of a parallel task.
+        ranks: The ranks of that result.
+        n: How many rows to return.
+        language: Look at this language only; None for all of them.
+        task: The TOML file of a task of your own; None for a shipped one.
+
+    Returns:
+        A DataFrame, largest gap first. Its columns are topic, language, gap, success, others (their mean success), best_rank
+        (of the best gold), question, and gold (the text of a gold in the query's language, or else of the first gold). The texts
+        are read from the task's files.
+
+    Raises:
+        ClirbenchError: The task is not parallel, its files cannot be read, or the result does not hold the language.
+    """
+    import pandas as pd
+
+    from clirbench.tasks.collection import load_collection
+    from clirbench.tasks.task_file import stated_task
+
+    languages = document.task.languages
+    if language is not None and language not in languages:
+        raise ClirbenchError(f"the result holds no language '{language}': choose from {','.join(languages)}")
+    if document.corpus is not None or len(languages) < 2:
+        raise ClirbenchError("hardest compares the languages of one topic: give a result of a parallel task")
+    setting = next((s for s in ("multilingual", "monolingual") if s in document.task.settings), None)
+    if setting is None:
+        raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
+    source = stated_task(document.task.id, document.task.hash, task)
+    table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
+    # Both float64 (topics, languages). A topic has no success in a language that it was not asked in.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        success = np.where(table.counts > 0, table.sums / table.counts, np.nan)
+    present = np.isfinite(success)
+    asked_in = present.sum(axis=1, keepdims=True)
+    others = (np.nansum(success, axis=1, keepdims=True) - np.nan_to_num(success)) / np.maximum(asked_in - 1, 1)
+    gap = np.where(present & (asked_in > 1), others - success, -np.inf)
+    if language is not None:
+        gap[:, [i for i, x in enumerate(languages) if x != language]] = -np.inf
+    order = np.argsort(-gap, axis=None, kind="stable")[:n]
+    collection = load_collection(source, languages)
+    topic_number = {topic: i for i, topic in enumerate(collection.topics)}
+    rank = ranks.pool_rank if ranks.pool_rank is not None else ranks.own_rank
+    rows = []
+    for place in zip(*np.unravel_index(order, gap.shape), strict=True):
+        topic, which = place
+        if not np.isfinite(gap[place]):
+            break
+        asked = (collection.query_topic == topic_number[ranks.topics[topic]]) & (collection.query_language == which)
+        query = np.flatnonzero(asked)[0]
+        golds = collection.gold_candidate[collection.gold_query == query]
+        own = [g for g in golds if collection.candidate_language[g] == which] or list(golds)
+        best_rank = int(rank[(ranks.topic == topic) & (ranks.query_language == which)].min())
+        numbers = gap[place], success[place], others[place], best_rank
+        texts = collection.queries[query], collection.candidates[own[0]]
+        rows.append((ranks.topics[topic], languages[which], *numbers, *texts))
+    names = ["topic", "language", "gap", "success", "others", "best_rank", "question", "gold"]
+    return pd.DataFrame(rows, columns=names)
+
+
 def pair_matrix(document: Document, metric: str) -> Values:
     """float64 (query languages, candidate languages) of :meth:`Document.pair_value`; NaN where there is none."""
     languages = document.task.languages
@@ -135,18 +201,22 @@ def pair_matrix(document: Document, metric: str) -> Values:
     return np.array([[document.pair_value(q, c, metric) for c in languages] for q in languages], dtype=np.float64)
 
 
-def _table(head: Markup, rows: list[Markup]) -> Markup:
-    body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
+def _table(headings: Sequence[str], rows: Sequence[tuple[str | Markup, ...]]) -> Markup:
+    """Each row is its heading and its cells."""
+    head = Markup("").join(_cell(text, "th") for text in headings)
+    body = Markup("").join(
+        Markup("<tr>{}{}</tr>").format(_cell(row[0], "th"), Markup("").join(row[1:])) for row in rows
+    )
     return Markup("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(head, body)
 
 
-def _cell(tag: str, text: str) -> Markup:
+def _cell(text: str, tag: str = "td") -> Markup:
     return Markup(f"<{tag}>{escape(text)}</{tag}>")  # noqa: S704 - escaped here
 
 
 def _heat(value: float) -> Markup:
     if not np.isfinite(value):
-        return _cell("td", "-")
+        return _cell("-")
     # Partly transparent, so that the text is readable on a light and on a dark page.
     share = min(max(float(value), 0), 1)
     style = f"background: rgba(32, 144, 140, {0.75 * share:.2f})"

@@ -31,11 +31,7 @@ class Finding:
 class Comparable:
     """The part of a measured result that is compared with the results of other submissions.
 
-    Attributes:
-        task: Identifier of the task.
-        multilingual: Headline mAP of the multilingual setting; None where it is undefined.
-        parameters: How many the model has; None where the result does not say.
-        digest: SHA-256 over all ranks.
+    ``multilingual`` is the headline mAP of that setting; ``digest`` the SHA-256 over all ranks.
     """
 
     task: str

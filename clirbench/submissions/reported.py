@@ -59,8 +59,6 @@ class System:
 
     Attributes:
         name: As ``ORG/NAME`` on the board.
-        publication: Where it was published.
-        url: Address of the publication.
         base_model: What it was trained from; "" where that is not said.
         trained_on: What it was trained on, by evaluation set.
         hub: Its name in mteb's registry; None where the registry does not know it.

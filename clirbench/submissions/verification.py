@@ -26,9 +26,7 @@ class Verification(BaseModel):
     Attributes:
         by: Who ran it.
         date: The day, as YYYY-MM-DD.
-        task: Identifier of the task.
         languages: The query languages of the sample, drawn with ``seed``.
-        seed: Seed of the draw.
         ranks_sha256: SHA-256 of the submission's ranks file. The verification holds for these ranks only.
         revision: Revision of the model that was run.
         pairs: How many gold pairs were compared: all those of the sample's queries.
@@ -36,7 +34,6 @@ class Verification(BaseModel):
         close: Share of the pairs where either rank differs by at most 1, or by at most 2 %.
         largest_difference: The largest difference of mAP, over the sample's query languages and all settings.
         verdict: See :func:`verdict`.
-        packages: Version of each package that was used.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
