@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import clirbench
+from clirbench.support.paths import VARIABLES
 
 # In one process: the docs are built once.
 pytestmark = pytest.mark.xdist_group("docs")
@@ -150,14 +151,15 @@ def browser():
 
 
 @pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
-@pytest.mark.parametrize("width", [390, 1440])
-def test_pages_fit_their_window(built, browser, width):
-    page = browser.new_page(viewport={"width": width, "height": 900})
+def test_pages_fit_a_phone_and_a_desk(built, browser):
+    page = browser.new_page()
     wide = []
     for path in sorted(built.rglob("*.html")):
-        page.goto(path.as_uri())
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-            wide.append(path.relative_to(built).as_posix())
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+                wide.append(f"{path.relative_to(built).as_posix()} at {width}")
     page.close()
     assert wide == []
 
@@ -221,3 +223,11 @@ def test_the_version_stands_in_three_places_alike():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     heading = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
     assert project["version"] == clirbench.__version__ == heading
+
+
+def test_every_variable_that_the_code_reads_is_in_the_table_of_the_reference():
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "clirbench").rglob("*.py"))
+    pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))
+    own = {name for name in VARIABLES if name.startswith("CLIRBENCH_")}
+    assert set(re.findall(r"CLIRBENCH_[A-Z]+", code)) == own
+    assert set(re.findall(r"CLIRBENCH_[A-Z]+", pages)) <= own
