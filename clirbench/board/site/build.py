@@ -1,6 +1,5 @@
 """`clirbench site build`: submissions to a folder of plain files, deleted and rebuilt each time."""
 
-import hashlib
 import multiprocessing
 import os
 import re
@@ -31,7 +30,7 @@ from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically, writing
+from clirbench.support.files import sha256_of, write_atomically, writing
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
@@ -44,15 +43,9 @@ MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "�
 
 
 def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
-    """Build the site; the same input gives the same bytes.
+    """Build the site, and return the number of its pages; the same input gives the same bytes.
 
-    Args:
-        submissions: Folder of submissions.
-        output: Folder of the site: replaced where an earlier build made it, refused where something else is in it.
-        reporter: Told of progress.
-
-    Returns:
-        Number of pages.
+    The folder ``output`` is replaced where an earlier build made it, and refused where something else is in it.
 
     Raises:
         ClirbenchError: The output is not ours to replace or cannot be written, or a submission cannot be read.
@@ -85,122 +78,101 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
+    # A task that nobody has run has no page.
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
     ranks = {task: board_ranks(entries, task) for task in tasks}
-    rows = [
-        content.board_row(entry, tasks, {task: ranks[task].get(entry.folder) for task in tasks}) for entry in entries
-    ]
     across = [task for task in tasks if board_tasks()[task].across_languages]
+    page = partial(_page, target, shipped=tasks)
+
+    def rows(shown: Sequence[str]) -> list[dict[str, Any]]:
+        # A model stands on the board of a task that it has run.
+        present = [entry for entry in entries if any(task in entry.results for task in shown)]
+        return [content.board_row(one, shown, {task: ranks[task].get(one.folder) for task in shown}) for one in present]
+
     _write_models([entry.folder for entry in entries], target, tasks, reporter)
     _write_data(entries, tasks, ranks, target)
-    number = 3 + len(entries)
-    examples = default_examples()
-    _page(
-        target,
+    page(
         "index.html",
         "index.html",
-        board=_board(rows, tasks),
+        **_board(rows(tasks), tasks),
         verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
         plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
-        facets=_facets(rows),
-        shipped=tasks,
     )
+    explained = {"metrics": metric_rows(), "worked": content.worked_example()}
+    examples = default_examples()
     for task in tasks:
-        restricted = [
-            content.board_row(entry, [task], {task: ranks[task].get(entry.folder)})
-            for entry in entries
-            if task in entry.results
-        ]
-        number += 1
-        _page(
-            target,
+        page(
             f"tasks/{task}.html",
             "task.html",
-            shipped=tasks,
             task=board_tasks()[task],
             caption=content.column_kinds(task),
-            board=_board(restricted, [task]),
-            facets=_facets(restricted),
+            **_board(rows([task]), [task]),
             languages=_language_table(entries, task),
             protocol=protocol(board_tasks()[task]),
             examples=examples,
-            metrics=metric_rows(),
-            worked=content.worked_example(),
+            **explained,
         )
-    _page(target, "docs/index.html", "docs.html", shipped=tasks)
+    page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
+    # Only ranks can be compared topic by topic: reported figures have none.
     comparable = [
         {"folder": entry.folder.name, "label": entry.label, "tasks": chosen}
         for entry in entries
         if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in across])
     ]
-    _page(target, "compare.html", "compare.html", shipped=tasks, models=comparable, tasks=across)
-    _page(
-        target,
-        "method.html",
-        "method.html",
-        shipped=tasks,
-        metrics=metric_rows(),
-        worked=content.worked_example(),
-        tasks=[board_tasks()[task] for task in tasks],
-        changelog=_changelog(),
-        facts={
-            "replicates": REPLICATES,
-            "permutations": PERMUTATIONS,
-            "rank_permutations": RANK_PERMUTATIONS,
-            "confidence": CONFIDENCE,
-            "agree": verification.AGREE,
-            "close": verification.CLOSE,
-            "noise": verification.MAP_NOISE,
-            "json_limit": JSON_LIMIT,
-            "ranks_limit": RANKS_LIMIT,
-            "verify_task": first_on_board(streamed=False),
-            "verify_languages": verification.SAMPLE_LANGUAGES,
-        },
-    )
-    return number
+    page("compare.html", "compare.html", models=comparable, tasks=across)
+    facts = {
+        "replicates": REPLICATES,
+        "permutations": PERMUTATIONS,
+        "rank_permutations": RANK_PERMUTATIONS,
+        "confidence": CONFIDENCE,
+        "agree": verification.AGREE,
+        "close": verification.CLOSE,
+        "noise": verification.MAP_NOISE,
+        "json_limit": JSON_LIMIT,
+        "ranks_limit": RANKS_LIMIT,
+        "verify_task": first_on_board(streamed=False),
+        "verify_languages": verification.SAMPLE_LANGUAGES,
+    }
+    declared = [board_tasks()[task] for task in tasks]
+    page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
+    return 3 + len(tasks) + len(entries)
 
 
 def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
-    """The table of a board: its columns, and its rows in the order of the first task's main number, reported ones last."""
-    columns = []
-    for task in tasks:
-        headline = board_columns(task).headline
-        for i, ((setting, metric), name) in enumerate(zip(headline, content.column_names(task), strict=True)):
-            columns.append(
-                {
-                    "key": f"{task}.{setting}.{metric}",
-                    "task": task,
-                    "setting": setting,
-                    "name": name,
-                    "first": i == 0,
-                    "lower": setting == "bias",
-                }
-            )
-    mains = [content.main_key(task) for task in tasks]
+    """The table of a board, its rows in the order of the first task's main number, reported ones last; and its filters."""
+    columns = [
+        {
+            "key": f"{task}.{setting}.{metric}",
+            "task": task,
+            "setting": setting,
+            "name": name,
+            "first": i == 0,
+            "lower": setting == "bias",
+        }
+        for task in tasks
+        for i, ((setting, metric), name) in enumerate(
+            zip(board_columns(task).headline, content.column_names(task), strict=True)
+        )
+    ]
+    mains = [".".join((task, *board_columns(task).main)) for task in tasks]
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
         values = [row["cells"][main].value for main in mains]
         return (row["origin"] == "reported", *[(v is None, -(v or 0)) for v in values], row["label"])
 
-    groups = [
-        {"task": task, "name": board_tasks()[task].name, "span": len(board_columns(task).headline)} for task in tasks
-    ]
-    return {
+    across = [board_tasks()[task] for task in tasks if board_tasks()[task].across_languages]
+    board = {
         "columns": columns,
-        "groups": groups,
+        "groups": [{"task": t, "name": board_tasks()[t].name, "span": len(board_columns(t).headline)} for t in tasks],
         "rows": sorted(rows, key=order),
         "tasks": list(tasks),
         "main": mains[0],
         "mean": bool(averaged_tasks()) and set(averaged_tasks()) <= set(tasks),
-        "languages": sorted(
-            {x for t in tasks if board_tasks()[t].across_languages for x in board_tasks()[t].languages}
-        ),
+        "languages": sorted({language for task in across for language in task.languages}),
     }
-
-
-def _facets(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    return {key: sorted({row[key] for row in rows}) for key in ("licence_kind", "zero_shot", "origin")}
+    facets = {key: sorted({row[key] for row in rows}) for key in ("licence_kind", "zero_shot", "origin")}
+    return {"board": board, "facets": facets}
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
@@ -238,29 +210,22 @@ def _write_models(folders: Sequence[Path], target: Path, shipped: Sequence[str],
 
 def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     """Write one model's page, its files to download, and what the compare page reads of it."""
-    entry = read_entry(folder)
-    name = folder.name
+    entry, name = read_entry(folder), folder.name
     tasks = []
     for i, (task, result) in enumerate(entry.results.items()):
         if isinstance(result, Result):
             tasks.append((task, "measured", measured_task(result, f"t{i}")))
-            if not board_tasks()[task].across_languages:
-                continue
-            (target / "data" / "topics").mkdir(parents=True, exist_ok=True)
-            script = target / "data" / "topics" / f"{name}.{task}.js"
-            script.write_text(topics_script(result, name), encoding="utf-8", newline="\n")
+            if board_tasks()[task].across_languages:
+                _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
         else:
             tasks.append((task, "reported", reported_task(result)))
-    mteb_results = [
-        read_mteb_result(folder / file) for file in mteb_result_files([path.name for path in folder.iterdir()])
-    ]
+    paths = sorted(folder.iterdir())
     files = []
-    for path in sorted(folder.iterdir()):
+    (target / "files" / name).mkdir(parents=True, exist_ok=True)
+    for path in paths:
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
-            copy = target / "files" / name / path.name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(path.read_bytes())
-            files.append((path.name, path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()))
+            shutil.copyfile(path, target / "files" / name / path.name)
+            files.append((path.name, path.stat().st_size, sha256_of(path)))
     _page(
         target,
         f"models/{name}.html",
@@ -269,7 +234,9 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         entry=entry,
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
-        mteb_results=[mteb_task(document) for document in mteb_results],
+        mteb_results=[
+            mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])
+        ],
         files=files,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],
     )
@@ -286,8 +253,7 @@ def _write_data(
         for task, facts in board_tasks().items()
         if facts.across_languages
     }
-    text = f"clirPairs({script_json(pairs)});\n"
-    write_atomically(target / "data" / "pairs.js", text.encode())
+    write_atomically(target / "data" / "pairs.js", f"clirPairs({script_json(pairs)});\n".encode())
 
 
 @lru_cache(maxsize=1)
@@ -307,8 +273,10 @@ def _environment() -> Environment:
 def _page(target: Path, place: str, template: str, **values: Any) -> None:
     names = {task.id: task.name for task in board_tasks().values()}
     page = _environment().get_template(template)
-    text = page.render(root="../" * place.count("/"), page=place, NAMES=names, **values)
-    path = target / place
+    _write_text(target / place, page.render(root="../" * place.count("/"), page=place, NAMES=names, **values))
+
+
+def _write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
 

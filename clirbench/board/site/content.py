@@ -165,8 +165,3 @@ def column_kinds(task: str) -> str:
     metrics = dict.fromkeys(metric.replace("R@", "Recall@") for setting, metric in headline if setting != "bias")
     bias = [metric.replace("_", " ") for setting, metric in headline if setting == "bias"]
     return " and ".join([" and ".join(metrics) + " x100", *bias])
-
-
-def main_key(task: str) -> str:
-    """The column that ranks the models of a task."""
-    return ".".join((task, *board_columns(task).main))
