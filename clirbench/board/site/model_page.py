@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
 
 from clirbench.board.site.charts import Bar, bars, histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
@@ -22,43 +24,45 @@ from clirbench.tasks.task import SETTINGS
 def command(document: Document) -> str:
     """The command that makes a result again. FOLDER and SAMPLE.jsonl stand for files that only its owner has."""
     model, encoder = document.model, document.encoder
-    name = f"mteb:{model.name}" if model.kind == "mteb" else model.name
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
-    words = ["clirbench", "run", "--model", "FOLDER" if local else name, "--tasks", document.task.id]
-    if local:
-        words += ["--name", model.name]
-    if model.revision_kind == "hub-commit" and model.revision:
-        words += ["--revision", model.revision]
-    if model.kind == "sentence-transformers":
-        for option, value in (
-            ("--query-prompt", encoder.query_prompt),
-            ("--candidate-prompt", encoder.candidate_prompt),
-        ):
-            words += [option, value] if value else []
-        if encoder.max_length is not None:
-            words += ["--max-length", str(encoder.max_length)]
-        if encoder.dtype != "float32":
-            words += ["--dtype", encoder.dtype]
-    if encoder.transform:
-        words += ["--transform", encoder.transform]
-        if encoder.transform_sample not in (None, "pool"):
-            words += ["--transform-sample", "SAMPLE.jsonl"]
-    if document.environment.trust_remote_code:
-        words.append("--trust-remote-code")
-    return " ".join(word if word in ("FOLDER", "SAMPLE.jsonl") else shlex.quote(word) for word in words)
+    name = "FOLDER" if local else f"mteb:{model.name}" if model.kind == "mteb" else model.name
+    # Other encoders have no such options.
+    own = model.kind == "sentence-transformers"
+    options = {
+        "--name": local and model.name,
+        "--revision": model.revision_kind == "hub-commit" and model.revision,
+        "--query-prompt": own and encoder.query_prompt,
+        "--candidate-prompt": own and encoder.candidate_prompt,
+        "--max-length": own and encoder.max_length is not None and str(encoder.max_length),
+        "--dtype": own and encoder.dtype != "float32" and encoder.dtype,
+        "--transform": encoder.transform,
+        "--transform-sample": encoder.transform and encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",
+    }
+    words = ["clirbench", "run", "--model", name, "--tasks", document.task.id]
+    words += [word for option, value in options.items() if value for word in (option, str(value))]
+    words += ["--trust-remote-code"] if document.environment.trust_remote_code else []
+    return shlex.join(words)
 
 
 def measured_task(result: Result, key: str) -> dict[str, Any]:
     """Everything that a model's page shows of one task."""
     document = result.document
     languages, bias = document.task.languages, document.task.bias
+    settings = [setting for setting in SETTINGS if setting in document.task.settings]
     return {
         "document": document,
-        "headline": _headline(document),
-        "settings": [setting for setting in SETTINGS if setting in document.task.settings],
+        "headline": [
+            (name, [estimate_cell(document.headline.get(setting, {}).get(name), setting) for setting in settings])
+            for name in document.task.metrics
+        ],
+        "settings": settings,
         "bias": _bias(document),
-        "pairs": _pairs(document) if document.per_pair else None,
-        "jumps": _jumps(document),
+        # Mean average precision by query and candidate language; the diagonal is monolingual.
+        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, "mAP"), float, 100, 1)
+        if document.per_pair
+        else None,
+        # By query language and the language that jumps.
+        "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], _around_chance, 1, 2),
         "per_language": _per_language(result, key),
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias else None,
@@ -72,16 +76,12 @@ def reported_task(document: Reported) -> dict[str, Any]:
     columns = [(s, m) for s, numbers in document.headline.items() for m in numbers]
     return {
         "document": document,
-        "columns": [f"{'rank distance' if s == 'bias' else f'{s} {m}'}" for s, m in columns],
+        "columns": ["rank distance" if s == "bias" else f"{s} {m}" for s, m in columns],
         "headline": [estimate_cell(document.headline[s][m], s) for s, m in columns],
         "rows": [
             (
                 language,
-                [
-                    Cell(number(value, *((1, 0) if s == "bias" else (100, 1))), value)
-                    for s, m in columns
-                    for value in [row.get(s, {}).get(m)]
-                ],
+                [estimate_cell(EstimatePart(value=row.get(s, {}).get(m), low=None, high=None), s) for s, m in columns],
             )
             for language, row in document.per_language.items()
         ],
@@ -92,23 +92,9 @@ def mteb_task(document: MtebDocument) -> dict[str, Any]:
     """What a model's page shows of one of mteb's own tasks: the main score by subset."""
     return {
         "document": document,
-        "mean": Cell(number(document.mean, 100, 1), document.mean),
-        "rows": [(name, Cell(number(value, 100, 1), value)) for name, value in document.main_scores.items()],
+        "mean": Cell(number(document.mean), document.mean),
+        "rows": [(name, Cell(number(value), value)) for name, value in document.main_scores.items()],
     }
-
-
-def _headline(document: Document) -> list[tuple[str, list[Cell]]]:
-    return [
-        (
-            name,
-            [
-                estimate_cell(document.headline.get(setting, {}).get(name), setting)
-                for setting in SETTINGS
-                if setting in document.task.settings
-            ],
-        )
-        for name in document.task.metrics
-    ]
 
 
 def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
@@ -121,93 +107,82 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
     return rows
 
 
-def _pairs(document: Document) -> list[tuple[str, list[Cell]]]:
-    """Mean average precision by query and candidate language; the diagonal is monolingual."""
+def _matrix(
+    languages: Sequence[str],
+    value_of: Callable[[str, str], float | None],
+    shade: Callable[[float], float],
+    scale: float,
+    digits: int,
+) -> list[tuple[str, list[Cell]]]:
+    """A row for each query language, with a cell for each other language and its own."""
 
-    def cell(query: str, candidate: str) -> Cell:
-        value = document.pair_value(query, candidate, "mAP")
-        return Cell(number(value), value, mark="own" if query == candidate else "", heat=heat(value))
+    def cell(query: str, other: str) -> Cell:
+        value = value_of(query, other)
+        colour = "" if value is None else heat(shade(value))
+        return Cell(number(value, scale, digits), value, mark="own" if query == other else "", heat=colour)
 
-    return _matrix(document.task.languages, cell)
-
-
-def _jumps(document: Document) -> list[tuple[str, list[Cell]]]:
-    """Queue-jump ratios by query language and the language that jumps."""
-
-    def cell(query: str, candidate: str) -> Cell:
-        value = document.queue_jump_ratio[query][candidate]
-        # A quarter of chance is white, chance is in the middle, four times chance is full.
-        share = None if value is None else 0.5 + math.log2(max(value, 0.01)) / 4
-        return Cell(number(value, 1, 2), value, mark="own" if query == candidate else "", heat=heat(share))
-
-    return _matrix(document.task.languages, cell)
+    return [(query, [cell(query, other) for other in languages]) for query in languages]
 
 
-def _matrix(languages: Sequence[str], cell: Callable[[str, str], Cell]) -> list[tuple[str, list[Cell]]]:
-    return [(query, [cell(query, candidate) for candidate in languages]) for query in languages]
+def _around_chance(ratio: float) -> float:
+    # A quarter of chance is white, chance is in the middle, four times chance is full.
+    return 0.5 + math.log2(max(ratio, 0.01)) / 4
 
 
 def _per_language(result: Result, key: str) -> dict[str, Any]:
     """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
-    document = result.document
-    metric = document.task.metrics[0]
+    document, languages = result.document, result.ranks.languages
+    task, metric = document.task.id, document.task.metrics[0]
     apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
-    settings = document.task.settings
-    tables = headline_tables(result.ranks, document.counts.candidates, [metric], apart, settings)
-    names = [f"{setting} {metric}" for setting in ("monolingual", "multilingual")]
-    chosen = {
-        name: tables[setting, metric] for name, setting in zip(names, ("monolingual", "multilingual"), strict=True)
-    }
+    tables = headline_tables(result.ranks, document.counts.candidates, [metric], apart, document.task.settings)
+    chosen = {f"{setting} {metric}": tables[setting, metric] for setting in ("monolingual", "multilingual")}
+    two = list(chosen)
     if apart:
         chosen["rank distance"] = tables["bias", "rank_distance"]
     samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
-    series: dict[str, list[Bar]] = {}
-    for (name, table), drawn in zip(chosen.items(), samples, strict=True):
-        scale = 1 if name == "rank distance" else 100
-        row = []
-        for i, language in enumerate(result.ranks.languages):
-            bounds = interval(drawn[:, i])
-            value = None if math.isnan(table.means[i]) else scale * float(table.means[i])
-            low, high = (scale * bounds[0], scale * bounds[1]) if bounds else (None, None)
-            row.append(Bar(language, value, low, high))
-        series[name] = row
-    rows = [
-        (language, [_bar_cell(series[name][i], 0 if name == "rank distance" else 1) for name in chosen])
-        for i, language in enumerate(result.ranks.languages)
-    ]
-    task = document.task.id
-    two = [(name, series[name]) for name in names]
+    series = {
+        name: [
+            _language_bar(language, table.means[i], drawn[:, i], 100 if name in two else 1)
+            for i, language in enumerate(languages)
+        ]
+        for (name, table), drawn in zip(chosen.items(), samples, strict=True)
+    }
+
+    def chart(part: str, what: str, names: Sequence[str], unit: str) -> Markup:
+        groups = [(name, series[name]) for name in names]
+        return bars(f"{key}-{part}", f"{task}: {what} by query language", groups, f"{unit}, with 95 % intervals")
+
+    def cell(bar: Bar, digits: int) -> Cell:
+        return shown_cell(EstimatePart(value=bar.value, low=bar.low, high=bar.high), 1, digits)
+
     return {
         "columns": list(chosen),
-        "rows": rows,
-        "chart": bars(f"{key}-languages", f"{task}: {metric} by query language", two, "x100, with 95 % intervals"),
-        "distance_chart": bars(
-            f"{key}-distances",
-            f"{task}: rank distance by query language",
-            [("rank distance", series["rank distance"])],
-            "ranks, with 95 % intervals",
-        )
-        if apart
-        else None,
+        "rows": [
+            (language, [cell(series[name][i], 1 if name in two else 0) for name in chosen])
+            for i, language in enumerate(languages)
+        ],
+        "chart": chart("languages", metric, two, "x100"),
+        "distance_chart": chart("distances", "rank distance", ["rank distance"], "ranks") if apart else None,
     }
 
 
-def _bar_cell(bar: Bar, digits: int) -> Cell:
-    return shown_cell(EstimatePart(value=bar.value, low=bar.low, high=bar.high), 1, digits)
+def _language_bar(language: str, mean: float, drawn: NDArray[np.float64], scale: int) -> Bar:
+    bounds = interval(drawn)
+    low, high = (scale * bounds[0], scale * bounds[1]) if bounds else (None, None)
+    return Bar(language, None if math.isnan(mean) else scale * float(mean), low, high)
 
 
 def _removal(document: Document, key: str) -> dict[str, Any]:
-    rows = []
-    for language in document.task.languages:
-        bias = document.per_language[language].get("bias", {})
-        rows.append((language, [bias.get("own_gold_removal"), bias.get("other_gold_removal")]))
+    names = {"own_gold_removal": "own-language gold", "other_gold_removal": "another gold"}
+    bias = {language: document.per_language[language].get("bias", {}) for language in document.task.languages}
+    rows = {language: [values.get(measure) for measure in names] for language, values in bias.items()}
     groups = [
-        (name, [Bar(language, None if values[i] is None else 100 * float(values[i] or 0)) for language, values in rows])
-        for i, name in enumerate(("own-language gold", "another gold"))
+        (name, [Bar(x, None if values[i] is None else 100 * float(values[i] or 0)) for x, values in rows.items()])
+        for i, name in enumerate(names.values())
     ]
     title = f"{document.task.id}: fall of AP when one gold leaves the pool"
     return {
-        "rows": [(language, [Cell(number(v), v) for v in values]) for language, values in rows],
+        "rows": [(language, [Cell(number(v), v) for v in values]) for language, values in rows.items()],
         "chart": bars(f"{key}-removal", title, groups, "AP x100"),
     }
 
