@@ -132,11 +132,9 @@ def read_entry(path: Path) -> Entry:
 
 
 def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
-    """The measured results that a name stands for, by task. A name is what a person types for a model.
+    """The measured results that a name stands for, by task.
 
-    Args:
-        name: A result JSON, a folder with some, or the name of a submitted model ("org/model", or with " + lir:2").
-        submissions: Folder of submissions, for names.
+    A person types a result JSON, a folder with some, or the name of a submitted model ("org/model", or with " + lir:2").
 
     Raises:
         ClirbenchError: There is nothing of that name, or nothing measured.

@@ -53,13 +53,7 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
 def frame_of(
     entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]]
 ) -> pd.DataFrame:
-    """The board of some submissions, as :func:`leaderboard` describes it.
-
-    Args:
-        entries: The submissions, at least one.
-        tasks: Which tasks it has columns of.
-        ranks: :func:`board_ranks` of each task.
-    """
+    """The board of some submissions, as :func:`leaderboard` describes it; ``ranks`` holds :func:`board_ranks` of each task."""
     rows = [_row(entry, tasks) for entry in entries]
     for name in tasks:
         for entry, row in zip(entries, rows, strict=True):

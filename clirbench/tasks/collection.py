@@ -98,15 +98,9 @@ class Collection:
 def load_collection(
     task: Task, languages: Sequence[str] | None = None, advance: Callable[[str], Advance] | None = None
 ) -> Collection:
-    """Fetch a task's files, read them and check every declared count.
+    """Fetch a task's files, read them and check every declared count. ``languages`` restricts it to some; None for all.
 
-    Args:
-        task: The task.
-        languages: Restrict to these languages, in the task's order; None for all.
-        advance: Given a file's name, returns the callback that follows its download.
-
-    Returns:
-        The collection.
+    ``advance`` is given a file's name, and returns the callback that follows its download.
 
     Raises:
         ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
@@ -207,12 +201,7 @@ def _check(task: Task, what: str, number: int, declared: int) -> None:
 
 
 def with_queries(collection: Collection, kept: NDArray[np.bool_]) -> Collection:
-    """The collection with some of its queries, their gold pairs, and all candidates.
-
-    Args:
-        collection: Where to take them from.
-        kept: bool (queries,), true for each query to keep.
-    """
+    """The collection with the queries that ``kept``, bool (queries,), marks, their gold pairs, and all candidates."""
     place = np.cumsum(kept) - 1
     golds = kept[collection.gold_query]
     sizes = np.bincount(collection.query_language[kept], minlength=len(collection.languages))

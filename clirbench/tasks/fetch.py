@@ -13,17 +13,11 @@ _PIECE = 1 << 18
 
 
 def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
-    """Find a file, or download it, and check it.
+    """Find a file, or download it, and check it against its SHA-256 on every call.
 
     These places are tried in order: beside the task file; the folder that ``CLIRBENCH_MIRROR`` names; the cache; the network.
-    An interrupted download is resumed. With a mirror set, the network is not touched.
-
-    Args:
-        source: The file, pinned by its SHA-256.
-        advance: Called with (bytes received, total bytes or None) while downloading.
-
-    Returns:
-        The file, verified on every call.
+    An interrupted download is resumed. With a mirror set, the network is not touched. ``advance`` is called with (bytes received,
+    total bytes or None) while downloading.
 
     Raises:
         ClirbenchError: It cannot be had, is not the pinned one, or the cache cannot be written.

@@ -40,14 +40,6 @@ relevant_from = 1
 def init_task(name: str, folder: Path, languages: Sequence[str]) -> list[Path]:
     """Write a commented task file and two JSON Lines files with a worked example, to be overwritten with one's own texts.
 
-    Args:
-        name: The task's identifier: letters, digits, "." "-" "_".
-        folder: Where they are to lie; nothing that is there is replaced.
-        languages: Of the task.
-
-    Returns:
-        The files.
-
     Raises:
         ClirbenchError: The name cannot be one, or a file is there already.
     """

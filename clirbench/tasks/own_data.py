@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,14 +43,7 @@ class OwnFacts:
 
 
 def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageTexts]:
-    """Read both files and check every line.
-
-    Args:
-        files: Where they are.
-        languages: The task's.
-
-    Returns:
-        Queries, candidates and golds by language.
+    """Read both files, check every line, and give queries, candidates and golds by language.
 
     Raises:
         ClirbenchError: A line is wrong (it names file, line and field), or a query has no gold candidate.
@@ -58,38 +51,28 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
     queries: dict[str, list[tuple[str, str]]] = {language: [] for language in languages}
     candidates: dict[str, list[str]] = {language: [] for language in languages}
     golds: dict[str, list[tuple[str, int]]] = {language: [] for language in languages}
-    asked: dict[str, int] = {}
-    seen: set[tuple[str, str]] = set()
-    for number, row in _rows(files.queries, ("topic", "language", "text"), ()):
-        topic = _topic(row["topic"], files.queries, number, "topic")
-        language = _language(row, languages, files.queries, number)
-        if (topic, language) in seen:
-            raise _wrong(files.queries, number, f"topic '{topic}' is asked twice in {language}", "keep one of the two")
-        seen.add((topic, language))
-        asked.setdefault(topic, number)
-        queries[language].append((topic, _text(row, files.queries, number)))
-    answered = set()
-    for number, row in _rows(files.candidates, ("language", "text"), ("answers",)):
-        language = _language(row, languages, files.candidates, number)
-        for topic in _answers(row.get("answers", []), files, number):
+    asked: dict[str, dict[str, _Line]] = {}
+    for line in _lines(files.queries, ("topic", "language", "text")):
+        topic, language = line.topic(line.row["topic"], "topic"), line.language(languages)
+        if language in asked.setdefault(topic, {}):
+            raise line.wrong(f"topic '{topic}' is asked twice in {language}", "keep one of the two")
+        asked[topic][language] = line
+        queries[language].append((topic, line.text()))
+    for line in _lines(files.candidates, ("language", "text"), ("answers",)):
+        language = line.language(languages)
+        for topic in line.answers(files.relevant_from):
             if topic not in asked:
-                raise _wrong(
-                    files.candidates,
-                    number,
-                    f"'answers' has topic '{topic}', which no query asks",
-                    "correct one of the two",
-                )
-            answered.add(topic)
+                raise line.wrong(f"'answers' has topic '{topic}', which no query asks", "correct one of the two")
             golds[language].append((topic, len(candidates[language])))
-        candidates[language].append(_text(row, files.candidates, number))
-    for topic, number in asked.items():
+        candidates[language].append(line.text())
+    answered = {topic for pairs in golds.values() for topic, _ in pairs}
+    for topic, lines in asked.items():
         if topic not in answered:
-            raise _wrong(
-                files.queries, number, f"no candidate answers topic '{topic}'", f"add one to {files.candidates.name}"
-            )
+            first = next(iter(lines.values()))
+            raise first.wrong(f"no candidate answers topic '{topic}'", f"add one to {files.candidates.name}")
     for language in languages:
-        for what, rows in (("query", queries), ("candidate", candidates)):
-            if not rows[language]:
+        for what, texts in (("query", queries[language]), ("candidate", candidates[language])):
+            if not texts:
                 raise ClirbenchError(
                     f"{files.queries.parent}: no {what} in {language}: add one, or take it out of 'languages'"
                 )
@@ -99,30 +82,22 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
 def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
     """Read the data of a task of one's own for what they say of it.
 
-    Args:
-        files: Where they are.
-        languages: The task's.
-
-    Returns:
-        The facts.
-
     Raises:
         ClirbenchError: A file is missing or wrong.
     """
     texts = read_own_files(files, languages)
-    gold_languages: dict[str, set[str]] = {}
-    golds = Counter(topic for one in texts.values() for topic, _ in one.golds)
-    for language, one in texts.items():
-        for topic, _ in one.golds:
-            gold_languages.setdefault(topic, set()).add(language)
     asked = [(topic, language) for language, one in texts.items() for topic, _ in one.queries]
-    own = any(language in gold_languages[topic] for topic, language in asked)
-    crossing = any(gold_languages[topic] - {language} for topic, language in asked)
+    golds = Counter(topic for one in texts.values() for topic, _ in one.golds)
+    golds_in = Counter((topic, language) for language, one in texts.items() for topic, _ in one.golds)
+    # One query decides: a setting is possible as soon as it has something to rank in it.
+    own = any(golds_in[topic, language] for topic, language in asked)
+    crossing = any(golds[topic] > golds_in[topic, language] for topic, language in asked)
     absent = {}
     if not crossing:
         absent["cross-lingual"] = "no topic has an answer in another language than its question"
     if not own:
         absent["monolingual"] = "no topic has an answer in the language of its question"
+    # The lowest grade of a gold is part of it: with another one, other candidates are gold.
     digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
     digest.update(repr(files.relevant_from).encode())
     return OwnFacts(
@@ -130,7 +105,7 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
         bias=PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS,
         absent=absent,
         counts={
-            "topics": len(gold_languages),
+            "topics": len(golds),
             "gold_pairs": sum(golds[topic] for topic, _ in asked),
             "queries": {x: len(one.queries) for x, one in texts.items()},
             "candidates": {x: len(one.candidates) for x, one in texts.items()},
@@ -139,7 +114,67 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
     )
 
 
-def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+class _Line:
+    """An object on one line of a file. Whoever finds it wrong says where it stands."""
+
+    def __init__(self, path: Path, number: int, text: str, needed: Sequence[str], optional: Sequence[str]) -> None:
+        self._place = f"{path}, line {number}"
+        try:
+            self.row = json.loads(text)
+        except ValueError as error:
+            raise self.wrong(f"not JSON ({printable(str(error))})") from error
+        except RecursionError as error:
+            raise self.wrong("nested too deeply") from error
+        if not isinstance(self.row, dict):
+            raise self.wrong("not an object", "write {" + ", ".join(f'"{key}": ...' for key in needed) + "}")
+        for key in self.row:
+            if key not in (*needed, *optional):
+                raise self.wrong(f"unknown field '{printable(key[:40])}'", f"use {', '.join((*needed, *optional))}")
+        for key in needed:
+            if key not in self.row:
+                raise self.wrong(f"field '{key}' is missing", "add it")
+
+    def wrong(self, fault: str, remedy: str = "correct it") -> ClirbenchError:
+        return ClirbenchError(f"{self._place}: {fault}: {remedy}")
+
+    def text(self) -> str:
+        text = self.row["text"]
+        if not isinstance(text, str) or not text.strip():
+            raise self.wrong("field 'text' must be text that is not empty", "add it")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise self.wrong("field 'text' holds half of a character (a lone surrogate)") from error
+        return text
+
+    def topic(self, value: Any, field: str) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise self.wrong(f"field '{field}' must be text, such as \"returns\"", "put it in quotes")
+        return value
+
+    def language(self, languages: Sequence[str]) -> str:
+        language = self.row["language"]
+        if language not in languages:
+            known = ", ".join(languages)
+            raise self.wrong(f"language {language!a} is not one of {known}", "correct it, or 'languages'")
+        return str(language)
+
+    def answers(self, relevant_from: float) -> list[str]:
+        """The topics for which it is gold. A list gives no grades: all of it is gold."""
+        value = self.row.get("answers", [])
+        if isinstance(value, str | list):
+            topics = [value] if isinstance(value, str) else value
+            return list(dict.fromkeys(self.topic(topic, "answers") for topic in topics))
+        if not isinstance(value, dict):
+            raise self.wrong("field 'answers' must be a list of topics, or topics with grades")
+        for topic, grade in value.items():
+            # To Python, true is the number 1; and JSON may hold NaN and numbers without end.
+            if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
+                raise self.wrong(f"the grade of '{printable(topic)}' in 'answers' is no number")
+        return [topic for topic, grade in value.items() if grade >= relevant_from]
+
+
+def _lines(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[_Line]:
     try:
         with reading(path, "correct its name in the task file"):
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -147,73 +182,4 @@ def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterato
         raise ClirbenchError(
             f"{path}: is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
         ) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise _wrong(path, number, f"not JSON ({printable(str(error))})", "correct it") from error
-        except RecursionError as error:
-            raise _wrong(path, number, "nested too deeply", "correct it") from error
-        if not isinstance(row, dict):
-            raise _wrong(path, number, "not an object", "write {" + ", ".join(f'"{key}": ...' for key in needed) + "}")
-        for key in row:
-            if key not in needed and key not in optional:
-                raise _wrong(
-                    path, number, f"unknown field '{printable(key[:40])}'", f"use {', '.join((*needed, *optional))}"
-                )
-        for key in needed:
-            if key not in row:
-                raise _wrong(path, number, f"field '{key}' is missing", "add it")
-        yield number, row
-
-
-def _text(row: Mapping[str, Any], path: Path, number: int) -> str:
-    text = row["text"]
-    if not isinstance(text, str) or not text.strip():
-        raise _wrong(path, number, "field 'text' must be text that is not empty", "add it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _wrong(path, number, "field 'text' holds half of a character (a lone surrogate)", "correct it") from error
-    return text
-
-
-def _topic(value: Any, path: Path, number: int, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _wrong(path, number, f"field '{field}' must be text, such as \"returns\"", "put it in quotes")
-    return value
-
-
-def _language(row: Mapping[str, Any], languages: Sequence[str], path: Path, number: int) -> str:
-    language = row["language"]
-    if language not in languages:
-        raise _wrong(
-            path, number, f"language {language!a} is not one of {', '.join(languages)}", "correct it, or 'languages'"
-        )
-    return str(language)
-
-
-def _answers(value: Any, files: OwnFiles, number: int) -> list[str]:
-    if isinstance(value, str):
-        value = [value]
-    if isinstance(value, list):
-        return list(dict.fromkeys(_topic(topic, files.candidates, number, "answers") for topic in value))
-    if isinstance(value, dict):
-        for topic, grade in value.items():
-            if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
-                raise _wrong(
-                    files.candidates,
-                    number,
-                    f"the grade of '{printable(topic)}' in 'answers' is no number",
-                    "correct it",
-                )
-        return [topic for topic, grade in value.items() if grade >= files.relevant_from]
-    raise _wrong(
-        files.candidates, number, "field 'answers' must be a list of topics, or topics with grades", "correct it"
-    )
-
-
-def _wrong(path: Path, number: int, fault: str, remedy: str) -> ClirbenchError:
-    return ClirbenchError(f"{path}, line {number}: {fault}: {remedy}")
+    return (_Line(path, i, line, needed, optional) for i, line in enumerate(lines, 1) if line.strip())

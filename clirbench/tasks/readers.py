@@ -31,12 +31,6 @@ def read_lareqa(path: Path) -> LanguageTexts:
     slices in one Turkish paragraph; the slices count.) The gold candidate of a question is the first sentence with ``start <=
     answer_start < end``. Two older evaluators compare with ``<= end``, which moves about 30 Chinese gold candidates.
 
-    Args:
-        path: One ``<language>.json``.
-
-    Returns:
-        Queries, candidates (not de-duplicated) and golds.
-
     Raises:
         ValueError: Not JSON, or an answer lies in no sentence.
         KeyError: A field is missing.
@@ -61,13 +55,7 @@ def read_lareqa(path: Path) -> LanguageTexts:
 
 
 def read_demo(path: Path) -> LanguageTexts:
-    """Read JSON Lines with one topic a line: ``topic``, ``question``, ``answer`` and a list of ``distractors``.
-
-    Args:
-        path: One ``<language>.jsonl``.
-
-    Returns:
-        Queries, candidates (answer, then distractors, topic by topic) and golds (the answers).
+    """Read JSON Lines with one topic a line: ``topic``, ``question``, ``answer`` (the gold) and a list of ``distractors``.
 
     Raises:
         ValueError: A line is not JSON.

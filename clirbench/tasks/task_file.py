@@ -156,12 +156,7 @@ def load_task(name: str) -> Task:
 
 
 def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
-    """The task that a result states.
-
-    Args:
-        task_id: The identifier in the result.
-        task_hash: The hash in the result.
-        path: The TOML file of a task of one's own; None for a shipped one.
+    """The task that a result states; ``path`` is the TOML file of a task of one's own, or None.
 
     Raises:
         ClirbenchError: It is not there, or has changed since.

@@ -25,13 +25,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -> None:
-    """Build, serve on 127.0.0.1, and rebuild on change until interrupted.
-
-    Args:
-        submissions: Folder of submissions.
-        output: Folder of the site.
-        port: 0 for any free one.
-        reporter: Told of the address and of every build.
+    """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 stands for any free one.
 
     Raises:
         ClirbenchError: The site cannot be built, or the port is taken.

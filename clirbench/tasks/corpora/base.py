@@ -61,11 +61,9 @@ class Judgements(Protocol):
 
     def topics(self, language: str) -> list[tuple[str, str]]:
         """(identifier, text) of each query."""
-        ...
 
     def judgements(self, language: str) -> list[Judgement]:
         """All judgements, positive and negative."""
-        ...
 
 
 class Candidates(Protocol):
@@ -76,15 +74,12 @@ class Candidates(Protocol):
 
     def files(self, language: str) -> Sequence[CorpusFile]:
         """The files of a language, in their order."""
-        ...
 
     def blocks(self, language: str, file: int, size: int) -> Iterator[Block]:
         """A whole file in blocks of ``size`` candidates, the last one smaller."""
-        ...
 
     def block(self, language: str, file: int, start: int, size: int) -> Block:
         """``size`` candidates of a file from number ``start`` on, or as many as are left."""
-        ...
 
 
 class PassageFiles:
@@ -125,11 +120,7 @@ def passage_text(title: str | None, text: str | None) -> str:
 
 
 def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted: str) -> None:
-    """Fail where a language has no file.
-
-    Raises:
-        ClirbenchError: ``files`` is empty.
-    """
+    """Raise a :class:`ClirbenchError` where a language has no file."""
     if not files:
         raise ClirbenchError(f"{where}: has no corpus for {language} ({wanted}): add it, or leave {language} out")
 

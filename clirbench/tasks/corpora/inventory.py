@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
-from clirbench.tasks.corpora.base import Candidates, CorpusFile
+from clirbench.tasks.corpora.base import Block, Candidates
 from clirbench.tasks.corpora.judged import Judged
 
 _FORMAT = 1
@@ -16,14 +16,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """Consecutive candidates of one file: what is encoded, counted and written at a time.
+    """Candidates of a language's file from number ``start`` on: what is encoded, counted and written at a time.
 
-    Attributes:
-        language: Whose corpus.
-        file: Which of its files.
-        start: Number of the first candidate in the file.
-        size: How many.
-        sha256: What :meth:`clirbench.tasks.corpora.base.Block.digest` gives for them.
+    ``sha256`` is what :meth:`clirbench.tasks.corpora.base.Block.digest` gives for them.
     """
 
     language: str
@@ -49,12 +44,7 @@ class Gold:
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the languages of a run hold.
-
-    Attributes:
-        shards: All shards, in the order of the corpora.
-        golds: By language and passage identifier.
-    """
+    """Shards of a run in the order of the corpora, and golds by language and passage identifier."""
 
     shards: tuple[Shard, ...]
     golds: Mapping[tuple[str, str], Gold]
@@ -85,16 +75,18 @@ class _FileInventory:
     golds: dict[str, tuple[int, str | None]]
     judged: int
 
+    @property
+    def rows(self) -> int:
+        return sum(length for length, _ in self.shards)
 
-@dataclass(frozen=True)
-class _Reading:
-    """How the files of a run are read; see :func:`take_inventory`."""
-
-    judged: Judged
-    candidates: Candidates
-    size: int
-    cache: Path | None
-    advance: Callable[[str, int], None]
+    def add(self, block: Block, wanted: frozenset[str], judged: frozenset[str], name: str) -> None:
+        for row, id_ in enumerate(block.ids):
+            self.judged += id_ in judged
+            if id_ in wanted:
+                if id_ in self.golds:
+                    raise ClirbenchError(f"{name}: passage '{id_}' stands twice: a rank would be ambiguous")
+                self.golds[id_] = self.rows + row, block.texts[row] if block.texts is not None else None
+        self.shards.append((len(block.ids), block.digest()))
 
 
 def take_inventory(
@@ -113,20 +105,29 @@ def take_inventory(
         cache: Folder for the inventory of each file, or None.
         advance: Called with a language and a number of its candidates whenever so many are read.
 
-    Returns:
-        The inventory.
-
     Raises:
         ClirbenchError: The pool is not the declared one, holds nothing but judged passages, or lacks a gold passage.
     """
-    reading = _Reading(judged, candidates, size, cache, advance)
     shards: list[Shard] = []
     golds: dict[tuple[str, str], Gold] = {}
     for language in judged.languages:
-        wanted = frozenset(judged.gold_ids[judged.pairs_of(language)])
+        wanted, known = frozenset(judged.gold_ids[judged.pairs_of(language)]), judged.judged_ids[language]
         rows = judged_rows = 0
         for number, file in enumerate(candidates.files(language)):
-            inventory = _read_file(reading, language, number, file, wanted)
+            # All that an inventory depends on: with another of these, the file is read again.
+            key = json.dumps([_FORMAT, candidates.layout, language, file.key, size, [sorted(wanted), sorted(known)]])
+            path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if cache else None
+            inventory = _stored(path)
+            if inventory is None:
+                inventory = _FileInventory([], {}, 0)
+                for block in candidates.blocks(language, number, size):
+                    inventory.add(block, wanted, known, file.name)
+                    advance(language, len(block.ids))
+                if path is not None:
+                    with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
+                        write_atomically(path, json.dumps(asdict(inventory)).encode())
+            else:
+                advance(language, inventory.rows)
             start = 0
             for length, digest in inventory.shards:
                 shards.append(Shard(language, number, start, length, digest))
@@ -164,35 +165,9 @@ def _check(judged: Judged, candidates: Candidates, language: str, rows: int, jud
         )
 
 
-def _read_file(
-    reading: _Reading, language: str, number: int, file: CorpusFile, wanted: frozenset[str]
-) -> _FileInventory:
-    candidates, judged = reading.candidates, reading.judged.judged_ids[language]
-    key = json.dumps([_FORMAT, candidates.layout, language, file.key, reading.size, [sorted(wanted), sorted(judged)]])
-    name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
-    path = reading.cache / name if reading.cache else None
-    if path is not None:
-        try:
-            stored = _FileInventory(**json.loads(path.read_text(encoding="utf-8")))
-            reading.advance(language, sum(length for length, _ in stored.shards))
-            return stored
-        except (OSError, ValueError, TypeError):
-            # It is not there, or was cut short by a full disk: the file is read.
-            pass
-    inventory = _FileInventory([], {}, 0)
-    start = 0
-    for block in candidates.blocks(language, number, reading.size):
-        inventory.shards.append((len(block.ids), block.digest()))
-        for row, id_ in enumerate(block.ids, start):
-            if id_ in judged:
-                inventory.judged += 1
-                if id_ in wanted:
-                    if id_ in inventory.golds:
-                        raise ClirbenchError(f"{file.name}: passage '{id_}' stands twice: a rank would be ambiguous")
-                    inventory.golds[id_] = row, block.texts[row - start] if block.texts is not None else None
-        start += len(block.ids)
-        reading.advance(language, len(block.ids))
-    if path is not None:
-        with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
-            write_atomically(path, json.dumps(asdict(inventory)).encode())
-    return inventory
+def _stored(path: Path | None) -> _FileInventory | None:
+    """What the cache holds of a file. None where it is not there, or was cut short by a full disk."""
+    try:
+        return _FileInventory(**json.loads(path.read_text(encoding="utf-8"))) if path else None
+    except (OSError, ValueError, TypeError):
+        return None

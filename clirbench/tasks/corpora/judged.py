@@ -62,10 +62,8 @@ class Judged:
 def open_candidates(task: Task, data: Path | None) -> Candidates:
     """Where the passages of a streamed task come from.
 
-    Args:
-        task: A streamed task.
-        data: A folder in one of the two layouts, or a folder that holds one named after the task. None for the folder
-            that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror.
+    ``data`` is a folder in one of the two layouts, or a folder that holds one named after the task. None stands for the folder
+    that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror.
 
     Raises:
         ClirbenchError: The folder is in neither layout.
@@ -101,12 +99,7 @@ def open_judgements(task: Task, data: Path | None) -> Judgements:
 
 
 def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) -> Judged:
-    """Read topics and judgements, and check what the task declares of them.
-
-    Args:
-        task: A streamed task.
-        languages: Languages of the run, in the task's order.
-        judgements: From where.
+    """Read topics and judgements of some languages, and check what the task declares of them.
 
     Raises:
         ClirbenchError: A query stands twice, or a declared count or checksum differs.

@@ -19,12 +19,7 @@ _ROWS = 1000
 
 
 class MtebLayout(PassageFiles):
-    """A data set in mteb's retrieval layout.
-
-    Args:
-        corpus: The data set on the hub, which a folder may stand in for.
-        folder: Local folder; None for the hub.
-    """
+    """A data set in mteb's retrieval layout: on the hub, or in a local folder that stands in for it."""
 
     layout = "mteb"
 

@@ -24,12 +24,7 @@ PASSAGES = "miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz"
 
 
 class OriginalFolder(PassageFiles):
-    """A local folder in the original layout.
-
-    Args:
-        folder: Its path.
-        split: Of topics and judgements, "dev".
-    """
+    """A local folder in the original layout. ``split`` is that of topics and judgements, such as "dev"."""
 
     layout = "original"
 

@@ -27,9 +27,6 @@ _IDS, _VECTORS = ("id", "_id", "docid"), ("vector", "embedding", "emb")
 class VectorFolder:
     """A folder of vectors, read as :class:`clirbench.tasks.corpora.base.Candidates` says.
 
-    Args:
-        folder: Its path.
-
     Raises:
         ClirbenchError: It is not a folder.
     """
