@@ -105,13 +105,12 @@ def load_collection(
     Raises:
         ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
     """
+    chosen = choose_languages(task, languages)
     if task.own is not None:
         texts_of = read_own_files(task.own, task.languages)
-        chosen = choose_languages(task, languages)
         return assemble(task, chosen, [texts_of[language] for language in chosen])
     if task.reader not in READERS:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
-    chosen = choose_languages(task, languages)
     texts = []
     for language in chosen:
         source = task.sources[language]
@@ -131,66 +130,65 @@ def load_collection(
 
 
 def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTexts]) -> Collection:
-    """Join the languages of a parallel task. A candidate is gold for every query of its topic, in every language.
+    """Join the texts of a parallel task's languages. A candidate is gold for every query of its topic, in every language.
 
-    Args:
-        task: The task.
-        languages: Languages of the collection.
-        texts: What a reader gave for each of them.
-
-    Returns:
-        The collection; topics are in order of first appearance.
+    Topics are in order of first appearance.
 
     Raises:
         ClirbenchError: A language asks one topic twice, or a query has no gold candidate in its own language.
     """
-    topic_index: dict[str, int] = {}
-    golds_of: dict[int, list[int]] = {}
-    query_topic: list[int] = []
-    queries: list[str] = []
-    candidates: list[str] = []
-    answered = {topic for one in texts for topic, _ in one.golds}
-    asked = {topic for one in texts for topic, _ in one.queries}
-    kept: list[int] = []
-    for language, one in zip(languages, texts, strict=True):
-        # In a task of one's own a question may be answered in other languages only.
-        own = answered if task.own is not None else {topic for topic, _ in one.golds}
-        seen = set()
-        for topic, query in one.queries:
-            if task.own is not None and topic not in own:
-                continue
-            if topic in seen or topic not in own:
-                fault = "asked twice" if topic in seen else "without a gold candidate"
-                raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
-            seen.add(topic)
-            query_topic.append(topic_index.setdefault(topic, len(topic_index)))
-            queries.append(query)
-        for topic, index in one.golds:
-            if task.own is not None:
-                if topic not in asked:
-                    continue
-                topic_index.setdefault(topic, len(topic_index))
-            golds_of.setdefault(topic_index[topic], []).append(len(candidates) + index)
-        candidates.extend(one.candidates)
-        kept.append(len(seen))
-        if not seen:
-            raise ClirbenchError(
-                f"{task.id}: no question in {language} is answered in {', '.join(languages)}: add a language to --languages"
+    if task.own is not None:
+        # Without some languages, a question may have lost all its answers, and an answer its questions: neither counts.
+        answered = {topic for one in texts for topic, _ in one.golds}
+        asked = {topic for one in texts for topic, _ in one.queries}
+        texts = [
+            LanguageTexts(
+                tuple(query for query in one.queries if query[0] in answered),
+                one.candidates,
+                tuple(gold for gold in one.golds if gold[0] in asked),
             )
-    pairs = [(q, c) for q, topic in enumerate(query_topic) for c in sorted(set(golds_of[topic]))]
+            for one in texts
+        ]
+    for language, one in zip(languages, texts, strict=True):
+        _check_topics(task, language, languages, one)
+    topics = dict.fromkeys(topic for one in texts for topic, _ in (*one.queries, *one.golds))
+    number = {topic: i for i, topic in enumerate(topics)}
+    starts = np.cumsum([0, *(len(one.candidates) for one in texts)], dtype=np.int64)
+    # A set: a reader may name a gold twice.
+    golds_of: dict[str, set[int]] = {topic: set() for topic in topics}
+    for start, one in zip(starts.tolist(), texts, strict=False):
+        for topic, index in one.golds:
+            golds_of[topic].add(start + index)
+    queries = [query for one in texts for query in one.queries]
+    pairs = [(q, c) for q, (topic, _) in enumerate(queries) for c in sorted(golds_of[topic])]
     gold = np.array(pairs, dtype=np.int32).reshape(-1, 2)
     return Collection(
         task=task,
         languages=languages,
-        topics=tuple(topic_index),
-        queries=tuple(queries),
-        candidates=tuple(candidates),
-        query_topic=np.array(query_topic, dtype=np.int32),
-        query_starts=np.cumsum([0, *kept], dtype=np.int64),
-        candidate_starts=np.cumsum([0, *(len(one.candidates) for one in texts)], dtype=np.int64),
+        topics=tuple(topics),
+        queries=tuple(text for _, text in queries),
+        candidates=tuple(text for one in texts for text in one.candidates),
+        query_topic=np.array([number[topic] for topic, _ in queries], dtype=np.int32),
+        query_starts=np.cumsum([0, *(len(one.queries) for one in texts)], dtype=np.int64),
+        candidate_starts=starts,
         gold_query=np.ascontiguousarray(gold[:, 0]),
         gold_candidate=np.ascontiguousarray(gold[:, 1]),
     )
+
+
+def _check_topics(task: Task, language: str, languages: Sequence[str], texts: LanguageTexts) -> None:
+    answered = {topic for topic, _ in texts.golds}
+    seen = set()
+    for topic, _ in texts.queries:
+        # In a task of one's own a question may be answered in other languages only.
+        if topic in seen or (task.own is None and topic not in answered):
+            fault = "asked twice" if topic in seen else "without a gold candidate"
+            raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
+        seen.add(topic)
+    if not seen:
+        raise ClirbenchError(
+            f"{task.id}: no question in {language} is answered in {', '.join(languages)}: add a language to --languages"
+        )
 
 
 def _check(task: Task, what: str, number: int, declared: int) -> None:

@@ -253,7 +253,7 @@ def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
     tasks = [load_task(str(path)) for path, _ in files]
     tasks.sort(key=lambda task: (task.board is None, task.board.order if task.board else 0, task.id))
     of_place: dict[int, Task] = {}
-    of_mean: dict[tuple[str, str], Task] = {}
+    averaged: list[tuple[BoardColumns, Task]] = []
     for task in tasks:
         if task.board is None:
             continue
@@ -266,13 +266,13 @@ def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
             raise ClirbenchError(
                 f"{task.file}: 'questions_of' is '{task.questions_of}': name another task of the board"
             )
-        if task.board.mean:
-            of_mean[task.board.main] = task
-            if len(of_mean) > 1:
-                other = next(iter(of_mean.values()))
-                raise ClirbenchError(
-                    f"{task.file}: 'board.main' is not that of {other.id}, so their mean says nothing: leave out 'board.mean'"
-                )
+        averaged += [(task.board, task)] if task.board.mean else []
+    for board, task in averaged:
+        if board.main != averaged[0][0].main:
+            raise ClirbenchError(
+                f"{task.file}: 'board.main' is not that of {averaged[0][1].id}, so their mean says nothing: "
+                "leave out 'board.mean'"
+            )
     return tasks
 
 

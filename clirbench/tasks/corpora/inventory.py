@@ -81,11 +81,12 @@ class _FileInventory:
 
     def add(self, block: Block, wanted: frozenset[str], judged: frozenset[str], name: str) -> None:
         for row, id_ in enumerate(block.ids):
-            self.judged += id_ in judged
-            if id_ in wanted:
+            if id_ in judged:
+                self.judged += 1
                 if id_ in self.golds:
                     raise ClirbenchError(f"{name}: passage '{id_}' stands twice: a rank would be ambiguous")
-                self.golds[id_] = self.rows + row, block.texts[row] if block.texts is not None else None
+                if id_ in wanted:
+                    self.golds[id_] = self.rows + row, block.texts[row] if block.texts is not None else None
         self.shards.append((len(block.ids), block.digest()))
 
 
@@ -123,9 +124,7 @@ def take_inventory(
                 for block in candidates.blocks(language, number, size):
                     inventory.add(block, wanted, known, file.name)
                     advance(language, len(block.ids))
-                if path is not None:
-                    with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
-                        write_atomically(path, json.dumps(asdict(inventory)).encode())
+                _store(inventory, path)
             else:
                 advance(language, inventory.rows)
             start = 0
@@ -171,3 +170,9 @@ def _stored(path: Path | None) -> _FileInventory | None:
         return _FileInventory(**json.loads(path.read_text(encoding="utf-8"))) if path else None
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _store(inventory: _FileInventory, path: Path | None) -> None:
+    if path is not None:
+        with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
+            write_atomically(path, json.dumps(asdict(inventory)).encode())

@@ -69,39 +69,37 @@ class MtebLayout(PassageFiles):
             yield Passage(str(_of(row, config, "_id", "id")), passage_text(row.get("title"), _of(row, config, "text")))
 
     def _rows(self, config: str, file: int | None = None) -> Iterator[dict[str, Any]]:
-        stream = self._stream(config) if self._folder is None or file is None else self._local(config, file)
-        if self._folder is None and file is not None:
+        local = self._folder is not None and file is not None
+        stream = self._local(config, file) if local else self._stream(config)
+        if not local and file is not None:
             stream = stream.shard(num_shards=stream.num_shards, index=file)
         try:
             for batch in stream.with_format("arrow").iter(batch_size=_ROWS):
                 yield from batch.to_pylist()
-        except ClirbenchError:
-            raise
         except Exception as error:
             raise self._unreadable(config, error) from error
 
     def _stream(self, config: str) -> Any:
         if config not in self._streams:
-            self._streams[config] = self._load(config)
+            corpus = self._corpus
+            self._streams[config] = (
+                self._local(config, None)
+                if self._folder is not None
+                else self._load(config, corpus.hub, config, split=corpus.split, revision=corpus.revision)
+            )
         return self._streams[config]
 
-    def _load(self, config: str) -> Any:
+    def _load(self, config: str, *where: str, **options: Any) -> Any:
         import datasets
 
-        if self._folder is not None:
-            return self._local(config, None)
         datasets.disable_progress_bars()
         try:
-            return datasets.load_dataset(
-                self._corpus.hub, config, split=self._corpus.split, revision=self._corpus.revision, streaming=True
-            )
+            return datasets.load_dataset(*where, streaming=True, **options)
         # The hub's client, fsspec and datasets raise dozens of types for one and the same: it cannot be reached.
         except Exception as error:
             raise self._unreadable(config, error) from error
 
     def _local(self, config: str, file: int | None) -> Any:
-        import datasets
-
         paths = self._paths(config)
         if not paths:
             raise ClirbenchError(f"{self._folder}: has no {config} (Parquet or JSON Lines): add it")
@@ -109,10 +107,7 @@ class MtebLayout(PassageFiles):
         kind = next((kind for ending, kind in _ENDINGS.items() if chosen[0].name.endswith(ending)), None)
         if kind is None:
             raise ClirbenchError(f"{chosen[0]}: is neither Parquet nor JSON Lines: convert it")
-        try:
-            return datasets.load_dataset(kind, data_files=list(map(str, chosen)), split="train", streaming=True)
-        except Exception as error:
-            raise self._unreadable(config, error) from error
+        return self._load(config, kind, data_files=list(map(str, chosen)), split="train")
 
     def _paths(self, config: str) -> list[Path]:
         """The local files of a configuration: as the snapshot's README.md declares them, or in the folder of that name."""
