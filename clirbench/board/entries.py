@@ -51,19 +51,18 @@ class Entry:
 
     def languages(self, task: str) -> int | None:
         """How many languages its numbers on a task are means over; None where it has none, or a publication does not say."""
-        result = self.results.get(task)
-        if result is None:
-            return None
-        task_part = result.task if isinstance(result, Reported) else result.document.task
-        return len(task_part.languages) or None
+        document = self.on(task)
+        return len(document.task.languages) or None if document else None
 
     def estimate(self, task: str, setting: str, metric: str) -> EstimatePart | None:
         """A headline number; None where it was not run or is not reported."""
+        document = self.on(task)
+        return document.headline.get(setting, {}).get(metric) if document else None
+
+    def on(self, task: str) -> Document | Reported | None:
+        """What it says of a task; None where it was not run."""
         result = self.results.get(task)
-        if result is None:
-            return None
-        headline = result.headline if isinstance(result, Reported) else result.document.headline
-        return headline.get(setting, {}).get(metric)
+        return result.document if isinstance(result, Result) else result
 
     def mean(self, tasks: Sequence[str]) -> float | None:
         """Mean of its main numbers over the tasks that are averaged; None unless all of them are in ``tasks`` and were run."""
@@ -155,10 +154,9 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
     entries = read_entries(submissions_dir(submissions))
     for entry in entries:
         if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
-            measured = {task: result for task, result in entry.results.items() if isinstance(result, Result)}
-            if not measured:
+            if entry.origin == "reported":
                 raise ClirbenchError(f"'{name}' holds reported figures only: without ranks nothing can be tested")
-            return measured
+            return {task: result for task, result in entry.results.items() if isinstance(result, Result)}
     names = ", ".join(entry.label for entry in entries if entry.origin == "measured")
     raise ClirbenchError(f"no file, folder or submitted model '{name[:80]}': the models are {names}")
 
@@ -169,9 +167,7 @@ def common_tasks(first: dict[str, Result], second: dict[str, Result], task: str 
     Raises:
         ClirbenchError: They share none, or not that one.
     """
-    both = [name for name in first if name in second]
-    if task is not None:
-        both = [name for name in both if name == task]
+    both = [name for name in first if name in second and task in (None, name)]
     if not both:
         wanted = f"task '{task}'" if task else "a task"
         raise ClirbenchError(f"the two do not share {wanted}: they hold {', '.join(first)} and {', '.join(second)}")

@@ -38,27 +38,24 @@ def board_text(frame: pd.DataFrame, style: str) -> str:
 def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
     """The board as a frame of texts. A number that is missing is "-", and a task that nobody ran has no columns."""
     shown = pd.DataFrame({"model": frame["model"]})
-    tasks = [
-        t
-        for t in board_tasks()
-        if any(column_key(t, *c) in frame and frame[column_key(t, *c)].notna().any() for c in board_columns(t).headline)
-    ]
-    for task in tasks:
+    for task, facts in board_tasks().items():
+        keys = [column_key(task, *column) for column in board_columns(task).headline]
+        # A frame of one task lacks the columns of the others.
+        if not frame.reindex(columns=keys).notna().any(axis=None):
+            continue
         ranks = zip(frame[f"{task} rank low"], frame[f"{task} rank high"], strict=True)
         shown[f"{task} rank"] = [_interval(low, high) for low, high in ranks]
-        for setting, metric in board_columns(task).headline:
-            key, scale = column_key(task, setting, metric), 1 if setting == "bias" else 100
+        # A mean over fewer languages than the task has cannot be compared with the others: a star says so.
+        stars = (frame[f"{task} languages"] < len(facts.languages)).fillna(False).map({True: "*", False: ""})
+        for key, (setting, metric) in zip(keys, board_columns(task).headline, strict=True):
             short = " ".join(filter(None, (_SHORT[setting], _NAMES.get(metric, metric))))
-            three = zip(frame[key], frame[f"{key} low"], frame[f"{key} high"], strict=True)
-            cells = [_number(value, low, high, scale) for value, low, high in three]
-            partial = (frame[f"{task} languages"] < len(board_tasks()[task].languages)).fillna(False).tolist()
-            shown[f"{task} {short}"] = [
-                f"{text}*" if fewer and text != "-" else text for text, fewer in zip(cells, partial, strict=True)
-            ]
+            numbers = zip(frame[key], frame[f"{key} low"], frame[f"{key} high"], stars, strict=True)
+            shown[f"{task} {short}"] = [_number(*one, 1 if setting == "bias" else 100) for one in numbers]
         shown[f"{task} zero-shot"] = frame[f"{task} zero-shot"].replace("", "-")
     shown["mean multi"] = [cell(None if pd.isna(value) else value, 100) for value in frame["mean"]]
     shown["tasks"] = frame["coverage"]
     shown["parameters"] = ["-" if pd.isna(value) else f"{int(value):,}" for value in frame["parameters"]]
+    # A verification says more than that ranks are there.
     shown["origin"] = [
         "verified" if verified.startswith("agree") else "differs" if verified else origin
         for origin, verified in zip(frame["origin"], frame["verified"], strict=True)
@@ -81,15 +78,15 @@ def column_key(task: str, setting: str, metric: str) -> str:
     return f"{task} {setting} {metric}"
 
 
-def _interval(low: float | None, high: float | None) -> str:
-    if low is None or high is None or pd.isna(low) or pd.isna(high):
+def _interval(low: int | None, high: int | None) -> str:
+    if pd.isna(low) or pd.isna(high):
         return "-"
-    return f"{int(low)}" if low == high else f"{int(low)}-{int(high)}"
+    return f"{low}" if low == high else f"{low}-{high}"
 
 
-def _number(value: float, low: float, high: float, scale: int) -> str:
+def _number(value: float, low: float, high: float, star: str, scale: int) -> str:
     if pd.isna(value):
         return "-"
     digits = 0 if scale == 1 else 1
     margin = "" if pd.isna(low) or pd.isna(high) else f" ±{max(high - value, value - low) * scale:,.{digits}f}"
-    return f"{cell(value, scale, digits)}{margin}"
+    return f"{cell(value, scale, digits)}{margin}{star}"

@@ -181,11 +181,9 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     setting, metric = board_columns(task).main
     rows = []
     for entry in entries:
-        result = entry.results.get(task)
-        if result is None:
-            continue
-        source: Any = result.document if isinstance(result, Result) else result
-        values = [source.per_language.get(language, {}).get(setting, {}).get(metric) for language in languages]
+        document = entry.on(task)
+        by_language = document.per_language if document else {}
+        values = [by_language.get(language, {}).get(setting, {}).get(metric) for language in languages]
         if any(value is not None for value in values):
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0

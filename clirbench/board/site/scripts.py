@@ -10,6 +10,7 @@ from markupsafe import Markup
 from clirbench.board.entries import Entry
 from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
+from clirbench.results.schema import Reported
 from clirbench.tasks.task_file import board_columns
 
 MISSING = 65535
@@ -51,18 +52,15 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
 
     None where the submission has no values by language on the task.
     """
-    result = entry.results.get(task)
-    if result is None:
-        return None
-    document: Any = result.document if isinstance(result, Result) else result
-    languages = document.task.languages
-    if not languages:
+    document = entry.on(task)
+    languages = document.task.languages if document else ()
+    if document is None or not languages:
         return None
 
     def column(setting: str, metric: str) -> list[Any] | None:
         if setting != "cross-lingual":
             return [_rounded(document.per_language.get(x, {}).get(setting, {}).get(metric)) for x in languages]
-        if not isinstance(result, Result):
+        if isinstance(document, Reported):
             return None
         return [[None if q == c else _rounded(document.pair_value(q, c, metric)) for c in languages] for q in languages]
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,31 +43,23 @@ def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -
     try:
         while True:
             time.sleep(_EVERY)
-            now = _state(watched)
-            if now != seen:
-                seen = now
-                _rebuild(submissions, output, reporter)
+            before, seen = seen, _state(watched)
+            if seen != before:
+                try:
+                    reporter.note(f"rebuilt {build_site(submissions, output)} pages")
+                except ClirbenchError as error:
+                    # Somebody is in the middle of an edit: the old site stays until it is sound again.
+                    reporter.note(f"not rebuilt: {error}")
     finally:
         server.shutdown()
         server.server_close()
 
 
-def _rebuild(submissions: Path, output: Path, reporter: Reporter) -> None:
-    try:
-        pages = build_site(submissions, output)
-        reporter.note(f"rebuilt {pages} pages")
-    except ClirbenchError as error:
-        # Somebody is in the middle of an edit: the old site stays until it is sound again.
-        reporter.note(f"not rebuilt: {error}")
-
-
 def _state(folders: Sequence[Path]) -> list[tuple[str, int, int]]:
     states = []
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            try:
-                status = path.stat()
-            except OSError:
-                continue
+    for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
+        # A file may go between the listing and the look at it.
+        with suppress(OSError):
+            status = path.stat()
             states.append((str(path), status.st_mtime_ns, status.st_size))
     return states
