@@ -7,7 +7,9 @@ from typing import Any
 
 import mteb
 import numpy as np
+import torch
 from mteb.types import PromptType
+from sentence_transformers.util import SimilarityFunction
 
 from clirbench.encoders.base import LoadedEncoder, LoadedModel, folder_revision
 from clirbench.encoders.from_mteb import MtebEncoder
@@ -56,17 +58,13 @@ class AsMteb:
 
     def similarity(self, left: Any, right: Any) -> Any:
         """Similarity of every left vector to every right one, (left, right), by the encoder's similarity."""
-        return self._similar(left, right, pairwise=False)
+        return self._similar(SimilarityFunction.to_similarity_fn, left, right)
 
     def similarity_pairwise(self, left: Any, right: Any) -> Any:
         """Similarity of left and right vectors row by row, (rows,)."""
-        return self._similar(left, right, pairwise=True)
+        return self._similar(SimilarityFunction.to_similarity_pairwise_fn, left, right)
 
-    def _similar(self, left: Any, right: Any, *, pairwise: bool) -> Any:
-        import torch
-        from sentence_transformers.util import SimilarityFunction
-
-        of_kind = SimilarityFunction.to_similarity_pairwise_fn if pairwise else SimilarityFunction.to_similarity_fn
+    def _similar(self, of_kind: Any, left: Any, right: Any) -> Any:
         return of_kind(self._loaded.settings.similarity)(
             torch.as_tensor(as_float32(left)), torch.as_tensor(as_float32(right))
         )

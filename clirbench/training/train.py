@@ -245,15 +245,13 @@ def _check_free(output: Path) -> None:
 
 def _refuse_overlap(prepared: Prepared) -> None:
     """Fail where training data hold evaluation text, or where it is to be dropped but a task could not be loaded to find it."""
-    if prepared.recipe.overlapping_rows == "drop":
-        if prepared.unchecked:
-            raise ClirbenchError(
-                f"overlapping_rows is 'drop', but {', '.join(prepared.unchecked)} cannot be loaded to look for them: "
-                "give access to the data (CLIRBENCH_MIRROR), or pass --allow-overlap"
-            )
-        return
-    overlaps = prepared.as_read.overlaps
-    if not overlaps:
+    overlaps, drop = prepared.as_read.overlaps, prepared.recipe.overlapping_rows == "drop"
+    if drop and prepared.unchecked:
+        raise ClirbenchError(
+            f"overlapping_rows is 'drop', but {', '.join(prepared.unchecked)} cannot be loaded to look for them: "
+            "give access to the data (CLIRBENCH_MIRROR), or pass --allow-overlap"
+        )
+    if drop or not overlaps:
         return
     shown = "".join(f"\n  {o.where} ({o.language}): {o.shared[:100]}" for o in overlaps[:_OVERLAPS_SHOWN])
     more = len(overlaps) - _OVERLAPS_SHOWN

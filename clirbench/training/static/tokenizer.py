@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 from anyascii import anyascii
@@ -31,12 +32,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Precompiled(compile_rules(rules()))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"[\p{P}\p{S}\p{Z}\p{C}]+"), "removed"),
-            pre_tokenizers.UnicodeScripts(),
-        ]
-    )
+    without_gaps = pre_tokenizers.Split(Regex(r"[\p{P}\p{S}\p{Z}\p{C}]+"), "removed")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([without_gaps, pre_tokenizers.UnicodeScripts()])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[UNKNOWN],
@@ -82,17 +79,8 @@ def romanise(character: str) -> str:
 
 def rules() -> dict[str, str]:
     """Every character of the first two Unicode planes that :func:`romanise` changes, with what it becomes."""
-    targets = {}
-    for code in range(0x80, _LAST):
-        character = chr(code)
-        if unicodedata.category(character) in ("Cn", "Co", "Cs"):
-            continue
-        target = romanise(character)
-        if target != character:
-            targets[character] = target
-    for code in range(ord("A"), ord("Z") + 1):
-        targets[chr(code)] = chr(code).lower()
-    return targets
+    beyond_ascii = (c for c in map(chr, range(0x80, _LAST)) if unicodedata.category(c) not in ("Cn", "Co", "Cs"))
+    return {c: target for c in (*ascii_uppercase, *beyond_ascii) if (target := romanise(c)) != c}
 
 
 def compile_rules(table: dict[str, str]) -> bytes:
