@@ -21,6 +21,7 @@ from clirbench.support.paths import VARIABLES
 pytestmark = pytest.mark.xdist_group("docs")
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+AXE = Path(os.environ.get("CLIRBENCH_AXE", ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"))
 CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
 
 
@@ -148,6 +149,29 @@ def browser():
         opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu"])
         yield opened
         opened.close()
+
+
+@pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
+@pytest.mark.skipif(not AXE.is_file(), reason="AXE-CORE NOT FOUND: npm install --prefix tests/browser")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_shuts_a_reader_out(built, browser, scheme):
+    page = browser.new_context(color_scheme=scheme).new_page()
+    for name in (
+        "index",
+        "start/troubleshooting",
+        "explanation/rank-distance",
+        "reference/files",
+        "contributing/add-a-metric",
+    ):
+        page.goto((built / f"{name}.html").as_uri())
+        page.add_script_tag(path=str(AXE))
+        rules = "{preload: false, runOnly: ['wcag2a', 'wcag2aa']}"
+        done = page.evaluate(
+            f"axe.run({rules}).then(r => [r.passes.length, r.violations.map(v => v.id + v.nodes[0].html)])"
+        )
+        assert done[0] > 10
+        assert done[1] == [], name
+    page.context.close()
 
 
 @pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
