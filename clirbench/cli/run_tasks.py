@@ -21,8 +21,8 @@ from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.metrics.scores import check_names
 from clirbench.results.build import task_part
-from clirbench.results.file_names import result_stem, run_folder
-from clirbench.results.mteb_files import FILE_START, PREFIX, parse_mteb_result, read_mteb_result
+from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
+from clirbench.results.read import parse_mteb_result, read_mteb_result
 from clirbench.results.result import read_result
 from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.context import RunContext
@@ -81,8 +81,10 @@ def run_tasks(request: RunRequest) -> Outcome:
     check_price(request.price)
     name = DEFAULT if request.model is None else request.model
     names = request.tasks or ([default_task()] if request.model is None else standard_suite())
-    selections = [_select(task, request.languages, request.settings) for task in names if not task.startswith(PREFIX)]
-    mteb_names = [task.removeprefix(PREFIX) for task in names if task.startswith(PREFIX)]
+    selections = [
+        _select(task, request.languages, request.settings) for task in names if not task.startswith(MTEB_PREFIX)
+    ]
+    mteb_names = [task.removeprefix(MTEB_PREFIX) for task in names if task.startswith(MTEB_PREFIX)]
     check_streaming(request.streaming, request.model, [chosen.task for chosen in selections], bool(mteb_names))
     with reporting() as reporter:
         cache = cache_dir() if request.use_cache else None
@@ -233,10 +235,10 @@ def _run_mteb_tasks(
     for name in names:
         if not name or "/" in name or name.startswith("."):
             raise ClirbenchError(
-                f"--tasks has '{PREFIX}{name[:60]}': give mteb's name of a task, such as mteb:MLQARetrieval"
+                f"--tasks has '{MTEB_PREFIX}{name[:60]}': give mteb's name of a task, such as mteb:MLQARetrieval"
             )
         stem = "+".join([name, "-".join(languages)]) if languages else name
-        path = folder / f"{FILE_START}{stem}.json"
+        path = folder / f"{MTEB_FILE_START}{stem}.json"
         if path.exists() and not context.force:
             document = read_mteb_result(path)
             if document.model.revision is None or not model.identity.items() <= document.identity.items():

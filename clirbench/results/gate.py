@@ -41,14 +41,10 @@ def gate(
     max_distance_increase: str | None = None,
     metric: str | None = None,
 ) -> list[GateCheck]:
-    """Compare a new result with its baseline, topic by topic.
+    """Compare a new result with its baseline on the same task, languages and settings, topic by topic.
 
-    Args:
-        result: The result of the new model.
-        baseline: The result of the baseline, on the same task, languages and settings.
-        max_drop: Points of 100 that the metric may fall in each setting.
-        max_distance_increase: How much rank distance may grow, such as "5%"; None to leave rank distance out.
-        metric: A name in ``METRICS``; None for the first metric of the task.
+    The metric, which is the task's first where none is named, may fall by ``max_drop`` points of 100 in each setting. Rank
+    distance may grow by ``max_distance_increase``, such as "5%"; None leaves it out.
 
     Returns:
         One check per setting, and one for rank distance where it has a limit.

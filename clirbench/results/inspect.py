@@ -51,8 +51,6 @@ class Inspection:
     """The worst topics of one query language, and what outranked their golds.
 
     Attributes:
-        model: Name of the model.
-        task: Identifier of the task.
         query_language: The language that the topics are asked in.
         pool: "multilingual", or "monolingual" where the run has no multilingual setting.
         topics: The worst topics, worst first.
@@ -88,14 +86,8 @@ def inspect_result(
     The worst topic is the one whose best gold has the highest rank number in the result. Vectors that the cache holds are
     read from it; the others are encoded.
 
-    Args:
-        result: The result of a task that fits in memory.
-        query_language: The language that the topics are asked in.
-        worst: How many topics.
-        task: The TOML file of a task of your own; None for a shipped one.
-        model: Where the model is now, and how to load it; None for its name in the result.
-        cache: Folder of the vector cache; None to encode all texts.
-        reporter: Told of progress.
+    ``task`` is the TOML file of a task of your own, None for a shipped one. ``model`` says where the model is now, None for
+    its name in the result. ``cache`` is the folder of the vector cache, None to encode all texts.
 
     Raises:
         ClirbenchError: The result does not hold the language, its task is streamed, or its model is not here.

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from clirbench.metrics.scores import unknown_names
-from clirbench.results.schema import Document, Reported, Submitted
+from clirbench.results.schema import Document, MtebDocument, Reported, Submitted
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import reading
 
 Parsed = TypeVar("Parsed")
+MTEB_RESULT_LIMIT = 200_000
 
 
 def read_document(path: Path) -> Document:
@@ -56,6 +57,28 @@ def parse_submitted(content: bytes, path: Path) -> Document | Reported:
                 f"{path}: 'task.{key}' has '{printable(name[:40])}': upgrade clirbench, or run the model again"
             )
     return document
+
+
+def read_mteb_result(path: Path) -> MtebDocument:
+    """Read one of mteb's own results from its JSON file.
+
+    Raises:
+        ClirbenchError: The file cannot be read, is larger than 200 kB, or does not follow the schema.
+    """
+    with reading(path, "remove it"):
+        if not path.is_file() or path.stat().st_size > MTEB_RESULT_LIMIT:
+            raise ClirbenchError(f"{path}: is not a file of at most {MTEB_RESULT_LIMIT // 1000} kB: remove it")
+        content = path.read_bytes()
+    return parse_mteb_result(content, path)
+
+
+def parse_mteb_result(content: bytes, path: Path) -> MtebDocument:
+    """Parse the bytes of one of mteb's own results; ``path`` is only its name in error messages.
+
+    Raises:
+        ClirbenchError: The content is not JSON, repeats a key, or does not follow the schema.
+    """
+    return parse_strictly(content, path, MtebDocument.model_validate_json, "run the task again")
 
 
 def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parsed], remedy: str) -> Parsed:

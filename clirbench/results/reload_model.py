@@ -1,6 +1,7 @@
 """Load the model of a result again, to run it as the result says that it was run."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.load import load_encoder
@@ -35,41 +36,29 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     refuse_unknown_sample(document)
     stated, settings = document.model, document.encoder
     name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
-    options = EncoderOptions(device=at.device, transform=settings.transform, trust_remote_code=at.trust_remote_code)
+    options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
+    options["transform"] = settings.transform
+    # A bundled model takes none of the options below: its settings are its own.
     if name.startswith("mteb:"):
-        options = replace(options, similarity=settings.similarity, revision=stated.revision)
+        options |= {"similarity": settings.similarity, "revision": stated.revision}
     elif stated.kind in ("sentence-transformers", "mteb"):
         # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
-        options = replace(
-            options,
-            name=stated.name,
-            similarity=settings.similarity,
-            max_length=settings.max_length,
-            dtype=settings.dtype if settings.dtype != "float32" else None,
-            query_prompt=settings.query_prompt,
-            candidate_prompt=settings.candidate_prompt,
-            revision=stated.revision if at.name is None else None,
-        )
+        options |= {
+            "name": stated.name,
+            **settings.model_dump(include={"similarity", "max_length", "query_prompt", "candidate_prompt"}),
+            "dtype": settings.dtype if settings.dtype != "float32" else None,
+            "revision": stated.revision if at.name is None else None,
+        }
     elif stated.kind == "own":
-        options = replace(
-            options,
-            name=stated.name,
-            similarity=settings.similarity,
-            query_prompt=settings.query_prompt or None,
-            candidate_prompt=settings.candidate_prompt or None,
-        )
+        prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}
+        options |= {"name": stated.name, "similarity": settings.similarity, **prompts}
     elif stated.kind == "packed" and at.name is not None:
-        options = replace(options, name=stated.name)
-    # A bundled model takes none of these options: its settings are its own.
-    return load_encoder(name, options)
+        options |= {"name": stated.name}
+    return load_encoder(name, EncoderOptions(**options))
 
 
 def refuse_unknown_sample(document: Document) -> None:
-    """Fail where the transform of a result was fitted on a file: the result holds its checksum, not its texts.
-
-    Raises:
-        ClirbenchError: It was.
-    """
+    """Fail where the transform of a result was fitted on a file: the result holds its checksum, not its texts."""
     if document.encoder.transform_sample not in (None, "pool"):
         raise ClirbenchError(
             f"the transform of {document.model.name} was fitted on a file of texts that the result does not hold: "
@@ -78,11 +67,7 @@ def refuse_unknown_sample(document: Document) -> None:
 
 
 def refuse_another_model(loaded: LoadedModel, document: Document) -> None:
-    """Fail where a loaded model is not the one that a result was made with.
-
-    Raises:
-        ClirbenchError: Its revision or one of its settings is not the result's.
-    """
+    """Fail where a loaded model has another revision, or a setting other than the result's."""
     name = loaded.info.name
     if loaded.info.revision != document.model.revision:
         raise ClirbenchError(

@@ -77,11 +77,9 @@ def as_pandas(document: Document) -> Any:
 
 
 def as_figure(document: Document, metric: str | None = None) -> Any:
-    """A matplotlib figure: the heat map of language pairs, or where a task has no pairs, bars by query language.
+    """A matplotlib figure of a metric of the result, the task's first where none is named.
 
-    Args:
-        document: The result.
-        metric: A metric of the result; None for the first one of the task.
+    It is the heat map of language pairs, or where a task has no pairs, bars by query language.
 
     Raises:
         ClirbenchError: matplotlib is not installed, or the result does not hold the metric.

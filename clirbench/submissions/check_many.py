@@ -15,7 +15,7 @@ from typing import NamedTuple
 from threadpoolctl import threadpool_limits
 
 from clirbench.submissions.check_one import examine
-from clirbench.submissions.findings import Comparable, Examined, Finding
+from clirbench.submissions.findings import Examined, Finding
 from clirbench.submissions.safe_read import skeleton
 from clirbench.support.errors import ClirbenchError, printable
 
@@ -204,7 +204,9 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
                 examined.warning(path, "ranks.sha256", message)
             scores = [theirs.multilingual for _, theirs in others_of_task if theirs.multilingual is not None]
             best = max(scores, default=None)
-            if best is not None and _is_surprising(mine, best):
+            # A large model may well be far better than all before it.
+            small = mine.parameters is None or mine.parameters < _SMALL
+            if small and best is not None and mine.multilingual is not None and mine.multilingual > best + _FAR:
                 message = f"is {mine.multilingual:.3f}, far above the best so far ({best:.3f}), for a small model"
                 examined.warning(path, "headline.multilingual.mAP", f"{message}: show how it was trained")
         own_name = examined.folder.name
@@ -212,8 +214,3 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
             if name != own_name and skeleton(name) == skeleton(own_name):
                 message = f"looks like {name!a}: choose a name that cannot be mistaken for it"
                 examined.error(examined.folder, "", message)
-
-
-def _is_surprising(mine: Comparable, best: float) -> bool:
-    small = mine.parameters is None or mine.parameters < _SMALL
-    return mine.multilingual is not None and small and mine.multilingual > best + _FAR

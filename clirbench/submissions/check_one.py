@@ -10,10 +10,9 @@ import numpy as np
 
 from clirbench.metrics.scores import unknown_names
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
-from clirbench.results.file_names import RANKS_ENDING, run_folder
-from clirbench.results.mteb_files import FILE_START, MTEB_RESULT_LIMIT, mteb_result_files, parse_mteb_result
+from clirbench.results.file_names import MTEB_FILE_START, RANKS_ENDING, mteb_result_files, run_folder
 from clirbench.results.ranks_file import decode_ranks
-from clirbench.results.read import parse_submitted
+from clirbench.results.read import MTEB_RESULT_LIMIT, parse_mteb_result, parse_submitted
 from clirbench.results.rescore import TOLERANCE, rescore
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, Reported
@@ -99,8 +98,8 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: 
     document = examined.read(path, MTEB_RESULT_LIMIT, parse_mteb_result)
     if document is None:
         return
-    if path.name != f"{FILE_START}{document.task}.json":
-        examined.error(path, "task", f"is {document.task!a}: name the file {FILE_START}{document.task}.json")
+    if path.name != f"{MTEB_FILE_START}{document.task}.json":
+        examined.error(path, "task", f"is {document.task!a}: name the file {MTEB_FILE_START}{document.task}.json")
     measured = next((one for one in results.values() if isinstance(one, Document)), None)
     if measured is None:
         examined.error(path, "", "stands beside no measured result: add one, or remove this")

@@ -62,14 +62,8 @@ def verify(
 
     The queries are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared too.
 
-    Args:
-        folder: The submission.
-        by: Who verifies.
-        sample: What to run again; None for the default sample.
-        model: A folder with a copy of the model, of the submission's revision; None to download it.
-        trust_remote_code: The name of the model, spelt out, to let it run code of its own.
-        device: Where to encode; None for the model's own choice.
-        reporter: Told of progress.
+    ``model`` is a folder with a copy of the model, of the submission's revision; None downloads it. ``trust_remote_code`` is
+    the model's name, spelt out, to let it run code of its own.
 
     Raises:
         ClirbenchError: The submission has errors or no such result, or the model cannot be loaded safely or has another

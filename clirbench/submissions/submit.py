@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.results.file_names import RUN_ENDING, run_folder
-from clirbench.results.mteb_files import FILE_START, mteb_result_files, read_mteb_result
-from clirbench.results.read import one_line_errors
+from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING, mteb_result_files, run_folder
+from clirbench.results.read import one_line_errors, read_mteb_result
 from clirbench.results.result import Result, other_run, read_result
 from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
@@ -145,7 +144,9 @@ def _whole_results(folder: Path) -> list[Result]:
     results = [
         read_result(path)
         for path in sorted(folder.glob("*.json"))
-        if path.name != VERIFICATION and not path.name.startswith(FILE_START) and not path.name.endswith(RUN_ENDING)
+        if path.name != VERIFICATION
+        and not path.name.startswith(MTEB_FILE_START)
+        and not path.name.endswith(RUN_ENDING)
     ]
     whole = [r for r in results if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:

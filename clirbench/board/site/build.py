@@ -24,8 +24,8 @@ from clirbench.board.table import board_ranks, frame_of
 from clirbench.board.text import board_text
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
-from clirbench.results.file_names import RANKS_ENDING
-from clirbench.results.mteb_files import mteb_result_files, read_mteb_result
+from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
+from clirbench.results.read import read_mteb_result
 from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
