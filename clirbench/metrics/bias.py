@@ -79,17 +79,17 @@ def _max_rank_normalised(pool: PoolLists) -> Values:
 
 
 def complete(pool: PoolLists, cutoff: int) -> Values:
-    """1 where all golds of the query stand in the first ``cutoff``, else 0; NaN where there are more golds than that."""
+    """1 where all golds of the query stand in the first ``cutoff``, else 0; NaN if there are more golds than ``cutoff``."""
     return np.where(pool.lists.golds <= cutoff, (max_rank(pool) <= cutoff).astype(np.float64), np.nan)
 
 
 def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     """Fall of a query's average precision when one gold leaves the pool (LAReQA, Roy et al. 2020, arXiv 2004.05484).
 
-    A model that leans on the gold in the query's language loses much without it and little without another one. Three candidates
-    stand in this order: the gold in the query's language, a wrong one, another gold. Average precision is (1/1 + 2/3) / 2 = 5/6.
-    Without the first gold the other one has rank 2, and average precision falls by 1/3 to 1/2. Without the other gold it rises by
-    1/6 to 1.
+    A model that favours the query's language loses much without the gold in that language, and little without another gold. Three
+    candidates stand in this order: the gold in the query's language, a wrong one, another gold. Average precision is (1/1 + 2/3)
+    / 2 = 5/6. Without the first gold, the other one has rank 2 and average precision is 1/2: it falls by 1/3. Without the other
+    gold, average precision is 1: it rises by 1/6.
 
     >>> lists = RankedLists.of(np.array([0, 0]), np.array([1, 3]))
     >>> own, other = gold_removal(PoolLists(lists, own=np.array([True, False]), pool=3))
@@ -101,12 +101,12 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
         has no gold of either kind.
     """
     lists = pool.lists
-    # Precision at each gold as it is, and as it would be without a gold before it: one position and one rank less.
+    # Precision at each gold now, and once a gold before it has left: position and rank are then one less.
     kept = lists.position / lists.rank
     moved = np.divide(lists.position - 1, lists.rank - 1, where=lists.position > 1, out=np.zeros_like(lists.rank))
     first = np.concatenate([[0], np.cumsum(lists.golds)[:-1]]).astype(np.intp)[lists.ranking]
-    # Without gold g, the golds before g keep their precision and those behind g have the moved one. Running sums give both for
-    # every g at once.
+    # Without gold g, the golds before g keep their precision and the golds after g have the moved precision. Running sums give
+    # both for every g at once.
     kept_before = running_sums(kept, first) - kept
     moved_behind = lists.sum(moved)[lists.ranking] - running_sums(moved, first)
     others = lists.golds - 1
@@ -129,8 +129,8 @@ class QueueJump:
     Attributes:
         counts: int64 (query languages, gold languages, candidate languages), wrong candidates of the third language that outrank
             a gold of the second for a query of the first.
-        shares: float64 (query languages, candidate languages), a language's share of the wrong candidates in the pool: its share
-            of the queue jumps if all languages jumped equally often.
+        shares: float64 (query languages, candidate languages), a language's share of the wrong candidates in the pool. This would
+            be its share of the queue jumps if no language were favoured.
     """
 
     counts: NDArray[np.int64]
@@ -138,9 +138,10 @@ class QueueJump:
 
     @property
     def matrix(self) -> Values:
-        """Share of the queue jumps over share of the pool, 1 is chance: float64 (query languages, candidate languages).
+        """Share of queue jumps divided by share of the pool: float64 (query languages, candidate languages).
 
-        NaN where nothing outranks a gold. Wrong candidates of the first language take 3 of 4 queue jumps and half of the pool:
+        1 is chance; NaN where nothing outranks a gold. Wrong candidates of the first language are 3 of 4 queue jumps and half of
+        the pool:
 
         >>> QueueJump(np.array([[[3, 1]]]), np.array([[0.5, 0.5]])).matrix.tolist()
         [[1.5, 0.5]]
@@ -168,7 +169,7 @@ def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> Que
 
 
 def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
-    """Share of each candidate language in the wrong candidates of the pool, for the queries of a language together.
+    """Share of each candidate language in the wrong candidates of the pool, over all queries of a language.
 
     ``pool_sizes`` is int64 (languages,), the number of candidates. The shares are float64 (query languages, candidate languages).
     """
@@ -177,7 +178,7 @@ def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
     golds = np.bincount(pair, minlength=languages**2).reshape(languages, languages)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(ranks.query) != 0]))
     queries = np.bincount(ranks.query_language[starts], minlength=languages)
-    # Every query meets the whole pool; its golds are not wrong.
+    # The wrong candidates of a query are the whole pool without its golds.
     wrong = queries[:, None] * pool_sizes[None, :] - golds
     return np.asarray(wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1), dtype=np.float64)
 

@@ -65,11 +65,11 @@ def divide_or_nan(numerator: Values, denominator: Values) -> Values:
 
 
 def shares_of_macro(table: TopicTable, columns: NDArray[np.intp] | slice) -> Values:
-    """What each topic adds to the mean over the groups ``columns``: float64 (topics,), which add up to that mean.
+    """What each topic adds to the mean over the groups ``columns``: float64 (topics,), with that mean as its sum.
 
     The table has the values of one model, or the differences of two. One topic has the values 1 and 3 in two languages, another
-    has 3 in the second language only. The means are 1 and 3, and their mean is 2, of which the first topic adds (1/1 + 3/2) / 2
-    and the second (3/2) / 2.
+    has 3 in the second language only. The means of the languages are 1 and 3, and their mean is 2. The first topic adds (1/1 +
+    3/2) / 2 to it, the second (3/2) / 2.
 
     >>> table = TopicTable(np.array([[1.0, 3.0], [0.0, 3.0]]), np.array([[1.0, 1.0], [0.0, 1.0]]))
     >>> shares_of_macro(table, slice(None)).tolist(), table.macro

@@ -74,7 +74,7 @@ class Measure:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a comparison of two models prefers the higher value; where values near 0 are better, the lower one."""
+        """Whether a comparison of two models prefers the higher value. It is False for "near 0" and "near 1" too."""
         return self.better == "higher"
 
 
@@ -110,7 +110,7 @@ def reciprocal_rank(lists: RankedLists, cutoff: float) -> Values:
 
 
 def ndcg(lists: RankedLists, cutoff: int) -> Values:
-    """Discounted cumulative gain of the first ranks, over that of the ideal ranking.
+    """Discounted cumulative gain of the first ``cutoff`` ranks, divided by that of the ideal ranking.
 
     A gold at rank r gains 1 / log2(r + 1), every other candidate gains nothing. The ideal ranking has its golds first.
     """

@@ -26,7 +26,7 @@ _KNOWN: dict[str, list[str]] = {"metrics": list(METRICS), "bias": [*BIAS, *OVERA
 
 @dataclass(frozen=True)
 class Headline:
-    """A macro average with its 95 % bootstrap interval over topics; None where it is undefined."""
+    """A macro average with its 95 % bootstrap interval over topics. None means undefined."""
 
     value: Number
     low: Number = None
@@ -43,10 +43,10 @@ class Scores:
         micro: By setting and metric, averages over queries.
         per_language: By query language, setting (or "bias") and metric; cross-lingual numbers are means over pairs.
         per_pair: By query language, candidate language and metric, cross-lingual numbers, with the number of queries.
-        queue_jump: By query, gold and candidate language, the wrong candidates of the last that outrank a gold of the second;
-            empty without the multilingual setting.
-        queue_jump_ratio: By query and candidate language, the candidate language's share of those wrong candidates over its share
-            of the pool; 1 is chance.
+        queue_jump: By query, gold and candidate language, how many wrong candidates of the third language outrank a gold of the
+            second; empty without the multilingual setting.
+        queue_jump_ratio: By query and candidate language, share of the queue jumps divided by share of the wrong candidates in
+            the pool; 1 is chance.
     """
 
     headline: dict[str, dict[str, Headline]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Scores:
 
 
 def check_names(task: Task) -> None:
-    """Fail on a task with a metric that clirbench does not know, before anything is computed.
+    """Refuse a task whose metrics clirbench does not know, before anything is computed.
 
     Raises:
         ClirbenchError: ``metrics`` or ``bias`` of the task names something unknown.
@@ -100,11 +100,11 @@ def headline_tables(
     bias: Sequence[str],
     settings: Sequence[str] = SETTINGS,
 ) -> dict[tuple[str, str], TopicTable]:
-    """The values by topic that the headline numbers average: by setting (or "bias") and metric, a table.
+    """The values behind the headline numbers, by topic: one table per setting (or "bias") and metric.
 
-    The columns are query languages. Cross-lingually they are pairs of languages, by query language, then candidate language, in
-    the order of ``ranks.languages``. Every model on one task has the same topics and counts, so two models can be compared.
-    ``pool_sizes`` has the number of candidates by language. Measures of bias need the multilingual setting.
+    The columns are query languages. In the cross-lingual setting they are pairs of languages, by query language, then candidate
+    language, in the order of ``ranks.languages``. Every model on one task has the same topics and counts, so two models can be
+    compared. ``pool_sizes`` has the number of candidates by language. Measures of bias need the multilingual setting.
     """
     return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, None).headline()
 
@@ -130,8 +130,8 @@ class ScoreTables:
         self.languages = ranks.languages
         self.n = len(ranks.languages)
         self.bootstrap = Bootstrap(len(ranks.topics))
-        # Tables of kind "own" have a column per pair of languages. Without the cross-lingual setting a column per language will
-        # do: on MIRACL 18 instead of 324.
+        # Tables of kind "own" have a column per pair of languages. Without the cross-lingual setting a column per language is
+        # enough: on MIRACL 18 instead of 324.
         self.paired = "cross-lingual" in self.settings
         self.diagonal = np.arange(self.n) * (self.n + 1 if self.paired else 1)
         self.tables: dict[tuple[str, str], TopicTable] = {}
@@ -172,7 +172,7 @@ class ScoreTables:
         shared: Values | None = None
         for name, of_rankings in values.items():
             table = TopicTable.of(topic, group, of_rankings, shape)
-            # One array of counts for all metrics that have the same: the bootstrap resamples it once.
+            # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
             shared = table.counts if shared is None else shared
             same = np.array_equal(shared, table.counts)
             self.tables[kind, name] = TopicTable(table.sums, shared) if same else table
@@ -205,7 +205,7 @@ class ScoreTables:
         return "own", np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
 
     def headline(self) -> dict[tuple[str, str], TopicTable]:
-        """The tables of the headline numbers, by setting (or "bias") and metric, with the columns that each averages over."""
+        """The tables of the headline numbers, by setting (or "bias") and metric, with only the columns that are averaged."""
         parts = {}
         for setting in self.settings:
             kind, columns = self.columns(setting)
@@ -241,7 +241,7 @@ class ScoreTables:
                     entry[name] = _number(table.means[columns[i]])
 
     def _mean_of_pairs(self, means: Values, language: int) -> float:
-        """Of the means by pair, the mean over those of a query language with every other candidate language."""
+        """Average the means of the pairs of a query language with every other candidate language."""
         row = means[language * self.n : (language + 1) * self.n]
         return _mean(np.delete(row, language))
 
@@ -254,7 +254,7 @@ class ScoreTables:
                 entry[name] = _number(table.means[column])
 
     def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Headline, Values]]:
-        """The measures of ``OVERALL_BIAS``, each with its headline number and float64 (languages,)."""
+        """The measures of ``OVERALL_BIAS``: for each the headline number, and the values by query language."""
         overall: dict[str, tuple[Headline, Values]] = {}
         both = {"monolingual", "cross-lingual"} <= set(self.settings) and self.n > 1
         if "transfer_ratio" in self.bias and both and ("own", "mAP") in self.tables:
@@ -264,7 +264,7 @@ class ScoreTables:
             overall["transfer_ratio"] = _headline(ratio, sampled), by_language
         if "own_language_preference" in self.bias and self.jumps is not None:
             by_language = self.jumps.own_language_preference
-            # Without an interval: it would need the jumps by topic, and those cannot be recomputed from the ranks.
+            # There is no interval: it would need the queue jumps by topic, which the ranks do not give.
             overall["own_language_preference"] = Headline(_number(_mean(by_language))), by_language
         return overall
 

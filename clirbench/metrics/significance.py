@@ -1,7 +1,7 @@
-"""Bootstrap intervals, paired tests of two models, and the ranks that tests leave possible for each of many models.
+"""Bootstrap intervals, paired tests of two models, and intervals of the ranks of many models.
 
-The topic is the unit of chance everywhere: the parallel queries of one topic are no independent evidence, so they are drawn, or
-change sign, together. Every generator is seeded, so anybody gets the same numbers.
+The topic is the unit of chance everywhere. The parallel queries of one topic are not independent evidence, so they are drawn
+together and change sign together. Every generator is seeded, so anybody gets the same numbers.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ REPLICATES = 1000
 SEED = 20240810
 CONFIDENCE = 0.95
 PERMUTATIONS = 9999
-# Fewer: the board only asks which p are below 0.05, of every pair of models.
+# Fewer than PERMUTATIONS: the board tests every pair of models, and only asks whether p is below 0.05.
 RANK_PERMUTATIONS = 1999
-# Sign vectors that are drawn at a time: bounds the memory of a test and does not change its outcome.
+# Sign vectors that are drawn at a time. This bounds the memory of a test and does not change its outcome.
 _SIGNS = 1000
 # Replicates that are drawn at a time, for the same reason.
 _DRAWN = 100
-# Pairs of models times sign vectors that are compared at a time: what fits a cache.
+# Pairs of models times sign vectors that are compared at a time: their statistics fit in a processor's cache.
 _CELLS = 500_000
-# Relative. Sums of the same numbers in another order differ by rounding, and must count as equal.
+# Relative tolerance: sums of the same numbers in another order differ by rounding, and must count as equal.
 _SLACK = 1e-9
 
 
@@ -41,7 +41,7 @@ class Bootstrap:
 
     def means(self, tables: list[TopicTable]) -> list[Values]:
         """The mean of each group in every sample: for each table float64 (replicates, groups), NaN where no query was drawn."""
-        # One product for all tables. Metrics of one setting share their counts, so those are multiplied once.
+        # One matrix product serves all tables. Metrics of one setting share their counts, so these are multiplied once.
         distinct: dict[int, NDArray[np.float64]] = {id(table.counts): table.counts for table in tables}
         blocks = [table.sums for table in tables] + list(distinct.values())
         products = np.split(self.weights @ np.hstack(blocks), np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
@@ -49,7 +49,7 @@ class Bootstrap:
         return [divide_or_nan(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
 
     def macros(self, tables: list[TopicTable]) -> list[Values]:
-        """What ``mean_of_present(means([table])[0])`` gives for each table, float64 (replicates,), but faster."""
+        """For each table ``mean_of_present(means([table])[0])``, float64 (replicates,), computed in a faster way."""
         whole = [table if _parallel(table) else None for table in tables]
         # Where every group has the same number of queries in each topic, groups may be averaged before topics are drawn.
         first = [TopicTable(t.sums.mean(axis=1, keepdims=True), t.counts[:, :1]) for t in whole if t is not None]
@@ -63,7 +63,7 @@ def _parallel(table: TopicTable) -> bool:
     return table.counts.shape[1] > 0 and bool((table.counts == table.counts[:, :1]).all())
 
 
-# Kept, because checks and the board ask for the same samples again and again.
+# Cached, because checks and the board ask for the same samples again and again.
 @lru_cache(maxsize=4)
 def _drawn(topics: int, replicates: int, seed: int) -> Values:
     rng = np.random.default_rng(seed)
@@ -78,9 +78,9 @@ def _drawn(topics: int, replicates: int, seed: int) -> Values:
 
 
 def interval(samples: Values) -> tuple[float, float] | None:
-    """The percentile interval of 95 % (Efron and Tibshirani 1993, chapter 13) of samples, float64 (replicates,).
+    """The 95 % percentile interval (Efron and Tibshirani 1993, chapter 13) of samples, float64 (replicates,).
 
-    None where the statistic was undefined in a sample.
+    None if the statistic is undefined in any sample.
     """
     if not np.isfinite(samples).all():
         return None
@@ -92,8 +92,8 @@ def interval(samples: Values) -> tuple[float, float] | None:
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
     """Add up values over topics after giving each topic a random sign, the same in all columns.
 
-    If two models do not differ, the sign of a topic's difference could as well be the other one. ``values`` is float64 (topics,
-    columns), what each topic adds to a number. The sums come in pieces, float64 (up to 1,000 sign vectors, columns).
+    If two models do not differ, both signs of a topic's difference are equally likely. ``values`` is float64 (topics, columns),
+    what each topic adds to a number. The sums come in pieces, float64 (up to 1,000 sign vectors, columns).
     """
     generator = np.random.default_rng(seed)
     for start in range(0, permutations, _SIGNS):
@@ -118,8 +118,8 @@ def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: i
 def holm(p: Values) -> Values:
     """Correct the p-values of one family of tests, float64 (tests,), by Holm's step-down method (Holm 1979).
 
-    The smallest of n p-values is multiplied by n, the next one by n - 1, and so on. None may fall below the one before it, or
-    exceed 1.
+    The smallest of n p-values is multiplied by n, the next one by n - 1, and so on. A corrected p-value is at least the one
+    before it, and at most 1.
 
     >>> holm(np.array([0.04, 0.01, 0.5])).tolist()
     [0.08, 0.03, 0.5]
@@ -135,12 +135,13 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     """Test all pairs of models, corrected for their number by step-down maxT (Westfall and Young 1993, algorithm 4.1).
 
     ``shares`` is float64 (topics, models), what each topic adds to a model's score. The p-values are float64 (models, models),
-    symmetric, 1 on the diagonal. A board of many models makes many comparisons, and some look sure by chance. So the strongest
-    difference is compared with the largest one that chance gives among all pairs, and weaker ones, step by step, among fewer: a
-    difference that is shown already is no chance find. All pairs see the same signs, which keeps their dependence.
+    symmetric, 1 on the diagonal. A board of many models makes many comparisons, and some differences look large by chance alone.
+    So the strongest difference is compared with the largest difference that chance gives among all pairs. Each weaker difference
+    is compared with the largest among its own pair and all weaker pairs. All pairs see the same signs, which keeps their
+    dependence.
 
-    Three models on ten topics: the second is steady, the first is as good on average, and the third is worse everywhere. The
-    first two are not told apart, and both are better than the third one.
+    Three models on ten topics: the second is steady, the first is as good on average, and the third is worse everywhere. The test
+    finds no difference between the first two, and finds both better than the third:
 
     >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
     >>> (pairwise_p(shares) < 0.05).tolist()
@@ -154,7 +155,7 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     # The statistic of a pair is the sum of its differences over topics, divided by the root of their squares: pairs that differ
     # steadily and pairs that differ wildly become comparable. Signs do not change the divisor, so it is computed once.
     scale = np.sqrt(np.stack([((shares[:, [i]] - shares) ** 2).sum(axis=0) for i in range(models)]))[first, second]
-    # Two models that differ by rounding alone do not differ: divided by a tiny scale they would look as sure as any.
+    # Two models that differ by rounding alone do not differ, but division by a tiny scale would make them look different.
     safe = np.where(scale > 1e-12 * np.abs(shares).sum(axis=0).max(initial=0.0), scale, np.inf)
     totals = shares.sum(axis=0)
     observed = np.abs(totals[first] - totals[second]) / safe
@@ -173,18 +174,19 @@ def pairwise_p(shares: Values, permutations: int = PERMUTATIONS, seed: int = SEE
             statistics /= safe
             np.maximum.accumulate(statistics, axis=1, out=statistics)
             hits += (statistics >= least).sum(axis=0)
-    # From the strongest pair on, no weaker pair may get a smaller p.
+    # A weaker pair must not get a smaller p than a stronger one.
     corrected = np.maximum.accumulate(((1 + hits) / (1 + permutations))[::-1])[::-1]
     p[first, second] = p[second, first] = corrected
     return p
 
 
 def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CONFIDENCE) -> NDArray[np.int64]:
-    """The best and the worst rank that the tests of all pairs leave possible for each model: int64 (models, 2).
+    """The best and the worst rank that each model can have, by tests of all pairs of models: int64 (models, 2).
 
-    A model that is shown to be worse than k others cannot rank above k + 1, and likewise from below. All tests hold together, so
-    all intervals do, at the error rate ``level`` (Al Mohamad, Goeman and van Zwet 2022, Biometrics, with Tukey's test instead of
-    maxT). The models of :func:`pairwise_p`: the first two share the ranks 1 and 2, and the third one is third.
+    A model that is shown to be worse than k others has rank k + 1 or later; its worst rank follows in the same way. The
+    probability that any interval is wrong is at most ``level`` (Al Mohamad, Goeman and van Zwet 2022, Biometrics; they use
+    Tukey's test, and this function uses maxT). Of the three models of :func:`pairwise_p`, the first two share the ranks 1 and 2,
+    and the third has rank 3:
 
     >>> shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
     >>> rank_intervals(shares, higher_is_better=True).tolist()

@@ -1,7 +1,7 @@
 """Count the candidates that outrank each gold pair, for each kind of model: an encoder, a scorer, or a fusion.
 
-:func:`encode` gives a model the texts of a collection, and returns a counter. Its one method, ``count``, returns the counts and
-what the run took.
+:func:`encode` gives a model the texts of a collection, and returns a counter. A counter has one method, ``count``, which
+returns the counts and the cost of the run.
 """
 
 import time
@@ -26,7 +26,7 @@ from clirbench.support.progress import ENCODE, RANK
 from clirbench.tasks.collection import Collection
 
 ScoreBlock = NDArray[np.float32]
-# A function that scores the queries from a first number to the one before a last: float32 (queries, candidates).
+# A function of start and stop that scores the queries start to stop - 1: float32 (queries, candidates).
 ScoreRows = Callable[[int, int], ScoreBlock]
 # Queries that are scored at a time. This bounds the memory for their scores.
 QUERIES = 64
@@ -34,12 +34,12 @@ QUERIES = 64
 
 @dataclass
 class Cost:
-    """What a run took.
+    """The cost of a run: texts, vectors and seconds.
 
     Attributes:
         dimensions: Size of the vectors; None for a model without vectors.
         texts: Distinct texts, counted once per role and model.
-        encoded: How many of them this run encoded; the others came from the cache.
+        encoded: How many of these texts the run encoded; the others came from the cache.
         encode_seconds: Seconds spent in the model.
         zero: Distinct texts whose vector is all zero.
         seconds: Seconds of each phase: "load", "encode", "rank", "score".
@@ -58,10 +58,10 @@ class Counts:
     """How many candidates outrank each gold pair, counted in blocks of one language each.
 
     Attributes:
-        outranked: Counts with the scores of the pool of all languages.
-        within: Counts with the scores of each language's own pool. The same object, unless scores depend on the pool, as those of
-            a fusion do.
-        cost: What the run took so far.
+        outranked: Counts by the scores in the pool of all languages.
+        within: Counts by the scores in each language's own pool. The same object as ``outranked``, except for a fusion, whose
+            scores depend on the pool.
+        cost: Cost of the run so far.
     """
 
     outranked: Outranked
@@ -73,7 +73,7 @@ class Counter(Protocol):
     """A model that has read a collection."""
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Count the candidates that outrank each gold pair, as far as these settings need it."""
+        """Count the candidates that outrank each gold pair. Counts that none of the settings reads may stay 0."""
 
 
 def encode(model: LoadedModel, collection: Collection, context: RunContext) -> Counter:
@@ -92,7 +92,10 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
 
 
 def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
-    """Count the distinct texts that a run encodes, by role; of a scorer also by language, of a fusion summed over its parts."""
+    """Count the distinct texts of each role that a run encodes.
+
+    A scorer counts a text once per language; a fusion adds up its parts.
+    """
     if isinstance(model, LoadedFusion):
         return sum(texts_to_encode(part, collection) for part in model.parts)
     if isinstance(model, LoadedScorer):
@@ -102,14 +105,17 @@ def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
 
 @dataclass(frozen=True)
 class VectorCounter:
-    """A counter that compares the vectors of an encoder. ``seconds`` is what the encoding took, with the cache."""
+    """A counter that compares the vectors of an encoder. ``seconds`` is the time of encoding, the cache included."""
 
     encoded: Encoded
     collection: Collection
     seconds: float = 0.0
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Count for all settings in one pass over the scores of all languages; for the monolingual setting alone, within each."""
+        """Count for all settings in one pass over all scores.
+
+        For the monolingual setting alone, score within each language only.
+        """
         begin = time.perf_counter()
         outranked = self._within_languages(context) if set(settings) == {"monolingual"} else self._everywhere(context)
         encoded = self.encoded
@@ -129,7 +135,10 @@ class VectorCounter:
         )
 
     def _within_languages(self, context: RunContext) -> Outranked:
-        """Count for the golds in their query's language. The monolingual setting reads no other counts: they stay 0."""
+        """Count for the golds in their query's language.
+
+        All other counts stay 0: the monolingual setting does not read them.
+        """
         golds, encoded = self.collection, self.encoded
         shape = (len(golds.gold_query), len(golds.languages))
         wrong, gold = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
@@ -163,7 +172,7 @@ class ScorerCounter:
         """Count for every setting, because a scorer gives the scores of a query with all candidates at once.
 
         Raises:
-            ClirbenchError: A score is not finite, or their array has another shape.
+            ClirbenchError: A score is not finite, or the array of scores has the wrong shape.
         """
         counter = _gold_counter(self._collection)
         for start, stop in _blocks(len(self._collection.queries)):
@@ -205,7 +214,7 @@ class FusionCounter:
         """Count for every setting.
 
         Raises:
-            ClirbenchError: A score is not finite, or their array has another shape.
+            ClirbenchError: A score is not finite, or the array of scores has the wrong shape.
         """
         method, weights, starts = self._model.method, self._model.weights, self._collection.candidate_starts
         everywhere, within = _gold_counter(self._collection), _gold_counter(self._collection)
@@ -231,7 +240,7 @@ def _blocks(queries: int) -> list[tuple[int, int]]:
 
 
 def _cost(clock: Clock, began: float) -> Cost:
-    """Split the time: seconds in the models are of encoding, all others of ranking, since both happen in one pass."""
+    """Split the time of the one pass: seconds inside the models count as encoding, all others as ranking."""
     seconds = {"encode": clock.seconds, "rank": time.perf_counter() - began - clock.seconds}
     return Cost(encoded=clock.texts, encode_seconds=clock.seconds, seconds=seconds)
 

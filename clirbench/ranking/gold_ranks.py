@@ -16,9 +16,9 @@ from clirbench.tasks.collection import GoldPairs
 class GoldRanks:
     """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own rank.
 
-    All arrays are int32 (gold pairs,). ``topic`` is a place in ``topics``, ``query_language`` and ``gold_language`` are places in
-    ``languages``, which are in the task's order. Ranks count from 1: ``own_rank`` among the candidates of the gold's language,
-    ``pool_rank`` among those of all languages (None without the multilingual setting).
+    All arrays are int32 (gold pairs,). ``topic`` is an index into ``topics``. ``query_language`` and ``gold_language`` are
+    indices into ``languages``, which have the task's order. Ranks count from 1: ``own_rank`` among the candidates of the gold's
+    language, ``pool_rank`` among those of all languages (None without the multilingual setting).
     """
 
     topics: tuple[str, ...]
@@ -45,8 +45,8 @@ def gold_ranks(
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
     The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block of
-    ``outranked``, which has one for each language. The multilingual setting adds up all blocks. Pairs that no setting ranks are
-    left out. ``within`` has the counts of each language's pool by itself, for scores that depend on the pool (fusions).
+    ``outranked``, which has a block for each language. The multilingual setting adds up all blocks. Pairs that no setting ranks
+    are left out. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``outranked``.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
     own = (within or outranked).all

@@ -1,7 +1,7 @@
 """Count the candidates that outrank each gold pair, block by block, where all candidates are in memory.
 
-A block holds the candidates of one language. A gold's rank in a pool is one plus its counts over the blocks of that pool. So one
-pass over the scores serves the monolingual, cross-lingual and multilingual settings: they add up different blocks.
+A block holds the candidates of one language. A gold's rank in a pool is one plus its counts over the blocks of that pool. So
+one pass over the scores serves the monolingual, cross-lingual and multilingual settings: each adds up its own blocks.
 """
 
 import threading
@@ -33,7 +33,7 @@ from clirbench.support.errors import ClirbenchError
 class Outranked:
     """How many candidates of each block outrank each gold pair: int32 (gold pairs, blocks).
 
-    ``wrong`` counts those that are no gold of the pair's query, ``gold`` those that are another gold of it.
+    ``wrong`` counts the wrong candidates, ``gold`` counts the other golds of the pair's query.
     """
 
     wrong: NDArray[np.int32]
@@ -60,7 +60,7 @@ class Layout:
 
     Attributes:
         position: intp (candidates,), column of each candidate.
-        padding: intp (columns without a candidate,).
+        padding: intp (padding columns,), the columns without a candidate.
         run_starts: intp (runs,), first column of each run, divided by ``LANES``.
         first_run: intp (blocks,), first run of each block.
         width: Number of columns.
@@ -76,7 +76,7 @@ class Layout:
     def of(cls, block_starts: NDArray[np.int64]) -> "Layout":
         """Lay out blocks; ``block_starts`` is as for :func:`count_outranked`."""
         sizes = np.diff(block_starts)
-        # Block sizes rounded up to whole lanes; a candidate moves by what its block moves.
+        # Block sizes are rounded up to multiples of LANES. All candidates of a block move by the same number of columns.
         offsets = np.concatenate([[0], np.cumsum(-(-sizes // LANES) * LANES)])
         position = np.arange(block_starts[-1]) + np.repeat(offsets[:-1] - block_starts[:-1], sizes)
         width = int(offsets[-1])
@@ -101,7 +101,7 @@ class Products:
     """
 
     def __init__(self, queries: Vectors, candidates: Vectors, layout: Layout) -> None:
-        # By Cauchy-Schwarz no sum on the way to a product can exceed this, so no score is infinite or NaN.
+        # By Cauchy-Schwarz, the product of the two norms bounds every partial sum, so no score is infinite or NaN.
         if not largest_norm(queries) * largest_norm(candidates) <= float(np.finfo(np.float32).max):
             raise ClirbenchError(OVERFLOW)
         self._queries, self._layout = queries, layout
@@ -116,12 +116,12 @@ class Products:
             self._vectors = sparse.csr_array(
                 (candidates.data, candidates.indices, indptr), shape=(layout.width, candidates.shape[1])
             ).T.tocsr()
-            # A sparse product adds up every column's terms in the query's order: copies are equal without help.
+            # A sparse product adds up the terms of every column in the query's order, so copies get equal products anyway.
             copies = originals = np.empty(0, dtype=np.intp)
         self._copies, self._originals = layout.position[copies], layout.position[originals]
 
     def rows(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score the queries from ``start`` to before ``stop``, in the layout's columns; padding holds anything.
+        """Score the queries ``start`` to ``stop`` - 1, in the layout's columns; padding columns hold arbitrary values.
 
         The scores are a view of the buffer, which is float32 (at least stop - start, width).
         """
@@ -164,7 +164,7 @@ def count_outranked(
         gold_query: int32 (gold pairs,), ascending.
         gold_candidate: int32 (gold pairs,), ascending within a query.
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
-        advance: Called with a number of queries whenever so many are done.
+        advance: Called after each product with its number of queries.
 
     Raises:
         ClirbenchError: A product overflows float32.
@@ -181,8 +181,8 @@ def count_outranked(
         golds.count(start, scores)
         return len(scores)
 
-    # One thread per core, each with a product of its own, is faster than one product on all cores before the counting. It also
-    # keeps the sums within a product the same for any number of cores.
+    # One thread per core, each with its own products, is faster than products on all cores. It also keeps the sums within a
+    # product the same for any number of cores.
     with one_blas_thread(), ThreadPoolExecutor(workers()) as pool:
         for done in pool.map(count, range(0, queries.shape[0], QUERIES_PER_PRODUCT)):
             if advance:
@@ -191,7 +191,7 @@ def count_outranked(
 
 
 class GoldCounter:
-    """The gold pairs, and their counts ``outranked``, which are complete once every query was counted.
+    """A counter for scores of all candidates in memory. ``outranked`` is complete once every query has been counted.
 
     Gold pairs and blocks are given as for :func:`count_outranked`.
     """
@@ -215,27 +215,31 @@ class GoldCounter:
         self.outranked = Outranked(wrong=empty[0], gold=empty[1])
 
     def count_all(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count the queries from ``start`` on, whose scores stand in candidate order: finite float32 (queries, candidates)."""
+        """Count queries, the first with number ``start``.
+
+        ``scores`` is finite float32 (queries, candidates), in candidate order.
+        """
         in_layout = np.empty((len(scores), self._layout.width), dtype=np.float32)
         in_layout[:, self._layout.position] = scores
         self.count(start, in_layout)
 
     def count(self, start: int, scores: NDArray[np.float32]) -> None:
-        """Count the queries from ``start`` on, whose scores stand in the layout's columns: float32 (queries, width).
+        """Count queries, the first with number ``start``. ``scores`` is float32 (queries, width), in the layout's columns.
 
-        They are finite but for the padding, which is overwritten.
+        Scores of candidates are finite. Padding columns may hold anything and are overwritten.
         """
         # Padding outranks nothing.
         scores[:, self._layout.padding] = -np.inf
         pairs = slice(self._first[start], self._first[start + len(scores)])
         row, column = self._query[pairs] - start, self._slot[pairs]
-        # One slot for each gold of a query. Nothing reaches the slots that a query with fewer golds leaves empty.
+        # Each gold of a query has a slot. An empty slot has the threshold inf, which no score reaches.
         thresholds = np.full((len(scores), self._slots), np.inf, dtype=np.float32)
         thresholds[row, column] = scores[row, self._position[pairs]]
         in_block = np.zeros((len(scores), self._slots, self._blocks), dtype=np.float32)
         in_block[row, column, self._block[pairs]] = 1
         golds_reached, golds_above = among_golds(thresholds, in_block)
-        # The tally treats every candidate as a wrong one: the golds among them are taken off, and ordered by themselves.
+        # The tally counts golds as if they were wrong, so they are subtracted. Golds are compared with one another
+        # separately.
         reached = tally(scores, thresholds, self._layout.run_starts, self._layout.first_run)
         self.outranked.wrong[pairs] = (reached - golds_reached)[row, column]
         self.outranked.gold[pairs] = golds_above[row, column]

@@ -1,12 +1,12 @@
 """The tie rule, and the counting that applies it.
 
 **The tie rule.** Among equal scores, wrong candidates come first, then gold candidates in candidate order. So an encoder that
-gives every text the same vector gains nothing by it.
+gives every text the same vector gains nothing.
 
-:func:`outranks` decides every comparison of a score with a gold's that moves a rank. :func:`best_first` puts candidates in order
-for a reader. No other module decides a tie. The rank of a gold is one plus the number of candidates that outrank it, and that
-number is a sum over any partition of the candidates: :mod:`clirbench.ranking.in_memory` counts where all candidates are in
-memory, :mod:`clirbench.ranking.shards` counts one shard of a corpus after the other.
+:func:`outranks` compares a candidate's score with a gold's score wherever a rank depends on it. :func:`best_first` sorts
+candidates for display. No other module decides a tie. The rank of a gold is one plus the number of candidates that outrank it,
+and this number is a sum over any partition of the candidates. :mod:`clirbench.ranking.in_memory` counts candidates that are all
+in memory; :mod:`clirbench.ranking.shards` counts one shard of a corpus after the other.
 """
 
 import os
@@ -22,13 +22,13 @@ from threadpoolctl import threadpool_limits
 from clirbench.encoders.base import Vectors
 
 OVERFLOW = "scores could overflow float32: use --similarity cosine, or scale the vectors down"
-# Fixed, never derived from the machine: the same run must see the same products everywhere.
+# Fixed, so that the same run computes the same products on every machine.
 QUERIES_PER_PRODUCT = 256
 # Small enough that the scores being counted stay in a core's second-level cache.
 _QUERIES_PER_COUNT = 8
 # Eight truth values fill one 64-bit integer, one byte each: one addition counts eight columns at once.
 LANES = 8
-# A byte holds at most 255, so that many additions cannot carry into the next byte.
+# A byte holds at most 255: 255 additions of 0 or 1 never carry into the next byte.
 RUN = 255 * LANES
 
 
@@ -52,9 +52,9 @@ def outranks(
 
     Args:
         other: Scores of candidates; -inf outranks nothing.
-        gold: Scores of golds, of a shape that broadcasts with ``other``; nothing finite outranks inf.
+        gold: Scores of golds, of a shape that broadcasts with ``other``; no finite score outranks inf.
         wins_ties: True for wrong candidates; for golds, whether each stands before the gold that it is compared with.
-        out: Where the answer is written; only where ``wins_ties`` is True.
+        out: Array that takes the answer; used only if ``wins_ties`` is True.
     """
     if wins_ties is True:
         return np.asarray(np.greater_equal(other, gold, out=out))
@@ -62,17 +62,17 @@ def outranks(
 
 
 def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
-    """Order candidates for a reader, by the tie rule.
+    """Sort candidates for display, by the tie rule.
 
-    Candidates b and c tie, and b is a gold: the wrong c comes first.
+    The second and the third candidate tie. The second is a gold, so the third one comes first:
 
     >>> best_first(np.array([0.5, 1.0, 1.0]), np.array([False, True, False])).tolist()
     [2, 1, 0]
 
     Args:
         scores: Finite (candidates,) or (queries, candidates), in candidate order.
-        gold: bool, of the same shape: golds of the query. None where nobody knows them, as in a run file: ties then keep
-            candidate order.
+        gold: bool, of the same shape: True for golds of the query. None if the golds are unknown, as in a run file; ties then
+            keep candidate order.
     """
     if gold is None:
         return np.argsort(-scores, axis=-1, kind="stable")
@@ -80,7 +80,7 @@ def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None
 
 
 def workers() -> int:
-    """Cores that this process may use, at most eight: each worker holds a buffer, and memory bandwidth ends there."""
+    """Number of cores that this process may use, at most eight: more of them would only wait for memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 8)
 
@@ -94,7 +94,7 @@ _guard = threading.Lock()
 def one_blas_thread() -> Iterator[None]:
     """Keep BLAS to one thread while any evaluation of this process counts.
 
-    The last evaluation to end restores the limit that the first one met.
+    The old limit comes back when no evaluation counts any more.
     """
     global _counting  # noqa: PLW0603 - BLAS's own setting is global
     with _guard:
@@ -127,11 +127,11 @@ def tally(
 ) -> NDArray[np.int32]:
     """Count the candidates of each block that reach a threshold, as if all of them were wrong.
 
-    Where the thresholds are the scores of golds, the count takes in those golds themselves; :func:`among_golds` says how many to
-    take off. Slot s of a query is its gold number s, in candidate order.
+    If the thresholds are scores of golds, these golds are counted too; :func:`among_golds` gives the number to subtract. Slot s
+    of a query is its gold number s, in candidate order.
 
-    Three candidates score 2, 1 and 1, and the last one is the gold. All three reach its score. The gold itself is taken off, so
-    two wrong candidates outrank it and its rank is 3: the tie is lost. The five other columns fill up the lanes.
+    Three candidates score 2, 1 and 1, and the last one is the gold. All three reach its score. The gold itself is subtracted,
+    so two wrong candidates outrank it and its rank is 3: the gold loses the tie. The five other columns are padding.
 
     >>> scores = np.full((1, 8), -np.inf, dtype=np.float32)
     >>> scores[0, :3] = 2, 1, 1
@@ -139,9 +139,9 @@ def tally(
     [[[3]]]
 
     Args:
-        scores: float32 (queries, columns); a column that is to count for nothing is -inf.
+        scores: float32 (queries, columns); -inf in columns that must not be counted.
         thresholds: float32 (queries, slots); inf where a query has no gold in the slot.
-        run_starts: intp (runs,), first column of each run, in lanes; a run is at most ``RUN`` columns of one block.
+        run_starts: intp (runs,), first column of each run, divided by ``LANES``; a run is at most ``RUN`` columns of one block.
         first_run: intp (blocks,), first run of each block.
 
     Returns:
@@ -155,9 +155,9 @@ def tally(
         # One byte per comparison, 0 or 1: (slots, queries, columns).
         part = reached[:, : len(scores[rows])]
         outranks(scores[rows], thresholds[rows].T[:, :, None], wins_ties=True, out=part)
-        # Read eight bytes as one integer: its bytes add up side by side, over one run at a time.
+        # Eight bytes are read as one integer. Adding such integers over a run adds up their bytes side by side.
         np.add.reduceat(part.view(np.uint64), run_starts, axis=2, out=runs[:, rows])
-    # A run is over before a byte overflows. Its eight bytes are then added up as wider integers, and its block's runs after that.
+    # A run ends before a byte overflows. Then its eight bytes are added up as int32, and then the runs of each block.
     per_run = runs.view(np.uint8).reshape(*runs.shape, LANES).sum(axis=3, dtype=np.int32)
     return np.add.reduceat(per_run, first_run, axis=2).transpose(1, 0, 2)
 
@@ -165,7 +165,8 @@ def tally(
 def tally_flags(flags: NDArray[np.bool_], run_starts: NDArray[np.intp]) -> NDArray[np.int32]:
     """Count the flags that are set in each row, eight at a time as :func:`tally` does: int32 (rows,).
 
-    The flags are C-contiguous (rows, columns), a multiple of ``LANES`` columns; ``run_starts`` are those of one block.
+    The flags are C-contiguous (rows, columns); the number of columns is a multiple of ``LANES``. ``run_starts`` is that of one
+    block.
     """
     runs = np.add.reduceat(flags.view(np.uint64), run_starts, axis=1)
     return np.asarray(runs.view(np.uint8).sum(axis=1, dtype=np.int32))
@@ -189,14 +190,14 @@ def among_golds(
         in_block: float32 (queries, slots, blocks), 1 where the gold of a slot lies in the block, 0 everywhere else.
 
     Returns:
-        Two arrays, int32 (queries, slots, blocks): the golds of the query that reach the gold's score, itself included, which
-        :func:`tally` counted as wrong; and the golds of the query that outrank it.
+        Two arrays, int32 (queries, slots, blocks). The first counts the golds of the query that reach the gold's score, itself
+        included; :func:`tally` counts these as wrong. The second counts the golds of the query that outrank the gold.
     """
     mine, other = thresholds[:, :, None], thresholds[:, None, :]
     # Cell [s, t] is true where gold t stands before gold s.
     earlier = np.tri(thresholds.shape[1], k=-1, dtype=np.bool_)
     reached = outranks(other, mine, wins_ties=True)
     above = outranks(other, mine, wins_ties=earlier)
-    # A product with the blocks' membership adds up by block. Float32 holds sums of ones exactly, far beyond any number of golds.
+    # The matrix product adds up the flags of each block. Float32 is exact here: it holds every whole number up to 2**24.
     by_block = [(flags.astype(np.float32) @ in_block).astype(np.int32) for flags in (reached, above)]
     return by_block[0], by_block[1]

@@ -1,10 +1,10 @@
 """Compare one tile of a shard with the scores of golds: float32 decides what it can, float64 decides the rest.
 
-A float32 product is fast and slightly off. So each gold's score gets two bounds, low and high, that lie farther from it than
-rounding can reach. A candidate below the low bound scores less than the gold, one from the high bound on scores more, and only
-those between the two are computed again in float64 and given to the tie rule (:func:`clirbench.ranking.kernel.outranks`). The
-float32 comparisons in this module are that filter. They decide no tie, with one exception that is stated: where more than 256
-candidates of a tile lie between the bounds of one gold, they count as ties, and a gold loses its ties with wrong candidates.
+A float32 product is fast and slightly off. So each gold's score gets a low and a high bound, farther from it than rounding can
+reach. A candidate below the low bound scores less than the gold. A candidate at or above the high bound scores more. Only the
+candidates in between are scored again in float64 and given to the tie rule (:func:`clirbench.ranking.kernel.outranks`). There
+is one exception: where more than 256 candidates of a tile lie between the bounds of one gold, all of them count as ties, and
+the gold loses these ties.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from clirbench.encoders.base import DenseVectors
 from clirbench.ranking.kernel import LANES, RUN, outranks, tally, tally_flags
 
 _Scores = NDArray[np.float32]
-# So many candidates of a tile so near one gold are no accident: a collapsed encoder, or vectors of few bits.
+# Only a collapsed encoder, or vectors of few bits, puts more candidates of a tile between the bounds of one gold.
 _MANY = 256
-# Golds whose near candidates are looked for at a time: bounds memory.
+# Golds that are handled at a time; this bounds memory.
 _CELLS = 128
 _EXACT_AT_A_TIME = 512
-# Where more than one in so many candidates may reach a query's last gold, listing them takes longer than comparing all.
+# If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
 _CROWD = 32
 
 
@@ -41,9 +41,9 @@ def exact_products(
 class TileComparison:
     """Some queries with the scores of their golds, and a tile of candidates to compare them with.
 
-    The gold scores 1. Of three candidates, the first scores more, the second scores exactly as much, and the third scores less by
-    an amount that float32 cannot be trusted with. The bounds leave the second and the third to float64, and two candidates
-    outrank the gold: the better one, and the one that ties.
+    The gold scores 1. Of three candidates, the first scores more, the second scores exactly as much, and the third scores less,
+    by too little for float32 to tell. The bounds leave the second and the third to float64, and two candidates outrank the
+    gold: the better one, and the one that ties.
 
     >>> tile = np.zeros((8, 1), dtype=np.float32)
     >>> tile[:3, 0] = 2, 1, 1 - 2**-24
@@ -55,7 +55,7 @@ class TileComparison:
     Attributes:
         queries: float32 (queries, dimensions).
         exact: float64 (queries, slots), scores of the golds; inf where a query has no gold in the slot.
-        tile: float32 (candidates, dimensions), a multiple of ``LANES`` of them.
+        tile: float32 (candidates, dimensions); the number of candidates is a multiple of ``LANES``.
     """
 
     queries: DenseVectors
@@ -63,25 +63,25 @@ class TileComparison:
     tile: DenseVectors
 
     def count(self, scores: _Scores, low: _Scores, high: _Scores, flags: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """Count the candidates of the tile that outrank each gold as wrong candidates do.
+        """Count the candidates of the tile that outrank each gold, as if all of them were wrong.
 
         Args:
             scores: float32 (queries, candidates), C-contiguous, the float32 products; -inf for what must not be compared.
-            low: float32 (queries, slots), below which no candidate reaches the gold; inf where a query has no gold in the slot.
-            high: float32 (queries, slots), from which on every candidate does.
-            flags: bool, room for as many values as ``scores`` has; overwritten.
+            low: float32 (queries, slots); a candidate below it does not reach the gold. inf where a query has no gold in the
+                slot.
+            high: float32 (queries, slots); a candidate at or above it outranks the gold.
+            flags: bool, at least as many values as ``scores`` has; overwritten.
 
         Returns:
             int32 (queries, slots).
         """
-        # Most queries find their golds: few candidates of a tile reach even the last of them, so one comparison per candidate
-        # finds those few.
+        # For most queries, few candidates of a tile reach even the last gold. One comparison per candidate finds those few.
         near_or_above = flags[: scores.size].reshape(scores.shape)
         np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
         crowded = tally_flags(near_or_above, self._run_starts) > scores.shape[1] // _CROWD
         near_or_above[crowded] = False
         counts = self._listed(scores, np.flatnonzero(near_or_above), low, high)
-        # The queries with many such candidates are compared with every candidate instead, once per gold.
+        # For a query with many such candidates, every gold is compared with every candidate instead.
         query = np.flatnonzero(crowded)
         if len(query):
             chosen = scores if len(query) == len(scores) else scores[query]
@@ -93,7 +93,7 @@ class TileComparison:
         return np.arange(0, len(self.tile), RUN) // LANES
 
     def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
-        """As :meth:`count`, of the few cells ``at`` of ``scores``, numbered row by row."""
+        """Do the work of :meth:`count` for the few cells ``at`` of ``scores``, numbered row by row."""
         row = at // scores.shape[1]
         score = scores.reshape(-1)[at]
         counts = np.zeros(low.shape, dtype=np.int32)
@@ -111,7 +111,7 @@ class TileComparison:
         return counts
 
     def _compared(self, scores: _Scores, query: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
-        """As :meth:`count`, of the queries with these numbers, by comparing every candidate with every gold."""
+        """Do the work of :meth:`count` for the queries numbered ``query``: compare every candidate with every gold."""
         near_or_above, counts = (
             tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (low, high)
         )
@@ -135,9 +135,10 @@ class TileComparison:
         column: NDArray[np.intp],
         slot: NDArray[np.intp],
     ) -> None:
-        """Compare single candidates with single golds in float64, and add those that outrank theirs to the counts.
+        """Compare single candidates with single golds in float64, and count the candidates that outrank their golds.
 
-        In each cell ``column`` is the candidate, ``slot`` the gold of ``query``, and ``row`` the query's row in ``counts``.
+        All arrays are intp (comparisons,): ``column`` is the candidate, ``slot`` the gold of ``query``, ``row`` the query's row
+        in ``counts``.
         """
         scores = exact_products(self.queries, query, self.tile, column)
         np.add.at(counts, (row, slot), outranks(scores, self.exact[query, slot], wins_ties=True))

@@ -1,16 +1,16 @@
 """Count the wrong candidates of one shard of a corpus that outrank each gold pair.
 
-The rank of a gold is one plus the number of candidates that outrank it, and that number is a sum over shards. So each shard is
+The rank of a gold is one plus the number of candidates that outrank it, and this number is a sum over shards. So each shard is
 scored against all queries, reduced to one number per gold pair, and forgotten.
 
-The scores of the golds are computed before the first shard is read, and every shard is compared with these:
+The scores of the golds are computed before the first shard is read. The candidates of every shard are compared with them:
 
-- A gold turns up again in its own shard, and an encoder may round it differently there. So the golds of a query are left out of
-  the query's count, and are ordered by the scores that they have already (:meth:`GoldScores.golds_above`).
+- A gold comes again in its own shard, and an encoder may round its vector differently there. So the count of a shard leaves out
+  the golds of the query. Their earlier scores order them (:meth:`GoldScores.golds_above`).
 - A wrong candidate with the text of a gold gets that gold's score, so exact duplicates tie, and the gold loses the tie.
-- Every other candidate is compared in float32 first. Where that is too near to tell, the same vectors are multiplied in float64
+- Every other candidate is compared in float32 first. Where two scores are too near, the same vectors are multiplied in float64
   in a fixed order (:mod:`clirbench.ranking.near_ties`), so no BLAS, block size or processor decides a rank.
-- Where too many candidates are that near a gold (a collapsed encoder, vectors of few bits), they count as ties. An encoder that
+- Where too many candidates are so near a gold (a collapsed encoder, vectors of few bits), they count as ties. An encoder that
   gives every text the same vector gains nothing.
 """
 
@@ -39,11 +39,11 @@ from clirbench.ranking.kernel import (
 from clirbench.ranking.near_ties import TileComparison
 from clirbench.support.errors import ClirbenchError
 
-# Queries and candidates of one product. Large enough that the product is as fast as one of everything, small enough that its
-# scores are still in a cache when they are counted. Fixed, never derived from the machine.
+# Queries and candidates of one product. Many small products are as fast as one large one, and the scores of each are still in
+# a cache when they are counted. Fixed, so that every machine computes the same products.
 _ROWS = 2 * QUERIES_PER_PRODUCT
 _TILE = 4 * RUN
-# Times the square root of the dimensions and both norms: several times the error that float32 products show.
+# This number times the square root of the dimensions times both norms is several times the error seen in float32 products.
 _ROUNDING = 4 * 2.0**-24
 
 
@@ -59,7 +59,7 @@ class Cells:
 class Best:
     """The best candidates of each query, best first: their numbers or identifiers, and their scores, (queries, k) each.
 
-    Equal scores keep candidate order, since nobody knows all golds here.
+    Equal scores keep candidate order, since not all golds are known here.
     """
 
     candidate: NDArray[Any]
@@ -82,13 +82,13 @@ class Best:
 
 
 class GoldScores:
-    """Queries and the scores of their golds, laid out to be compared with one shard after the other.
+    """Queries and the scores of their golds, ready for the comparison with one shard after the other.
 
     Args:
         queries: float32 (queries, dimensions).
         gold_query: int32 (gold pairs,), ascending.
         scores: float64 (gold pairs,), the query's score of the gold (:func:`clirbench.ranking.near_ties.exact_products`).
-        threads: Threads that count at once; None for the cores of this process. They do not change a count.
+        threads: Threads that count at once; None for the cores of this process. Their number changes no count.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class GoldScores:
         threads: int | None = None,
     ) -> None:
         golds = np.bincount(gold_query, minlength=len(queries))
-        # Queries with many golds stand together: a group of queries is compared as often as its first query has golds.
+        # Queries are sorted by number of golds: a group of queries is compared as often as its first query has golds.
         order = np.argsort(-golds, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -134,7 +134,8 @@ class GoldScores:
 
         One query has one gold, which scored 1. A shard holds three candidates: a better one, the gold itself, and a copy of its
         text, whose vector the encoder rounded to a little less. Two wrong candidates outrank the gold: the better one, and the
-        copy, which has the gold's score and wins the tie. Were the copy not known as one, its own score would lose.
+        copy, which has the gold's score and wins the tie. If the copy is not known to be one, its own lower score counts, and
+        it does not outrank the gold.
 
         >>> golds = GoldScores(np.float32([[1.0]]), gold_query=np.array([0]), scores=np.array([1.0]))
         >>> shard = np.float32([[2.0], [1.0], [0.999]])
@@ -148,19 +149,19 @@ class GoldScores:
         Args:
             candidates: float32 (candidates, dimensions), C-contiguous.
             own: Where golds stand in the shard: one cell for each gold of a query, under any pair of that query.
-            copies: Where wrong candidates with the text of the pair's gold stand in the shard.
+            copies: Where wrong candidates stand that have the text of the pair's gold.
             top: How many of the best candidates to return for each query.
             longest: Largest norm of the candidates, or an upper bound of it; None to compute it.
 
         Returns:
-            uint32 (gold pairs,), and the best candidates by their number in the shard, or None where ``top`` is 0.
+            The counts, uint32 (gold pairs,); and the best candidates by their number in the shard, or None if ``top`` is 0.
 
         Raises:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
         bounds = self._bounds(candidates, longest)
-        # Whole lanes: see clirbench.ranking.kernel.
+        # Candidates are padded to a multiple of LANES: see clirbench.ranking.kernel.
         missing = -width % LANES
         if missing:
             candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
@@ -171,7 +172,7 @@ class GoldScores:
 
         def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], Best | None]:
             if not hasattr(of_thread, "buffer"):
-                # Kept by the thread: a new array of this size would be a page fault every 4 kB.
+                # Each thread keeps its arrays: a new array of this size would cost a page fault every 4 kB.
                 of_thread.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
                 of_thread.flags = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.bool_)
             queries, tile = self._queries[part.rows], candidates[part.columns]
@@ -182,14 +183,15 @@ class GoldScores:
                 scores[:, -missing:] = -np.inf
             of_tile = None
             if top:
-                # For a reader, golds and their copies stand where the golds' own scores put them.
+                # Among the best candidates, golds and their copies have the golds' own scores.
                 scores[part.copies] = part.copy_score
                 scores[part.own] = part.own_score
                 real = scores[:, : width - part.columns.start]
                 column = best_first(real)[:, :top]
                 number = (column + part.columns.start).astype(np.int32)
                 of_tile = Best(number, np.take_along_axis(real, column, axis=1))
-            # Left out of this count: golds_above compares the golds, and the copies are compared below with the golds' scores.
+            # Golds and copies are not counted here. golds_above compares the golds; the copies are compared below, with the
+            # golds' scores.
             scores[part.own] = scores[part.copies] = -np.inf
             return part, self._counted(scores, tile, part.rows, bounds, of_thread.flags), of_tile
 
@@ -201,7 +203,7 @@ class GoldScores:
                 if of_tile is not None:
                     # The map keeps the order of the parts, so the tiles of a block of queries come in candidate order.
                     best[part.rows.start].append(of_tile)
-        # A column may have the text of two golds of a query: it is one wrong candidate all the same, and counts once.
+        # A candidate may have the text of two golds of a query. It is still one wrong candidate, so it counts once.
         row, column = self._row[copies.pair], copies.column
         _, once = np.unique(row * np.int64(width) + column, return_index=True)
         score_of_copy = self.scores[copies.pair[once], None]
@@ -231,7 +233,7 @@ class GoldScores:
         # (Ipsen and Zhou 2019, arXiv 1906.10465).
         margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]
         low, high = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
-        # Rounding the bounds themselves to float32 must not bring them nearer: each moves one step outwards.
+        # Rounding the bounds to float32 must not move them inwards, so each moves one float32 step outwards.
         low = np.where(np.isinf(self._exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
         return low, np.nextafter(high, np.float32(np.inf))
 
@@ -243,7 +245,7 @@ class GoldScores:
         bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
         flags: NDArray[np.bool_],
     ) -> list[NDArray[np.int32]]:
-        """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, with slots for their golds only."""
+        """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, no more slots than they need."""
         counts = []
         for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
             at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
@@ -254,9 +256,9 @@ class GoldScores:
         return counts
 
     def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
-        """Pair every block of queries with every tile of candidates, and give each pair the cells that lie in it."""
+        """Yield a part for every block of queries and every tile of candidates, with the cells that lie in it."""
         tiles = -(-width // _TILE)
-        # Tiles of one size: no thread waits long for the last one of a shard.
+        # All tiles have about one size, so no thread waits long for the last tile of a shard.
         size = -(-width // (tiles * LANES)) * LANES
         tiles = -(-width // size)
         groups = [_by_part(self._row[cells.pair], cells.column, tiles, size) for cells in (own, copies)]
@@ -289,7 +291,7 @@ class _Part:
 def _by_part(
     row: NDArray[np.intp], column: NDArray[np.intp], tiles: int, size: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Number of the part that each cell lies in, ascending, and the order of the cells that sorts them so."""
+    """The number of each cell's part, in ascending order, and the order of cells that sorts them: intp (cells,) each."""
     key = row // _ROWS * tiles + column // size
     order = np.argsort(key, kind="stable")
     return key[order], order

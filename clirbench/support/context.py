@@ -38,7 +38,7 @@ def context_of(options: ContextOptions) -> RunContext:
     """Make the context of a call of :func:`clirbench.evaluate` from its keywords.
 
     Raises:
-        TypeError: A keyword is none of them.
+        TypeError: A keyword is not in :class:`ContextOptions`.
     """
     for name in options.keys() - ContextOptions.__annotations__.keys():
         raise TypeError(f"evaluate() got an unexpected keyword argument '{name}'")

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and the words of other libraries' exceptions on one line."""
+"""The one exception for what a user can mend, and other libraries' messages on one line."""
 
 _LONGEST = 300
 
@@ -17,5 +17,5 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says: its first line, printable and at most 300 characters; its type's name where it is empty."""
+    """First line of an exception's message, printable, at most 300 characters. An empty message gives the name of the type."""
     return printable((str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])

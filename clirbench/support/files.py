@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and a refusal of the system as one line for the user."""
+"""Write a file whole or not at all, and turn an error of the file system into one line for the user."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write under another name, flush to the disk, then rename; parent folders are made.
 
     Raises:
-        OSError: The file cannot be written; whatever stood there before still does.
+        OSError: The file cannot be written. An older file of that name is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -30,7 +30,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: Path | str, remedy: str) -> Iterator[None]:
-    """The block writes ``path``: where the system refuses, say so on one line, with a remedy such as "choose another --output".
+    """Around a block that writes ``path``: turn an OSError into one line with a remedy, such as "choose another --output".
 
     Raises:
         ClirbenchError: The block raised an OSError.
@@ -43,7 +43,7 @@ def writing(path: Path | str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path | str, remedy: str) -> Iterator[None]:
-    """The block reads ``path``: where the system refuses, say so on one line, with a remedy such as "correct --data".
+    """Around a block that reads ``path``: turn an OSError into one line with a remedy, such as "correct --data".
 
     Raises:
         ClirbenchError: The block raised an OSError, or the ValueError of a name that holds a null byte.

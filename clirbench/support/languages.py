@@ -1,4 +1,4 @@
-"""What is true of a language whatever the task."""
+"""Facts about languages that hold for every task."""
 
-# Written without spaces between words.
+# Languages that are written without spaces between words.
 UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})

@@ -1,4 +1,4 @@
-"""Where shipped data, the cache and the mirror of the data hosts are."""
+"""Paths of the shipped data, the cache and the mirror of the data hosts."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ VARIABLES = {
 
 
 def data_dir(name: str) -> Path:
-    """Folder or file of shipped data, such as ``tasks``: the checkout's when run from one, otherwise the installed package's.
+    """Folder or file of shipped data, such as ``tasks``: that of the checkout, if run from one, else that of the package.
 
     Raises:
         ClirbenchError: Neither place has it: the installation is broken.
@@ -36,7 +36,7 @@ def data_dir(name: str) -> Path:
 
 
 def tasks_dir() -> Path:
-    """Folder of task files: that named by ``CLIRBENCH_TASKS``, which takes the place of the shipped one.
+    """Folder of task files: the folder that ``CLIRBENCH_TASKS`` names, or else the shipped one.
 
     Raises:
         ClirbenchError: The variable names something that is not a folder.

@@ -12,25 +12,25 @@ from rich.console import Console
 from rich.text import Text
 
 ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
-# Called with the bytes received so far and the bytes in all; the latter is None where the host does not say.
+# Called with the bytes received so far and the total, which is None where the host does not say.
 Advance = Callable[[int, int | None], None]
 _PLAIN_INTERVAL = 10.0
 
 
 class Reporter(Protocol):
-    """What work tells of its progress. It goes in phases, each known by its label, such as "encode (texts)"."""
+    """A receiver of progress. Work goes in phases, each known by its label, such as "encode (texts)"."""
 
     def start(self, phase: str, total: int, brief: bool = False) -> None:
-        """Begin a phase, or give one that has begun another total, in texts, queries or bytes.
+        """Begin a phase, or change the total of a running one; totals are in texts, queries or bytes.
 
-        A ``brief`` phase only works for seconds at a time, while another one waits: its rate means nothing.
+        A ``brief`` phase works for seconds at a time, while another phase waits, so its rate means nothing.
         """
 
     def advance(self, phase: str, done: int) -> None:
         """Report that ``done`` more units of the phase are finished."""
 
     def note(self, line: str) -> None:
-        """Tell one thing worth knowing."""
+        """Show the user a line."""
 
 
 class Silent:
@@ -68,7 +68,7 @@ class PlainReporter:
         self.note(f"{phase}: {total:,}")
 
     def advance(self, phase: str, done: int) -> None:
-        """Write a line where the last is ten seconds old, or the phase has ended."""
+        """Write a line if the last line is ten seconds old, or the phase has ended."""
         state = self._phases[phase]
         now = time.monotonic()
         state.done += done
@@ -110,7 +110,7 @@ class RichReporter:
 
 
 class _Rate(bars.ProgressColumn):
-    """Units per second, measured over the last of them."""
+    """Units per second, measured over the most recent units."""
 
     def render(self, task: bars.Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -118,7 +118,7 @@ class _Rate(bars.ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """A length of time with one unit, such as 45 s, 12 min, 3.5 h or 2.1 days; what is below a second reads "1 s"."""
+    """A length of time with one unit, such as 45 s, 12 min, 3.5 h or 2.1 days; anything below a second reads "1 s"."""
     for size, name, digits in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
         if seconds >= 2 * size:
             return f"{seconds / size:.{digits}f} {name}"
@@ -147,7 +147,7 @@ def reporting() -> Iterator[Reporter]:
 
 
 def follow_download(reporter: Reporter) -> Callable[[str], Advance]:
-    """A function that takes a file's name and makes the callback of its download, which is reported as a phase of its own."""
+    """Return a function from a file's name to the callback of its download. Each download is a phase of its own."""
 
     def follow(name: str) -> Advance:
         phase = f"{DOWNLOAD} {name}"

@@ -19,15 +19,15 @@ def stdout() -> Console:
 
 
 def title(text: str) -> Text:
-    """A bold heading. It goes on in the next line where the terminal is narrow; rich would cut it."""
+    """A bold heading that wraps on a narrow terminal; a title of rich would be cut there."""
     return Text(text, style="bold", overflow="fold")
 
 
 def plain_table(console: Console, headings: Iterable[str] = (), left: Collection[str] = ()) -> Table:
     """A table without rows: a rule under its head on a terminal, bare columns elsewhere.
 
-    Its columns do not wrap; a caller that wants others adds them itself. Those under the headings in ``left`` are aligned to
-    the left; numbers stand to the right.
+    The columns do not wrap; a caller that wants columns that wrap adds them itself. Columns under the headings in ``left`` are
+    aligned to the left, all others to the right.
     """
     # The narrow gap on a terminal lets eleven languages fit in 80 columns.
     gap = 1 if console.is_terminal else 2
