@@ -47,6 +47,17 @@ def change(path, diff):
     path.write_text(text.replace(before, after), encoding="utf-8")
 
 
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_changes_of_a_recipe_fit_the_code_of_today(recipe, tmp_path):
+    for kind, title, text in BLOCK.findall(recipe.read_text(encoding="utf-8")):
+        if kind == "diff":
+            copy = tmp_path / title
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if not copy.exists():
+                shutil.copy(ROOT / title, copy)
+            change(copy, text)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_does_what_it_says(recipe, checkout):
