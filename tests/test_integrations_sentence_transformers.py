@@ -100,6 +100,7 @@ def test_other_kinds_of_encoders(build, tmp_path):
         ({"task": "miracl"}, "read shard by shard"),
         ({"languages": ["xx"]}, "no language 'xx'"),
         ({"languages": "en"}, "are lists"),
+        ({"languages": ["en"], "settings": ["cross-lingual"]}, "needs two languages"),
         ({"metric": "mAPP"}, "no metric 'mAPP'"),
         ({"primary_metric": "mAP"}, "choose from monolingual_mAP"),
         ({"settings": ["monolingual"], "primary_metric": "rank_distance"}, "choose from monolingual_mAP"),

@@ -102,6 +102,8 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         if not several:
             # One language has no pairs: the setting is dropped, where clirbench run refuses it.
             self.settings = tuple(setting for setting in self.settings if setting != "cross-lingual")
+            if not self.settings:
+                raise ClirbenchError("the cross-lingual setting needs two languages: add one to languages")
         self._choose_numbers(chosen, distance=several)
         self.write_csv = chosen.write_csv
         self.csv_file = f"CLIR_evaluation_{self.name}_results.csv"
