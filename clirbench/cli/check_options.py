@@ -8,6 +8,8 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
 
 _ENGINES = ("local", "ray")
+# Options that serve streamed tasks only, and their fields.
+_STREAMED_ONLY = {"data": "data", "vectors": "vectors", "save-top": "top"}
 
 
 def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], mteb_tasks: bool = False) -> None:
@@ -29,19 +31,19 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
         raise ClirbenchError(f"--gpus-per-worker is {gpus:g}: use a part of 1, or a whole number")
     if streaming.engine not in _ENGINES:
         raise ClirbenchError(f"--engine is '{streaming.engine[:40]}': use {', '.join(_ENGINES)}")
-    if streaming.engine != "ray":
-        for name in ("ray_address", "workers", "gpus_per_worker"):
-            if getattr(streaming, name):
-                raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
+    for name in ("ray_address", "workers", "gpus_per_worker"):
+        if streaming.engine != "ray" and getattr(streaming, name):
+            raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
+    # Vectors are made before the run, so no model makes them.
     if streaming.vectors is not None and model is not None:
         raise ClirbenchError("--vectors takes the place of --model: give one of them")
+    # What a task in memory would pass over in silence is refused.
     in_memory = [task.id for task in tasks if not task.streamed]
-    changed = [name for name in ("data", "vectors", "top") if getattr(streaming, name)]
+    changed = [option for option, name in _STREAMED_ONLY.items() if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
+    # --data may name a folder of mteb's data, but not that of a streamed corpus as well.
     if mteb_tasks and (changed != ["data"] or len(in_memory) < len(tasks)):
         in_memory.append("a task of mteb's")
     if in_memory and changed:
-        option = {"top": "save-top"}.get(changed[0], changed[0])
-        raise ClirbenchError(
-            f"--{option} serves tasks that are read shard by shard, and {in_memory[0]} is not: leave one out"
-        )
+        problem = f"--{changed[0]} serves tasks that are read shard by shard, and {in_memory[0]} is not"
+        raise ClirbenchError(f"{problem}: leave one out")

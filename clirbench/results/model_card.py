@@ -24,12 +24,10 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     if len(names) > 1:
         raise ClirbenchError(f"the results are of different models ({', '.join(sorted(names))}): give those of one")
     first = results[0].document
-    for result in results[1:]:
-        part = other_run(first, result.document)
-        if part:
-            raise ClirbenchError(
-                f"the results on {first.task.id} and {result.document.task.id} differ in '{part}': give those of one run"
-            )
+    for other in (result.document for result in results[1:]):
+        if part := other_run(first, other):
+            pair = f"{first.task.id} and {other.task.id}"
+            raise ClirbenchError(f"the results on {pair} differ in '{part}': give those of one run")
     if len({result.document.task.id for result in results}) < len(results):
         raise ClirbenchError("two of the results are on one task: give one of them")
     scores = []

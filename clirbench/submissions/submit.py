@@ -99,9 +99,8 @@ def submit(
 
 def _plain(name: str) -> str:
     """The last part of a model's name, with '-' for what the board does not take in a name."""
-    last = re.sub(
-        r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+", lambda match: match[1] or "-", name.rsplit("/", 1)[-1]
-    )
+    unfit = r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+"
+    last = re.sub(unfit, lambda match: match[1] or "-", name.rsplit("/", 1)[-1])
     plain = last.strip("._-")[:80].rstrip("._-")
     if not plain:
         raise ClirbenchError(
@@ -154,12 +153,10 @@ def _whole_results(folder: Path) -> list[Result]:
             f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"
         )
     first = whole[0].document
-    for result in whole[1:]:
-        part = other_run(first, result.document)
-        if part:
-            raise ClirbenchError(
-                f"{folder}: {result.document.task.id} and {first.task.id} differ in '{part}': run both with one model"
-            )
+    for other in (result.document for result in whole[1:]):
+        if part := other_run(first, other):
+            pair = f"{other.task.id} and {first.task.id}"
+            raise ClirbenchError(f"{folder}: {pair} differ in '{part}': run both with one model")
     return whole
 
 
@@ -250,22 +247,24 @@ def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> 
             raise ClirbenchError(f"--set {key[:40]}=...: unknown key, use one of {', '.join(keys)}")
     values = {**known, "trained_on": dict(known["trained_on"])}
     for key in keys:
-        _, _, task = key.partition(".")
+        task = key.partition(".")[2]
+        # Where the value stands: an answer on a task in a table of its own.
+        table, name = (values["trained_on"], task) if task else (values, key)
         answer = given.get(key)
-        if answer is None and ask is not None and key not in _NUMBERS:
-            current = values["trained_on"][task] if task else values[key]
-            if current in ("", [], "unknown"):
-                answer = ask(key, "unknown" if task else "")
-        if answer is None:
-            continue
-        if task:
-            values["trained_on"][task] = answer.strip()
-        elif key == "training_data":
-            values[key] = [one.strip() for one in answer.split(",") if one.strip()]
-        elif key not in _NUMBERS:
-            values[key] = answer.strip()
-        elif re.fullmatch(r"[0-9][0-9_]{0,20}", answer.strip()):
-            values[key] = int(answer.strip().replace("_", ""))
-        else:
-            raise ClirbenchError(f"--set {key}={printable(answer[:40])}: not a whole number")
+        # Numbers are the result's, and are not asked for.
+        if answer is None and ask is not None and key not in _NUMBERS and table[name] in ("", [], "unknown"):
+            answer = ask(key, "unknown" if task else "")
+        if answer is not None:
+            table[name] = _parsed(key, answer.strip())
     return values
+
+
+def _parsed(key: str, answer: str) -> Any:
+    """An answer as its key takes it: a text, a number, or a list of names separated by commas."""
+    if key == "training_data":
+        return [one.strip() for one in answer.split(",") if one.strip()]
+    if key not in _NUMBERS:
+        return answer
+    if not re.fullmatch(r"[0-9][0-9_]{0,20}", answer):
+        raise ClirbenchError(f"--set {key}={printable(answer[:40])}: not a whole number")
+    return int(answer.replace("_", ""))
