@@ -151,7 +151,7 @@ def test_a_model_that_is_only_said_to_be_bundled_is_not_looked_up(tmp_path, monk
     toml = target / "model.toml"
     text = toml.read_text(encoding="utf-8")
     toml.write_text(text.replace('name = "clirbench/hybrid"', 'name = "acme/hybrid"'), encoding="utf-8")
-    monkeypatch.setattr(load, "_find", lambda name, options: pytest.fail(f"{name} was loaded"))
+    monkeypatch.setattr(load, "_load", lambda name, options: pytest.fail(f"{name} was loaded"))
     with pytest.raises(ClirbenchError, match="acme/hybrid is said to be bundled, and is not"):
         verify(target, "me")
 
