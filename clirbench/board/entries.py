@@ -19,14 +19,9 @@ from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission.
+    """One submission, with its results by task. ``verification`` is None where nobody has verified these ranks.
 
-    Attributes:
-        folder: Where it lies.
-        label: The model's name, and the transform of its vectors where there is one.
-        model: What ``model.toml`` says.
-        results: By task.
-        verification: None where nobody has verified these ranks.
+    ``label`` is the model's name, and the transform of its vectors where there is one.
     """
 
     folder: Path
@@ -73,11 +68,7 @@ class Entry:
 
 
 def submissions_dir(folder: str | Path | None = None) -> Path:
-    """The folder of submissions: the one given, or ``submissions`` here, or the checkout's.
-
-    Raises:
-        ClirbenchError: There is none.
-    """
+    """The folder of submissions: the one given, or ``submissions`` here, or the checkout's; a ClirbenchError without any."""
     if folder is not None:
         if not Path(folder).is_dir():
             raise ClirbenchError(f"--submissions is '{folder}', which is not a folder: correct it")
@@ -91,22 +82,14 @@ def submissions_dir(folder: str | Path | None = None) -> Path:
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """Every submission of a folder, in the order of their names.
-
-    Raises:
-        ClirbenchError: One cannot be read.
-    """
+    """Every submission of a folder, in the order of their names; as :func:`read_entry` reads them."""
     # Links are not followed: a board is what lies in its folder.
     folders = sorted(inner for inner in folder.iterdir() if not inner.is_symlink() and inner.is_dir())
     return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in board_tasks())]
 
 
 def read_entry(path: Path) -> Entry:
-    """One submission.
-
-    Raises:
-        ClirbenchError: It cannot be read.
-    """
+    """One submission; a :class:`ClirbenchError` names the file that is missing or cannot be read."""
     results: dict[str, Result | Reported] = {}
     for task in board_tasks():
         file = path / f"{task}.json"
@@ -162,11 +145,7 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
 
 
 def common_tasks(first: dict[str, Result], second: dict[str, Result], task: str | None) -> list[str]:
-    """Tasks that both hold, or the one asked for.
-
-    Raises:
-        ClirbenchError: They share none, or not that one.
-    """
+    """Tasks that both hold, or the one asked for; a :class:`ClirbenchError` where they do not share it."""
     both = [name for name in first if name in second and task in (None, name)]
     if not both:
         wanted = f"task '{task}'" if task else "a task"

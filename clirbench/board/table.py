@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from clirbench.board.entries import Entry, read_entries, submissions_dir
-from clirbench.metrics.bias import BIAS
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
 from clirbench.metrics.scores import headline_tables
@@ -78,17 +77,13 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
     measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]
     if not measured:
         return {}
-    shares = np.stack([topic_shares(result, setting, metric) for _, result in measured], axis=1)
+    tables = [
+        headline_tables(result.ranks, result.document.counts.candidates, [metric], [], [setting])[setting, metric]
+        for _, result in measured
+    ]
+    shares = np.stack([shares_of_macro(table, slice(None)) for table in tables], axis=1)
     intervals = rank_intervals(shares, METRICS[metric].higher_is_better)
     return {folder: (int(low), int(high)) for (folder, _), (low, high) in zip(measured, intervals, strict=True)}
-
-
-def topic_shares(result: Result, setting: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """What each topic adds to a headline number: float64 (topics,), whose sum is the number."""
-    names = ([], [metric]) if metric in BIAS else ([metric], [])
-    settings = ("multilingual",) if setting == "bias" else (setting,)
-    tables = headline_tables(result.ranks, result.document.counts.candidates, *names, settings)
-    return shares_of_macro(tables[setting, metric], slice(None))
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:

@@ -16,11 +16,7 @@ _NAMES = {"rank_distance": "rank dist.", "mAP": ""}
 
 
 def board_text(frame: pd.DataFrame, style: str) -> str:
-    """The board as CSV, JSON (both with every column, shares in 0 to 1), Markdown or LaTeX (as shown, x100).
-
-    Raises:
-        ClirbenchError: ``style`` is none of these.
-    """
+    """The board as CSV, JSON (both with every column, shares in 0 to 1), Markdown or LaTeX (as shown, x100)."""
     if style == "csv":
         return str(frame.map(_inert).to_csv(index=False, lineterminator="\n"))
     if style == "json":

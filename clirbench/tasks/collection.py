@@ -19,13 +19,8 @@ from clirbench.tasks.task import Task
 class GoldPairs:
     """The gold pairs of a run with their topics and languages, before anything is ranked.
 
-    Attributes:
-        topics: Topic identifiers.
-        languages: Languages of the run, in the task's order.
-        sizes: int64 (languages,), candidates of each.
-        topic: int32 (gold pairs,), index into ``topics``.
-        query_language: int32 (gold pairs,), index into ``languages``.
-        gold_language: int32 (gold pairs,), index into ``languages``.
+    ``sizes``, int64 (languages,), counts the candidates of each language. The last three are int32 (gold pairs,): indices into
+    ``topics`` and ``languages``.
     """
 
     topics: tuple[str, ...]
@@ -44,14 +39,10 @@ class Collection:
     ``candidate_starts[b]:candidate_starts[b + 1]``; likewise the queries. Gold pairs are sorted by query, then by candidate.
 
     Attributes:
-        task: The task.
         languages: Languages loaded; fewer than the task's where the run is restricted.
-        topics: Topic identifiers, always text.
-        queries: Query texts.
-        candidates: Candidate texts, not de-duplicated.
+        candidates: Texts, not de-duplicated.
         query_topic: int32 (queries,), index into ``topics``.
-        query_starts: int64 (languages + 1,).
-        candidate_starts: int64 (languages + 1,).
+        query_starts: int64 (languages + 1,), like ``candidate_starts``.
         gold_query: int32 (gold pairs,), index into ``queries``.
         gold_candidate: int32 (gold pairs,), index into ``candidates``.
     """

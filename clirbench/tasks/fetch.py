@@ -60,18 +60,11 @@ def _download(source: SourceFile, target: Path, advance: Advance | None) -> None
 
     part = target.with_name(target.name + ".part")
     have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        with httpx.stream(
-            "GET",
-            str(source.url),
-            headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {}),
-            follow_redirects=True,
-            timeout=30,
-        ) as response:
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                # The part is already whole (the run died before the rename) or belongs to something else: the checksum tells.
-                have = 0
-            else:
+        with httpx.stream("GET", str(source.url), headers=headers, follow_redirects=True, timeout=30) as response:
+            # Else the part is already whole (the run died before the rename) or is of something else: the checksum tells.
+            if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 response.raise_for_status()
                 resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
                 have = have if resumed else 0

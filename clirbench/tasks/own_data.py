@@ -25,14 +25,9 @@ OTHER_BIAS = ("own_language_preference",)
 
 @dataclass(frozen=True)
 class OwnFacts:
-    """What the data of a task of one's own say, so that its TOML file need not.
+    """What the data of a task of one's own say, so that its TOML file need not; :class:`clirbench.tasks.task.Task` has the names.
 
-    Attributes:
-        settings: Those that the gold pairs allow.
-        bias: The measures of language bias that make sense.
-        absent: By setting, why it is not among them.
-        counts: As :class:`clirbench.tasks.task.Task` has them.
-        sha256: Over both files and ``relevant_from``.
+    ``sha256`` is that of both files and ``relevant_from``.
     """
 
     settings: tuple[str, ...]

@@ -11,13 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LanguageTexts:
-    """What a reader gives for one language.
-
-    Attributes:
-        queries: (topic, text) pairs.
-        candidates: Texts, in the order that decides ties.
-        golds: (topic, index into ``candidates``) pairs.
-    """
+    """One language: its queries (topic, text), its candidates in the order that decides ties, its golds (topic, candidate)."""
 
     queries: tuple[tuple[str, str], ...]
     candidates: tuple[str, ...]

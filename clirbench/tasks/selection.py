@@ -17,11 +17,7 @@ class Selection:
 
 
 def select(task: Task, languages: Sequence[str] | None = None, settings: Sequence[str] | None = None) -> Selection:
-    """The languages and settings to run; None for all.
-
-    Raises:
-        ClirbenchError: The task has no such language or setting.
-    """
+    """The languages and settings to run, as :func:`choose_languages` and :func:`choose_settings` choose them; None for all."""
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
     return Selection(task, choose_languages(task, languages), choose_settings(task, settings, languages))

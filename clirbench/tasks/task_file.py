@@ -183,11 +183,7 @@ def board_tasks() -> dict[str, Task]:
 
 
 def board_columns(name: str) -> BoardColumns:
-    """The columns of a task on the board.
-
-    Raises:
-        ClirbenchError: It is not on the board.
-    """
+    """The columns of a task on the board; a :class:`ClirbenchError` where it is not there."""
     task = board_tasks().get(name)
     if task is None or task.board is None:
         raise ClirbenchError(f"'{name[:40]}' is not on the board: use {', '.join(board_tasks())}")
@@ -200,11 +196,7 @@ def averaged_tasks() -> list[str]:
 
 
 def default_task() -> str:
-    """The task that is run when neither a model nor a task is named.
-
-    Raises:
-        ClirbenchError: No task file, or more than one, says ``default = true``.
-    """
+    """The task that is run when neither a model nor a task is named: the only one that says ``default = true``."""
     names = [task.id for task in _tasks() if task.default]
     if len(names) != 1:
         raise ClirbenchError(
@@ -214,11 +206,7 @@ def default_task() -> str:
 
 
 def standard_suite() -> list[str]:
-    """The tasks that are run when a model is named but no task, in the order of the board.
-
-    Raises:
-        ClirbenchError: No task file says ``standard = true``.
-    """
+    """The tasks that are run when a model is named but no task, in the order of the board: ``standard = true``, at least one."""
     names = [task.id for task in _tasks() if task.standard]
     if not names:
         raise ClirbenchError(f"{tasks_dir()}: no task says 'standard = true': say it of one, or name a task")
@@ -226,11 +214,7 @@ def standard_suite() -> list[str]:
 
 
 def first_on_board(*, streamed: bool) -> str:
-    """The first task of the board that is streamed, or that is not.
-
-    Raises:
-        ClirbenchError: There is none.
-    """
+    """The first task of the board that is streamed, or that is not; a :class:`ClirbenchError` where there is none."""
     for name, task in board_tasks().items():
         if task.streamed is streamed:
             return name

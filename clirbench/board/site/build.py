@@ -187,7 +187,7 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
         if any(value is not None for value in values):
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0
-            cells = [content.heat_cell(value) for value in values]
+            cells = [content.Cell(content.number(value), value, heat=content.heat(value)) for value in values]
             rows.append((mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
     rows.sort(key=lambda row: (row[4] == "reported", -row[0], row[1]))
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}

@@ -41,16 +41,9 @@ def _svg(
     size: tuple[int, int], key: str, title: str, description: str, shapes: Sequence[Markup], role: str = "img"
 ) -> Markup:
     head = _tag("title", title, id=f"{key}-title") + _tag("desc", description, id=f"{key}-desc")
-    chart = _tag(
-        "svg",
-        head + Markup("\n").join(shapes),
-        viewBox=f"0 0 {size[0]} {size[1]}",
-        width=size[0],
-        height=size[1],
-        role=role,
-        aria_labelledby=f"{key}-title {key}-desc",
-        class_="chart",
-    )
+    sizes = {"viewBox": f"0 0 {size[0]} {size[1]}", "width": size[0], "height": size[1]}
+    described = {"role": role, "aria_labelledby": f"{key}-title {key}-desc"}
+    chart = _tag("svg", head + Markup("\n").join(shapes), **sizes, **described, class_="chart")
     # A chart keeps its size on a phone, where shrinking would make its text unreadable.
     return _tag("div", chart, class_="scroll chart-box", tabindex="0", role="region", aria_label=title)
 

@@ -4,7 +4,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import humanize
 import numpy as np
@@ -18,6 +20,8 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
+# A folder's name in an address.
+quoted = partial(quote, safe="")
 _ORDER = ("x-x-mono", "x-x", "mono", "hybrid", "x-y", "cross")
 
 
@@ -119,13 +123,6 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
     return points
 
 
-def quoted(name: str) -> str:
-    """A folder's name in an address."""
-    from urllib.parse import quote
-
-    return quote(name, safe="")
-
-
 def worked_example() -> dict[str, Any]:
     """A query with two golds, at ranks 2 and 5 of a pool of 20: each metric as the code computes it."""
     lists = RankedLists.of(np.array([0, 0]), np.array([2, 5], dtype=np.int32))
@@ -133,11 +130,6 @@ def worked_example() -> dict[str, Any]:
     rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
     rows += [(name, number(float(measure.compute(pool)[0]), 1, 4)) for name, measure in BIAS.items()]
     return {"ranks": [2, 5], "pool": 20, "rows": rows}
-
-
-def heat_cell(value: float | None) -> Cell:
-    """A share as a cell of a heat map."""
-    return Cell(number(value), value, heat=heat(value))
 
 
 def heat(share: float | None) -> str:

@@ -63,13 +63,7 @@ class Inventory:
 
 @dataclass
 class _FileInventory:
-    """The inventory of one file.
-
-    Attributes:
-        shards: (rows, SHA-256) of each shard.
-        golds: (row, text) of each gold passage, by its identifier.
-        judged: How many rows are judged, negative judgements included.
-    """
+    """One file: (rows, SHA-256) of its shards, (row, text) of its golds by identifier, and how many rows are judged."""
 
     shards: list[tuple[int, str]]
     golds: dict[str, tuple[int, str | None]]
@@ -99,12 +93,8 @@ def take_inventory(
 ) -> Inventory:
     """Read every file of the run's languages once. With a cache, a file that has not changed since is not read again.
 
-    Args:
-        judged: Whose gold passages to look for.
-        candidates: Where they are.
-        size: Candidates per shard; a shard never crosses a file.
-        cache: Folder for the inventory of each file, or None.
-        advance: Called with a language and a number of its candidates whenever so many are read.
+    A shard has ``size`` candidates, or fewer at the end of a file. ``advance`` is called with a language and a number of its
+    candidates whenever so many are read.
 
     Raises:
         ClirbenchError: The pool is not the declared one, holds nothing but judged passages, or lacks a gold passage.

@@ -1,5 +1,6 @@
 """Streamed tasks: where their passages and judgements lie, and the queries that are judged."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,7 @@ class Judged:
     Queries stand in blocks, one per language in the order of ``languages``, sorted by identifier; gold pairs are sorted by query.
 
     Attributes:
-        task: The task.
-        languages: Languages of the run, in the task's order.
         ids: Query identifiers as the source has them.
-        queries: Query texts.
         starts: int64 (languages + 1,), first query of each language.
         gold_query: int32 (gold pairs,), index into ``queries``.
         gold_ids: Passage identifier of each gold pair, in the corpus of the query's language.
@@ -111,7 +109,11 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
     judged: dict[str, frozenset[str]] = {}
     starts = [0]
     for language in languages:
-        texts = _distinct(task, language, judgements.topics(language))
+        topics = judgements.topics(language)
+        texts = dict(topics)
+        if len(texts) < len(topics):
+            query, _ = Counter(query for query, _ in topics).most_common(1)[0]
+            raise ClirbenchError(f"{task.id}: query '{query}' stands twice in {language}: correct the topics")
         golds: dict[str, set[str]] = {}
         rows = judgements.judgements(language)
         for row in rows:
@@ -165,22 +167,16 @@ class _Pinned:
 
 
 def _folder(task: Task, data: Path | None) -> OriginalFolder | MtebLayout | None:
-    mirror = mirror_dir()
-    if data is None and mirror is None:
-        return None
     if data is not None and not data.is_dir():
         raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
-    corpus = _corpus(task)
-    places = [data, data / task.id] if data is not None else [mirror / task.id] if mirror is not None else []
-    for place in places:
+    mirror, corpus = mirror_dir(), _corpus(task)
+    for place in [data, data / task.id] if data is not None else [mirror / task.id] if mirror is not None else []:
         if OriginalFolder.fits(place):
             return OriginalFolder(place, corpus.split)
         if MtebLayout.fits(place):
             return MtebLayout(corpus, place)
     if data is not None:
-        raise ClirbenchError(
-            f"--data {data}: holds neither {PASSAGES} nor a snapshot of {_corpus(task).hub}: correct it"
-        )
+        raise ClirbenchError(f"--data {data}: holds neither {PASSAGES} nor a snapshot of {corpus.hub}: correct it")
     return None
 
 
@@ -188,15 +184,6 @@ def _corpus(task: Task) -> HubCorpus:
     if task.corpus is None:
         raise ClirbenchError(f"{task.id} is not read shard by shard: leave out --data")
     return task.corpus
-
-
-def _distinct(task: Task, language: str, topics: Sequence[tuple[str, str]]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for query, text in topics:
-        if query in texts:
-            raise ClirbenchError(f"{task.id}: query '{query}' stands twice in {language}: correct the topics")
-        texts[query] = text
-    return texts
 
 
 def _expect(task: Task, what: str, number: int, declared: int) -> None:

@@ -54,14 +54,8 @@ class MtebLayout(PassageFiles):
     def judgements(self, language: str) -> list[Judgement]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
         config = f"{language}-qrels"
-        return [
-            Judgement(
-                str(_of(row, config, "query-id")),
-                str(_of(row, config, "corpus-id")),
-                _relevance(_of(row, config, "score"), config),
-            )
-            for row in self._rows(config)
-        ]
+        rows = ([_of(row, config, key) for key in ("query-id", "corpus-id", "score")] for row in self._rows(config))
+        return [Judgement(str(query), str(passage), _relevance(score, config)) for query, passage, score in rows]
 
     def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
         config = f"{language}-corpus"

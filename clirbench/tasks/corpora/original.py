@@ -36,18 +36,11 @@ class OriginalFolder(PassageFiles):
     @staticmethod
     def fits(folder: Path) -> bool:
         """Whether a folder has this layout, for passages or for judgements."""
-        return any(
-            next(place.glob(pattern), None) is not None
-            for place in _places(folder)
-            for pattern in ("miracl-corpus-v1.0-*", "miracl-v1.0-*")
-        )
+        patterns = "miracl-corpus-v1.0-*", "miracl-v1.0-*"
+        return any(path for place in _places(folder) for pattern in patterns for path in place.glob(pattern))
 
     def paths(self, language: str) -> list[Path]:
-        """The files of a language's corpus, by their number.
-
-        Raises:
-            ClirbenchError: There is none, or a number is missing.
-        """
+        """The files of a language's corpus, by their number; a :class:`ClirbenchError` where one is missing."""
         name = f"miracl-corpus-v1.0-{language}"
         numbered = {
             int(match[1]): path
@@ -106,11 +99,7 @@ class OriginalFolder(PassageFiles):
 
 
 def read_topics(path: Path) -> list[tuple[str, str]]:
-    """Topics as TSV: query id, query.
-
-    Raises:
-        ClirbenchError: A line is something else.
-    """
+    """Topics as TSV: query id, query. A line that is something else is a :class:`ClirbenchError`."""
     topics = []
     for number, fields in _fields(path):
         if len(fields) != 2 or not fields[0]:
@@ -120,11 +109,7 @@ def read_topics(path: Path) -> list[tuple[str, str]]:
 
 
 def read_qrels(path: Path) -> list[Judgement]:
-    """Judgements as TREC has them: query id, iteration, passage id, relevance, between tabs or spaces.
-
-    Raises:
-        ClirbenchError: A line is something else.
-    """
+    """Judgements as TREC has them: query id, iteration, passage id, relevance, between tabs or spaces."""
     judgements = []
     for number, fields in _fields(path):
         four = fields if len(fields) == 4 else " ".join(fields).split()

@@ -25,11 +25,7 @@ _IDS, _VECTORS = ("id", "_id", "docid"), ("vector", "embedding", "emb")
 
 
 class VectorFolder:
-    """A folder of vectors, read as :class:`clirbench.tasks.corpora.base.Candidates` says.
-
-    Raises:
-        ClirbenchError: It is not a folder.
-    """
+    """A folder of vectors, read as :class:`clirbench.tasks.corpora.base.Candidates` says."""
 
     layout = "vectors"
 
@@ -66,11 +62,7 @@ class VectorFolder:
         return np.asarray(self._open(self._paths(language, "passages")[file])[0][list(rows)])
 
     def queries(self, language: str) -> tuple[list[str], NDArray[np.generic]]:
-        """Identifiers and vectors (queries, dimensions) of a language's queries.
-
-        Raises:
-            ClirbenchError: There are none, or a file cannot be read.
-        """
+        """Identifiers and vectors (queries, dimensions) of a language's queries."""
         paths = self._paths(language, "queries")
         if not paths:
             raise ClirbenchError(f"{self._folder}: has no {language}/queries*.npy or .parquet: add it")
