@@ -10,9 +10,9 @@ from clirbench.support.terminal import cell
 from clirbench.tasks.task_file import board_columns, board_tasks
 
 FORMATS = ("table", "csv", "json", "markdown", "latex")
-_SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": ""}
+SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 # Mean average precision is meant where a column names a setting only.
-_NAMES = {"rank_distance": "rank dist.", "mAP": ""}
+_NAMES = {"rank_distance": "", "mAP": ""}
 
 
 def board_text(frame: pd.DataFrame, style: str) -> str:
@@ -44,7 +44,7 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
         # A mean over fewer languages than the task has cannot be compared with the others: a star says so.
         stars = (frame[f"{task} languages"] < len(facts.languages)).fillna(False).map({True: "*", False: ""})
         for key, (setting, metric) in zip(keys, board_columns(task).headline, strict=True):
-            short = " ".join(filter(None, (_SHORT[setting], _NAMES.get(metric, metric))))
+            short = " ".join(filter(None, (SHORT[setting], _NAMES.get(metric, metric))))
             numbers = zip(frame[key], frame[f"{key} low"], frame[f"{key} high"], stars, strict=True)
             shown[f"{task} {short}"] = [_number(*one, 1 if setting == "bias" else 100) for one in numbers]
         shown[f"{task} zero-shot"] = frame[f"{task} zero-shot"].replace("", "-")

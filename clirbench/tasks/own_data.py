@@ -75,11 +75,7 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
 
 
 def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
-    """Read the data of a task of one's own for what they say of it.
-
-    Raises:
-        ClirbenchError: A file is missing or wrong.
-    """
+    """Read the data of a task of one's own, as :func:`read_own_files` does, for what they say of it."""
     texts = read_own_files(files, languages)
     asked = [(topic, language) for language, one in texts.items() for topic, _ in one.queries]
     golds = Counter(topic for one in texts.values() for topic, _ in one.golds)

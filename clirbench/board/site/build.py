@@ -121,19 +121,14 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in across])
     ]
     page("compare.html", "compare.html", models=comparable, tasks=across)
-    facts = {
+    facts: dict[str, Any] = {
         "replicates": REPLICATES,
         "permutations": PERMUTATIONS,
         "rank_permutations": RANK_PERMUTATIONS,
-        "confidence": CONFIDENCE,
-        "agree": verification.AGREE,
-        "close": verification.CLOSE,
-        "noise": verification.MAP_NOISE,
-        "json_limit": JSON_LIMIT,
-        "ranks_limit": RANKS_LIMIT,
-        "verify_task": first_on_board(streamed=False),
-        "verify_languages": verification.SAMPLE_LANGUAGES,
     }
+    facts |= {"agree": verification.AGREE, "close": verification.CLOSE, "noise": verification.MAP_NOISE}
+    facts |= {"confidence": CONFIDENCE, "json_limit": JSON_LIMIT, "ranks_limit": RANKS_LIMIT}
+    facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
     return 3 + len(tasks) + len(entries)
@@ -141,20 +136,12 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
 
 def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
     """The table of a board, its rows in the order of the first task's main number, reported ones last; and its filters."""
-    columns = [
-        {
-            "key": f"{task}.{setting}.{metric}",
-            "task": task,
-            "setting": setting,
-            "name": name,
-            "first": i == 0,
-            "lower": setting == "bias",
-        }
-        for task in tasks
-        for i, ((setting, metric), name) in enumerate(
-            zip(board_columns(task).headline, content.column_names(task), strict=True)
-        )
-    ]
+    columns: list[dict[str, Any]] = []
+    for task in tasks:
+        for (setting, metric), name in zip(board_columns(task).headline, content.column_names(task), strict=True):
+            place = {"key": f"{task}.{setting}.{metric}", "task": task, "setting": setting, "name": name}
+            first = not columns or columns[-1]["task"] != task
+            columns.append({**place, "first": first, "lower": setting == "bias"})
     mains = [".".join((task, *board_columns(task).main)) for task in tasks]
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -285,6 +272,4 @@ def _changelog() -> Markup:
     text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
     # Ours, and without HTML of its own; headings go below the page's.
     html = MarkdownIt("commonmark", {"html": False}).render(text.partition("\n## ")[1] + text.partition("\n## ")[2])
-    for level in (3, 2):
-        html = html.replace(f"<h{level}>", f"<h{level + 1}>").replace(f"</h{level}>", f"</h{level + 1}>")
-    return Markup(html)  # noqa: S704
+    return Markup(re.sub(r"(</?h)([23])>", lambda tag: f"{tag[1]}{int(tag[2]) + 1}>", html))  # noqa: S704

@@ -49,8 +49,8 @@ def _svg(
 
 
 def _text(x: float, y: float, content: str, anchor: str = "start", class_: str = "") -> Markup:
-    extra = {"class_": class_} if class_ else {}
-    return _tag("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, **extra)
+    named = {"class_": class_} if class_ else {}
+    return _tag("text", content, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, **named)
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
@@ -91,10 +91,8 @@ class _Plane:
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         share = (math.log10(max(y, 1.0)) - self._low) / (self._high - self._low)
-        return (
-            self.left + x / self._x_end * (self.right - self.left),
-            self.top + (1 - share) * (self.bottom - self.top),
-        )
+        across, down = self.right - self.left, self.bottom - self.top
+        return self.left + x / self._x_end * across, self.top + (1 - share) * down
 
     def grid(self) -> list[Markup]:
         shapes = []

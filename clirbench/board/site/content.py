@@ -13,12 +13,12 @@ import numpy as np
 
 from clirbench.board.entries import Entry
 from clirbench.board.site.charts import Point
+from clirbench.board.text import SHORT
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.schema import EstimatePart
 from clirbench.tasks.task_file import board_columns, board_tasks
 
-SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
 # A folder's name in an address.
 quoted = partial(quote, safe="")
@@ -57,10 +57,7 @@ def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = ""
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
     """Where its figures come from: "verified" or "differs" (on one of these tasks), else "measured" or "reported"."""
-    verdict = entry.verified(tasks)
-    if verdict:
-        return "differs" if verdict == "differ" else "verified"
-    return entry.origin
+    return {"": entry.origin, "differ": "differs"}.get(entry.verified(tasks), "verified")
 
 
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:

@@ -26,11 +26,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -> None:
-    """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 stands for any free one.
-
-    Raises:
-        ClirbenchError: The site cannot be built, or the port is taken.
-    """
+    """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 stands for any free one."""
     build_site(submissions, output, reporter)
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(output)))

@@ -61,10 +61,7 @@ def open_candidates(task: Task, data: Path | None) -> Candidates:
     """Where the passages of a streamed task come from.
 
     ``data`` is a folder in one of the two layouts, or a folder that holds one named after the task. None stands for the folder
-    that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror.
-
-    Raises:
-        ClirbenchError: The folder is in neither layout.
+    that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror. A folder in neither layout is a ClirbenchError.
     """
     folder = _folder(task, data)
     if folder is not None:
@@ -79,11 +76,7 @@ def open_candidates(task: Task, data: Path | None) -> Candidates:
 
 
 def open_judgements(task: Task, data: Path | None) -> Judgements:
-    """Where the topics and judgements of a streamed task come from: the folder of its passages, or the files that it pins.
-
-    Raises:
-        ClirbenchError: The folder is in neither layout.
-    """
+    """Where its topics and judgements come from: the folder that :func:`open_candidates` opens, or the files that it pins."""
     folder = _folder(task, data)
     if isinstance(folder, MtebLayout):
         return folder

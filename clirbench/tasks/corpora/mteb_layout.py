@@ -32,7 +32,7 @@ class MtebLayout(PassageFiles):
     @staticmethod
     def fits(folder: Path) -> bool:
         """Whether a local folder has this layout."""
-        if next(folder.glob("*-queries/*"), None) is not None or next(folder.glob("*-corpus/*"), None) is not None:
+        if any(True for pattern in ("*-queries/*", "*-corpus/*") for _ in folder.glob(pattern)):
             return True
         return any(str(config.get("config_name", "")).endswith(("-corpus", "-queries")) for config in _declared(folder))
 
