@@ -129,17 +129,7 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
         ClirbenchError: A language asks one topic twice, or a query has no gold candidate in its own language.
     """
     if task.own is not None:
-        # Without some languages, a question may have lost all its answers, and an answer its questions: neither counts.
-        answered = {topic for one in texts for topic, _ in one.golds}
-        asked = {topic for one in texts for topic, _ in one.queries}
-        texts = [
-            LanguageTexts(
-                tuple(query for query in one.queries if query[0] in answered),
-                one.candidates,
-                tuple(gold for gold in one.golds if gold[0] in asked),
-            )
-            for one in texts
-        ]
+        texts = _joined(texts)
     for language, one in zip(languages, texts, strict=True):
         _check_topics(task, language, languages, one)
     topics = dict.fromkeys(topic for one in texts for topic, _ in (*one.queries, *one.golds))
@@ -165,6 +155,19 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
         gold_query=np.ascontiguousarray(gold[:, 0]),
         gold_candidate=np.ascontiguousarray(gold[:, 1]),
     )
+
+
+def _joined(texts: Sequence[LanguageTexts]) -> list[LanguageTexts]:
+    # Without some languages, a question may have lost all its answers, and an answer its questions: neither counts.
+    both = {topic for one in texts for topic, _ in one.golds} & {topic for one in texts for topic, _ in one.queries}
+    return [
+        LanguageTexts(
+            tuple((topic, text) for topic, text in one.queries if topic in both),
+            one.candidates,
+            tuple((topic, index) for topic, index in one.golds if topic in both),
+        )
+        for one in texts
+    ]
 
 
 def _check_topics(task: Task, language: str, languages: Sequence[str], texts: LanguageTexts) -> None:

@@ -45,10 +45,8 @@ MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "�
 def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
     """Build the site, and return the number of its pages; the same input gives the same bytes.
 
-    The folder ``output`` is replaced where an earlier build made it, and refused where something else is in it.
-
-    Raises:
-        ClirbenchError: The output is not ours to replace or cannot be written, or a submission cannot be read.
+    The folder ``output`` is replaced where an earlier build made it. A :class:`ClirbenchError` says that something else is in
+    it, that it cannot be written, or that a submission cannot be read.
     """
     reporter = reporter or Silent()
     output, submissions = output.resolve(), submissions.resolve()
