@@ -172,7 +172,7 @@ def test_an_mteb_encoder_in_memory():
 # mteb calls deprecated names of its own and of sentence-transformers when it wraps a model.
 @pytest.mark.filterwarnings("ignore:The fill_missing parameter:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The `get_sentence_embedding_dimension`:FutureWarning")
-# mteb before 2.26.24 warns of the prompts that it was asked to use.
+# mteb 2.26.0 warns of the prompts that it was asked to use.
 @pytest.mark.filterwarnings("ignore:Model prompts specified:UserWarning")
 def test_mteb_models_are_asked_with_their_prompts(st_model):
     import mteb
