@@ -8,6 +8,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import griffe
@@ -445,38 +446,54 @@ ROOMS = {
 
 
 def messages() -> list[tuple[str, str]]:
-    """Every text of a ClirbenchError with the room that raises it; what is filled in stands as a word in capitals."""
+    """Every error text with the room that raises it; what is filled in stands as a word in capitals."""
     package = Path(clirbench.__file__).parent
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(package.rglob("*.py"))}
-    constants = {
-        node.targets[0].id: node.value.value
-        for tree in trees.values()
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and isinstance(node.value, ast.Constant)
-    }
+    constants = {name: text for tree in trees.values() for name, text in _texts(tree.body).items()}
     found = []
     for path, tree in trees.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ClirbenchError":
-                said = node.args[0]
-                text = (
-                    str(constants[said.id]) if isinstance(said, ast.Name) and said.id in constants else _template(said)
-                )
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                known = constants | _texts(list(ast.walk(function)))
+                said = (_said(node, known) for node in ast.walk(function))
                 # A message that is passed on whole stands where it is made.
-                if len(re.findall(r"[a-z]{2,}", text)) > 1:
-                    found.append((path.relative_to(package).parts[0], " ".join(text.split())))
+                texts = [" ".join(text.split()) for text in said if len(re.findall(r"[a-z]{2,}", text)) > 1]
+                found += [(path.relative_to(package).parts[0], text) for text in texts]
     return found
 
 
-def _template(node: ast.expr) -> str:
-    if isinstance(node, ast.Constant):
-        return str(node.value)
-    if isinstance(node, ast.JoinedStr):
-        return "".join(_template(part) for part in node.values)
-    if isinstance(node, ast.FormattedValue):
-        return f"'{_word(node.value)}'" if node.conversion == ord("r") else _word(node.value)
+def _texts(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """The texts that are given names, by name, where a name has one text only."""
+    given: dict[str, list[str]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            given.setdefault(node.targets[0].id, []).append(
+                _template(node.value) if isinstance(node.value, ast.JoinedStr | ast.Constant) else ""
+            )
+    return {name: texts[0] for name, texts in given.items() if len(texts) == 1 and texts[0]}
+
+
+def _said(node: ast.AST, known: Mapping[str, str]) -> str:
+    """The message of an error that is made, or of a finding of ``clirbench check``; "" for everything else."""
+    match node:
+        case ast.Call(func=ast.Name(id="ClirbenchError"), args=[message, *_]):
+            return _template(message, known)
+        case ast.Call(func=ast.Attribute(attr="error" | "warning"), args=[_, key, message]):
+            where = _template(key, known)
+            return f"FILE: '{where}' {_template(message, known)}" if where else f"FILE: {_template(message, known)}"
+    return ""
+
+
+def _template(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) -> str:
+    match node:
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.JoinedStr(values=parts):
+            return "".join(_template(part, known) for part in parts)
+        case ast.FormattedValue(value=ast.Name(id=name)) | ast.Name(id=name) if name in known:
+            return known[name]
+        case ast.FormattedValue(value=value, conversion=conversion):
+            return f"'{_word(value)}'" if conversion in (ord("r"), ord("a")) else _word(value)
     return _word(node)
 
 
