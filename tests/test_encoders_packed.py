@@ -19,6 +19,8 @@ from clirbench.support.errors import ClirbenchError
 
 FOLDER = BUNDLED[DEFAULT].folder
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_rounding_is_within_half_a_step_where_nothing_is_clipped(bits):
@@ -167,3 +169,8 @@ def test_romanisation():
     # The compiled map against the plain function, on every character that it changes.
     for character, target in list(table.items())[::7]:
         assert compiled.normalize_str(character) == target, hex(ord(character))
+
+
+def test_the_bundled_weights_are_those_of_the_board():
+    submitted = clirbench.read_result(ROOT / "submissions" / "clirbench__hybrid" / "xquad-r.json").document.model
+    assert clirbench.load_encoder("clirbench/hybrid").info.revision == submitted.revision

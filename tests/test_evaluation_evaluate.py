@@ -68,3 +68,19 @@ def test_a_missing_corpus_is_told_before_anything_is_evaluated(tmp_path):
     assert ran.returncode == 2
     assert "CLIRBENCH_MIRROR" in ran.stderr
     assert not (tmp_path / "results" / "clirbench__hybrid" / "demo.json").exists()
+
+
+def test_submitting_is_offered_for_tasks_of_the_board_only(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Letters:\n"
+        "    revision = '1'\n"
+        "    def encode_queries(self, texts):\n"
+        "        return [[text.count(x) + 0.5 for x in 'aeiourstln'] for text in texts]\n"
+        "    encode_candidates = encode_queries\n"
+        "def make():\n"
+        "    return Letters()\n"
+    )
+    ran = clir(tmp_path, "run", "--model", "mine:make", "--tasks", "demo", "--name", "me/model")
+    assert ran.returncode == 0, ran.stderr
+    assert "next: check that the numbers follow" in ran.stdout
+    assert "clirbench submit" not in ran.stdout

@@ -31,7 +31,7 @@ from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import reporting
 from clirbench.tasks.selection import Selection, select
-from clirbench.tasks.task_file import default_task, load_task, standard_suite
+from clirbench.tasks.task_file import board_tasks, default_task, load_task, standard_suite
 
 
 @dataclass(frozen=True)
@@ -265,11 +265,12 @@ def _next_step(request: RunRequest, results: list[tuple[Document, Path]]) -> str
     if not results:
         return "next: see how it finds answers in every language with the same command, without --tasks"
     document, path = results[0]
-    if document.corpus is not None:
-        return f"next: check that the numbers follow from the ranks with  clirbench score {path}"
-    if not document.task.complete:
+    if not document.task.complete and document.corpus is None:
         return "next: leave out --languages and --settings for a result that can be compared"
+    check = f"next: check that the numbers follow from the ranks with  clirbench score {path}"
+    if not document.task.complete or document.task.id not in board_tasks():
+        return check
     return (
-        f"next: check that the numbers follow from the ranks with  clirbench score {path}\n"
+        f"{check}\n"
         f"      see the row on a board of your own:  clirbench submit {path.parent} --org NAME  and  clirbench site serve"
     )

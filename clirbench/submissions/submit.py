@@ -150,7 +150,8 @@ def _whole_results(folder: Path) -> list[Result]:
     whole = [r for r in results if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:
         raise ClirbenchError(
-            f"{folder}: holds no result on a whole task: clirbench run --model ORG/NAME without --languages and --settings"
+            f"{folder}: holds no result on a whole task of the board ({', '.join(board_tasks())}): "
+            "clirbench run --model ORG/NAME without --languages and --settings"
         )
     first = whole[0].document
     for other in (result.document for result in whole[1:]):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.tasks.corpora.base import Block, Candidates
@@ -157,8 +159,8 @@ def _check(judged: Judged, candidates: Candidates, language: str, rows: int, jud
 def _stored(path: Path | None) -> _FileInventory | None:
     """What the cache holds of a file. None where it is not there, or was cut short by a full disk."""
     try:
-        return _FileInventory(**json.loads(path.read_text(encoding="utf-8"))) if path else None
-    except (OSError, ValueError, TypeError):
+        return TypeAdapter(_FileInventory).validate_json(path.read_bytes()) if path else None
+    except (OSError, ValueError):
         return None
 
 
