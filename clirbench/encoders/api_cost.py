@@ -24,7 +24,7 @@ class ApiCost:
     tokens: int
 
     def line(self, name: str, price: float | None) -> str:
-        """Put the cost into one line for the user; ``price`` is in dollars per million tokens."""
+        """One line about the cost for the user; ``price`` is in dollars per million tokens."""
         amount = f"{name}: {self.texts:,} texts will be sent, about {self.tokens:,} tokens"
         if price is None:
             return f"{amount} (--price-per-million says what that costs)"

@@ -26,8 +26,9 @@ class Encoder(Protocol):
 
     Both methods return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape (texts, dimensions), of any
     floating dtype. Optional attributes: ``similarity`` ("cosine" when absent, "dot" or "euclidean"); ``name``; ``revision``, a
-    text that changes whenever the vectors change, without which they are not cached; ``parameters``, the number of weights;
-    ``max_length``, in tokens; and a method ``prepare(candidates)``, called once with the distinct candidates before any encoding.
+    text that changes whenever the vectors change (vectors of a model without it are not cached); ``parameters``, the number of
+    weights; ``max_length``, in tokens; and a method ``prepare(candidates)``, called once with the distinct candidates before any
+    encoding.
     """
 
     def encode_queries(self, texts: list[str]) -> Any:
@@ -47,20 +48,20 @@ class Scorer(Protocol):
     """
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
-        """Take all candidates. Called once, before :meth:`score`; each pair of a text and its language comes once."""
+        """Take all candidates. Called once, before :meth:`score`; each distinct pair of a text and its language comes once."""
         ...
 
     def score(self, texts: list[str], languages: list[str]) -> Any:
         """Score some queries against every candidate: array or tensor (queries, candidates) of finite floats, higher is better.
 
-        Scores are rounded to float32, so those that differ by less are ties.
+        Scores are rounded to float32, so two scores that become equal are a tie.
         """
         ...
 
 
 @dataclass(frozen=True)
 class EncoderOptions:
-    """How a model is loaded and called; None leaves the choice to the model.
+    """How a model is loaded and called; None means the model's own choice.
 
     Attributes:
         batch_size: Texts per batch.
@@ -123,8 +124,8 @@ class EncoderSettings:
 class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
 
-    ``batch_size``, ``device`` and ``trust_remote_code`` are recorded in results, and change nothing. ``api`` says that a provider
-    computes the vectors and charges for them.
+    Results record ``batch_size``, ``device`` and ``trust_remote_code``, which are no part of the model's identity. ``api`` says
+    that a provider computes the vectors and charges for them.
     """
 
     info: ModelInfo
@@ -136,14 +137,14 @@ class LoadedModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that must agree before a result counts as this model's, by the names that results use."""
+        """Everything in which a result must agree with this model to be its result, by the names that results use."""
         info = self.info
         return {"name": info.name, "kind": info.kind, "revision": info.revision, **asdict(self.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedEncoder(LoadedModel):
-    """A model with one vector per text. ``transform`` is the one that ``settings.transform`` names, with its texts."""
+    """A model with one vector per text. ``transform`` is the transform that ``settings.transform`` names, with its texts."""
 
     encoder: Encoder
     transform: Transform | None = None
@@ -174,8 +175,7 @@ def require_encoder(model: LoadedModel) -> LoadedEncoder:
     if isinstance(model, LoadedEncoder):
         return model
     raise ClirbenchError(
-        f"{model.info.name} scores pairs of texts and has no vectors, which this needs: "
-        "use an encoder, or a task that fits in memory"
+        f"{model.info.name} scores pairs of texts and has no vectors: use an encoder, or a task that fits in memory"
     )
 
 
@@ -183,11 +183,12 @@ def with_transform(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
     """Add the transform that the options ask for.
 
     Raises:
-        ClirbenchError: The transform is unknown, its sample cannot be read, or the model is no encoder with cosine similarity.
+        ClirbenchError: The transform is unknown, its sample cannot be read, or the model is not an encoder with cosine
+            similarity.
     """
     if options.transform is None:
         if options.transform_sample is not None:
-            raise ClirbenchError("--transform-sample does nothing without --transform: add it")
+            raise ClirbenchError("--transform-sample does nothing without --transform: add --transform")
         return model
     transform = parse_transform(options.transform, options.transform_sample)
     if model.settings.similarity != "cosine":
@@ -197,7 +198,7 @@ def with_transform(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
 
 
 def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
-    """Refuse the options of these names, which a kind of model does not have.
+    """Refuse the options with these names, which do not apply to a kind of model.
 
     Raises:
         ClirbenchError: One of them is set; the message names it and the kind.
@@ -208,7 +209,7 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
 
 
 def check_options(options: EncoderOptions) -> None:
-    """Refuse a value that no model can take.
+    """Refuse values of options that no model can take.
 
     Raises:
         ClirbenchError: A value is out of range; the message names the option and the values it may have.

@@ -1,4 +1,4 @@
-"""An encoder of character n-grams: it shows how many answers shared spelling alone finds."""
+"""An encoder of character n-grams. It shows how many golds a model can find by spelling alone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Encode a collection: each distinct text once per role, checked, and kept in a cache that survives a killed run."""
+"""Encode a collection: each distinct text once per role. The vectors are checked, and cached for the next run."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Encoded:
         queries: float32 (queries, dimensions), dense or CSR.
         candidates: float32 (candidates, dimensions), of the same kind.
         texts: Distinct texts, counted once per role.
-        encoded: How many of them this run encoded; the others came from the cache.
+        encoded: How many of these texts this run encoded; the others came from the cache.
         seconds: Seconds that the encoder took.
         dimensions: Size of the encoder's vectors.
         zero: Distinct texts whose vector is all zero.
@@ -47,7 +47,7 @@ def distinct_texts(collection: Collection) -> int:
 
 
 def by_length(texts: Iterable[str]) -> list[str]:
-    """List the distinct texts in the order in which they are encoded: longest first, so that little of a batch is padding."""
+    """List the distinct texts in the order of encoding: longest first, so that batches hold little padding."""
     return sorted(set(texts), key=lambda text: (-len(text), text))
 
 
@@ -58,12 +58,12 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
     with a ``prepare`` method, are not cached.
 
-    The vectors are scaled and transformed, so that inner products order candidates as the model's similarity does. All-zero
-    vectors, where ``context.allow_zero`` lets them pass, tie with every candidate, and ties are lost.
+    The vectors are scaled and transformed, so that inner products order candidates as the model's similarity does. If
+    ``context.allow_zero`` lets all-zero vectors pass, all scores of such a query tie, and its golds lose the ties.
 
     Raises:
-        ClirbenchError: A vector has the wrong shape, a value is NaN or infinite, or a vector is all zero where that is refused
-            (the message names the first such text); or the cache cannot be written.
+        ClirbenchError: A vector has the wrong shape, NaN or infinity, or is all zero where this is refused; the message names the
+            first such text. Or the cache cannot be written.
     """
     context = context or RunContext()
     prepare = getattr(model.encoder, "prepare", None)

@@ -7,13 +7,13 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
-# A call to an API is tried so many times. The first pause has so many seconds, and each pause is twice as long as the last one.
+# How often a call to an API is tried, and the seconds of the first pause; each later pause is twice as long.
 ATTEMPTS = 5
 PAUSE = 2.0
 
 
 class MtebEncoder:
-    """An mteb encoder, called as mteb calls it for a retrieval task. With ``api``, a failed call is tried again."""
+    """An mteb encoder, called as mteb calls it for a retrieval task. If ``api``, a failed call is repeated."""
 
     def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
         self._model, self._batch_size, self._name = model, batch_size, name

@@ -15,19 +15,19 @@ from clirbench.support.errors import ClirbenchError, first_line
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-# A multi-vector model compares so many queries and candidates at a time, because each pair has a matrix of token products.
+# Queries and candidates that a multi-vector model compares at a time: each pair takes a matrix of token products.
 _QUERIES, _CANDIDATES = 16, 512
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer or SparseEncoder, with a prompt for each role: None for the model's own."""
+    """A SentenceTransformer or SparseEncoder, with a prompt for each role; None means the model's own prompt."""
 
     def __init__(
         self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None, sparse: bool = False
     ) -> None:
         self._model, self._batch_size = model, batch_size
         self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
-        # A sparse vector has one value per word of a vocabulary, nearly all of them zero: dense, they would fill the memory.
+        # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
@@ -39,7 +39,7 @@ class SentenceTransformerEncoder:
         return self._encode(self._model.encode_document, texts, self._candidate_prompt)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count the tokens of each text that the model reads, at most its longest input."""
+        """Count the tokens that the model reads of each text; it cuts a text that is longer than its longest input."""
         tokenizer, longest = self._model.tokenizer, self._model.max_seq_length
         if hasattr(tokenizer, "encode_batch"):
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
@@ -72,8 +72,8 @@ class MultiVectorScorer:
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
         """Encode the candidates. Their languages are not used."""
-        # A text of two languages is encoded once: two encodings might round differently, and equal texts must tie. Texts of
-        # similar length come together, so that little of a batch is padding.
+        # A text in two languages is encoded once, because two encodings may round differently and equal texts must tie. Texts of
+        # similar length stand together, so that batches hold little padding.
         distinct = sorted(set(texts), key=lambda text: (-len(text), text))
         place = {text: i for i, text in enumerate(distinct)}
         self._column = np.array([place[text] for text in texts], dtype=np.intp)
@@ -101,7 +101,7 @@ class MultiVectorScorer:
 
 @contextmanager
 def _mode_kept(model: Any) -> Iterator[None]:
-    """Restore training mode at the end: encoding switches dropout off, and a training loop needs it on again."""
+    """Restore training mode at the end: encoding turns dropout off, and a training loop needs dropout."""
     training = model.training
     try:
         yield
@@ -183,7 +183,7 @@ def wrap_sentence_transformer(
 
 
 def _is(model: Any, kind: str) -> bool:
-    """Whether a model is of the class ``kind`` of sentence-transformers; older releases lack some classes."""
+    """Whether a model is of the sentence-transformers class ``kind``; False where an older release lacks the class."""
     import sentence_transformers
 
     known = getattr(sentence_transformers, kind, None)

@@ -48,7 +48,7 @@ def load_fusion(
     if method == "rrf" and set(weights) != {1.0}:
         raise ClirbenchError(f"--model {name[:80]}: rrf looks at ranks and takes no weights; use sum")
     if not all(weight > 0 for weight in weights):
-        raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give one above it")
+        raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give a weight above 0")
     parts = tuple(load(part, _for_part(part, options)) for part in names)
     if any(isinstance(part, base.LoadedFusion) for part in parts):
         raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")

@@ -43,7 +43,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedMode
             - a local folder, of sentence-transformers or packed by ``clirbench train``;
             - ``ORG/NAME``, a model of sentence-transformers on the hub;
             - ``rrf:A+B`` or ``sum:0.7*A+0.3*B``, a fusion of several models.
-        options: How to load and call it.
+        options: How to load and call the model.
 
     Returns:
         An encoder, a scorer or a fusion.
@@ -83,15 +83,15 @@ def _load(name: str, options: EncoderOptions) -> LoadedModel:
 
 
 def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
-    """Turn whatever a user hands to :func:`clirbench.evaluate` into a loaded model.
+    """Turn the model argument of :func:`clirbench.evaluate` into a loaded model.
 
     Args:
         model: A name, a LoadedModel, a SentenceTransformer, SparseEncoder or MultiVectorEncoder, an mteb encoder, or an object
             with ``encode_queries`` and ``encode_candidates``, or with ``prepare_candidates`` and ``score``.
-        options: How to call it. Options of loading, such as the device, are refused for a model in memory.
+        options: How to call the model. Options of loading, such as the device, are refused for a model in memory.
 
     Returns:
-        The model with its identity. A model in memory has no revision, unless it is your own and declares one.
+        The model with its identity. A model in memory has no revision, unless your own class declares one.
 
     Raises:
         ClirbenchError: The model is none of these, or an option does not apply to it.

@@ -16,8 +16,8 @@ from clirbench.support.names import check_name
 FORMAT = 1
 REFUSED = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "device")
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-# Scales to try for each row, as shares of the scale that fits its largest weight. A smaller scale clips that weight, but makes
-# the steps of all others finer.
+# Scales to try for each row, as shares of the scale that fits its largest weight. A smaller scale clips this weight, but gives
+# all other weights finer steps.
 _TRIED = np.linspace(0.5, 1.0, 11, dtype=np.float32)
 
 
@@ -68,7 +68,7 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
 
     folder.mkdir(parents=True, exist_ok=True)
     packed, scales = quantise(weights, bits)
-    # safetensors' save_file makes files that only their owner may read, so its save is used.
+    # Not save_file of safetensors: only the owner may read the files that it makes.
     (folder / WEIGHTS).write_bytes(save({"weights": packed, "scales": scales}))
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8", newline="\n")
     config = {"format": FORMAT, "bits": bits, "vocabulary": len(weights), "dimensions": weights.shape[1]}
@@ -78,13 +78,13 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
 class PackedEncoder:
     """A packed static model: the vector of a text is the mean of its tokens' vectors.
 
-    A text without any token, such as one of punctuation only, gets the vector of the unknown token, so no vector is zero.
+    A text without any token, such as "?!", gets the vector of the unknown token, so no vector is zero.
 
     Args:
         folder: A folder that :func:`write_packed` wrote.
 
     Raises:
-        ClirbenchError: The folder is something else.
+        ClirbenchError: The folder is not a packed model, or its format is unknown.
     """
 
     similarity = "cosine"
@@ -124,7 +124,7 @@ class PackedEncoder:
 
 
 def is_packed(name: str) -> bool:
-    """Whether a name is that of a folder that :func:`write_packed` wrote."""
+    """Whether ``name`` is a folder that :func:`write_packed` wrote."""
     try:
         config = json.loads((Path(name).expanduser() / CONFIG).read_text(encoding="utf-8"))
     except (OSError, RuntimeError, ValueError):

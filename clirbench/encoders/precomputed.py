@@ -1,4 +1,4 @@
-"""A folder of pre-computed vectors, used in the place of a model."""
+"""A folder of pre-computed vectors, used instead of a model."""
 
 import hashlib
 from collections.abc import Sequence

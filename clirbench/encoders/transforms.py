@@ -24,13 +24,13 @@ POOL = "pool"
 
 @dataclass(frozen=True)
 class Transform:
-    """A method to remove language bias, not yet fitted.
+    """A method that removes language bias, before it is fitted.
 
     Attributes:
         name: "center", "lir" or "lsar".
         rank: Number of directions to remove; 0 for "center".
-        sample: What it is fitted on: "pool" for the candidates of the run, or "sha256:..." of a file of texts. No gold pair is
-            looked at in either case.
+        sample: What the method is fitted on: "pool" for the candidates of the run, or "sha256:..." of a file of texts. Gold pairs
+            are never used.
         texts: The file's texts by language; empty for "pool".
     """
 
@@ -66,7 +66,7 @@ def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
     """Read a transform as the command line spells it, with a JSON Lines file of texts to fit it on.
 
     Raises:
-        ClirbenchError: The text is none of these, or the file cannot be read.
+        ClirbenchError: The text is not a transform, or the file cannot be read.
     """
     match = re.fullmatch(r"(center)|(lir|lsar):([1-9]\d{0,3})", text)
     if not match:
@@ -105,7 +105,7 @@ def _limit(transform: Transform, limit: int, what: str) -> None:
 
 def _principal(sample: Matrix, rank: int) -> Matrix:
     """Compute the first right singular vectors of the sample, which is not centred: float32 (dimensions, rank)."""
-    # They are eigenvectors of sample' sample, which is only (dimensions, dimensions) however many texts there are.
+    # They are the eigenvectors of sample' sample, a matrix (dimensions, dimensions) for any number of texts.
     _, vectors = np.linalg.eigh(sample.astype(np.float64).T @ sample)
     return np.asarray(vectors[:, ::-1][:, :rank], dtype=np.float32)
 
@@ -118,7 +118,7 @@ def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
     centre = means.mean(axis=1, keepdims=True)
     left, values, right = np.linalg.svd(means - centre, full_matrices=False)
     approximation = centre + (left[:, :rank] * values[:rank]) @ right[:rank]
-    # The component that all languages share, orthogonal to the subspace that tells them apart.
+    # The component that all languages share. It is orthogonal to the subspace in which languages differ.
     shared = np.linalg.pinv(approximation).T.sum(axis=1, keepdims=True)
     shared /= (shared**2).sum()
     left, _, _ = np.linalg.svd(approximation - shared, full_matrices=False)

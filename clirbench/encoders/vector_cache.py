@@ -19,7 +19,7 @@ _FORMAT = 1
 
 
 def versions(encoder: LoadedEncoder) -> dict[str, str]:
-    """List the versions of the packages that compute the vectors, so that vectors of two versions are never mixed."""
+    """List the versions of the packages that compute the vectors. The cache never mixes vectors of two versions."""
     if encoder.info.kind not in ("sentence-transformers", "mteb"):
         return {}
     return {name: metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "mteb")}
@@ -29,7 +29,7 @@ class CacheEntry:
     """The cached vectors of one role's distinct texts, in dense shards of 512 texts.
 
     Each shard is written under a temporary name and renamed when it is complete. The manifest, with the checksums of all shards,
-    is written last. A shard that is damaged counts as missing, so its texts are encoded again.
+    is written last. A damaged shard is treated as missing, and its texts are encoded again.
 
     Args:
         root: Folder of all vectors.

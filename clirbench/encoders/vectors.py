@@ -1,4 +1,4 @@
-"""From what an encoder returns to vectors whose inner products are the scores: timed, checked, as float32, scaled."""
+"""Turn what an encoder returns into vectors whose inner products are the scores: time, check, convert to float32, scale."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class VectorCheck:
     """A check of the vectors of one role, called with each batch as it comes.
 
     ``dimensions`` is the size that every vector must have; the first batch sets it where it is None. All-zero vectors are counted
-    in ``zero``, and refused with ``refuse_zero``. ``longest`` is the largest norm so far.
+    in ``zero``, and are an error if ``refuse_zero``. ``longest`` is the largest norm so far.
     """
 
     model: str
@@ -40,8 +40,8 @@ class VectorCheck:
         """Turn what the model returned for some texts into float32 vectors (texts, dimensions).
 
         Raises:
-            ClirbenchError: It is no array of that shape, a value is NaN or infinite, or a vector is all zero where that is
-                refused. The message names the first such text.
+            ClirbenchError: The model returned no array of that shape, a value is NaN or infinite, or a vector is all zero where
+                this is refused. The message names the first such text.
         """
         vectors = as_float32(raw)
         if vectors is None:
@@ -60,7 +60,8 @@ class VectorCheck:
         self.dimensions = vectors.shape[1]
         values = vectors if isinstance(vectors, np.ndarray) else vectors.data
         squares = squares_of(vectors)
-        # Finite squares prove finite values. A square that is not finite may only have overflowed, so then all values are read.
+        # If all squares are finite, all values are. A square may overflow though its values are finite, so then the values are
+        # checked.
         if not np.isfinite(squares).all() and not np.isfinite(values).all():
             bad = _first_row(~np.isfinite(values), vectors)
             fault = "NaN" if np.isnan(_row(vectors, bad)).any() else "infinite values"
@@ -145,7 +146,10 @@ def encode_texts(encode: Callable[[list[str]], Any], texts: list[str], check: Ve
 
 
 def squares_of(vectors: Vectors) -> NDArray[np.float32]:
-    """Squared norms in float32 (texts,). A square may overflow, or become 0, though the vector's values are in range."""
+    """Squared norms, float32 (texts,).
+
+    A large square may become infinite, and a small one 0, where the vector itself is neither.
+    """
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         if isinstance(vectors, np.ndarray):
             return np.asarray(np.einsum("ij,ij->i", vectors, vectors))
@@ -170,7 +174,7 @@ def scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vect
 
 def by_distance(vectors: Vectors, role: str) -> Vectors:
     """Add one dimension to the vectors of a role, so that inner products order candidates by euclidean distance."""
-    # -|q - c|^2 orders candidates as q.c - |c|^2 / 2 does.
+    # For one query, -|q - c|^2 and q.c - |c|^2 / 2 order candidates alike.
     if role == "query":
         return _with_column(vectors, np.ones((vectors.shape[0], 1), dtype=np.float32))
     half = 0.5 * _square_norms(vectors)

@@ -33,18 +33,18 @@ def evaluate(
 ) -> Result:
     """Evaluate one model on one task.
 
-    The function keeps no global state, so it can be called inside a training loop. It writes no files but downloads, and vectors
-    where ``cache`` names a folder; :meth:`Result.save` writes the result.
+    The function keeps no global state, so it can be called inside a training loop. The only files that it writes are downloads,
+    and vectors if ``cache`` names a folder. :meth:`Result.save` writes the result.
 
     Args:
         model: A SentenceTransformer, an mteb encoder, an object with ``encode_queries`` and ``encode_candidates``, or a name as
             on the command line.
         task: Identifier or Task; None for the demo.
-        languages: Only these languages; None for all. The result records a restriction.
-        settings: Only these settings; None for all. The result records a restriction.
+        languages: The languages to evaluate; None for all. The result records a restriction.
+        settings: The settings to evaluate; None for all. The result records a restriction.
         options: Batch size, prompts and the like.
-        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. The counts of a streamed task stay in
-            memory here; ``clirbench run`` writes them to disk, so that a killed run can go on.
+        data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. This function keeps the counts of a
+            streamed task in memory; ``clirbench run`` writes them to disk, so that a killed run can go on.
         **context: ``cache``, a folder for the vectors of models that have a revision; ``allow_zero_vectors``, to score all-zero
             vectors as lost instead of stopping; ``reporter``, told of progress.
 
@@ -73,7 +73,7 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
         model: An encoder, a scorer or a fusion.
         task: The data of a run.
         context: Cache, progress and permissions.
-        load_seconds: Seconds that loading the two took, for the result.
+        load_seconds: Seconds that it took to load the model and the task, for the result.
 
     Returns:
         Scores with their ranks.
@@ -94,7 +94,7 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
 
 
 def rank(task: LoadedTask, counts: Counts) -> GoldRanks:
-    """Rank the gold pairs: one plus the number of candidates that outrank them, summed over the blocks of each pool."""
+    """Rank each gold pair: one plus the number of candidates that outrank it, summed over the blocks of each pool."""
     return gold_ranks(task.gold_pairs, counts.outranked, task.selection.settings, counts.within)
 
 

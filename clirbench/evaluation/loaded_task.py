@@ -1,7 +1,6 @@
 """A task with its data, ready to be evaluated.
 
-:func:`load_data` decides whether the data are held in memory or read shard by shard. This is asked only there: all that follows
-takes the same steps for both.
+:func:`load_data` decides whether the data are held in memory or read shard by shard. All later steps are the same for both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,13 +44,13 @@ class LoadedTask(Protocol):
         """What a result records of the corpus that was read; None for data in memory."""
 
     def sizes(self, model: LoadedModel) -> tuple[int, int]:
-        """Count the texts that a run encodes and the queries that it ranks, as far as this is known before the run."""
+        """Count the texts that a run encodes and the queries that it ranks; 0 where this is not known before the run."""
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
         """Give the model each distinct text once."""
 
     def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
-        """Write the TREC runs that were asked for, beside the result at ``path``."""
+        """Write the TREC runs that the user asked for, beside the result at ``path``."""
 
     def forget(self) -> None:
         """Remove files that only an interrupted run needs. Called once the result is written."""
@@ -86,7 +85,7 @@ class InMemoryTask:
 
     @property
     def corpus(self) -> None:
-        """None: there is no corpus that is read shard by shard."""
+        """None: the data are in memory."""
 
     def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Count the texts that a run encodes, including cached ones, and the queries that it ranks."""
@@ -115,7 +114,7 @@ def load_data(
         selection: The task, languages and settings.
         context: Its reporter is told of downloads.
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub.
-        stream: Opens a streamed task; None to count its shards in this process and keep the counts in memory.
+        stream: A function that opens a streamed task; None to count its shards in this process and keep the counts in memory.
 
     Raises:
         ClirbenchError: The data cannot be loaded, or differ from the declared ones.

@@ -1,7 +1,7 @@
 """clirbench's tasks as tasks of mteb.
 
-mteb scores the first 1,000 candidates of each query. So its nDCG@10, R@k and MRR@10 of a language pair are clirbench's. mAP
-over the full pool and rank distance need every rank: mteb's results do not have them.
+mteb scores the first 1,000 candidates of each query. So nDCG@10, R@k and MRR@10 of a language pair are the same in mteb and
+clirbench. mAP over the full pool and rank distance need every rank, so mteb's results do not have them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ from clirbench.tasks.selection import choose_languages
 from clirbench.tasks.task import SETTINGS, Task
 from clirbench.tasks.task_file import load_task, standard_suite
 
-# By language of the shipped tasks, mteb's name of it: ISO 639-3 and script.
+# mteb's name of each language of the shipped tasks: ISO 639-3 and script.
 MTEB_LANGUAGES = {
     "ar": "ara-Arab", "bn": "ben-Beng", "de": "deu-Latn", "el": "ell-Grek", "en": "eng-Latn", "es": "spa-Latn",
     "fa": "fas-Arab", "fi": "fin-Latn", "fr": "fra-Latn", "hi": "hin-Deva", "id": "ind-Latn", "ja": "jpn-Jpan",
@@ -51,7 +51,7 @@ class ClirbenchRetrieval(AbsTaskRetrieval):  # type: ignore[misc]
 
     @classmethod
     def of(cls, task: Task, setting: str, languages: Sequence[str] | None = None) -> "ClirbenchRetrieval":
-        """The mteb task of a setting. mteb reads ``metadata`` from the class, so this makes a class for each setting."""
+        """The mteb task of a setting. mteb reads ``metadata`` from the class, so each setting gets its own class."""
         metadata = metadata_of(task, setting, choose_languages(task, languages))
         retrieval: ClirbenchRetrieval = type(metadata.name, (cls,), {"metadata": metadata})(task, setting, languages)
         return retrieval
@@ -75,11 +75,11 @@ def tasks(
 ) -> list[Any]:
     """Clirbench's parallel tasks for ``mteb.evaluate``: one for each task and setting.
 
-    Streamed tasks are mteb's own, such as ``mteb.get_task("MIRACLRetrieval")``.
+    For a streamed task, use mteb's own task, such as ``mteb.get_task("MIRACLRetrieval")``.
 
     Args:
         names: Identifiers of parallel tasks; None for the standard suite.
-        settings: Which settings.
+        settings: The settings to make tasks of.
         languages: Restrict to these; None for all.
 
     Returns:
@@ -105,13 +105,13 @@ def benchmark(languages: Sequence[str] | None = None, **streamed: bool) -> Any:
 
     Args:
         languages: Restrict to these; None for all.
-        **streamed: Streamed tasks to add, each by its identifier with "_" for "-"; True adds mteb's own counterpart, unchanged.
+        **streamed: Streamed tasks to add: identifier, with "_" for "-", and True. The benchmark gets mteb's own task, unchanged.
 
     Returns:
         A benchmark of the tasks that :func:`tasks` gives.
 
     Raises:
-        ClirbenchError: There is no such language, or no such streamed task with a counterpart in mteb.
+        ClirbenchError: There is no such language, or no such streamed task that mteb has too.
     """
     chosen = tasks(languages=languages)
     for name in (key.replace("_", "-") for key, wanted in streamed.items() if wanted):
@@ -129,7 +129,7 @@ def benchmark(languages: Sequence[str] | None = None, **streamed: bool) -> Any:
 
 
 class OneEncoding:
-    """A model for mteb that encodes each distinct text once, however many subsets hold it.
+    """A model for mteb that encodes each distinct text once, even if many subsets hold the text.
 
     It follows mteb's ``SearchProtocol``: ``mteb.evaluate(OneEncoding(model), tasks())``. Scores are exact inner products.
     ``encoded`` counts the texts: 26,021 in XQuAD-R's 132 subsets, where mteb encodes 313,248.
@@ -198,7 +198,7 @@ class OneEncoding:
         return scores_of
 
     def _encode(self, texts: list[str], role: str, told: Mapping[str, Any]) -> NDArray[np.float32]:
-        """Vectors of texts, float32 (texts, dimensions); only texts that are new in this role are encoded."""
+        """Vectors of texts, float32 (texts, dimensions). Only texts that are new in this role are encoded."""
         known = self._texts[role]
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
@@ -223,7 +223,9 @@ def metadata_of(task: Task, setting: str, languages: Sequence[str]) -> Any:
     """
     unknown = [language for language in languages if language not in MTEB_LANGUAGES]
     if unknown:
-        raise ClirbenchError(f"{task.id}: mteb's code of the language '{unknown[0]}' is not known here: leave it out")
+        raise ClirbenchError(
+            f"{task.id}: no mteb code is known for the language '{unknown[0]}': leave the language out"
+        )
     codes = {language: MTEB_LANGUAGES[language] for language in languages}
     subsets = {
         "monolingual": {x: [codes[x]] for x in codes},
@@ -258,7 +260,7 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
         return Dataset.from_dict({"id": ids[rows].tolist(), "title": [""] * len(rows), "text": texts})
 
     def split(pairs: NDArray[np.bool_], only: int | None) -> dict[str, Any]:
-        # As in clirbench, a query without a gold in the subset is not asked.
+        # As in clirbench, a query without a gold in the subset is left out.
         golds: dict[int, list[int]] = {}
         for query, candidate in zip(
             collection.gold_query[pairs].tolist(), collection.gold_candidate[pairs].tolist(), strict=True

@@ -14,7 +14,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import writing
 from clirbench.tasks.task_file import list_tasks, load_task
 
-# By clirbench's name of a metric, mteb's.
+# mteb's name of a metric, by clirbench's name.
 _SCORES = {
     "nDCG@10": "ndcg_at_10",
     "R@1": "recall_at_1",
@@ -25,28 +25,28 @@ _SCORES = {
 
 
 def export(result: Result, folder: Path) -> list[Path]:
-    """Write a whole run on a parallel task as mteb does: below ``folder``, which ``mteb.ResultCache(folder)`` reads.
+    """Write the result of an unrestricted run on a parallel task below ``folder``, for ``mteb.ResultCache(folder)`` to read.
 
     The files of scores are ``results/<org__model>/<revision>/<Task>.json``, one for each setting; ``model_meta.json`` lies beside
     them. Each subset has the scores that mteb has too: nDCG@10 (the main score), R@1, R@10, R@100, MRR@10.
 
     Raises:
-        ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot say what the run was, or the folder cannot be
+        ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot describe the run, or the folder cannot be
             written.
     """
     document = result.document
     exported = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
     if document.task.id not in exported:
         raise ClirbenchError(
-            f"{document.task.id} has no counterpart of ours in mteb: give one of {', '.join(exported)}"
+            f"{document.task.id} is not a task that clirbench gives to mteb: give a result of {', '.join(exported)}"
         )
     if not document.task.complete:
         raise ClirbenchError(
-            "the result is of a restricted run, which mteb's layout cannot say: run all languages and settings"
+            "the result is of a restricted run, and mteb's layout cannot record that: run all languages and settings"
         )
     if document.encoder.transform is not None:
         raise ClirbenchError(
-            "mteb's layout knows a model's name and revision, not its transform: export a run without it"
+            "mteb's layout records a model's name and revision, but no transform: export a run without --transform"
         )
     meta = model_meta(document.model.name, document.model.revision, document.model.dimensions)
     cache = mteb.ResultCache(folder)
@@ -85,7 +85,7 @@ def model_meta(name: str, revision: str | None, dimensions: int | None, similari
 
 
 def _values(result: Result, setting: str) -> dict[str, Mapping[str, Any]]:
-    """By mteb's name of a subset, the scores of a setting in it."""
+    """The scores of a setting in each subset, by mteb's name of the subset."""
     document = result.document
     if setting == "cross-lingual":
         return {

@@ -21,7 +21,7 @@ from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import writing
 from clirbench.support.paths import cache_dir, mirror_dir
 
-# Of mteb's scores of a subset, those that a result keeps besides the main score; there are a hundred more.
+# Scores of a subset that a result keeps besides the main score. mteb has a hundred more.
 _KEPT = (
     "main_score", "ndcg_at_10", "map_at_10", "mrr_at_10", "recall_at_1", "recall_at_10", "recall_at_100", "accuracy", "f1",
 )  # fmt: skip
@@ -52,12 +52,12 @@ class AsMteb:
         vectors = check(raw, texts)
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(
-                f"{self._loaded.info.name} gives sparse vectors, which mteb's tasks do not take: use a dense one"
+                f"{self._loaded.info.name} gives sparse vectors, which mteb's tasks do not take: use a dense encoder"
             )
         return vectors
 
     def similarity(self, left: Any, right: Any) -> Any:
-        """Similarity of every left vector to every right one, (left, right), by the encoder's similarity."""
+        """The encoder's similarity of every left vector to every right vector, (left, right)."""
         return self._similar(SimilarityFunction.to_similarity_fn, left, right)
 
     def similarity_pairwise(self, left: Any, right: Any) -> Any:
@@ -78,11 +78,12 @@ def run_mteb_task(
     Args:
         loaded: The encoder.
         name: mteb's name of a text task, such as "MLQARetrieval".
-        languages: Only subsets whose languages are all among these; clirbench's codes or ISO 639-3. None for all subsets.
+        languages: Evaluate only subsets whose languages are all among these; clirbench's codes or ISO 639-3. None for all
+            subsets.
         data: A folder with the task's data set. None: ``mteb/<data set>`` in ``CLIRBENCH_MIRROR``, else the hub.
 
     Raises:
-        ClirbenchError: The model is not a plain encoder, mteb has no such text task or not in these languages, or the data
+        ClirbenchError: The model is not a plain encoder, mteb has no such text task, the task lacks these languages, or the data
             cannot be read.
     """
     encoder = _plain_encoder(loaded, name)
@@ -100,7 +101,7 @@ def run_mteb_task(
             f"mteb:{name}: its data cannot be read from {folder or f'the hub ({hub})'} ({first_line(error)}): "
             "check the network, or pass --data FOLDER in mteb's layout"
         ) from error
-    # A model that mteb loaded goes back to it as it is, so that its scores are mteb's own.
+    # A model that mteb loaded goes back to mteb unchanged, so that its scores are mteb's own.
     model = encoder.encoder._model if isinstance(encoder.encoder, MtebEncoder) else AsMteb(encoder)
     evaluated = mteb.evaluate(
         model,
@@ -134,7 +135,7 @@ def _plain_encoder(loaded: LoadedModel, name: str) -> LoadedEncoder:
         raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
     if hasattr(loaded.encoder, "prepare"):
         raise ClirbenchError(
-            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), which mteb's tasks do not tell: "
+            f"{loaded.info.name} needs all candidates at once (it has a 'prepare' method), and mteb's tasks do not give them: "
             f"leave mteb:{name} out"
         )
     if loaded.api:
@@ -171,7 +172,7 @@ def _kept(part: Mapping[str, Any], main_score: str) -> dict[str, float]:
 def _read_from(folder: Path, task: Any) -> None:
     """Let an mteb task read its data from a folder, by a link with the folder's checksum in its name.
 
-    ``datasets`` caches what it reads by the folder's name. Under the plain name a changed folder would be read as it was before.
+    ``datasets`` caches what it reads by the folder's name. Without the checksum, a changed folder would give the old data.
     """
     if not folder.is_dir():
         raise ClirbenchError(f"--data is '{folder}', which is not a folder: correct it")

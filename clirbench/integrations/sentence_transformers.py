@@ -1,4 +1,4 @@
-"""clirbench inside a sentence-transformers training: each setting and the rank distance in log, CSV and model card."""
+"""clirbench inside a sentence-transformers training: log, CSV and model card get its scores and the rank distance."""
 
 import csv
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ class EvaluatorOptions:
     """What :class:`CLIREvaluator` reports, and how it encodes: each field is a keyword of its constructor.
 
     Attributes:
-        metric: Reported for every setting. None: the task's first metric.
-        primary_metric: Chooses the best checkpoint: a setting with the metric ("multilingual_mAP"), or "rank_distance".
-            None: the metric in the last setting that is run.
-        name: Stands before every key; the trainer puts "eval_" before it. None: the task's identifier.
+        metric: The metric to report for every setting. None: the task's first metric.
+        primary_metric: The number that chooses the best checkpoint: a setting with the metric ("multilingual_mAP"), or
+            "rank_distance". None: the metric in the last of the settings.
+        name: First part of every key, to which the trainer adds "eval_" in front. None: the task's identifier.
         batch_size: Texts that are encoded at a time.
         query_prompt: Put before each query. None: the model's own.
         candidate_prompt: Put before each candidate. None: the model's own.
@@ -63,8 +63,8 @@ class EvaluatorKeywords(TypedDict, total=False):
 class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
     """Evaluates a model on a clirbench task while it trains: the ``evaluator`` of a sentence-transformers trainer.
 
-    The task is loaded once. Each call encodes every distinct text once and counts exact ranks: on a few languages it takes
-    seconds. A model in training mode stays in it. ``last_result`` is the whole result of the last call.
+    The task is loaded once. Each call encodes every distinct text once and computes exact ranks. On a few languages a call takes
+    seconds. A model in training mode stays in training mode. ``last_result`` is the whole result of the last call.
     ``greater_is_better`` is False where the primary metric is the rank distance.
 
     Args:
@@ -74,7 +74,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         **options: Fields of :class:`EvaluatorOptions`.
 
     Raises:
-        ClirbenchError: There is no such task, language, setting or metric, the task is streamed, or the data cannot be had.
+        ClirbenchError: There is no such task, language, setting or metric, the task is streamed, or the data cannot be loaded.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         several = len(self.languages) > 1
         self.settings = choose_settings(self.task, settings, self.languages if several else None)
         if not several:
-            # One language has no pairs: the setting is dropped, where clirbench run refuses it.
+            # One language has no pairs, so this setting is left out. clirbench run refuses it instead.
             self.settings = tuple(setting for setting in self.settings if setting != "cross-lingual")
             if not self.settings:
                 raise ClirbenchError("the cross-lingual setting needs two languages: add one to languages")
@@ -114,7 +114,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         self._collection = load_collection(self.task, self.languages)
 
     def _choose_numbers(self, chosen: EvaluatorOptions, *, distance: bool) -> None:
-        """Set what is reported, and the one number that chooses the best checkpoint; one language has no rank distance."""
+        """Set the reported numbers and the number that chooses the best checkpoint. One language has no rank distance."""
         self.metric = chosen.metric or self.task.metrics[0]
         if self.metric not in self.task.metrics:
             raise ClirbenchError(
@@ -127,7 +127,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         if primary not in self._keys:
             raise ClirbenchError(f"primary_metric is '{primary}': choose from {', '.join(self._keys)}")
         self.name = self.task.id if chosen.name is None else chosen.name
-        # The trainer looks the primary metric up under the name that __call__ returns.
+        # The trainer looks for the primary metric under the key that __call__ returns.
         self.primary_metric = f"{self.name}_{primary}" if self.name else primary
         self.greater_is_better = primary != _DISTANCE
 
@@ -155,8 +155,8 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
             By key: "<task>_multilingual_mAP" and the like (0 to 1), "<task>_rank_distance" (ranks).
 
         Raises:
-            ClirbenchError: The model gives a vector with NaN or infinity, or of a wrong shape. A vector of zeros is no error: its
-                queries and candidates are scored as lost.
+            ClirbenchError: The model gives a vector with NaN or infinity, or of a wrong shape. A vector of zeros is not an error:
+                its query or candidate is scored as lost.
         """
         loaded = as_loaded(model, self._options)
         unversioned = replace(loaded, info=replace(loaded.info, revision=None))

@@ -295,7 +295,7 @@ def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> ScoreBlo
             scores = np.asarray(raw, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ClirbenchError(
-            f"{name} gave a {type(raw).__name__} that is no array of numbers: return scores"
+            f"{name} gave a {type(raw).__name__} and not an array of numbers: return an array of scores"
         ) from error
     if scores.shape != (len(texts), candidates):
         raise ClirbenchError(

@@ -1,1 +1,1 @@
-"""Evaluation on corpora that are larger than memory: they are read, encoded and counted shard by shard."""
+"""Evaluation on corpora that are larger than memory: they are read, encoded and compared shard by shard."""

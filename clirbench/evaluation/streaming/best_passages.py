@@ -45,7 +45,7 @@ def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[t
 def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
     """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
-    Scores have nine digits, so that different float32 scores stay different. Tools order ties by their own rules.
+    Scores have nine digits, so that different float32 scores stay different. Other tools order equal scores by their own rules.
     """
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in tag) or "clirbench"
     return "".join(
@@ -61,7 +61,7 @@ def run_path(path: Path, language: str) -> Path:
 
 
 def check_runs(path: Path, document: Document, top: int) -> None:
-    """Check that the TREC runs that are asked for lie beside a result that is kept.
+    """Check that the TREC runs that the user asks for lie beside an existing result.
 
     Raises:
         ClirbenchError: A run is missing, or has fewer passages per query than ``top``.

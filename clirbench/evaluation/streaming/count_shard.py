@@ -34,11 +34,11 @@ class ShardCounter:
         self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
         for i, (language, id_) in enumerate(gold_order(judged, inventory)):
             self._number[language][id_] = i
-        # A transform differs between languages, so a text that is in two languages has two vectors: it is no copy across them.
+        # A transform differs between languages, so a text in two languages has two vectors, and only copies in one language tie.
         self._by_language = first.removal is not None
         self._texts = gold_texts(judged, inventory, self._by_language)
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
-        # Golds with the same text are known by the first of them, so a copy of the text is a copy for the pairs of all of them.
+        # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
         self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
 
@@ -51,7 +51,7 @@ class ShardCounter:
         return np.array(first, dtype=np.intp)
 
     def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
-        """Return the ranges of queries and gold pairs of a language, or of all for None, and the scores to count against."""
+        """Return the ranges of queries and gold pairs of a language (None: of all), and the scores of these golds."""
         if language not in self._ready:
             judged, first = self._judged, self._first
             queries, pairs = slice(0, len(judged.queries)), slice(0, len(judged.gold_query))
@@ -64,19 +64,19 @@ class ShardCounter:
         return self._ready[language]
 
     def read(self, shard: Shard) -> Block:
-        """Read the candidates of a shard. Another thread may count a shard meanwhile.
+        """Read the candidates of a shard. Another thread may count another shard at the same time.
 
         Raises:
-            ClirbenchError: The passages differ from those that the inventory saw.
+            ClirbenchError: The passages differ from those in the inventory.
         """
         block = self._candidates.block(shard.language, shard.file, shard.start, shard.size)
         if block.digest() != shard.sha256:
             raise ClirbenchError(
                 f"{self._candidates.source}: passages {shard.start:,} to {shard.start + shard.size - 1:,} of {shard.language} "
-                f"file {shard.file} are not those that were read at the start: every node needs the same corpus, and it must not "
-                "change"
+                f"file {shard.file} differ from those read at the start: "
+                "keep the corpus unchanged, and the same on every node"
             )
-        # Converted here and not in count, because another thread counts the last shard while this one is read.
+        # Vectors are converted here and not in count: this thread reads while another thread counts.
         return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
 
     def count(self, shard: Shard, block: Block) -> ShardCounts:
@@ -93,12 +93,13 @@ class ShardCounter:
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._model, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
-        # The check has already measured vectors that are compared as the encoder gave them: their norms are not computed again.
+        # The check has already measured the norms of vectors that are compared as the encoder gave them.
         as_they_came = self._model.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
         longest = check.longest if as_they_came else None
         wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
         if self._pooled and self._top:
-            # A run file holds each query's own language: the shard is compared once more, with those queries only.
+            # A run file ranks the passages of the query's language only, so the shard is compared again with queries of its
+            # language.
             _, pairs, scores = self.gold_scores(shard.language)
             mine = [_within(cells, pairs) for cells in (own, copies)]
             _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
@@ -110,14 +111,14 @@ class ShardCounter:
     def _vectors(
         self, shard: Shard, block: Block, check: VectorCheck, clock: Clock
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Encode a shard. A copy of a gold is not encoded: it gets the gold's vector of pass 1, so that it ties exactly.
+        """Encode a shard. A copy of a gold is not encoded: it gets the gold's vector from pass 1, so that both tie exactly.
 
         Returns:
             The vectors as the encoder gave them, float32 (candidates, dimensions); and the first gold with each candidate's text,
             intp (candidates,), -1 for none.
         """
         if block.texts is None:
-            # Without texts nothing tells which candidates are copies. Equal vectors tie all the same.
+            # Without texts, copies are not known. Candidates with equal vectors still tie.
             return np.asarray(check(block.vectors, block.ids)), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
@@ -140,7 +141,7 @@ class ShardCounter:
         return number
 
     def _cells(self, shard: Shard, number: NDArray[np.intp], like: NDArray[np.intp]) -> tuple[Cells, Cells]:
-        """Find the cells of the golds of each pair's query, and the cells of wrong candidates with a gold's text.
+        """Find the cells of golds of the pair's query, and the cells of wrong candidates with the text of the pair's gold.
 
         ``number`` has the gold that each candidate is, ``like`` the first gold with its text: intp (candidates,), -1 for none.
         """
@@ -151,12 +152,12 @@ class ShardCounter:
 
 
 def _without_golds(copies: Cells, own: Cells, gold_query: NDArray[np.int32], width: int) -> Cells:
-    """Leave out of the copies what is a gold of the same query.
+    """Leave out of the copies the candidates that are golds of the same query.
 
     Query 0 has two golds with the same text, of pairs 0 and 1, and query 1 has one other gold, of pair 2. A shard holds three
     candidates: the gold of pair 0, the gold of pair 1, and a copy of their text. Each of the three has the text of pairs 0 and 1,
     so the table of pairs by candidates has six cells of copies. The first two candidates are golds of query 0, and golds are
-    ordered by their own scores, so only the third candidate stays: it is a wrong candidate for query 0, under either pair.
+    ordered by their own scores. So only the third candidate stays. It is a wrong candidate for query 0, under both pairs.
 
     >>> number, like = np.array([0, 1, -1]), np.array([0, 0, 0])
     >>> own = _cells([np.array([0]), np.array([1]), np.array([2])], number)
@@ -170,13 +171,13 @@ def _without_golds(copies: Cells, own: Cells, gold_query: NDArray[np.int32], wid
     ([0, 1], [2, 2])
 
     Args:
-        copies: Where candidates have the text of a pair's gold; a gold has its own text, so it is among them.
+        copies: Where candidates have the text of a pair's gold, the gold itself included.
         own: Where candidates are the gold of a pair.
         gold_query: int32 (gold pairs,), query of each pair.
         width: Number of candidates of the shard.
     """
-    # Cells are compared by query, not by pair: a gold of the query under another pair is a gold all the same. A query and a
-    # column become one number.
+    # Cells are compared by query, not by pair: the gold of another pair of the query is still a gold. A query and a column become
+    # one number.
     golds = gold_query[own.pair] * np.int64(width) + own.column
     golden = np.isin(gold_query[copies.pair] * np.int64(width) + copies.column, golds)
     return Cells(copies.pair[~golden], copies.column[~golden])
@@ -189,9 +190,10 @@ def _grouped(keys: NDArray[np.generic], groups: int) -> list[NDArray[np.intp]]:
 
 
 def _cells(pairs_of: list[NDArray[np.intp]], gold: NDArray[np.intp]) -> Cells:
-    """List the cells of the candidates that stand for a gold, one for every pair of that gold.
+    """List the cells of candidates that are a gold or have its text: for each candidate, one cell per pair of that gold.
 
-    ``pairs_of`` has the pairs of each gold, intp (pairs,). ``gold`` is intp (candidates,), -1 where a candidate stands for none.
+    ``pairs_of`` has the pairs of each gold, intp (pairs,). ``gold`` is the number of each candidate's gold, intp (candidates,),
+    -1 for none.
     """
     columns = np.flatnonzero(gold >= 0)
     groups = [pairs_of[gold[column]] for column in columns]

@@ -20,8 +20,8 @@ class CountsFolder:
     """The folder of one run: a manifest, pass 1, and a small file of counts for each finished shard.
 
     Every file is written under another name and renamed when it is complete. A counts file begins with a SHA-256 over the run's
-    identity, the shard and the counts. A file that is damaged, cut off or from another run fails that check: it is treated as
-    missing, and its shard is counted again.
+    identity, the shard and the counts. A file that is damaged, cut off or from another run fails the check of this SHA-256. It is
+    treated as missing, and its shard is counted again.
 
     Args:
         folder: The folder; None keeps everything in memory.
@@ -39,8 +39,8 @@ class CountsFolder:
     def resume(self, identity: dict[str, Any], force: bool) -> FirstPass | None:
         """Read pass 1 of the run that was begun in this folder; None where no run was begun or its files are damaged.
 
-        The folder is then empty. ``identity`` holds all that decides a count, by name. With ``force``, a run whose identity
-        differs is removed.
+        Where None is returned, the folder is empty. ``identity`` holds all that decides a count, by name. With ``force``, a run
+        whose identity differs is removed.
 
         Raises:
             ClirbenchError: Another run was begun here, or the folder cannot be read.
@@ -60,7 +60,7 @@ class CountsFolder:
             return None
         except OSError as error:
             raise ClirbenchError(
-                f"{error.filename}: cannot be read ({error.strerror}): mend that and run again; nothing was removed"
+                f"{error.filename}: cannot be read ({error.strerror}): make it readable and run again; nothing was removed"
             ) from error
         # One difference often follows from another. The identity lists causes first, so the message names the cause.
         for key in [*identity, *(begun.keys() - identity.keys())]:
@@ -71,7 +71,7 @@ class CountsFolder:
             if there != now:
                 raise ClirbenchError(
                     f"{self.folder} was begun with another {key.replace('_', ' ')} ({_short(there, now)} there, "
-                    f"{_short(now, there)} now), and counts of two runs do not mix: undo that, pass --output for another "
+                    f"{_short(now, there)} now), and counts of two runs do not mix: change it back, pass --output for another "
                     "folder, or --force to begin anew"
                 )
         if hashlib.sha256(content).hexdigest() != manifest.get("first"):
@@ -82,7 +82,7 @@ class CountsFolder:
         return FirstPass.from_bytes(content)
 
     def begin(self, identity: dict[str, Any], first: FirstPass) -> None:
-        """Begin a run: write pass 1, then the manifest, without which pass 1 does not count.
+        """Begin a run: write pass 1, then the manifest. Pass 1 without a manifest is ignored.
 
         Raises:
             ClirbenchError: The folder cannot be written.
@@ -100,7 +100,7 @@ class CountsFolder:
         """Read the counts of a shard; None where they are missing or damaged.
 
         Raises:
-            ClirbenchError: The file is there and cannot be read.
+            ClirbenchError: The file exists but cannot be read.
         """
         if self.folder is None:
             return self._memory.get(shard.name)

@@ -1,6 +1,6 @@
 """Pass 1 of a streamed run: encode the queries and the gold passages, and score the gold pairs.
 
-Pass 2 compares every passage of the corpus with these scores, so no passage can outrank a gold by a score of another rounding.
+Pass 2 compares every passage of the corpus with these scores, so a gold has the same score in every comparison.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from clirbench.tasks.corpora.inventory import Inventory
 from clirbench.tasks.corpora.judged import Judged
 from clirbench.tasks.corpora.vector_files import VectorFolder
 
-# Texts that an encoder is given at a time, longest first, so that a batch holds texts of about one length.
+# Texts that an encoder gets at a time, longest first, so that the texts of a batch have about the same length.
 _TEXTS = 512
 
 
@@ -39,9 +39,9 @@ class FirstPass:
         pair_gold: int32 (gold pairs,), number of the pair's gold.
         scores: float64 (gold pairs,), the query's score of the gold.
         gold_language: int32 (golds,), index into the run's languages.
-        centre: float32 (dimensions,), origin of euclidean distances; empty for another similarity.
-        offsets: float32 (languages, dimensions), of the transform; empty without one.
-        bases: float32 (languages, dimensions, rank), of the transform; empty without one.
+        centre: float32 (dimensions,), origin of euclidean distances; empty for the other similarities.
+        offsets: float32 (languages, dimensions), offsets of the transform; empty without a transform.
+        bases: float32 (languages, dimensions, rank), bases of the transform; empty without a transform.
         zero: Number of vectors that are all zero.
     """
 
@@ -129,7 +129,7 @@ def first_pass(
     removal = _fitted(model, judged)
     none = np.zeros((0, golds.shape[1]), dtype=np.float32)
     centre = golds.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # The scaling below needs the centre and the transform of pass 1; the queries and the scores follow from it.
+    # The scaling below needs the centre and the transform. The queries and the scores are filled in after it.
     unscored = FirstPass(
         queries=none,
         golds=golds,
@@ -149,7 +149,7 @@ def first_pass(
 
 
 def require_streamable(model: LoadedModel) -> LoadedEncoder:
-    """Return an encoder that can encode the corpus of a task shard by shard, and refuse any other model.
+    """Return the model if it can encode the corpus of a task shard by shard, and refuse any other model.
 
     Raises:
         ClirbenchError: The model has no vectors, or must see all candidates before it encodes one.
@@ -158,13 +158,13 @@ def require_streamable(model: LoadedModel) -> LoadedEncoder:
     if hasattr(encoder.encoder, "prepare"):
         raise ClirbenchError(
             f"{encoder.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
-            "memory holds: choose an encoder without one"
+            "memory holds: choose an encoder without it"
         )
     return encoder
 
 
 def refuse_api(model: LoadedModel, task_id: str) -> None:
-    """Refuse a model that others compute and charge for: a streamed task keeps no vectors.
+    """Refuse a model whose provider charges for vectors: a streamed task keeps no vectors.
 
     Raises:
         ClirbenchError: The model is behind an API.
@@ -201,7 +201,7 @@ def encode_distinct(
         vectors = encode_texts(encode, part, check, clock)
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(
-                f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense one"
+                f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense encoder"
             )
         if encoded is None:
             encoded = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
@@ -219,12 +219,12 @@ def scaled_rows(
     role: str,
     language: NDArray[np.int32],
 ) -> DenseVectors:
-    """Scale vectors for their similarity, then apply the transform of their language: inner products are then the scores.
+    """Scale vectors for the model's similarity, then apply the transform of their language. Inner products are then the scores.
 
-    Each row is scaled by itself, so it does not matter which rows come together.
+    Each row is scaled by itself: its result does not depend on the other rows.
 
     ``vectors`` are float32 (texts, dimensions), as the encoder gave them. ``role`` is "query" or "candidate". ``language`` is
-    int32 (texts,), an index into the run's languages. Of ``first``, the centre and the transform are used.
+    int32 (texts,), an index into the run's languages. Only the centre and the transform of ``first`` are used.
 
     Raises:
         ClirbenchError: A product could overflow float32.
@@ -241,7 +241,7 @@ def scaled_rows(
             rows = language == code
             moved[rows] = normalised(removal(vectors[rows], int(code)))
         vectors = moved
-    # By Cauchy-Schwarz no product exceeds the larger of the two squared norms: where those are finite, every score is.
+    # By Cauchy-Schwarz, no product exceeds the larger of the two squared norms: if both are finite, every score is finite.
     # GoldScores.count checks the candidates.
     if role == "query" and similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
         raise ClirbenchError(OVERFLOW)
@@ -295,7 +295,7 @@ def _gold_vectors(
 
 
 def gold_texts(judged: Judged, inventory: Inventory, by_language: bool) -> dict[str, dict[str, int]]:
-    """Number the first gold with each text, by language (or "" for all), then text. Empty where vectors come without texts.
+    """The number of the first gold with each text, by language ("" for all), then text. Empty for vectors without texts.
 
     ``by_language`` keeps equal texts of two languages apart.
     """

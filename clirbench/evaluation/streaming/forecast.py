@@ -18,10 +18,10 @@ from clirbench.tasks.collection import load_collection
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
-# The sample of a language comes from so many of its files.
+# The sample of a language comes from at most this many of its files.
 _FILES = 4
 _WARM_UP = 16
-# Random vectors that are compared to measure the counting: passages, and queries at most.
+# Random vectors that are compared to measure the counting: number of passages, and largest number of queries.
 _COUNTED = 4_000
 _QUERIES = 1_000
 _SEED = 20240810
@@ -33,8 +33,8 @@ class LanguageForecast:
     """What one language of a run would take.
 
     The seconds are those to read all passages once, to encode all of them, and to compare all of them with the queries.
-    ``tokens``, of all passages, is estimated from the sample; None where the encoder cannot count them. ``per_second`` is the
-    number of passages that are encoded per second.
+    ``tokens``, the number of tokens in all passages, is estimated from the sample; None if the encoder cannot count tokens.
+    ``per_second`` is the number of passages that are encoded per second.
     """
 
     language: str
@@ -67,7 +67,7 @@ class Forecast:
     shards: int
 
     def seconds(self, workers: int) -> float:
-        """Seconds with so many workers like this one. The inventory is not shared: the driver takes it alone."""
+        """Seconds with this many workers as fast as this one. The driver takes the inventory alone."""
         alone = sum(row.read_seconds for row in self.languages)
         shared = sum(row.seconds - row.read_seconds for row in self.languages)
         return alone + shared / workers
@@ -76,7 +76,7 @@ class Forecast:
 def forecast(
     model: LoadedEncoder, selection: Selection, streaming: Streaming, sample: int, reporter: Reporter
 ) -> Forecast:
-    """Encode a sample of each language, compare random vectors with as many queries as there are, and scale both.
+    """Measure the encoding of a sample of each language and the comparison of random vectors, and scale both times up.
 
     ``sample`` is a number of texts per language, taken from up to four of its files. For a task in memory, only the encoding is
     forecast.
@@ -123,7 +123,7 @@ def _encoding(
     if prepare:
         prepare(everything)
     encode = model.encoder.encode_candidates
-    # The first call also compiles and allocates, once for all calls: it is not timed.
+    # The first call is not timed: it also compiles and allocates for all later calls.
     encode(everything[:_WARM_UP])
     rows, dimensions = [], 0
     for language in selection.languages:
@@ -208,7 +208,7 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
         for file in spread:
             wanted = -(-sample // len(spread))
             texts += candidates.block(language, file, 0, wanted).texts or []
-            # A file is opened once, so only the reading that follows is timed.
+            # Opening a file is not timed, because it happens once per file: only the reading is.
             begin = time.perf_counter()
             more = candidates.block(language, file, wanted, wanted).ids
             seconds += (time.perf_counter() - begin) / max(1, len(more)) / len(spread)

@@ -1,4 +1,4 @@
-"""The input of the counting of shards, its output, and what an engine is."""
+"""What goes into the counting of shards, what comes out, and what an engine is."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +36,8 @@ class ShardCounts:
     """The counts of one shard.
 
     Attributes:
-        wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting it
-            holds the pairs of the shard's language only.
+        wrong: uint32 (gold pairs,), wrong candidates of the shard that outrank each pair. Without the multilingual setting, only
+            the pairs of the shard's language are in it.
         encoded: Number of texts that were encoded.
         seconds: Seconds that the encoder took.
         zero: Number of vectors that are all zero.
@@ -64,7 +64,7 @@ class ShardCounts:
         """Read what :meth:`to_bytes` wrote.
 
         Raises:
-            ValueError, KeyError, OSError: The content is anything else.
+            ValueError, KeyError, OSError: The content is not what :meth:`to_bytes` writes.
         """
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files}
@@ -78,5 +78,5 @@ class ShardCounts:
         )
 
 
-# An engine counts shards, and yields each with its counts as it is done, in any order.
+# An engine counts shards, in any order. It yields each shard with its counts as soon as they are complete.
 Engine = Callable[[Work, Sequence[Shard]], Iterator[tuple[Shard, ShardCounts]]]

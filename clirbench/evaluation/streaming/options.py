@@ -8,7 +8,7 @@ from clirbench.tasks.corpora.judged import open_candidates
 from clirbench.tasks.corpora.vector_files import VectorFolder
 from clirbench.tasks.task import Task
 
-# With so many candidates a shard takes seconds on a GPU and minutes on a CPU, and its file of counts is much smaller than it.
+# A shard of this size takes seconds on a GPU and minutes on a CPU, and its file of counts is much smaller than its texts.
 SHARD = 20_000
 
 
@@ -18,7 +18,7 @@ class Streaming:
 
     Attributes:
         data: Folder of the corpus; None for ``CLIRBENCH_MIRROR`` or the hub.
-        vectors: Folder of pre-computed vectors, read in the place of texts; None to encode texts.
+        vectors: Folder of pre-computed vectors, read instead of texts; None to encode texts.
         shard: Candidates per shard.
         top: Number of best passages to keep per query; 0 for none.
         engine: "local" or "ray".

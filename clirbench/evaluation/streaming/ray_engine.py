@@ -1,6 +1,6 @@
 """Count shards on a Ray cluster. Each worker loads the encoder once and counts one shard after the other.
 
-A shard has the same counts wherever it is counted, so a shard whose worker dies is counted by another one. Only the driver writes
+A shard has the same counts wherever it is counted. So if a worker dies, another worker counts its shard. Only the driver writes
 files, so killing the driver loses no more than killing a local run.
 """
 
@@ -24,7 +24,7 @@ from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.inventory import Shard
 
-# When this many workers have died with the same shard, the run stops: the next worker would die too.
+# The run stops when this many workers have died with the same shard: the next worker would die too.
 _DEATHS = 3
 # Seconds between two notes that no worker is alive.
 _WAIT = 60.0
@@ -80,7 +80,7 @@ def connect(streaming: Streaming) -> Streaming:
     """Connect to the cluster, or start one on this machine.
 
     Returns:
-        The options, with the number of workers that the cluster has room for where none was given.
+        The options. Where they name no number of workers, it is the number that the cluster has room for.
 
     Raises:
         ClirbenchError: Ray is not installed, there is no cluster at that address, or it has no room for one worker.
@@ -94,7 +94,7 @@ def connect(streaming: Streaming) -> Streaming:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if streaming.ray_address is None:
-                # "local" also where RAY_ADDRESS names a cluster: only --ray-address chooses one.
+                # "local" makes Ray ignore RAY_ADDRESS: only --ray-address chooses a cluster.
                 room = max(cores(), streaming.workers or 1)
                 ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
             else:
@@ -141,7 +141,7 @@ def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporte
 
 
 class _DiedError(Exception):
-    """A worker has died, or its answer is lost: what it was doing must be given to another."""
+    """A worker has died, or its answer is lost: another worker must take its shard."""
 
 
 class _Pool:
@@ -161,7 +161,7 @@ class _Pool:
         self._wanted = work.streaming.workers or 1
 
     def run(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
-        """Count all shards, and yield each as it is done."""
+        """Count all shards, and yield each as soon as it is counted."""
         ray, queue = self._ray, deque(shards)
         for _ in range(min(self._wanted, len(queue))):
             self._start()
@@ -193,7 +193,7 @@ class _Pool:
         try:
             self._get(ref)
         except _DiedError as error:
-            # A model that kills its worker while it is loaded would kill every worker: there is a limit to new ones.
+            # A model may kill every worker that loads it, so the number of new workers has a limit.
             if self._started >= self._wanted + _DEATHS * self._wanted:
                 raise ClirbenchError(
                     f"workers die while they load the model ({first_line(error)}): see Ray's logs"
@@ -208,7 +208,7 @@ class _Pool:
         try:
             counts = ShardCounts.from_bytes(self._get(ref))
         except _DiedError as error:
-            # The worker may be alive, and only its answer lost.
+            # The worker may be alive, with only its answer lost.
             self._ray.kill(actor)
             self._deaths[shard.name] += 1
             if self._deaths[shard.name] >= _DEATHS:
@@ -220,7 +220,7 @@ class _Pool:
             queue.appendleft(shard)
             self._start()
             return
-        # The worker gets its next shard before this one is written, so that it does not wait.
+        # The worker gets its next shard before the counts of this one are written, so that it does not wait.
         self._next(actor, queue, shard)
         yield shard, counts
 
@@ -231,7 +231,7 @@ class _Pool:
             self._busy[actor.count.remote(shard)] = actor, shard
 
     def _chosen(self, queue: deque[Shard], last: Shard | None) -> Shard:
-        """Choose a worker's next shard: the one after its last, since files are read in order; else one of another file."""
+        """Choose a worker's next shard: the one after its last shard, since files are read in order; else one of another file."""
         after = None if last is None else (last.language, last.file, last.start + last.size)
         read = {(shard.language, shard.file) for _, shard in self._busy.values()}
         fresh = None

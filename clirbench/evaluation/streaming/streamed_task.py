@@ -1,11 +1,11 @@
-"""A task whose corpus is read shard by shard: inventory and pass 1, then every shard's counts, added up.
+"""A task whose corpus is read shard by shard: inventory, pass 1, then the sum of the counts of all shards.
 
 Pass 1 encodes the queries and the gold passages and scores the gold pairs. Pass 2 takes one shard after the other: read, encode
-(longest texts first), compare with the gold scores, write the counts, forget. Memory holds two shards whatever the corpus is, and
-a run that is killed loses one shard.
+(longest texts first), compare with the gold scores, write the counts, forget. Memory holds two shards, however large the corpus
+is. A killed run loses one shard.
 
-A gold passage, and any passage with its text, keeps the vector and the score of pass 1. So neither an exact duplicate nor a
-different rounding of the second encoding changes the order (:mod:`clirbench.ranking.shards`).
+A gold passage, and any passage with its text, keeps the vector and the score of pass 1. So exact duplicates tie, and the rounding
+of a second encoding changes no rank (:mod:`clirbench.ranking.shards`).
 """
 
 import hashlib
@@ -50,13 +50,13 @@ class StreamedTask:
     """A selection of a streamed task: topics and judgements are in memory, passages are read when they are counted.
 
     Args:
-        selection: What is run.
+        selection: The task, languages and settings.
         streaming: How the corpus is read.
         folder: Where finished counts are kept; None for memory.
         engine: Counts the shards; None for this process.
 
     Raises:
-        ClirbenchError: The corpus or its judgements cannot be had, or are not the declared ones.
+        ClirbenchError: The corpus or its judgements cannot be loaded, or differ from the declared ones.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class StreamedTask:
 
     @property
     def work(self) -> Work:
-        """What goes into the counting of shards; it exists once :meth:`encode` has run."""
+        """The input of the counting of shards; it exists once :meth:`encode` has run."""
         assert self._work is not None, "encode comes first"  # noqa: S101
         return self._work
 
@@ -116,7 +116,7 @@ class StreamedTask:
         return 0, 0
 
     def encode(self, model: LoadedModel, context: RunContext) -> "ShardsToCount":
-        """Read the corpus once, then run pass 1, or take it from the run that was begun in the folder.
+        """Read the corpus once, then run pass 1, or take pass 1 from an earlier run that was begun in the folder.
 
         Raises:
             ClirbenchError: The model cannot be streamed, the corpus is not the declared one, or another run was begun in the
@@ -129,7 +129,7 @@ class StreamedTask:
         loading = time.perf_counter() - begin
         identity = self._identity(encoder, inventory, context)
         if self._store.folder is not None and encoder.info.revision is None:
-            # Without a revision, nothing tells whether the counts in the folder are of this version of the model.
+            # A model without a revision may have changed since the counts in the folder were made.
             self._store.remove()
             context.reporter.note(f"{encoder.info.name} has no revision: a run that is killed begins anew")
         first = self._store.resume(identity, context.force)
@@ -156,7 +156,7 @@ class StreamedTask:
             context.reporter.note(f"{language}: the best {self._streaming.top} passages of each query are in {target}")
 
     def best_passages(self) -> dict[str, dict[str, list[tuple[str, float]]]]:
-        """By language, then query, the best passages as (identifier, score), as many as were asked for."""
+        """By language, then query, the best passages as (identifier, score), ``Streaming.top`` for each query."""
         return best_passages(self.work, self._store) if self._streaming.top else {}
 
     def forget(self) -> None:
@@ -188,7 +188,7 @@ class StreamedTask:
         return take_inventory(self._judged, self._candidates, self._streaming.shard, context.inventories, advance)
 
     def _identity(self, encoder: LoadedEncoder, inventory: Inventory, context: RunContext) -> dict[str, Any]:
-        """Everything that decides a count: two runs that agree on it may share counts."""
+        """Everything that decides a count. Two runs with the same identity may share counts."""
         judged, selection = self._judged, self.selection
         asked = json.dumps([judged.ids, judged.queries, judged.gold_query.tolist(), judged.gold_ids])
         return {
@@ -214,7 +214,7 @@ def local_engine(encoder: LoadedEncoder, candidates: Candidates) -> Engine:
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
         counter = ShardCounter(encoder, work, candidates)
-        # The next shard is read while one is encoded and counted: no more than two are in memory.
+        # The next shard is read while this one is encoded and counted, so at most two are in memory.
         with ThreadPoolExecutor(1) as reader:
             ahead = reader.submit(counter.read, shards[0])
             for number, shard in enumerate(shards, 1):
@@ -246,7 +246,11 @@ class _Sum:
 
 @dataclass
 class ShardsToCount:
-    """A streamed task after pass 1. ``clock`` is of pass 1, ``began`` when it began, ``loading`` the seconds of the inventory."""
+    """A streamed task after pass 1.
+
+    ``clock`` has the texts and seconds of pass 1. ``began`` is the time before the inventory, and ``loading`` the seconds of the
+    inventory.
+    """
 
     work: Work
     store: CountsFolder
