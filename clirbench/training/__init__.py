@@ -1,4 +1,4 @@
-"""Training on hybrid batches: recipes, training data, batches, one trainer."""
+"""Training on hybrid batches: recipes, training data, batches and a trainer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def run_recipe(
 
     The other arguments, and the errors, are those of :func:`clirbench.training.train.train`.
     """
-    # The recipe is read first: a mistake in it must not wait for torch to load.
+    # The recipe is read first, so that a mistake in it is told before torch is loaded.
     from clirbench.training.recipe import load_recipe
 
     read, path = load_recipe(recipe, changes)

@@ -18,17 +18,18 @@ _OPTIONAL = ("source", "query", "candidate")
 
 @dataclass(frozen=True)
 class SamplerOptions:
-    """What :class:`HybridBatchSampler` draws: each field is a keyword of its constructor.
+    """How :class:`HybridBatchSampler` draws batches. Each field is a keyword of its constructor.
 
     Attributes:
         alpha: Probability that a batch is monolingual, 0 to 1.
-        language_sampling: How often a language (or language pair) is drawn: ``uniform``, each equally often, as the body of
-            the paper says; ``proportional``, by its number of rows, as the abstract says.
-        exponent: With ``proportional``, the power that the number of rows is raised to: 1 is proportional, 0 is uniform.
+        language_sampling: How often a language (or language pair) is drawn: ``uniform``, each equally often, as the body of the
+            paper says; ``proportional``, in proportion to its number of rows, as the paper's abstract says.
+        exponent: With ``proportional``, chances are in proportion to the number of rows to this power; 0 is uniform.
         language_pairs: Languages of a cross-lingual batch. ``row``: each row draws its own pair, so that some negatives are
             in the query's language. ``batch``: one pair is drawn for the whole batch.
-        source_weights: By value of the column ``source``, its weights in monolingual and in cross-lingual batches. A weight
-            of 0, or a source that is not named, is never drawn. None: the weights are the numbers of rows of either kind.
+        source_weights: By value of the column ``source``, its weight in monolingual and its weight in cross-lingual batches. A
+            source with weight 0, or without weights, is never drawn. None: the weights are the numbers of monolingual and of
+            cross-lingual rows.
         batches: Batches in an epoch. None: the number of topics divided by ``batch_size``, at least 1.
 
     Raises:
@@ -78,17 +79,17 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
     1. Its kind: monolingual with probability ``alpha``.
     2. Its source and languages. Monolingual: a language, then one of the sources that have it. Cross-lingual: a source, then
        a language pair for each row. The whole batch comes from one source: one value of the column ``source``.
-    3. Its rows. A row is passed over where its topic, query or candidate stands in the batch already: the loss would push a
-       query away from a candidate that is right. A source with too few topics gives a batch shorter than ``batch_size``.
+    3. Its rows. A row is passed over if its topic, query or candidate is in the batch already: otherwise the loss would push a
+       query away from its own gold. A source with too few topics gives a batch shorter than ``batch_size``.
 
-    A row may come again in another batch: an epoch is ``len(sampler)`` batches, not one pass over the rows.
+    A row may come again in another batch. An epoch is ``len(sampler)`` batches, not one pass over the rows.
 
-    Batch number ``b`` depends on the seed, the epoch and ``b`` only. So a training that resumes sees the batches that it would
-    have seen, and several processes, each of which takes every n-th batch, share one sequence.
+    Batch number ``b`` depends on the seed, the epoch and ``b`` only. So a resumed training sees the same batches as one that was
+    never stopped. Several processes share one sequence: each of n processes takes every n-th batch.
 
     Example:
         Five topics in three languages have a row for each of the nine ordered language pairs. With ``alpha=0.5`` half of the
-        batches are monolingual, a sixth in each language. In the others each row has one of the six pairs of two languages.
+        batches are monolingual, a sixth in each language. In the other half, each row has one of the six pairs of two languages.
 
         >>> import datasets
         >>> languages = ("en", "de", "th")
@@ -106,18 +107,18 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         ['en-en of 2', 'en-en of 4', 'en-en of 1']
         ['en-th of 4', 'th-de of 3', 'de-en of 1']
 
-        A trainer takes it as an argument, and gives ``dataset``, ``batch_size`` and ``seed`` itself:
+        A trainer takes the sampler as an argument, and gives it ``dataset``, ``batch_size`` and ``seed``:
         ``SentenceTransformerTrainingArguments(batch_sampler=partial(HybridBatchSampler, alpha=0.5))``.
 
     Args:
         dataset: A ``datasets.Dataset`` with the columns ``query_language``, ``candidate_language`` and ``topic``. The columns
             ``source``, ``query`` and ``candidate`` are read where they exist. The trainer hands every visible column to the
-            model: show it the two texts only, ``dataset.with_format(None, columns=["query", "candidate"])``.
+            model, so make only the two texts visible: ``dataset.with_format(None, columns=["query", "candidate"])``.
         batch_size: Rows in a full batch, 2 or more.
         drop_last: Leave out batches that are not full. ``len`` still counts them.
         valid_label_columns: Ignored; trainers pass it.
         generator: Ignored; trainers pass it.
-        seed: Decides every draw.
+        seed: Seed of every draw.
         **options: Fields of :class:`SamplerOptions`.
 
     Raises:
@@ -138,7 +139,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         if batch_size < 2:
             raise ClirbenchError(f"batch_size is {batch_size}: a contrastive batch needs 2 rows or more")
         chosen = SamplerOptions(**options)
-        # Batches may be shorter than asked for: with None here, accelerate takes each one as it comes.
+        # Batches may be shorter than asked for. With None here, accelerate accepts batches of any length.
         self.batch_size = None
         self.drop_last, self.seed, self.epoch = drop_last, seed, 0
         self._size, self._alpha, self._by_row = batch_size, chosen.alpha, chosen.language_pairs == "row"
@@ -178,11 +179,12 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         return self._draw(rng, groups, chances)
 
     def _draw(self, rng: np.random.Generator, groups: NDArray[np.int64], chances: NDArray[np.float64]) -> list[int]:
-        """Rows of the groups, each group drawn by its chance, without a repeated topic, query or candidate."""
+        """Draw rows of the groups, each group by its chance, without a repeated topic, query or candidate."""
         sizes = self._starts[groups + 1] - self._starts[groups]
         limits = np.cumsum(chances)
         taken = np.zeros(0, dtype=np.int64)
-        # Repeats are dropped after the draw: draw some more than are missing, ever more, then accept a shorter batch.
+        # Repeats are dropped after the draw. So each attempt draws more rows than are missing; after the last, the batch stays
+        # short.
         for attempt in range(6):
             number = (self._size - len(taken)) * (1 + attempt) + self._size // 8
             which = np.minimum(np.searchsorted(limits, rng.random(number), side="right"), len(groups) - 1)
@@ -219,24 +221,24 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
         }
 
     def _weigh_groups(self, weights: Weights | None) -> None:
-        """Work out the probability of every draw: of a language, of a source, of a language pair."""
+        """Compute the probabilities of languages, of sources and of language pairs."""
         source, query, candidate = np.array(list(self._group_of)).T
         same = query == candidate
         sizes = np.diff(self._starts).astype(np.float64)
-        # Where a batch comes from one group, a group of a single row would give no negatives: it is left out.
+        # If a batch comes from one group, a group of a single row would give no negatives, so the group is left out.
         sizes[(sizes == 1) & (same | (not self._by_row))] = 0
         mono_rows, cross_rows = (np.bincount(source, sizes * kind, len(self._sources)) for kind in (same, ~same))
         given: NDArray[np.float64] = np.stack([mono_rows, cross_rows], axis=1)
         if weights is not None:
             given = np.array([weights.get(name, (0, 0)) for name in self._sources])
-        # A language is drawn before a source that has it: it counts the rows of all sources that may be drawn.
+        # A language is drawn before its source, so its size is the number of rows in all sources that may be drawn.
         mono = np.zeros((len(self._sources), len(self._languages)))
         mono[source[same], query[same]] = sizes[same]
         mono *= given[:, :1] > 0
         self._mono_language = _chances(mono.sum(axis=0), self._exponent)
         languages = np.flatnonzero(self._mono_language).tolist()
         self._mono_source = {x: _chances((mono[:, x] > 0) * given[:, 0], 1.0) for x in languages}
-        # A language pair is drawn after its source: it counts the rows of this source only.
+        # A language pair is drawn after its source, so its size is the number of rows in this source.
         self._cross_source = _chances((cross_rows > 0) * given[:, 1], 1.0)
         pairs = {i: np.flatnonzero((source == i) & ~same & (sizes > 0)) for i in np.flatnonzero(cross_rows).tolist()}
         self._cross_groups = {i: (groups, _chances(sizes[groups], self._exponent)) for i, groups in pairs.items()}
@@ -247,7 +249,7 @@ class HybridBatchSampler(DefaultBatchSampler):  # type: ignore[misc]
 
 
 def _columns(dataset: Any) -> pa.Table:
-    """Read the columns that decide batches, in the order of rows that the data set shows: it may be shuffled or filtered."""
+    """Read the columns that decide batches. The data set may be shuffled or filtered: rows come in the order that it shows."""
     for column in _NEEDED:
         if column not in dataset.column_names:
             raise ClirbenchError(f"the training data set has no column '{column}': HybridBatchSampler needs it")
@@ -264,7 +266,7 @@ def _columns(dataset: Any) -> pa.Table:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
-    """The distinct values of a column, and for each row the place of its value among them."""
+    """The distinct values of a column, and for each row the index of its value among them."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -272,7 +274,7 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
 
 
 def _identities(column: pa.ChunkedArray) -> NDArray[Any]:
-    """One integer a row; two rows have the same integer where they have the same value."""
+    """One integer per row. Two rows have the same integer if they have the same value."""
     return column.to_numpy() if pa.types.is_integer(column.type) else _codes(column)[0]
 
 

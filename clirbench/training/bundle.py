@@ -1,6 +1,6 @@
 """Bundle a trained static model with clirbench: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
 
-The model goes to the folder that the wheel is built from. Its card shows the scores of the results.
+The model goes to a folder that becomes part of the wheel. Its card shows the scores of the results.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS)
     """Copy a packed model from the output of ``clirbench train`` to its own folder below ``models``, and write its card.
 
     Raises:
-        ClirbenchError: The training is not finished or is not of a static model, or a result is of another model.
+        ClirbenchError: The training is not finished, the model is not static, or a result is of another model.
     """
     path = trained / RECORD
     if not path.is_file() or not (trained / "packed" / WEIGHTS).is_file():

@@ -1,4 +1,4 @@
-"""The training data in memory: every distinct text once, and the table of pairs that batches are drawn from."""
+"""The training data in memory: every distinct text once, and the table of pairs from which batches are drawn."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ _COLUMNS = ("query", "candidate", "query_language", "candidate_language", "topic
 
 @dataclass(frozen=True)
 class SourceTexts:
-    """The rows of one source, as places in the corpus's texts: int32 (rows, languages), -1 where a row lacks the language."""
+    """The rows of one source, as indices into the corpus's texts: int32 (rows, languages), -1 where a row lacks the language."""
 
     part: TrainingSource
     queries: NDArray[np.int32]
@@ -32,15 +32,15 @@ class SourceTexts:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All training texts, and the rows that they stand in.
+    """All training texts, and the rows that contain them.
 
     Attributes:
         languages: The recipe's languages, in the order of the columns of each source.
         texts: The distinct texts.
-        sources: One for each source of the recipe.
-        rows: Number of rows that were taken, by file.
+        sources: The rows of each source of the recipe.
+        rows: Number of rows that are kept, by file.
         dropped: Number of rows that were left out because they hold text of the dev task, by file.
-        overlaps: Rows that hold evaluation text, whether they were taken or left out.
+        overlaps: Rows that hold evaluation text, whether they are kept or left out.
         other_languages: Number of texts in languages that the recipe does not name, by language.
     """
 
@@ -53,9 +53,9 @@ class Corpus:
     other_languages: dict[str, int]
 
     def running_texts(self, language: int) -> NDArray[np.int32]:
-        """Places of the distinct candidate texts in one language, int32, ascending. Lexicon entries are left out.
+        """Indices of the distinct candidate texts in one language, int32, ascending. Lexicon entries are left out.
 
-        ``language`` is the place of the language in ``languages``.
+        ``language`` is an index into ``languages``.
         """
         columns = [source.candidates[:, language] for source in self.sources if source.part.view != "entries"]
         texts = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
@@ -76,8 +76,9 @@ def read_corpus(
 ) -> Corpus:
     """Read every source of a recipe, each file from the first folder that has it. No step is random.
 
-    A row that holds text of the dev task is left out and counted. One that holds text of an evaluation task is listed in
-    ``overlaps``, and left out where the recipe's ``overlapping_rows`` is ``drop``. ``advance`` is called with 1 after each file.
+    A row that holds text of the dev task is left out and counted. A row that holds text of an evaluation task is listed in
+    ``overlaps``. It is left out too if the recipe's ``overlapping_rows`` is ``drop``. ``advance`` is called with 1 after each
+    file.
 
     Raises:
         ClirbenchError: A file is missing or wrong, or a source has no row in any of the languages.
@@ -88,7 +89,7 @@ def read_corpus(
     sources = []
 
     def places(row_texts: Mapping[str, str]) -> list[int]:
-        # A new text gets the next place.
+        # A new text gets the next index.
         return [texts.setdefault(row_texts[x], len(texts)) if row_texts.get(x) else -1 for x in recipe.languages]
 
     for part in recipe.source:
@@ -117,7 +118,7 @@ def read_corpus(
 def _wanted_rows(
     part: TrainingSource, place: str | Path, languages: Sequence[str], other: Counter[str]
 ) -> Iterator[Row]:
-    """The rows of one file, with the texts that the recipe wants. Texts in languages that it does not name count in ``other``."""
+    """The rows of one file, with the texts in the recipe's languages. Texts in other languages are counted in ``other``."""
     wanted = set(languages) - set(part.without_languages)
     for row in read_rows(place, part.view):
         if part.without_origins and row.origin.startswith(part.without_origins):
@@ -132,7 +133,7 @@ def _wanted_rows(
 
 def _first_overlap(row: Row, name: str, protected: Protected) -> Overlap | None:
     """The first protected text that a row holds."""
-    # A text that is both query and candidate is looked for once.
+    # A text that is both query and candidate is searched once.
     others = () if row.candidates is row.queries else row.candidates.items()
     for language, text in (*row.queries.items(), *others):
         if shared := protected.find(language, text):
@@ -141,11 +142,11 @@ def _first_overlap(row: Row, name: str, protected: Protected) -> Overlap | None:
 
 
 def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.Table:
-    """Every pair of a query and a candidate of one row, sorted by source, query language and candidate language.
+    """All pairs of a query and a candidate of one row, sorted by source, query language and candidate language.
 
     Pairs of a kind come from the sources that have a weight for batches of this kind. The columns are ``query`` and ``candidate``
-    (int32, places in the corpus's texts), ``query_language`` and ``candidate_language`` (int8, places in its languages),
-    ``topic`` (int32, one number for each row of the corpus) and ``source`` (int16, its number).
+    (int32, indices into the corpus's texts), ``query_language`` and ``candidate_language`` (int8, indices into its languages),
+    ``topic`` (int32, number of the row) and ``source`` (int16, number of the source).
     """
     parts: list[tuple[NDArray[Any], ...]] = []
     first_topic = 0
@@ -176,7 +177,7 @@ def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.
 def pair_dataset(table: pa.Table, side: Callable[[NDArray[np.int32]], list[Any]]) -> Dataset:
     """A data set over a table of pairs, whose rows read as ``{"query": ..., "candidate": ...}``.
 
-    ``side`` makes of places of texts what the collator wants, such as the texts; it is called only when rows are read.
+    ``side`` turns indices of texts into what the collator needs, such as the texts. It is called only when rows are read.
     """
 
     def look_up(rows: dict[str, list[int]]) -> dict[str, list[Any]]:

@@ -25,14 +25,14 @@ PARALLEL, NATIVE = "parallel", "native"
 
 
 def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collection]:
-    """Draw the dev task of a recipe with its seed, each file from the first folder that has it.
+    """Draw the dev task of a recipe with the recipe's seed. Each file comes from the first folder that has it.
 
-    There are up to two collections. ``parallel`` has the topics of sources that ask for two languages or more; all settings are
-    scored. ``native`` has the topics of sources that ask for one; only the monolingual setting is. A kind without topics is left
-    out.
+    There are up to two collections. ``parallel`` has the topics of sources that ask for two languages or more, and all settings
+    are scored. ``native`` has the topics of sources that ask for one language, and only the monolingual setting is scored. A
+    collection without topics is left out.
 
     Raises:
-        ClirbenchError: A file is missing or wrong, or has fewer rows than topics are asked for.
+        ClirbenchError: A file is missing or wrong, or has fewer usable rows than the recipe's ``topics``.
     """
     if recipe.dev is None:
         return {}
@@ -42,7 +42,7 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
         for row in read_rows(resolve(source.file, folders), source.view):
             languages = [x for x in recipe.languages if x in row.queries and x in row.candidates]
             answers = {row.candidates[x] for x in languages}
-            # If two topics had one answer, each would count the other's gold as wrong.
+            # If two topics had the same answer, each would count the other's gold as wrong.
             if len(languages) >= source.languages and not answers & seen:
                 seen |= answers
                 rows.append(row)
@@ -69,10 +69,10 @@ def protect(collections: Sequence[Collection]) -> Protected:
 
 
 def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float]:
-    """Score a model, as :func:`clirbench.evaluate` takes it, on the collections of :func:`dev_collections`.
+    """Score a model on the collections of :func:`dev_collections`; it may be any model that :func:`clirbench.evaluate` takes.
 
-    The scores have names: ``multilingual.mAP`` and so on (0 to 1) and ``bias.rank_distance`` (ranks) of the parallel topics,
-    ``native.mAP`` and so on of the native ones. Scores that cannot be computed are left out.
+    Scores of the parallel topics have names such as ``multilingual.mAP`` (0 to 1) and ``bias.rank_distance`` (ranks). Scores of
+    the native topics have names such as ``native.mAP``. Scores that cannot be computed are left out.
     """
     loaded = as_loaded(model, EncoderOptions(batch_size=256))
     values: dict[str, float] = {}
@@ -94,7 +94,7 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
     """Scores the dev task whenever the trainer evaluates. Every score goes to the trainer's log.
 
     Raises:
-        ClirbenchError: The dev task has no score named as ``metric`` of the recipe's ``[dev]``, which decides early stopping.
+        ClirbenchError: The dev task has no score with the name that ``metric`` of the recipe's ``[dev]`` gives.
     """
 
     def __init__(self, collections: dict[str, Collection], part: DevPart) -> None:
@@ -117,7 +117,7 @@ class DevEvaluator(SentenceEvaluator):  # type: ignore[misc]
 
 
 def _collection(kind: str, rows: Sequence[Row], recipe: Recipe) -> Collection:
-    """Rows as a collection: a row is a topic, and in each language its candidate is the gold of its query."""
+    """Make a collection of rows. A row is a topic; in each language, the row's candidate is the gold of the row's query."""
     parts = {}
     for language in recipe.languages:
         present = [

@@ -42,10 +42,10 @@ def fit(
     seed: int,
     reporter: Reporter,
 ) -> list[dict[str, Any]]:
-    """Train a SentenceTransformer in place. A training that was stopped goes on from its last checkpoint.
+    """Train a SentenceTransformer in place. A stopped training goes on from its last checkpoint.
 
-    Checkpoints and ``log.csv`` go to ``output``. The seed decides batches and dropout. What comes back is the log: losses and dev
-    scores, each entry with its step.
+    Checkpoints and ``log.csv`` go to ``output``. The seed decides batches and dropout. The function returns the log: losses and
+    dev scores, each entry with its step.
     """
     arguments = _arguments(recipe, output, evaluator, seed, data.weights)
     optimizer = None
@@ -60,7 +60,8 @@ def fit(
             state, since_best = _since_best(last, evaluator)
             stopping.early_stopping_patience_counter = since_best
             if since_best >= recipe.dev.patience:
-                # The training stopped early, and was killed before the model was saved: nothing is left to train.
+                # Early stopping ended the training, and the process was killed before it saved the model: nothing is left to
+                # train.
                 best = SentenceTransformer(state["best_model_checkpoint"], device="cpu")
                 model.load_state_dict(best.state_dict())
                 return list(state["log_history"])
@@ -71,7 +72,7 @@ def fit(
         loss=make_loss(model, recipe.loss),
         evaluator=evaluator,
         data_collator=data.collator,
-        # The trainer makes its own AdamW in the place of None, and its own schedule.
+        # For None, the trainer makes its own AdamW and its own schedule.
         optimizers=(optimizer, None),
         callbacks=callbacks,
     )
@@ -85,8 +86,8 @@ def fit(
 def last_checkpoint(output: Path) -> Path | None:
     """The newest complete checkpoint in a folder; None where there is none.
 
-    The trainer writes ``trainer_state.json`` last: a checkpoint without it is incomplete, and is removed. A checkpoint knows
-    the path of the best one: where the folder has been moved since, that path is corrected.
+    The trainer writes ``trainer_state.json`` last, so a checkpoint without it is incomplete, and is removed. A checkpoint holds
+    the path of the best checkpoint. If the folder has been moved since, this path is corrected.
     """
     newest_first = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]), reverse=True)
     for path in newest_first:
@@ -116,7 +117,7 @@ def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, An
 
 
 def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
-    """The in-batch contrastive loss of arXiv 2408.10536, equation 1, as ``[loss]`` of a recipe asks for it."""
+    """The in-batch contrastive loss of arXiv 2408.10536, equation 1, with the values of a recipe's ``[loss]``."""
     mode = "joint" if part.directions == "all" else "per_direction"
     options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
     kind: Callable[..., torch.nn.Module] = MultipleNegativesRankingLoss
@@ -134,7 +135,7 @@ def _arguments(
         HybridBatchSampler,
         **recipe.batches.model_dump(exclude={"size"}),
         source_weights=weights,
-        # All processes share one epoch: in each step, each of them takes the next batch.
+        # All processes share one epoch: in each step, every process takes one batch.
         batches=optimizer.steps * int(os.environ.get("WORLD_SIZE", "1")),
     )
     every = recipe.dev.every if recipe.dev else max(1, optimizer.steps // 10)
@@ -176,7 +177,7 @@ def _arguments(
 
 
 class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
-    """The library's trainer with two things left out."""
+    """The library's trainer without its model card, and without the norm of sparse gradients."""
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         # The library's model card quotes training texts.
@@ -190,7 +191,7 @@ class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]
-    """Tells the reporter of steps and dev scores, and keeps ``log.csv`` up to date."""
+    """Reports steps and dev scores, and keeps ``log.csv`` up to date."""
 
     def __init__(self, reporter: Reporter, output: Path) -> None:
         self._reporter, self._output = reporter, output
@@ -219,7 +220,7 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
 
 
 def _write_log(history: list[dict[str, Any]], output: Path) -> None:
-    """Write ``log.csv``: one line for each step, one column for everything that was logged."""
+    """Write ``log.csv``: one line for each step, one column for each logged value."""
     by_step: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = by_step.setdefault(entry["step"], {})

@@ -18,7 +18,7 @@ _SHOWN = ("monolingual.mAP", "cross-lingual.mAP", "multilingual.mAP", "native.mA
 def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path, ...] = ()) -> str:
     """The model card of a trained model: Markdown with a YAML head, as model hubs read it.
 
-    ``record`` is the content of ``training.json``. The scores of ``results``, which are files, go into a table.
+    ``record`` is the content of ``training.json``. ``results`` are result files, whose scores go into a table.
 
     Raises:
         ClirbenchError: A result cannot be read, or is of another model.
@@ -51,7 +51,7 @@ def _scores(path: Path, model: str) -> list[str]:
 
 
 def _number(value: float | None, name: str) -> str:
-    """A score as the card shows it: shares x100, ranks as they are, nothing where it is missing."""
+    """A score as the card shows it: shares x100, ranks unchanged, an empty text for a missing score."""
     if value is None:
         return ""
     return f"{value:,.1f}" if name.endswith("rank_distance") else f"{100 * value:.1f}"

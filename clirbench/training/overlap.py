@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from clirbench.support.languages import UNSPACED
 
-# Length of a shared run: in words, or in characters where a language writes no spaces.
+# Length of a shared run: in words, or in characters for a language without spaces.
 WORDS, CHARACTERS = 8, 25
-# Two equal texts of this many characters are no coincidence, even under the names of two languages.
+# Two equal texts of this length are no coincidence, even if they are labelled with two languages.
 _LONG = 25
 # Soft hyphens, joiners and direction marks; the stretching sign and vowel signs of Arabic.
 _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u0640\u064b-\u065f\u0670]")
@@ -17,7 +17,7 @@ _UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u0640
 
 @dataclass(frozen=True)
 class Overlap:
-    """One training text that holds evaluation text: file and id of its row, its language, and the normalised text it shares."""
+    """One training text that holds evaluation text: file and id of its row, its language, and the shared text, normalised."""
 
     where: str
     language: str
@@ -32,7 +32,7 @@ class Protected:
     - it equals a protected text of its language;
     - it shares a run of 8 words with a protected text of its language (25 characters in Chinese, Thai and other languages
       without spaces);
-    - it equals a protected text of any language and has 25 characters or more: a shorter one may be a loan word.
+    - it equals a protected text of any language and has 25 characters or more (a shorter text may be a loan word).
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Protected:
                 runs.update(_runs(plain, language))
 
     def find(self, language: str, text: str) -> str | None:
-        """The first thing that a training text shares with a protected one, normalised; None where it shares nothing."""
+        """The first text or run that a training text shares with a protected text, normalised; None if it shares nothing."""
         plain = normalise(text, language)
         if plain in self._exact.get(language, ()) or (len(plain) >= _LONG and plain.replace(" ", "") in self._long):
             return plain
@@ -63,9 +63,9 @@ class Protected:
 
 
 def normalise(text: str, language: str) -> str:
-    """A text as it is compared: NFKC, lower case, letters and digits only, one space between words.
+    """Bring a text into the form that is compared: NFKC, lower case, letters and digits only, one space between words.
 
-    Invisible characters and Arabic vowel signs are gone, as are all spaces in languages that write none.
+    Invisible characters and Arabic vowel signs are removed. In languages that write no spaces, all spaces are removed too.
     """
     plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", text).lower())
     # Combining marks stay: in Devanagari and Thai they are part of a letter.

@@ -1,4 +1,4 @@
-"""All that happens before the first step: the data are read and checked, the dev task is drawn, the texts are tokenised."""
+"""Everything before the first training step: read and check the data, draw the dev task, tokenise the texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,11 +33,11 @@ class Prepared:
 
     Attributes:
         recipe: The recipe.
-        as_read: The training data as they were read: each lexicon entry is a row.
-        corpus: What batches are drawn from: lists of lexicon entries stand in the place of single ones.
+        as_read: The training data as they were read; each lexicon entry is a row.
+        corpus: The data that batches are drawn from; lists of lexicon entries replace single entries.
         dev: The dev task, by kind; see :func:`clirbench.training.dev.dev_collections`.
-        checked: Ids of the tasks that the data were compared with.
-        unchecked: By id, why a task could not be loaded and the data were not compared with it.
+        checked: Identifiers of the tasks whose texts the data were searched for.
+        unchecked: By identifier, why a task could not be loaded, so that the data were not searched for its texts.
     """
 
     recipe: Recipe
@@ -50,7 +50,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Tokenised:
-    """What a static model needs besides :class:`Prepared`: its tokenizer, all texts as tokens, its table in the recipe."""
+    """What a static model needs besides :class:`Prepared`: its tokenizer, all texts as tokens, ``[static]`` of the recipe."""
 
     tokenizer: Tokenizer
     store: TokenStore
@@ -62,9 +62,9 @@ class TrainingData:
     """What a trainer reads.
 
     Attributes:
-        pairs: Pairs of a query and a candidate, with the columns that batches are made by.
-        collator: Makes the model's input of a batch; None for the model's own tokenizer.
-        weights: By number of the source, its weights in monolingual and in cross-lingual batches.
+        pairs: Pairs of a query and a candidate, with the columns that decide batches.
+        collator: Turns a batch into the model's input; None for the model's own tokenizer.
+        weights: By number of the source, its weight in monolingual and its weight in cross-lingual batches.
     """
 
     pairs: Dataset
@@ -76,7 +76,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
     """Read the data of a recipe, draw its dev task, and look for evaluation text.
 
     A file comes from the first folder that has it. The reporter is told of everything that is missing or left out. Overlaps with
-    evaluation tasks are only listed: the caller decides what they mean.
+    evaluation tasks are only listed; the caller decides what to do.
 
     Raises:
         ClirbenchError: A file is missing or wrong.
@@ -86,7 +86,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
     for name in list_tasks():
         task = load_task(name)
         if task.streamed:
-            # Its passages are all of Wikipedia. Training data hold some of them, and that gives no answer away.
+            # The passages of a streamed task are all of Wikipedia. That training data hold some of them gives no answer away.
             continue
         try:
             evaluation[name] = load_collection(task)
@@ -109,7 +109,7 @@ def prepare(recipe: Recipe, folders: Sequence[Path], reporter: Reporter) -> Prep
 def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
     """Tokenise all texts for a static model.
 
-    A ``tokenizer.json`` that lies in ``folder`` is taken; otherwise a tokenizer is trained and written there.
+    If ``folder`` has a ``tokenizer.json``, it is used; otherwise a tokenizer is trained and written there.
 
     Raises:
         ClirbenchError: The recipe is not of a static model.
@@ -132,7 +132,7 @@ def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
 
 
 def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter: Reporter) -> Matrix:
-    """The vectors that the training of a static model starts from, float32 (vocabulary, dimensions)."""
+    """The vectors of a static model before training, float32 (vocabulary, dimensions)."""
     part = tokenised.part
     reporter.start(SMOOTH, part.graph_rounds, brief=True)
     size = tokenised.tokenizer.get_vocab_size()
@@ -140,9 +140,9 @@ def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter:
 
 
 def training_data(prepared: Prepared, tokenised: Tokenised | None, alpha: float) -> TrainingData:
-    """The pairs that a trainer draws batches from: as tokens for a static model, as texts for a transformer.
+    """The pairs from which a trainer draws batches: as tokens for a static model, as texts for a transformer.
 
-    With ``alpha`` 1 only pairs in one language are listed, with 0 only pairs in two.
+    If ``alpha`` is 1, only pairs in one language are listed; if 0, only pairs in two languages.
     """
     table = pair_table(prepared.corpus, monolingual=alpha > 0, cross_lingual=alpha < 1)
     weights = {i: (s.part.monolingual, s.part.cross_lingual) for i, s in enumerate(prepared.corpus.sources)}
@@ -178,7 +178,7 @@ def _say_what_is_missing(recipe: Recipe, corpus: Corpus, reporter: Reporter) -> 
 
 
 def checksums(recipe: Recipe, folders: Sequence[Path]) -> dict[str, str]:
-    """SHA-256 of every file that a recipe names, by name; of a folder, over all its files. Names on the hub are left out."""
+    """SHA-256 of every file that a recipe names, by name; for a folder, over all its files. Data on the hub are left out."""
     names = [name for source in recipe.source for name in source.files]
     names += [source.file for source in recipe.dev.source] if recipe.dev else []
     places = {name: resolve(name, folders) for name in names}

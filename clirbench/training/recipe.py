@@ -1,4 +1,4 @@
-"""Recipes: one TOML file decides how a model is trained."""
+"""Recipes: a recipe is a TOML file that decides how a model is trained."""
 
 import json
 import re
@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Part(BaseModel):
-    """A table of the recipe: an unknown key, or a value of another type, is an error."""
+    """A table of the recipe. An unknown key, or a value of the wrong type, is an error."""
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -179,7 +179,7 @@ class TrainingSource(_Part):
 
 
 class Recipe(_Part):
-    """A whole recipe: everything that decides what a training gives."""
+    """A whole recipe: everything that decides the outcome of a training."""
 
     format: Literal[1]
     """Version of the recipe format."""
@@ -254,7 +254,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
 
     Args:
         name: Path of a TOML file, or the file name of a shipped recipe such as ``static.toml``.
-        changes: Values that replace those of the file, by dotted key, such as ``{"batches.alpha": 0.0}``.
+        changes: Values that replace values of the file, by dotted key, such as ``{"batches.alpha": 0.0}``.
 
     Raises:
         ClirbenchError: There is no such recipe, or a key is unknown, missing or wrong. The message names file and key.
@@ -280,13 +280,13 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
                 raise ClirbenchError(f"{path}: '{part}' must be a table: write [{part}]")
         table[last] = value
     try:
-        # As JSON: a strict model takes its arrays for tuples, which it refuses of Python lists.
+        # The recipe is checked as JSON: a strict model takes a JSON array for a tuple, but refuses a Python list.
         return Recipe.model_validate_json(json.dumps(raw, default=str)), path
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         message = str(first["msg"]).removeprefix("Value error, ")
-        # What was given as an option stands on no line of the file.
+        # A value that was given as an option has no line in the file.
         if key in (changes or {}):
             raise ClirbenchError(f"'{key}' was given as {first['input']!r}: {message}: correct the option") from error
         line = _line_of(text, first["loc"])
@@ -296,7 +296,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int:
-    """Number of the line where a key stands; else that of the table that should hold it; else 1.
+    """Number of the line with a key; if there is none, of the line with the key's table; if there is none, 1.
 
     ``place`` is pydantic's: ``("source", 1, "view")`` is the key ``view`` of the second ``[[source]]``.
     """

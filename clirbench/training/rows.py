@@ -1,4 +1,4 @@
-"""Rows of training data: each is one topic, as one text or as question and answer, in one or more languages."""
+"""Rows of training data. A row is one topic, as one text or as question and answer, in one or more languages."""
 
 import gzip
 import json
@@ -11,7 +11,7 @@ import datasets
 
 from clirbench.support.errors import ClirbenchError, first_line
 
-# By view: the column that queries are read from, and the column that candidates are read from.
+# By view: the column of the queries, and the column of the candidates.
 VIEWS: dict[str, tuple[str, str]] = {
     "text": ("text", "text"),
     "entries": ("text", "text"),
@@ -26,8 +26,8 @@ HUB = "hf:"
 class Row:
     """One topic of training data, with its query and its candidate by language.
 
-    ``id`` and ``origin`` are the columns ``id`` (where it is missing, file and line) and ``source`` (else empty). ``candidates``
-    is the same object as ``queries`` where the view reads one column for both.
+    ``id`` is the column ``id``, or file and line if that column is missing. ``origin`` is the column ``source``, or empty.
+    ``candidates`` is the same object as ``queries`` if the view reads one column for both.
     """
 
     id: str
@@ -54,8 +54,8 @@ def resolve(name: str, folders: Sequence[Path]) -> str | Path:
 def read_rows(place: str | Path, view: str) -> Iterator[Row]:
     """Read training data through one view.
 
-    A column maps languages to texts. A text that is null or blank counts as absent. Where ``text`` lacks a language, the first
-    entry of ``alternatives`` (lists of texts by language) stands in.
+    A column maps languages to texts. A text that is null or blank counts as absent. If ``text`` lacks a language, the first entry
+    of ``alternatives`` (lists of texts by language) replaces it.
 
     Args:
         place: A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, a data set saved by ``datasets``, a folder of any of them, or
@@ -63,10 +63,10 @@ def read_rows(place: str | Path, view: str) -> Iterator[Row]:
         view: A key of :data:`VIEWS`.
 
     Yields:
-        Rows with a query in some language and a candidate in some language; other rows are passed over.
+        Rows with at least one query and at least one candidate; other rows are passed over.
 
     Raises:
-        ClirbenchError: The place cannot be read, or a row has another form. The message names file and line.
+        ClirbenchError: The place cannot be read, or a row has the wrong form. The message names file and line.
     """
     query, candidate = VIEWS[view]
     for where, raw in _raw_rows(place):
@@ -92,7 +92,7 @@ def _texts(raw: dict[str, Any], column: str, where: str) -> dict[str, str]:
             raise ClirbenchError(f"{key} must be text")
         if text and _is_there(text, key):
             texts[language] = text
-    # Lexicon entries may have several translations and no main one: the first stands in.
+    # A lexicon entry may have several translations and no main one. Then the first translation is used.
     if column == "text":
         for language, others in _by_language(raw, "alternatives", where).items():
             key = f"{where}: 'alternatives.{language}'"
@@ -113,7 +113,7 @@ def _by_language(raw: dict[str, Any], column: str, where: str) -> dict[str, Any]
 
 
 def _is_there(text: str, key: str) -> bool:
-    """Whether a text is more than blank; fail where it cannot be written as UTF-8."""
+    """Whether a text is more than blank. A text that cannot be written as UTF-8 is an error."""
     if not text.strip():
         return False
     try:
@@ -124,7 +124,7 @@ def _is_there(text: str, key: str) -> bool:
 
 
 def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
-    """Rows as they are stored, each with its place for messages: file and line, or data set and number."""
+    """Rows as they are stored, each with the place that messages name: file and line, or data set and number."""
     if isinstance(place, str):
         name, _, config = place.removeprefix(HUB).partition(":")
         yield from _numbered(place, lambda: datasets.load_dataset(name, config or None, split="train"))
@@ -160,7 +160,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _numbered(place: str | Path, load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:
-    """The rows of a data set of ``datasets``; of several splits, the split ``train``."""
+    """The rows of a data set of ``datasets``; if it has several splits, of the split ``train``."""
     try:
         rows = load()
     except Exception as error:

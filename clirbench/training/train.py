@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-# The trainer loads it later: where it is missing, say so now.
+# The trainer needs accelerate later: if it is missing, the import fails now.
 import accelerate  # type: ignore[import-untyped]  # noqa: F401
 import torch
 from sentence_transformers import SentenceTransformer
@@ -41,11 +41,11 @@ from clirbench.training.static.bag import TrainingBag
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
 RECORD = "training.json"
-# All that a training writes into its output folder.
+# Everything that a training writes into its output folder.
 _OWN = ("checkpoints", "model", "packed", RECORD, "tokenizer.json")
 _OVERLAPS_SHOWN = 20
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
-# By stage of the model (trained, damped, packed), its scores on the dev task.
+# Scores on the dev task, by stage of the model (trained, damped, packed).
 DevScores = dict[str, dict[str, float]]
 
 
@@ -67,13 +67,13 @@ def train(
     allow_overlap: bool = False,
     force: bool = False,
 ) -> Trained:
-    """Train a model, or go on with a training of the same recipe and data that was stopped.
+    """Train a model, or go on with a stopped training of the same recipe and data.
 
     Args:
         recipe: The recipe, with all changes made to it.
-        recipe_file: Its file.
-        output: Folder for everything that comes out: ``model`` (a sentence-transformers folder with its card), ``packed``
-            (static models only), ``checkpoints`` with ``log.csv``, ``training.json``.
+        recipe_file: Path of the recipe.
+        output: Folder for everything that the training makes: ``model`` (a sentence-transformers folder with its card),
+            ``packed`` (static models only), ``checkpoints`` with ``log.csv``, ``training.json``.
         data: Folder of the training data. None: ``train`` in ``CLIRBENCH_MIRROR``, then the folder of the recipe.
         reporter: Told of progress.
         allow_overlap: Train on rows that hold evaluation text; the card then says so.
@@ -86,21 +86,21 @@ def train(
     began = time.perf_counter()
     output = output.resolve()
     if allow_overlap:
-        # Otherwise a recipe with overlapping_rows = "drop" would leave these rows out all the same.
+        # Without this, a recipe with overlapping_rows = "drop" would still leave these rows out.
         recipe = recipe.model_copy(update={"overlapping_rows": "stop"})
     folders = _folders(data, recipe_file)
-    # First of all: reading the data takes minutes.
+    # This check comes first, because reading the data takes minutes.
     if _is_first_process():
         _check_free(output)
     prepared = prepare(recipe, folders, reporter)
     if not allow_overlap:
         _refuse_overlap(prepared)
     evaluator = DevEvaluator(prepared.dev, recipe.dev) if recipe.dev else None
-    # A base model may lack layers, and they are drawn at random before the trainer sets its own seed.
+    # Layers that a base model lacks are drawn at random, before the trainer sets its own seed.
     set_seed(recipe.seed)
     start = base_model(recipe.model) if recipe.model else None
     if force and _is_first_process():
-        # After all that a mistake of the user's can stop: until then the old training stands.
+        # The old training is removed only now, when no mistake of the user can stop the new one.
         _clear(output)
     record = _claim(output, _identity(prepared, folders, allow_overlap))
     if record.get("finished"):
@@ -112,11 +112,11 @@ def train(
     else:
         scores = _train_transformer(start, prepared, evaluator, output, reporter)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        # A process of torchrun that just exits may abort in PyTorch's threads.
+        # Without this, a process of torchrun may abort in PyTorch's threads when it exits.
         torch.distributed.destroy_process_group()
     if not _is_first_process():
         return Trained(output / "model", record)
-    # A training that was stopped does not know how long it took before.
+    # A resumed training does not know how long it took before it was stopped.
     record |= {
         "finished": True,
         "dev": scores,
@@ -146,7 +146,7 @@ def base_model(part: TransformerPart) -> Any:
             revision = {kind: {"revision": part.revision} for kind in kinds}
             body = Transformer(part.base, max_seq_length=part.max_length, **revision)
             model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
-    # A stranger's folder can fail in any way (broken safetensors, a module without a length): all are the user's to mend.
+    # A folder can fail in any way (broken safetensors, a module without a length), and only the user can mend it.
     except Exception as error:
         raise ClirbenchError(
             f"cannot load base model '{part.base}' ({first_line(error)}): correct 'model.base' or --base"
@@ -188,7 +188,7 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
 
 
 def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:
-    """Everything that decides the outcome, with its fingerprint: two trainings with one fingerprint are the same."""
+    """Everything that decides the outcome, with its fingerprint. Two trainings with the same fingerprint are the same."""
     corpus = prepared.as_read
     decisive = {
         "format": 1,
@@ -208,7 +208,7 @@ def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) 
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The record of this training: the one in ``output``, or else a new one, written there.
+    """The record of this training from ``output``, or a new record, which is written there.
 
     Raises:
         ClirbenchError: ``output`` holds another training, or cannot be written.
@@ -232,7 +232,7 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_free(output: Path) -> None:
-    """Fail early where the output folder holds anything but a training."""
+    """Fail early if the output folder holds anything other than a training."""
     if output.is_file():
         raise ClirbenchError(f"{output} is a file: pass a folder as --output")
     for name in _OWN:
@@ -244,7 +244,7 @@ def _check_free(output: Path) -> None:
 
 
 def _refuse_overlap(prepared: Prepared) -> None:
-    """Fail where training data hold evaluation text, or where it is to be dropped but a task could not be loaded to find it."""
+    """Fail if training data hold evaluation text, or if such rows must be dropped but a task cannot be loaded to find them."""
     overlaps, drop = prepared.as_read.overlaps, prepared.recipe.overlapping_rows == "drop"
     if drop and prepared.unchecked:
         raise ClirbenchError(
@@ -262,7 +262,7 @@ def _refuse_overlap(prepared: Prepared) -> None:
 
 
 def _folders(data: Path | None, recipe_file: Path) -> list[Path]:
-    """The folders that training data are looked for in, in this order."""
+    """The folders in which training data are searched, in this order."""
     if data is not None and not data.is_dir():
         raise ClirbenchError(f"--data is '{data}', which is not a folder: correct it")
     mirror = mirror_dir()
@@ -278,5 +278,5 @@ def _clear(output: Path) -> None:
 
 
 def _is_first_process() -> bool:
-    """Whether this is the process that writes: the first that torchrun started, or the only one."""
+    """Whether this process writes files: it is the first of torchrun's processes, or the only one."""
     return os.environ.get("RANK", "0") == "0"

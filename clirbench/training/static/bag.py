@@ -25,7 +25,7 @@ class TokenStore:
 
     @classmethod
     def encode(cls, tokenizer: Tokenizer, texts: Sequence[str], max_length: int, advance: Any = None) -> "TokenStore":
-        """Tokenise texts, and keep the first ``max_length`` tokens of each; ``advance`` is called with numbers of texts."""
+        """Tokenise texts, and keep the first ``max_length`` tokens of each. ``advance`` is called with numbers of texts."""
         ids, lengths = [], []
         for begin in range(0, len(texts), _CHUNK):
             encodings = tokenizer.encode_batch_fast(texts[begin : begin + _CHUNK], add_special_tokens=False)
@@ -38,7 +38,7 @@ class TokenStore:
         return cls(np.concatenate([empty, *ids]), np.concatenate([[0], *lengths]).cumsum().astype(np.int64))
 
     def gather(self, texts: NDArray[np.integer[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Token ids of the texts at these places, one text after the other, and where each text begins; both int64."""
+        """Token ids of the texts with these numbers, one text after the other, and where each text begins; both int64."""
         lengths = self.starts[texts + 1] - self.starts[texts]
         begins = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) + np.repeat(self.starts[texts] - begins, lengths)
@@ -46,9 +46,9 @@ class TokenStore:
 
 
 class BagCollator:
-    """Makes the model's input from a batch. A pair of the batch is two numbers: the places of its texts in the store.
+    """Turns a batch into the model's input. A pair of the batch is two numbers: those of its texts in the store.
 
-    It says how many tokens to drop. The model drops them, with the random generator that checkpoints keep.
+    The collator says how many tokens to drop. The model drops them, because checkpoints keep the model's random generator.
     """
 
     valid_label_columns: tuple[str, ...] = ()
@@ -76,14 +76,14 @@ class TrainingBag(StaticEmbedding):  # type: ignore[misc]
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add ``sentence_embedding``, float32 (texts, dimensions).
 
-        In training it is the sum of the vectors of the tokens that are not dropped; a cosine is the same for sum and mean.
+        In training, it is the sum of the vectors of the tokens that are not dropped. Sum and mean have the same cosines.
         """
         ids, offsets = features["input_ids"], features["offsets"]
         if not self.training or "dropout" not in features:
             return super().forward(features)  # type: ignore[no-any-return]
         weights = (torch.rand(len(ids)) >= features["dropout"]).float()
         touched, local = torch.unique(ids, return_inverse=True)
-        # Each vector is looked up once, and summed from there: the sparse gradient then has it once, not once for each token.
+        # Each vector is looked up once, then summed. So the sparse gradient has one entry per vector, not one per token.
         rows = torch.nn.functional.embedding(touched, self.embedding.weight, sparse=True)
         features["sentence_embedding"] = torch.nn.functional.embedding_bag(
             local, rows, offsets, mode="sum", per_sample_weights=weights

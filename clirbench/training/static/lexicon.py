@@ -1,4 +1,4 @@
-"""Lexicon entries: how common each one is, and lists of entries, which stand in for sentences."""
+"""Lexicon entries: how common each entry is, and lists of entries, which are used like sentences."""
 
 import re
 from collections import Counter
@@ -18,11 +18,11 @@ def with_lists(corpus: Corpus, exponent: float, seed: int) -> Corpus:
     """Replace the single entries of every source with ``view = "entries"`` by lists of entries.
 
     A list is in two languages: 1 to ``longest`` entries, joined by spaces, in the same order in both. Entries are drawn with a
-    chance in proportion to ``commonness ** exponent``. A language pair has at most ``lists`` lists, and at most twice as many
-    as it has entries.
+    chance in proportion to ``commonness ** exponent``. A language pair has at most ``lists`` lists, and at most two lists per
+    entry.
 
     From the entries cat/Katze and dog/Hund come lists such as "dog cat dog" with "Hund Katze Hund". New texts are added after the
-    old ones, which keep their places.
+    old texts, which keep their indices.
     """
     if not any(source.part.view == "entries" for source in corpus.sources):
         return corpus
@@ -61,7 +61,7 @@ def commonness(source: SourceTexts, corpus: Corpus, counts: Counter[str]) -> NDA
 def _listed(
     source: SourceTexts, corpus: Corpus, index: dict[str, int], weights: NDArray[np.float64], seed: int
 ) -> SourceTexts:
-    """A source of entries as a source of lists; ``index`` gets the new texts."""
+    """Turn a source of entries into a source of lists. New texts are added to ``index``."""
     tables = []
     for a, b in combinations(range(len(corpus.languages)), 2):
         rows = np.flatnonzero((source.queries[:, a] >= 0) & (source.queries[:, b] >= 0))

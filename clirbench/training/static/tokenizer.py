@@ -16,7 +16,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.training.corpus import Corpus
 
 UNKNOWN = "[UNK]"
-# Scripts without spaces. In training their text is cut every 12 letters: counting pairs in whole paragraphs would take hours.
+# Scripts without spaces. Training cuts their text every 12 letters, because counting pairs in whole paragraphs takes hours.
 _UNSPACED_RUN = re.compile(r"([\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{1,12})")
 # Scripts whose letters become plain Latin ones, by the first word of a letter's Unicode name. Thai and the scripts of China,
 # Japan and Korea stay: romanising them loses more (homophones, word boundaries) than shared names gain.
@@ -25,10 +25,10 @@ _LAST = 0x1FFFF
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int, longest_piece: int) -> Tokenizer:
-    """Train a byte-pair tokenizer of ``vocabulary`` pieces, with the unknown one, of at most ``longest_piece`` characters.
+    """Train a byte-pair tokenizer of ``vocabulary`` pieces, the unknown piece included, of up to ``longest_piece`` characters.
 
-    It drops punctuation and spaces, does not mark where a word begins, and cuts where the script changes. The more texts are in a
-    language, the more pieces it gets. Its ``tokenizer.json`` holds the normaliser too.
+    The tokenizer drops punctuation and spaces, does not mark where a word begins, and cuts where the script changes. A language
+    with more text gets more pieces. Its ``tokenizer.json`` holds the normaliser too.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Precompiled(compile_rules(rules()))
@@ -59,14 +59,14 @@ def balanced_texts(corpus: Corpus, budget: int, seed: int) -> list[str]:
             indices = np.unique(np.concatenate(columns)) if columns else np.zeros(0, dtype=np.int32)
             indices = indices[indices >= 0]
             np.random.default_rng([seed, number]).shuffle(indices)
-            # Until the next text would exceed the budget.
+            # Texts are taken until the next one would exceed the budget.
             sizes = accumulate(len(corpus.texts[index].encode()) for index in indices)
             chosen += [corpus.texts[index] for index, size in zip(indices, sizes, strict=True) if size <= share]
     return chosen
 
 
 def romanise(character: str) -> str:
-    """What one character becomes: NFKC, lower case, Latin letters for the romanised scripts; combining accents are dropped."""
+    """Romanise one character: NFKC, lower case, Latin letters for the romanised scripts; combining accents are dropped."""
     letters = []
     for part in unicodedata.normalize("NFKC", character).lower():
         script = unicodedata.name(part, "").split(" ", 1)[0]
@@ -98,7 +98,7 @@ def compile_rules(table: dict[str, str]) -> bytes:
         path, prefix = Path(folder) / "rules.tsv", Path(folder) / "model"
         lines = ("\t".join(" ".join(f"{ord(c):X}" for c in side) for side in rule) for rule in sorted(table.items()))
         path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
-        # sentencepiece compiles rules only while it trains a model; the model is thrown away.
+        # sentencepiece compiles rules only while it trains a model. The model is not used.
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(["a b c d e f g"] * 10),
             model_prefix=str(prefix),

@@ -27,9 +27,9 @@ def initial_vectors(
     A lexicon row is one entry in several languages. Each round has two steps:
 
     1. A row's vector becomes the mean of its tokens' vectors: weighted by idf within a language, then the mean over languages.
-    2. A token's vector becomes the mean of its own random vector (weight ``graph_own``) and of the rows that it stands in.
+    2. A token's vector becomes the mean of its own random vector (weight ``graph_own``) and of the vectors of its rows.
 
-    So the tokens of "cat" and "Katze", which stand in one row, end near each other. The vectors are float32 (vocabulary,
+    So the tokens of "cat" and "Katze", which are in one row, move near each other. The vectors are float32 (vocabulary,
     dimensions); ``advance`` is called with 1 after each round.
     """
     rng = np.random.default_rng(seed)
@@ -52,8 +52,8 @@ def initial_vectors(
 def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> NDArray[np.float32]:
     """Inverse document frequency of each token, float32 (vocabulary,).
 
-    It is computed in each language, and averaged over languages by the share of their texts that hold the token. Lexicon
-    entries are left out.
+    It is computed in each language. The mean over languages weighs each language by the share of its texts that hold the token.
+    Lexicon entries are left out.
     """
     weighted, used = np.zeros(vocabulary), np.zeros(vocabulary)
     for number in range(len(corpus.languages)):
@@ -65,16 +65,16 @@ def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> N
         weighted += share * np.log((len(texts) + 1) / (frequency + 1))
         used += share
     idf = np.divide(weighted, used, out=np.zeros(vocabulary), where=used > 0)
-    # A token that no text holds counts as the rarest.
+    # A token that is in no text gets the value of the rarest token.
     return np.where(used > 0, idf, idf.max() or 1.0).astype(np.float32)
 
 
 def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
-    """Flatten the spectrum of text vectors: strong directions become weaker, weak ones stronger.
+    """Flatten the spectrum of text vectors: strong directions become weaker, weak directions become stronger.
 
     ``sample`` holds unit vectors of training texts, float32 (texts, dimensions). With its singular value decomposition
-    ``U S V'``, the weights ``W``, float32 (vocabulary, dimensions), become ``W V (S / mean(S)) ** -power``. Power 0 only turns
-    the axes, which leaves every inner product as it is; 1 makes all directions equally strong.
+    ``U S V'``, the weights ``W``, float32 (vocabulary, dimensions), become ``W V (S / mean(S)) ** -power``. Power 0 only rotates,
+    and changes no inner product. Power 1 makes all directions equally strong.
     """
     _, singular, basis = np.linalg.svd(sample.astype(np.float64), full_matrices=False)
     scale = (singular / singular.mean()) ** -power
@@ -84,7 +84,8 @@ def damp_spectrum(weights: Matrix, sample: Matrix, power: float) -> Matrix:
 def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
     """Raise each vector's length to a power, so that long vectors (rare pieces) weigh less, and scale the mean length to 1.
 
-    The vectors are float32 (vocabulary, dimensions). Exponent 1 keeps all proportions; the nearer to 0, the more alike they get.
+    The vectors are float32 (vocabulary, dimensions). Exponent 1 keeps all proportions. The nearer the exponent is to 0, the more
+    alike the lengths become.
     """
     lengths = np.linalg.norm(weights, axis=1, keepdims=True)
     flat = weights * np.maximum(lengths, 1e-12) ** (exponent - 1)
@@ -94,8 +95,8 @@ def flatten_norms(weights: Matrix, exponent: float) -> Matrix:
 def sample_vectors(weights: Matrix, corpus: Corpus, store: TokenStore, number: int, seed: int) -> Matrix:
     """Unit vectors of a random sample of training texts, float32 (texts, dimensions).
 
-    Each language gets an equal part of the ``number`` of texts, or all its texts where it has fewer. Lexicon entries, and texts
-    with a vector of zeros, are left out.
+    Each language gives an equal part of ``number`` texts, or all its texts if it has fewer. Lexicon entries, and texts with a
+    vector of zeros, are left out.
     """
     chosen = []
     for language in range(len(corpus.languages)):
@@ -117,10 +118,10 @@ def _bags(store: TokenStore, texts: NDArray[np.int32], vocabulary: int) -> csr_m
 def _graph(
     corpus: Corpus, store: TokenStore, idf: NDArray[np.float32], exponent: float
 ) -> tuple[csr_matrix, csr_matrix] | None:
-    """The two averages of a round as matrices; None without a lexicon.
+    """The two steps of a round as matrices; None without a lexicon.
 
-    The first, (rows, vocabulary), makes row vectors from token vectors. The second, (vocabulary, rows), makes token vectors
-    from row vectors; rows weigh ``commonness ** exponent``.
+    The first, (rows, vocabulary), makes row vectors from token vectors. The second, (vocabulary, rows), makes token vectors from
+    row vectors, with row weights ``commonness ** exponent``.
     """
     tables = [source for source in corpus.sources if source.part.view == "entries"]
     if not tables:
