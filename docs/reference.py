@@ -1,6 +1,7 @@
 """The reference pages, generated from the code each time that the docs are built: they cannot drift from it."""
 
 import ast
+import html
 import importlib
 import json
 import re
@@ -139,7 +140,7 @@ def _python() -> str:
             )
             thing = package[f"{home}.{name}".removeprefix("clirbench.")]
             parts.append(_thing(module, name, thing))
-    first = "Names are imported from the module whose heading they stand below. What stands on no page here is free to change."
+    first = "Names are imported from the module whose heading they stand below. Anything not listed here may change without notice."
     return _page("Python", first, "", *parts)
 
 
@@ -151,7 +152,15 @@ def _thing(module: str, name: str, thing: Any) -> str:
     if "__init__" in thing.members and thing.docstring and not any(b for b in thing.bases if "Error" in str(b)):
         lines.append(_signature(f"{module}.{name}", thing.members["__init__"]))
     lines += _docstring(thing)
-    fields = [m for m in thing.members.values() if m.is_attribute and m.is_public and "property" not in m.labels]
+    # What a constructor assigns is told in the docstring, or it is nobody's business: its value is source code.
+    fields = [
+        m
+        for m in thing.members.values()
+        if m.is_attribute
+        and m.is_public
+        and "property" not in m.labels
+        and (m.value is None or "class-attribute" in m.labels or m.docstring)
+    ]
     told = any(s.kind.value == "attributes" for s in thing.docstring.parse("google")) if thing.docstring else False
     if fields and not told:
         rows = [f"| `{m.name}` | {_type(m.annotation)} | {_code(m.value)} |" for m in fields]
@@ -507,7 +516,7 @@ def _word(node: ast.expr) -> str:
         case ast.Attribute(attr=name):
             return _PLACEHOLDERS.get(name, name.strip("_").upper())
         case ast.Call(func=ast.Attribute(attr="join"), args=[inner]):
-            return f"{_word(inner)}, ..."
+            return _word(inner)
         case ast.Call(func=ast.Name(id="len")):
             return "N"
         case ast.Call(func=ast.Name(id="first_line")):
@@ -516,7 +525,13 @@ def _word(node: ast.expr) -> str:
             return _word(value)
         case ast.Call(args=[inner, *_]):
             return _word(inner)
-    return "..."
+        case ast.GeneratorExp(generators=[ast.comprehension(iter=several)]):
+            return _word(several)
+        case ast.IfExp(body=inner) | ast.BinOp(left=inner) | ast.Starred(value=inner) | ast.BoolOp(values=[inner, *_]):
+            return _word(inner)
+        case ast.Call(func=ast.Attribute(value=value)):
+            return _word(value)
+    return "VALUE"
 
 
 _PLACEHOLDERS = {
@@ -590,11 +605,26 @@ def _paragraph(text: str) -> str:
 
 
 def _cell(text: Any) -> str:
-    return " ".join(_prose(str(text)).split()).replace("|", "\\|")
+    """Words in a cell of a table: only what stands in backticks is code, and every address is a link."""
+    parts = " ".join(_prose(str(text)).split()).split("`")
+    parts[1::2] = [_code(part) for part in parts[1::2]]
+    parts[::2] = [_plain(part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _plain(text: str) -> str:
+    text = re.sub(r"([*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    text = re.sub(r"https://[^\s),;]+", lambda m: f"<{m[0].replace(chr(92), '')}>", text)
+    text = re.sub(r"arXiv[: ](\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
+    return re.sub(r"doi[: ](10\.[^\s),;]+)", lambda m: f"[doi:{m[1]}](https://doi.org/{m[1].replace(chr(92), '')})", text)
 
 
 def _code(value: Any) -> str:
-    return f"`{value}`".replace("|", "\\|") if value not in (None, "") else ""
+    """Code in a cell of a table. A bar would end the cell, and a backslash before it would be seen: it is named instead."""
+    if value in (None, ""):
+        return ""
+    text = str(value)
+    return f"<code>{html.escape(text, quote=False).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def _type(value: Any) -> str:
