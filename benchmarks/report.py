@@ -30,12 +30,15 @@ def example(match):
 
 
 def board():
-    """The measured rows of the board as `clirbench leaderboard --format markdown` has them, without what the tasks share."""
+    """The measured rows as `clirbench leaderboard --format markdown` has them: a table for each task, which fits a page."""
     frame = clirbench.leaderboard(blocks.ROOT / "submissions")
     shown = shown_board(frame[frame["origin"] == "measured"].reset_index(drop=True))
-    columns = [c for c in shown.columns if c == "model" or (c.split()[0] in SUITE and not c.endswith("zero-shot"))]
-    rows = [columns, ["---"] * len(columns), *shown[columns].to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    tables = []
+    for task in SUITE:
+        columns = [c for c in shown.columns if c == "model" or (c.split()[0] == task and not c.endswith("zero-shot"))]
+        rows = [columns, ["---"] * len(columns), *shown[columns].to_numpy().tolist()]
+        tables.append("\n".join("| " + " | ".join(row) + " |" for row in rows))
+    return "\n\n".join(tables)
 
 
 def site_table():

@@ -140,7 +140,8 @@ def _python() -> str:
             )
             thing = package[f"{home}.{name}".removeprefix("clirbench.")]
             parts.append(_thing(module, name, thing))
-    first = "Names are imported from the module whose heading they stand below. Anything not listed here may change without notice."
+    first = "Names are imported from the module whose heading they stand below. "
+    first += "Anything not listed here may change without notice."
     return _page("Python", first, "", *parts)
 
 
@@ -268,7 +269,7 @@ def _tasks() -> str:
 
 
 def _models() -> str:
-    rows = [f"| `{name}` | {_cell(text)} |" for name, text in BUNDLED.items()]
+    rows = [f"| `{name}` | {_cell(model.description)} |" for name, model in BUNDLED.items()]
     return _page(
         "Bundled models",
         "As `clirbench models` lists them. They need no download. They stand on the board as rows to compare with, because",
@@ -501,6 +502,8 @@ def _template(node: ast.expr, known: Mapping[str, str] = MappingProxyType({})) -
             return "".join(_template(part, known) for part in parts)
         case ast.FormattedValue(value=ast.Name(id=name)) | ast.Name(id=name) if name in known:
             return known[name]
+        case ast.FormattedValue(value=ast.IfExp(body=(ast.JoinedStr() | ast.Constant()) as either)):
+            return _template(either, known)
         case ast.FormattedValue(value=value, conversion=conversion):
             return f"'{_word(value)}'" if conversion in (ord("r"), ord("a")) else _word(value)
     return _word(node)
@@ -525,12 +528,16 @@ def _word(node: ast.expr) -> str:
             return _word(value)
         case ast.Call(args=[inner, *_]):
             return _word(inner)
+        case ast.Constant(value=str(text)):
+            return text
         case ast.GeneratorExp(generators=[ast.comprehension(iter=several)]):
             return _word(several)
         case ast.IfExp(body=inner) | ast.BinOp(left=inner) | ast.Starred(value=inner) | ast.BoolOp(values=[inner, *_]):
             return _word(inner)
         case ast.Call(func=ast.Attribute(value=value)):
             return _word(value)
+        case ast.Call(func=ast.Name(id=name)):
+            return name.upper()
     return "VALUE"
 
 
@@ -616,7 +623,9 @@ def _plain(text: str) -> str:
     text = re.sub(r"([*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
     text = re.sub(r"https://[^\s),;]+", lambda m: f"<{m[0].replace(chr(92), '')}>", text)
     text = re.sub(r"arXiv[: ](\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
-    return re.sub(r"doi[: ](10\.[^\s),;]+)", lambda m: f"[doi:{m[1]}](https://doi.org/{m[1].replace(chr(92), '')})", text)
+    return re.sub(
+        r"doi[: ](10\.[^\s),;]+)", lambda m: f"[doi:{m[1]}](https://doi.org/{m[1].replace(chr(92), '')})", text
+    )
 
 
 def _code(value: Any) -> str:

@@ -195,9 +195,26 @@ def test_the_search_works_from_disk_and_asks_no_host(built, browser):
     page.on("request", lambda request: asked.append(request.url))
     page.goto((built / "index.html").as_uri())
     page.keyboard.press("Control+k")
-    page.get_by_placeholder("Search").fill("rank_distance_normalised")
+    box = page.get_by_placeholder("Search")
+    # Key by key, as a reader types: what was typed stays, and all of it is searched.
+    box.press_sequentially("rank_distance_normalised", delay=20)
+    assert box.input_value() == "rank_distance_normalised"
     page.wait_for_selector("a[role='option'][href*='reference/metrics.html']", timeout=10_000)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
+def test_the_picture_and_the_tables_of_written_pages_are_not_cut_on_a_desk(built, browser):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    cut = []
+    written = [path.relative_to(DOCS).with_suffix(".html") for path in sorted(DOCS.rglob("*.md"))]
+    for path in written:
+        page.goto((built / path).as_uri())
+        parts = ".md-typeset p, .md-typeset__scrollwrap, .md-typeset__table"
+        wide = f"[...document.querySelectorAll('{parts}')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+        cut += [path.as_posix()] * bool(page.evaluate(wide))
+    page.close()
+    assert cut == []
 
 
 def test_troubleshooting_quotes_messages_that_there_are():

@@ -1,5 +1,6 @@
 // A page that is opened from disk may not start a worker. The search then runs in a hidden frame, which is given what the
-// page asks of a worker: messages in, messages out, an end.
+// page asks of a worker: messages in, messages out, an end. As with a worker, each side is given a copy of what the other sends:
+// the search changes the question that it is given, and the page still needs its own.
 if (location.protocol === "file:") {
   window.Worker = class {
     constructor(address) {
@@ -9,7 +10,10 @@ if (location.protocol === "file:") {
         this.frame.addEventListener("load", () => {
           const inside = this.frame.contentWindow;
           // As with a worker, an answer never arrives while the question is still being put.
-          inside.postMessage = (data) => queueMicrotask(() => this.onmessage?.({ data }));
+          inside.postMessage = (data) => {
+            const copy = structuredClone(data);
+            queueMicrotask(() => this.onmessage?.({ data: copy }));
+          };
           const script = inside.document.createElement("script");
           script.addEventListener("load", () => started(inside));
           script.addEventListener("error", () => this.onerror?.(new Event("error")));
@@ -21,7 +25,8 @@ if (location.protocol === "file:") {
     }
 
     postMessage(data) {
-      this.started.then((inside) => inside.onmessage?.({ data }));
+      const copy = structuredClone(data);
+      this.started.then((inside) => inside.onmessage?.({ data: copy }));
     }
 
     terminate() {
