@@ -138,7 +138,7 @@ def test_a_command_has_the_options_that_it_is_shown_with(page, line):
     words = shlex.split(line)[1:]
     name = tuple(words[:2]) if tuple(words[:2]) in KNOWN else tuple(words[:1])
     # Fails on an option that the command has not, and on a value that cannot be one.
-    KNOWN[name].make_context(" ".join(name), words[len(name) :])
+    assert KNOWN[name].make_context(" ".join(name), words[len(name) :]).info_name
 
 
 def test_every_reason_not_to_run_is_needed():
@@ -196,7 +196,7 @@ def generated():
 @pytest.mark.parametrize("page", [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")], ids=str)
 def test_python_on_pages_compiles_and_its_imports_are_there(page):
     for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        compile(code, page.name, "exec")
+        assert compile(code, page.name, "exec")
         for line in code.splitlines():
             if re.match(r"(from|import) clirbench", line):
                 exec(line, {})

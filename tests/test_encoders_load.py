@@ -1,5 +1,6 @@
 """Every way to name an encoder, on models built on the spot; no host is reached."""
 
+import copy
 import hashlib
 import os
 import subprocess
@@ -18,7 +19,7 @@ TEXTS = ["What is the capital of Japan?", "東京", "ก"]
 
 
 @pytest.fixture(scope="module")
-def st_model(tmp_path_factory):
+def saved_model(tmp_path_factory):
     """A static sentence-transformers model with random weights, and its folder."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -32,6 +33,13 @@ def st_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "static"
     model.save(str(folder))
     return model, folder
+
+
+@pytest.fixture
+def st_model(saved_model):
+    """A copy of the model for each test: mteb gives prompts to the model that it wraps."""
+    model, folder = saved_model
+    return copy.deepcopy(model), folder
 
 
 def test_a_local_folder(st_model):
