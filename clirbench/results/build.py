@@ -1,4 +1,4 @@
-"""Build a result from the ranks and scores of a run, with the record of what was run, where, and at what cost."""
+"""Build a result from the ranks and scores of a run, and record the model, the machine and the cost."""
 
 import hashlib
 import os
@@ -37,9 +37,9 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: the identifiers of its topics, how many queries and, by language, candidates were ranked, and at what cost.
+    """A run: the identifiers of its topics, the number of queries, the number of candidates by language, and the cost.
 
-    ``corpus`` says where the candidates were read; None unless the task is streamed.
+    ``corpus`` says where the candidates of a streamed task were read; None for another task.
     """
 
     selection: Selection
@@ -127,9 +127,9 @@ def _environment(model: LoadedModel) -> schema.EnvironmentPart:
 
 
 def peak_memory() -> int | None:
-    """The peak of resident memory of this process, in bytes; None where the system does not say."""
+    """Largest resident memory of this process so far, in bytes; None where the system does not say."""
     with suppress(OSError, StopIteration, ValueError):
-        # Not getrusage: on Linux its peak includes that of the process that started this one.
+        # Not getrusage: on Linux its peak includes the peak of the parent process.
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
     try:

@@ -29,10 +29,10 @@ class Contrast:
             languages of one setting), or "pair" (all language pairs).
         query_language: None in the family "overall".
         candidate_language: None except in the family "pair".
-        topics: How many topics have a value.
+        topics: Number of topics that have a value.
         difference: The value of the first model minus that of the second.
         low: Lower end of the 95 % paired bootstrap interval of the difference; None where it is undefined.
-        high: Its upper end.
+        high: Upper end of that interval.
         p_raw: Two-sided p-value of the paired randomisation test over topics.
         p: ``p_raw``, corrected by Holm's method over the family.
         better: 1 where the first model is significantly better (p < 0.05), -1 where the second is, 0 where neither is.
@@ -64,13 +64,13 @@ class Comparison:
     contrasts: tuple[Contrast, ...]
 
     def of(self, family: str, setting: str | None = None) -> list[Contrast]:
-        """The contrasts of one family, of one setting or of all, in the order of the task."""
+        """The contrasts of one family, in the order of the task; ``setting`` chooses one setting, None means all."""
         return [c for c in self.contrasts if c.family == family and setting in (None, c.setting)]
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """One mean to compare: it is taken over ``columns`` of the per-topic table of a setting."""
+    """One mean to compare: the mean over ``columns`` of the per-topic table of a setting."""
 
     setting: str
     family: str
@@ -89,12 +89,12 @@ class _Row(NamedTuple):
 
 
 def compare(first: Result, second: Result, names: tuple[str, str], metric: str | None = None) -> Comparison:
-    """Compare two results on the same task, languages and settings, in one metric and, where the task has it, rank distance.
+    """Compare two results on the same task, languages and settings: in one metric, and in rank distance if the task has it.
 
     Args:
         first: A result.
         second: Another result.
-        names: What to call the two models.
+        names: Names of the two models.
         metric: A name in ``METRICS``; None for the first metric of the task.
 
     Returns:
@@ -119,7 +119,7 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
         for cell in _cells(setting, first.ranks.languages, table)
     ]
     contrasts: list[Contrast] = []
-    # Holm's correction is over a family: all settings, the languages of one setting, all pairs.
+    # Holm's correction is for one family: all settings, the languages of one setting, or all pairs.
     for family in ("overall", "language", "pair"):
         members = [row for row in rows if row.cell.family == family]
         settings = dict.fromkeys(row.cell.setting for row in members) if family == "language" else [None]
@@ -129,7 +129,7 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
 
 
 def sentence(comparison: Comparison, setting: str) -> str:
-    """In how many query languages of a setting each model is better, as a sentence."""
+    """A sentence that says in how many query languages of a setting each model is better."""
     rows = comparison.of("language", setting)
     parts = []
     for sign, name in ((1, comparison.first), (-1, comparison.second)):
@@ -146,7 +146,7 @@ def sentence(comparison: Comparison, setting: str) -> str:
 
 
 def _same_task(first: Result, second: Result) -> None:
-    """Fail where the topics of two results cannot be paired."""
+    """Fail if the topics of two results cannot be paired."""
     a, b = first.document.task, second.document.task
     for key in ("id", "hash", "languages", "settings"):
         if getattr(a, key) != getattr(b, key):
@@ -162,10 +162,10 @@ def _same_task(first: Result, second: Result) -> None:
 
 
 def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_Cell]:
-    """The means of a setting's table: over all of it, and by language and pair.
+    """The means of a setting's table: over all columns, by language, and by pair.
 
-    A table has one column per query language, in the cross-lingual setting one per pair: first all pairs of the first query
-    language, then those of the second.
+    A table has one column per query language. In the cross-lingual setting it has one column per pair: first all pairs of the
+    first query language, then all pairs of the second, and so on.
     """
     columns = np.arange(table.sums.shape[1])
     cells = [_Cell(setting, "overall", columns)]
@@ -178,14 +178,14 @@ def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_C
 
 
 def _contrasts(rows: Sequence[_Row], bootstrap: Bootstrap) -> list[Contrast]:
-    """The contrasts of one family; none without rows."""
+    """The contrasts of one family; an empty list if there are no rows."""
     if not rows:
         return []
     differences = [TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows]
     shares = [shares_of_macro(table, row.cell.columns) for table, row in zip(differences, rows, strict=True)]
     raw = permutation_p(np.stack(shares, axis=1))
     corrected = holm(raw)
-    # Many cells share one table: its bootstrap means are drawn once.
+    # Many cells share one table, whose bootstrap means are computed once.
     samples: dict[int, Values] = {}
     contrasts = []
     for i, (cell, metric, a, b) in enumerate(rows):

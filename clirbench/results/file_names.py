@@ -7,11 +7,11 @@ from pathlib import Path
 from clirbench.results.schema import Document, TaskPart
 
 RANKS_ENDING = ".ranks.parquet"
-# Scores of a TREC run: kept in the folder of results under an ending of their own, since they have no ranks.
+# Scores of a TREC run have their own ending in the folder of results, because they have no ranks.
 RUN_ENDING = ".run.json"
-# How --tasks names one of mteb's own tasks.
+# Prefix of one of mteb's own tasks in --tasks.
 MTEB_PREFIX = "mteb:"
-# How the names of their files start. It keeps them apart from clirbench's results, which have ranks and can be recomputed.
+# Start of the file names of mteb's results. It tells them from clirbench's results, which have ranks and can be recomputed.
 MTEB_FILE_START = "mteb."
 _MTEB_FILE = re.compile(r"mteb\.[A-Za-z0-9][A-Za-z0-9_.()-]{0,99}\.json")
 
@@ -29,8 +29,8 @@ def run_folder(name: str, transform: str | None) -> str:
 def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
     """The file name of a result without its ending.
 
-    A run of a whole task is named after the task: ``<task>``. A restricted run names its languages, and its settings where some
-    are left out: ``<task>+en-de+monolingual``.
+    A run of a whole task is named ``<task>``. A restricted run adds its languages, and its settings if some are left out:
+    ``<task>+en-de+monolingual``.
     """
     if task.complete:
         return str(task.id)
@@ -45,7 +45,7 @@ def result_path(document: Document) -> Path:
 
 
 def mteb_result_files(names: Sequence[str]) -> list[str]:
-    """Those of the file names that hold a result of a whole mteb task, sorted.
+    """The names of files that hold a result on a whole mteb task, sorted.
 
     A run on a part of a task has the languages in its name (``mteb.XNLI+en.json``) and is left out.
     """

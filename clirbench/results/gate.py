@@ -1,4 +1,4 @@
-"""Did a new model lose more than it may against its baseline? A gate for continuous integration."""
+"""A gate for continuous integration: does a new model lose more than the user allows against its baseline?"""
 
 import re
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class GateCheck:
         setting: A setting, or "bias".
         metric: Name of the metric.
         baseline: The baseline's value.
-        value: The new model's.
-        lost: How much worse the new model is: in points of 100, or for rank distance in per cent of the baseline's.
-        limit: How much worse it may be, in the same unit.
+        value: The new model's value.
+        lost: How much worse the new model is, in points of 100; for rank distance, in per cent of the baseline's value.
+        limit: The largest allowed loss, in the same unit.
         p: p-value of the difference, corrected by Holm's method over the headline numbers.
         verdict: "pass"; "fail" where the loss is beyond the limit and the difference is significant; "unclear" where the loss is
             beyond the limit and may be chance.
@@ -43,8 +43,8 @@ def gate(
 ) -> list[GateCheck]:
     """Compare a new result with its baseline on the same task, languages and settings, topic by topic.
 
-    The metric, which is the task's first where none is named, may fall by ``max_drop`` points of 100 in each setting. Rank
-    distance may grow by ``max_distance_increase``, such as "5%"; None leaves it out.
+    The metric may fall by ``max_drop`` points of 100 in each setting; None means the task's first metric. Rank distance may grow
+    by ``max_distance_increase``, such as "5%"; None leaves it out.
 
     Returns:
         One check per setting, and one for rank distance where it has a limit.
@@ -62,7 +62,7 @@ def gate(
             continue
         lost = -100 * contrast.difference
         if contrast.setting == "bias":
-            # A distance has no scale of its own, so its growth is measured against the baseline's.
+            # Rank distance has no fixed scale, so its growth is relative to the baseline's value.
             lost = 100 * contrast.difference / contrast.second if contrast.second else 0.0
         verdict = "pass"
         if lost > limit:

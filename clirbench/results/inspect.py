@@ -1,4 +1,4 @@
-"""Show a person what outranked the golds of one language's queries: texts, languages and scores."""
+"""Show what outranked the golds of one language's queries: texts, languages and scores."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Text:
-    """A candidate as a person reads it: its language, its text, its score, its rank in the pool, and whether it is a gold."""
+    """A candidate for display: its language, its text, its score, its rank in the pool, and whether it is a gold."""
 
     language: str
     text: str
@@ -52,13 +52,13 @@ class Inspection:
 
     Attributes:
         query_language: The language that the topics are asked in.
-        pool: "multilingual", or "monolingual" where the run has no multilingual setting.
+        pool: "multilingual", or "monolingual" if the run has no multilingual setting.
         topics: The worst topics, worst first.
-        confusion: By candidate language, over all topics: which share of the wrong candidates that outrank a gold are in it, and
-            that share divided by the language's share of the pool. Empty without the multilingual setting.
-        first: By language: for how many of the worst topics the best wrong candidate is in it. A topic whose golds are not
-            outranked counts for the language of its best gold.
-        differing: How many ranks differ from those of the result. Above 0, the model or a package under it has changed.
+        confusion: By candidate language, over all topics: the language's share of the wrong candidates that outrank a gold, and
+            this share divided by its share of the pool. Empty without the multilingual setting.
+        first: By language, the number of worst topics whose best wrong candidate is in this language. If no wrong candidate
+            outranks a gold, the topic counts for the language of its best gold.
+        differing: Number of ranks that differ from the result. If it is above 0, the model or a package has changed.
     """
 
     model: str
@@ -81,10 +81,10 @@ def inspect_result(
     cache: Path | None = None,
     reporter: Reporter | None = None,
 ) -> Inspection:
-    """Rank the worst topics of one language again, and look at what outranks their golds.
+    """Rank the worst topics of one language again, and show what outranks their golds.
 
-    The worst topic is the one whose best gold has the highest rank number in the result. Vectors that the cache holds are
-    read from it; the others are encoded.
+    The worst topic is the one whose best gold has the largest rank in the result. Vectors come from the cache; texts that are not
+    in it are encoded.
 
     ``task`` is the TOML file of a task of your own, None for a shipped one. ``model`` says where the model is now, None for
     its name in the result. ``cache`` is the folder of the vector cache, None to encode all texts.
@@ -116,7 +116,7 @@ def inspect_result(
     best = np.full(len(ranks.topics), np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(best, ranks.topic[rows], rank[rows])
     asked_topics = np.unique(ranks.topic[rows])
-    # Stable: among topics whose best golds have one rank, the first ones are chosen.
+    # A stable sort: among topics whose best golds have the same rank, the first topics are chosen.
     chosen = asked_topics[np.argsort(-best[asked_topics], kind="stable")[:worst]].tolist()
     source = stated_task(document.task.id, document.task.hash, task)
     loaded = reload_model(document, model or ModelAt())
@@ -125,7 +125,7 @@ def inspect_result(
             f"{loaded.info.name} gives scores in the place of vectors, and inspect takes encoders only: inspect another model"
         )
     refuse_another_model(loaded, document)
-    # All languages of the run, even to rank one of them: a model that is fitted on the candidates must see the same ones.
+    # All languages of the run are loaded, because a model that is fitted on the candidates must see the same candidates.
     collection = load_collection(source, ranks.languages, follow_download(reporter))
     asked = collection.query_language == collection.languages.index(query_language)
     wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
@@ -142,7 +142,7 @@ def inspect_result(
     topics.sort(key=lambda topic: -topic.best_rank)
     differing = 0
     for topic in topics:
-        # Another machine, package or version may round otherwise: whoever reads the texts is told.
+        # Another machine or package may round differently, so the differing ranks are counted and shown.
         stated = np.sort(rank[rows[ranks.topic[rows] == ranks.topics.index(topic.topic)]])
         differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
     leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
@@ -184,7 +184,7 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
 
 
 def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
-    """See :attr:`Inspection.confusion`."""
+    """The value of :attr:`Inspection.confusion`."""
     totals = Counter[str]()
     for counts in document.queue_jump.get(language, {}).values():
         totals.update(counts)

@@ -66,9 +66,9 @@ def card_yaml(results: list[Result]) -> str:
 
 
 def update_card(results: list[Result], path: Path) -> int:
-    """Put the scores into the head of a model card, and return their number. The card is made where it is missing.
+    """Put the scores into the head of a model card, and return their number. A missing card is made.
 
-    Scores on other data sets, other keys and the text stay as they are.
+    Scores on other data sets, other keys and the text do not change.
 
     Raises:
         ClirbenchError: The card cannot be read or written, its head is not YAML, or the results do not go together.
@@ -78,7 +78,7 @@ def update_card(results: list[Result], path: Path) -> int:
     try:
         text = path.read_text(encoding="utf-8") if path.exists() else "---\n{}\n---\n"
         card: Any = ModelCard(text, ignore_metadata_errors=False)
-    # Whatever the YAML parser raises, the fault is in the card.
+    # The YAML parser may raise anything, and the cause is always the card.
     except Exception as error:
         raise ClirbenchError(
             f"{path}: cannot be read as a model card ({first_line(error)}): correct it, or give another file"

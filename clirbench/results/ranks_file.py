@@ -14,7 +14,7 @@ from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
 
 _COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
-# Bounds on what a file may expand to: five columns of four bytes in a row, twice over, and the names of the topics.
+# Limits of the expanded size: twice the five columns of four bytes per row, and spare bytes for the names of topics.
 _ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
 
 
@@ -32,7 +32,7 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     no_pool = ranks.pool_rank is None
     columns["pool_rank"] = pa.nulls(len(ranks), pa.int32()) if no_pool else pa.array(ranks.pool_rank, pa.int32())
     sink = BytesIO()
-    # Most ranks are small. With their bytes split, the upper ones are runs of zeros, which compress to nothing.
+    # Most ranks are small. If their bytes are split, the upper bytes are runs of zeros, which compress to nearly nothing.
     pq.write_table(
         pa.table(columns),
         sink,
@@ -51,8 +51,8 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
 
     Args:
         content: The bytes of the file.
-        document: The result that the ranks belong to: it says how many rows, which languages and which settings there are.
-        path: How error messages name the file; it is not opened.
+        document: The result that the ranks belong to. It states the number of rows, the languages and the settings.
+        path: The file's name in error messages; the path is not opened.
 
     Raises:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
@@ -88,7 +88,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
 
 
 def _bounded_table(content: bytes, rows: int) -> pa.Table:
-    """The table, once its footer promises as many rows and bytes as the result needs: a small file can expand to gigabytes."""
+    """Read the table after a check of the rows and bytes in its footer: a small file can expand to gigabytes."""
     file = pq.ParquetFile(
         pa.BufferReader(content), thrift_string_size_limit=1_000_000, thrift_container_size_limit=10_000
     )
@@ -109,7 +109,7 @@ def _bounded_table(content: bytes, rows: int) -> pa.Table:
 
 
 def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The distinct texts of a column in order of first appearance, and for each row which of them it has, int32 (rows,)."""
+    """The distinct texts of a column in order of first appearance, and for each row the index of its text, int32 (rows,)."""
     encoded = column.cast(pa.string()).dictionary_encode()
     if column.null_count:
         raise ValueError("a name is missing")
@@ -117,6 +117,6 @@ def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
 
 
 def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:
-    """The place of each row's language in the document's list, int32 (rows,)."""
+    """The index of each row's language in the document's list, int32 (rows,)."""
     names, codes = _numbered(column)
     return np.array([place[name] for name in names], dtype=np.int32)[codes]

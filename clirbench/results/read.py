@@ -1,4 +1,4 @@
-"""Read a file that a stranger may have written: it must follow its schema, or one line says what is wrong and what to do."""
+"""Read a file that a stranger may have written. If it breaks its schema, one line says what is wrong and what to do."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ def read_document(path: Path) -> Document:
 
 
 def read_content(path: Path) -> bytes:
-    """The bytes of a regular file; a pipe is refused, since opening one would wait for ever.
+    """The bytes of a regular file. A pipe is refused, because to open it would wait for ever.
 
     Raises:
         OSError: The file cannot be read, or is not a regular file.
@@ -84,13 +84,13 @@ def parse_mteb_result(content: bytes, path: Path) -> MtebDocument:
 def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parsed], remedy: str) -> Parsed:
     """Parse JSON with a pydantic model's ``model_validate_json``.
 
-    ``path`` is only its name in error messages; ``remedy`` ends their line: what to do next.
+    ``path`` is only its name in error messages. ``remedy`` ends the message: it says what to do next.
 
     Raises:
         ClirbenchError: The content is not JSON in UTF-8, repeats a key, or does not follow the schema.
     """
     with one_line_errors(path, "JSON", remedy):
-        # Pydantic takes the last value of a repeated key, and other readers the first: they would disagree on what counts.
+        # Pydantic uses the last value of a repeated key, and other readers use the first, so a repeated key is refused.
         json.loads(content.decode("utf-8"), object_pairs_hook=_refuse_repeats)
         return validate(content)
 
@@ -111,9 +111,9 @@ def one_line_errors(path: Path, form: str, remedy: str) -> Iterator[None]:
 
 
 def problem(error: ValidationError) -> str:
-    """The first thing that is wrong with a stranger's document, on one line: its key and the reason."""
+    """The first error in a stranger's document, on one line: its key and the reason."""
     first = error.errors(include_url=False)[0]
-    # The first part of the place may only say which of two schemas was meant.
+    # The first part of the place may be the name of one of two schemas, which is not part of the key.
     place = first["loc"][1:] if first["loc"][:1] in (("measured",), ("reported",)) else first["loc"]
     where = ".".join(str(part)[:40] for part in place) or "the file"
     return f"'{printable(where)}' is wrong ({printable(first['msg'][:200])})"

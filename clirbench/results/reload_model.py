@@ -1,4 +1,4 @@
-"""Load the model of a result again, to run it as the result says that it was run."""
+"""Load the model of a result again, with the settings that the result states."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,8 +27,7 @@ class ModelAt:
 def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     """Load the model of a result with the prompts, length, dtype, similarity and transform that the result states.
 
-    The loaded model may be another one than the result's: the caller compares revisions, or calls
-    :func:`refuse_another_model`.
+    The loaded model may differ from the result's model: the caller compares revisions, or calls :func:`refuse_another_model`.
 
     Raises:
         ClirbenchError: The model cannot be loaded, or its transform was fitted on a file.
@@ -38,7 +37,7 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
     options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
     options["transform"] = settings.transform
-    # A bundled model takes none of the options below: its settings are its own.
+    # A bundled model takes none of the options below, because its settings are fixed.
     if name.startswith("mteb:"):
         options |= {"similarity": settings.similarity, "revision": stated.revision}
     elif stated.kind in ("sentence-transformers", "mteb"):
@@ -58,7 +57,7 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
 
 
 def refuse_unknown_sample(document: Document) -> None:
-    """Fail where the transform of a result was fitted on a file: the result holds its checksum, not its texts."""
+    """Fail if the transform of a result was fitted on a file: the result holds the file's checksum, not its texts."""
     if document.encoder.transform_sample not in (None, "pool"):
         raise ClirbenchError(
             f"the transform of {document.model.name} was fitted on a file of texts that the result does not hold: "
@@ -67,7 +66,7 @@ def refuse_unknown_sample(document: Document) -> None:
 
 
 def refuse_another_model(loaded: LoadedModel, document: Document) -> None:
-    """Fail where a loaded model has another revision, or a setting other than the result's."""
+    """Fail if the revision or a setting of a loaded model differs from the result's."""
     name = loaded.info.name
     if loaded.info.revision != document.model.revision:
         raise ClirbenchError(

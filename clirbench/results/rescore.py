@@ -24,8 +24,8 @@ class Difference:
 
     Attributes:
         key: Dotted path of the number in the JSON.
-        stated: What the JSON says.
-        expected: What the ranks or the task give; where no number can be given, the rule that is broken.
+        stated: The value in the JSON.
+        expected: The value that the ranks or the task give; if they give none, the rule that is broken.
     """
 
     key: str
@@ -38,8 +38,8 @@ class Rescore:
     """The outcome of recomputing a result.
 
     Attributes:
-        compared: How many numbers were recomputed from the ranks.
-        checked: How many queue-jump totals were checked. The ranks give their sums only.
+        compared: Number of numbers that were recomputed from the ranks.
+        checked: Number of queue-jump totals that were checked. The ranks give only sums of these totals.
         differences: The numbers that differ from the stated ones by more than 1e-9.
     """
 
@@ -51,10 +51,10 @@ class Rescore:
 def rescore(result: Result) -> Rescore:
     """Recompute a result from its ranks.
 
-    The ranks give the headline, micro, per-language and per-pair numbers. They do not say in which language the candidates
-    above a gold are, so the queue-jump totals can only be checked against two sums: over all candidate languages, they must add
-    up to the wrong candidates above the golds in the pool; for the gold's own language, they must equal those in its own block.
-    The own-language preference is recomputed from the stated totals.
+    The ranks give the headline, micro, per-language and per-pair numbers. The ranks do not give the languages of the candidates
+    above a gold, so the queue-jump totals are only checked against two numbers. Summed over candidate languages, they must equal
+    the number of wrong candidates above the golds in the pool. For the gold's own language, they must equal the number above the
+    golds in that language's block. The own-language preference is recomputed from the stated totals.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
@@ -112,13 +112,13 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
         return None
     n = len(ranks.languages)
     query = ranks.query
-    # Sorted by query, then by pool rank: the golds of a query that stand before a gold are those that outrank it.
+    # Sorted by query, then by pool rank: the golds of a query that come before a gold outrank it.
     order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
     first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
     golds = np.diff(np.append(first, len(order)))
     golds_above = np.empty(len(order), dtype=np.int64)
     golds_above[order] = np.arange(len(order)) - np.repeat(first, golds)
-    # The rows of one query and gold language are neighbours in a ranks file, sorted by own-block rank: no sorting here.
+    # No sorting here: in a ranks file, the rows of one query and gold language are neighbours, sorted by own rank.
     block = query * n + ranks.gold_language
     start = np.concatenate([[0], np.flatnonzero(np.diff(block)) + 1])
     own_above = np.arange(len(block)) - np.repeat(start, np.diff(np.append(start, len(block))))
@@ -154,7 +154,7 @@ def _compare_jumps(languages: tuple[str, ...], totals: Counts, everywhere: Count
 
 
 def _against_task(result: Result) -> list[Difference]:
-    """Compare what a result says of its task with the shipped task, so that a restricted run cannot pass for a whole one."""
+    """Compare the task in a result with the shipped task, so that nobody can present a restricted run as a whole one."""
     stated, candidates = result.document.task, result.document.counts.candidates
     if stated.id not in list_tasks():
         return []
@@ -175,7 +175,7 @@ def _against_task(result: Result) -> list[Difference]:
 
 
 def _counts(result: Result) -> list[Difference]:
-    """Compare the stated counts with the ranks: no rank may be larger than its pool, and every gold pair has its rank."""
+    """Compare the stated counts with the ranks: no rank is larger than its pool, and every gold pair has a rank."""
     document, ranks = result.document, result.ranks
     differences = []
     largest = ranks.pool_rank.max(initial=0) if ranks.pool_rank is not None else 0

@@ -1,4 +1,4 @@
-"""A result in memory: its document and its ranks, with how the two files are written and read."""
+"""A result in memory: its document and its ranks. Its two files are written and read here."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from clirbench.support.files import reading, write_atomically, writing
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of one model on one task, and the ranks that they were computed from.
+    """The scores of one model on one task, and the ranks from which they were computed.
 
     Attributes:
         document: The content of the JSON file.
@@ -69,7 +69,7 @@ class Result:
                 )
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
         with writing(path, "choose another folder with --output"):
-            # The old JSON goes first, so that it never stands beside new ranks: a run that is killed here leaves no result.
+            # The old JSON is removed first, so that it never lies beside new ranks. A run that is killed here leaves no result.
             path.unlink(missing_ok=True)
             write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
             write_atomically(path, (text + "\n").encode())
@@ -110,7 +110,7 @@ class Result:
 
 
 def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
-    """Convert the headline of computed scores to that of a document."""
+    """Convert the headline of computed scores to the headline of a document."""
     return {
         setting: {name: EstimatePart(value=e.value, low=e.low, high=e.high) for name, e in numbers.items()}
         for setting, numbers in scores.headline.items()
@@ -148,5 +148,5 @@ def with_ranks(document: Document, path: Path) -> Result:
 
 
 def other_run(first: Document, second: Document) -> str | None:
-    """The part in which two results differ, "model" or "encoder"; None where they are of one model, run in one way."""
+    """The part in which two results differ, "model" or "encoder"; None if model and settings are the same."""
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 FORMAT = 1
-# Not Literal[1], which would take true and 1.0 as well: both equal 1.
+# Not Literal[1], which also accepts true and 1.0, because both equal 1.
 Format = Annotated[int, Field(ge=1, le=1)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Size = Annotated[int, Field(ge=1, le=10**9)]
@@ -22,7 +22,7 @@ class _Strict(BaseModel):
 
 
 class TaskPart(_Strict):
-    """The task, and how much of it was run. ``complete`` is true only where all languages and all settings were run."""
+    """The task, and the part of it that was run. ``complete`` is true only if all languages and all settings were run."""
 
     id: str
     hash: str
@@ -48,8 +48,8 @@ class ModelPart(_Strict):
 class EncoderPart(_Strict):
     """The settings that change the vectors.
 
-    ``transform`` names what removed language bias from them, such as "lir:2". ``transform_sample`` names the texts that it was
-    fitted on: "pool" for the candidates, "sha256:..." for those of a file.
+    ``transform`` names the method that removed language bias, such as "lir:2". ``transform_sample`` names the texts on which it
+    was fitted: "pool" for the candidates, "sha256:..." for the texts of a file.
     """
 
     similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "own"]
@@ -95,7 +95,7 @@ class CountsPart(_Strict):
 
 
 class CorpusPart(_Strict):
-    """Where the candidates of a streamed task were read. ``sha256`` is, by language, over the ids and texts (or vectors)."""
+    """Where the candidates of a streamed task were read. ``sha256`` is by language, over identifiers and texts (or vectors)."""
 
     source: Line
     layout: Line
@@ -137,7 +137,7 @@ class BootstrapPart(_Strict):
 
 
 class SourcePart(_Strict):
-    """The publication that figures were taken from, and what a reader must know before comparing them."""
+    """The publication from which figures were taken, and what a reader must know before comparing them."""
 
     publication: Annotated[str, Field(min_length=1, max_length=300)]
     url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[^\s<>\"]*)?$", max_length=500)]
@@ -153,7 +153,7 @@ class ReportedTaskPart(_Strict):
 
 
 class ReportedModelPart(_Strict):
-    """The model that a publication reports on; null where it does not say."""
+    """The model that a publication reports on; null for what the publication does not say."""
 
     name: Line
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None
@@ -163,8 +163,8 @@ class ReportedModelPart(_Strict):
 class Reported(_Strict):
     """Figures from a publication, format 1. They have no ranks. Shares are from 0 to 1.
 
-    Where the publication gives figures by language, ``headline`` holds their means over the languages of ``per_language``.
-    A figure that the publication does not give is left out.
+    If the publication gives figures by language, ``headline`` holds their means over the languages of ``per_language``. A figure
+    that the publication does not give is left out.
     """
 
     format: Format
@@ -177,7 +177,7 @@ class Reported(_Strict):
 
 
 class Document(_Strict):
-    """A result file, format 1: the scores of one model on one task, and how they came about. Shares are from 0 to 1."""
+    """A result file, format 1: the scores of one model on one task, and how they were computed. Shares are from 0 to 1."""
 
     format: Format
     origin: Literal["measured"]
@@ -219,7 +219,7 @@ class Document(_Strict):
 
 
 class RunPart(_Strict):
-    """The TREC run that was scored: its checksum, its tag, how many queries are judged, and how many of them it lacks."""
+    """The TREC run that was scored: its checksum, its tag, the number of judged queries, and how many of them the run lacks."""
 
     sha256: str
     tag: Line
@@ -230,7 +230,7 @@ class RunPart(_Strict):
 class RunDocument(_Strict):
     """The scores of a TREC run of one language, format 1.
 
-    ``depth`` is the number of passages that the longest ranking holds. A metric that needs more of them is null.
+    ``depth`` is the number of passages in the longest ranking. A metric that needs more passages is null.
     """
 
     format: Format
@@ -245,10 +245,10 @@ class RunDocument(_Strict):
 
 
 class MtebDocument(_Strict):
-    """One of mteb's own results, format 1: mteb evaluated the task. It has no ranks, so nobody can recompute it.
+    """A result on one of mteb's own tasks, format 1, evaluated by mteb. It has no ranks, so nobody can recompute it.
 
-    ``scores`` are mteb's, by split, subset and metric. ``main_score`` is the name of the metric that mteb reads the task by;
-    ``scores`` holds its value a second time, under "main_score".
+    ``scores`` are mteb's, by split, subset and metric. ``main_score`` is the name of the task's main metric in mteb; ``scores``
+    also holds its value under "main_score".
     """
 
     format: Format

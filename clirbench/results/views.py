@@ -51,8 +51,8 @@ def as_pandas(document: Document) -> Any:
     """A DataFrame with one row per score.
 
     Its columns are task, setting, metric, query_language, candidate_language, value, low, high and queries. Shares are from 0
-    to 1. A headline number has "all" in both language columns, and an interval. A mean over the pools that a query language was
-    ranked in has "all" as candidate language. What is undefined is NaN.
+    to 1. A headline number has "all" in both language columns, and an interval. A mean over the pools of a query language has
+    "all" as candidate language. Undefined values are NaN.
     """
     import pandas as pd
 
@@ -77,9 +77,9 @@ def as_pandas(document: Document) -> Any:
 
 
 def as_figure(document: Document, metric: str | None = None) -> Any:
-    """A matplotlib figure of a metric of the result, the task's first where none is named.
+    """A matplotlib figure of one metric of the result; None means the task's first metric.
 
-    It is the heat map of language pairs, or where a task has no pairs, bars by query language.
+    The figure is the heat map of language pairs or, for a task without pairs, bars by query language.
 
     Raises:
         ClirbenchError: matplotlib is not installed, or the result does not hold the metric.
@@ -92,7 +92,7 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
     if metric not in document.task.metrics:
         raise ClirbenchError(f"the result holds no metric '{metric}': choose from {','.join(document.task.metrics)}")
     languages = document.task.languages
-    # Not pyplot's figure, which pyplot would keep alive after the notebook has dropped it.
+    # Not pyplot's figure: pyplot would keep it in memory after the notebook has dropped it.
     figure = Figure(figsize=(2.5 + 0.5 * len(languages), 2 + 0.42 * len(languages)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(f"{document.model.name} on {document.task.id}: {metric} x100")
@@ -128,9 +128,9 @@ def hardest(
 ) -> Any:
     """The topics where one language fails and others succeed, with their texts.
 
-    The success of a query is its average precision in the multilingual pool; where the run has no multilingual setting, in the
-    pool of its own language. The gap of a topic in a language is the mean success of its other languages minus the success
-    of this language.
+    The success of a query is its average precision in the multilingual pool or, if the run has no multilingual setting, in the
+    pool of its own language. The gap of a topic in a language is the mean success of its other languages minus the success of
+    this language.
 
     Args:
         document: The result of a parallel task.
@@ -162,7 +162,7 @@ def hardest(
         raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
     source = stated_task(document.task.id, document.task.hash, task)
     table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
-    # Both float64 (topics, languages). A topic has no success in a language that it was not asked in.
+    # Both are float64 (topics, languages). A topic has no success in a language without a query.
     with np.errstate(invalid="ignore", divide="ignore"):
         success = np.where(table.counts > 0, table.sums / table.counts, np.nan)
     present = np.isfinite(success)
@@ -200,7 +200,7 @@ def pair_matrix(document: Document, metric: str) -> Values:
 
 
 def _table(headings: Sequence[str], rows: Sequence[tuple[str | Markup, ...]]) -> Markup:
-    """Each row is its heading and its cells."""
+    """An HTML table; each row is a tuple of its heading and its cells."""
     head = Markup("").join(_cell(text, "th") for text in headings)
     body = Markup("").join(
         Markup("<tr>{}{}</tr>").format(_cell(row[0], "th"), Markup("").join(row[1:])) for row in rows

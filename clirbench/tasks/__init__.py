@@ -18,7 +18,7 @@ __all__ = ["Task", "list_tasks", "load_collection", "load_task"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: a module of this room must not pay for its neighbours.
+    # Loaded on first use, so that one module of this room can be imported without the others.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'clirbench.tasks' has no attribute '{name}'")

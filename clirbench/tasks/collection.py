@@ -1,4 +1,4 @@
-"""From the files of a task to a collection in memory: queries, candidates and gold pairs, each with a language."""
+"""Read the files of a task into a collection in memory: queries, candidates and gold pairs, each with a language."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from clirbench.tasks.task import Task
 class GoldPairs:
     """The gold pairs of a run with their topics and languages, before anything is ranked.
 
-    ``sizes``, int64 (languages,), counts the candidates of each language. The last three are int32 (gold pairs,): indices into
-    ``topics`` and ``languages``.
+    ``sizes``, int64 (languages,), counts the candidates of each language. The last three fields are int32 (gold pairs,), indices
+    into ``topics`` and ``languages``.
     """
 
     topics: tuple[str, ...]
@@ -39,7 +39,7 @@ class Collection:
     ``candidate_starts[b]:candidate_starts[b + 1]``; likewise the queries. Gold pairs are sorted by query, then by candidate.
 
     Attributes:
-        languages: Languages loaded; fewer than the task's where the run is restricted.
+        languages: The languages that are loaded: all of the task, or some if the run is restricted.
         candidates: Texts, not de-duplicated.
         query_topic: int32 (queries,), index into ``topics``.
         query_starts: int64 (languages + 1,), like ``candidate_starts``.
@@ -89,12 +89,12 @@ class Collection:
 def load_collection(
     task: Task, languages: Sequence[str] | None = None, advance: Callable[[str], Advance] | None = None
 ) -> Collection:
-    """Fetch a task's files, read them and check every declared count. ``languages`` restricts it to some; None for all.
+    """Fetch a task's files, read them and check every declared count. ``languages`` chooses languages; None for all.
 
     ``advance`` is given a file's name, and returns the callback that follows its download.
 
     Raises:
-        ClirbenchError: A language is not the task's, a file cannot be had or read, or a count differs.
+        ClirbenchError: The task lacks a language, a file cannot be fetched or read, or a count differs.
     """
     chosen = choose_languages(task, languages)
     if task.own is not None:
@@ -126,7 +126,7 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
     Topics are in order of first appearance.
 
     Raises:
-        ClirbenchError: A language asks one topic twice, or a query has no gold candidate in its own language.
+        ClirbenchError: A topic has two queries in one language, or a query has no gold candidate in its own language.
     """
     if task.own is not None:
         texts = _joined(texts)
@@ -135,7 +135,7 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
     topics = dict.fromkeys(topic for one in texts for topic, _ in (*one.queries, *one.golds))
     number = {topic: i for i, topic in enumerate(topics)}
     starts = np.cumsum([0, *(len(one.candidates) for one in texts)], dtype=np.int64)
-    # A set: a reader may name a gold twice.
+    # These are sets, because a reader may name a gold twice.
     golds_of: dict[str, set[int]] = {topic: set() for topic in topics}
     for start, one in zip(starts.tolist(), texts, strict=False):
         for topic, index in one.golds:
@@ -158,7 +158,7 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
 
 
 def _joined(texts: Sequence[LanguageTexts]) -> list[LanguageTexts]:
-    # Without some languages, a question may have lost all its answers, and an answer its questions: neither counts.
+    # If languages are left out, a question may have no answer left, and an answer no question. Both are left out too.
     both = {topic for one in texts for topic, _ in one.golds} & {topic for one in texts for topic, _ in one.queries}
     return [
         LanguageTexts(
@@ -174,7 +174,7 @@ def _check_topics(task: Task, language: str, languages: Sequence[str], texts: La
     answered = {topic for topic, _ in texts.golds}
     seen = set()
     for topic, _ in texts.queries:
-        # In a task of one's own a question may be answered in other languages only.
+        # In a user's own task, a question may have answers in other languages only.
         if topic in seen or (task.own is None and topic not in answered):
             fault = "asked twice" if topic in seen else "without a gold candidate"
             raise ClirbenchError(f"{task.id}: topic '{topic}' is {fault} in {language}: correct the source")
@@ -193,7 +193,7 @@ def _check(task: Task, what: str, number: int, declared: int) -> None:
 
 
 def with_queries(collection: Collection, kept: NDArray[np.bool_]) -> Collection:
-    """The collection with the queries that ``kept``, bool (queries,), marks, their gold pairs, and all candidates."""
+    """The collection with only some queries and their gold pairs, and all candidates. ``kept`` is bool (queries,)."""
     place = np.cumsum(kept) - 1
     golds = kept[collection.gold_query]
     sizes = np.bincount(collection.query_language[kept], minlength=len(collection.languages))

@@ -13,14 +13,14 @@ _PIECE = 1 << 18
 
 
 def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
-    """Find a file, or download it, and check it against its SHA-256 on every call.
+    """Find or download a file. Every call checks it against its SHA-256.
 
     These places are tried in order: beside the task file; the folder that ``CLIRBENCH_MIRROR`` names; the cache; the network.
     An interrupted download is resumed. With a mirror set, the network is not touched. ``advance`` is called with (bytes received,
     total bytes or None) while downloading.
 
     Raises:
-        ClirbenchError: It cannot be had, is not the pinned one, or the cache cannot be written.
+        ClirbenchError: The file cannot be found or downloaded, its SHA-256 differs, or the cache cannot be written.
     """
     if source.path is not None:
         return _verified(source.path, source, "reinstall clirbench")
@@ -39,7 +39,7 @@ def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
     with writing(f"the cache at {cached.parent}", "point CLIRBENCH_CACHE at a writable folder"):
         cached.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cached.with_name(cached.name + ".lock")):
-            # Another process may have brought it while this one waited.
+            # Another process may have downloaded the file while this one waited.
             if not cached.is_file():
                 _download(source, cached, advance)
     return cached
@@ -63,7 +63,7 @@ def _download(source: SourceFile, target: Path, advance: Advance | None) -> None
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with httpx.stream("GET", str(source.url), headers=headers, follow_redirects=True, timeout=30) as response:
-            # Else the part is already whole (the run died before the rename) or is of something else: the checksum tells.
+            # Otherwise the partial file is whole (a run died before the rename) or wrong. The checksum shows which.
             if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 response.raise_for_status()
                 resumed = response.status_code == httpx.codes.PARTIAL_CONTENT

@@ -1,4 +1,4 @@
-"""`clirbench init-task`: files with an example, to be overwritten with one's own texts."""
+"""`clirbench init-task`: write files with an example, which the user replaces with own texts."""
 
 import json
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def init_task(name: str, folder: Path, languages: Sequence[str]) -> list[Path]:
     """Write a commented task file and two JSON Lines files with a worked example, to be overwritten with one's own texts.
 
     Raises:
-        ClirbenchError: The name cannot be one, or a file is there already.
+        ClirbenchError: The name cannot name a task, or a file exists already.
     """
     from clirbench.support.names import check_name
 

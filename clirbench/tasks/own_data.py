@@ -1,4 +1,4 @@
-"""A task of one's own: a short TOML file beside two JSON Lines files, one of queries and one of candidates."""
+"""A user's own task: a short TOML file beside two JSON Lines files, one of queries and one of candidates."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from clirbench.tasks.task import SETTINGS, OwnFiles
 
 READER = "jsonl"
 METRICS = ("mAP", "mAP@20", "R@1", "R@10", "R@100", "MRR@10", "nDCG@10")
-# Where queries have golds in several languages, and where they have not.
+# Measures of bias if queries have golds in several languages, and if not.
 PARALLEL_BIAS = (
     "rank_distance", "rank_distance_normalised", "Max@R", "Max@R_normalised", "Comp@10", "Comp@100",
     "own_gold_removal", "other_gold_removal", "gold_removal_difference", "own_language_preference", "transfer_ratio",
@@ -25,9 +25,9 @@ OTHER_BIAS = ("own_language_preference",)
 
 @dataclass(frozen=True)
 class OwnFacts:
-    """What the data of a task of one's own say, so that its TOML file need not; :class:`clirbench.tasks.task.Task` has the names.
+    """Facts of a user's own task that are read from its data, not from its TOML; named as in :class:`clirbench.tasks.task.Task`.
 
-    ``sha256`` is that of both files and ``relevant_from``.
+    ``sha256`` is the SHA-256 of both files and ``relevant_from``.
     """
 
     settings: tuple[str, ...]
@@ -38,10 +38,10 @@ class OwnFacts:
 
 
 def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, LanguageTexts]:
-    """Read both files, check every line, and give queries, candidates and golds by language.
+    """Read both files, check every line, and return queries, candidates and golds by language.
 
     Raises:
-        ClirbenchError: A line is wrong (it names file, line and field), or a query has no gold candidate.
+        ClirbenchError: A line is wrong (the message names file, line and field), or a query has no gold candidate.
     """
     queries: dict[str, list[tuple[str, str]]] = {language: [] for language in languages}
     candidates: dict[str, list[str]] = {language: [] for language in languages}
@@ -75,12 +75,12 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
 
 
 def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
-    """Read the data of a task of one's own, as :func:`read_own_files` does, for what they say of it."""
+    """Read the data of a user's own task, as :func:`read_own_files` does, and return the facts of the task."""
     texts = read_own_files(files, languages)
     asked = [(topic, language) for language, one in texts.items() for topic, _ in one.queries]
     golds = Counter(topic for one in texts.values() for topic, _ in one.golds)
     golds_in = Counter((topic, language) for language, one in texts.items() for topic, _ in one.golds)
-    # One query decides: a setting is possible as soon as it has something to rank in it.
+    # One query is enough: a setting is possible if it has a query to rank.
     own = any(golds_in[topic, language] for topic, language in asked)
     crossing = any(golds[topic] > golds_in[topic, language] for topic, language in asked)
     absent = {}
@@ -88,7 +88,7 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
         absent["cross-lingual"] = "no topic has an answer in another language than its question"
     if not own:
         absent["monolingual"] = "no topic has an answer in the language of its question"
-    # The lowest grade of a gold is part of it: with another one, other candidates are gold.
+    # The lowest grade of a gold is part of the checksum, because it decides which candidates are gold.
     digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
     digest.update(repr(files.relevant_from).encode())
     return OwnFacts(
@@ -106,7 +106,7 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
 
 
 class _Line:
-    """An object on one line of a file. Whoever finds it wrong says where it stands."""
+    """An object on one line of a file. Its errors name file and line."""
 
     def __init__(self, path: Path, number: int, text: str, needed: Sequence[str], optional: Sequence[str]) -> None:
         self._place = f"{path}, line {number}"
@@ -151,7 +151,7 @@ class _Line:
         return str(language)
 
     def answers(self, relevant_from: float) -> list[str]:
-        """The topics for which it is gold. A list gives no grades: all of it is gold."""
+        """The topics for which this candidate is gold. If the topics have no grades, it is gold for all of them."""
         value = self.row.get("answers", [])
         if isinstance(value, str | list):
             topics = [value] if isinstance(value, str) else value
@@ -159,7 +159,7 @@ class _Line:
         if not isinstance(value, dict):
             raise self.wrong("field 'answers' must be a list of topics, or topics with grades")
         for topic, grade in value.items():
-            # To Python, true is the number 1; and JSON may hold NaN and numbers without end.
+            # Python takes true for the number 1, and JSON may hold NaN and infinity.
             if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
                 raise self.wrong(f"the grade of '{printable(topic)}' in 'answers' is no number")
         return [topic for topic, grade in value.items() if grade >= relevant_from]

@@ -1,4 +1,4 @@
-"""Readers of parallel tasks: one file of one language to its queries, candidates and gold pairs.
+"""Readers of parallel tasks. A reader turns the file of one language into queries, candidates and gold pairs.
 
 A reader is named after the format of its files, not after a task: several tasks share one.
 """
@@ -22,11 +22,11 @@ def read_lareqa(path: Path) -> LanguageTexts:
     """Read SQuAD-style JSON with sentence boundaries (LAReQA: Roy et al. 2020, arXiv 2004.05484).
 
     A candidate is a slice of its paragraph, as ``sentence_breaks`` gives it. (The file's own ``sentences`` differ from these
-    slices in one Turkish paragraph; the slices count.) The gold candidate of a question is the first sentence with ``start <=
+    slices in one Turkish paragraph; the slices are used.) The gold candidate of a question is the first sentence with ``start <=
     answer_start < end``. Two older evaluators compare with ``<= end``, which moves about 30 Chinese gold candidates.
 
     Raises:
-        ValueError: Not JSON, or an answer lies in no sentence.
+        ValueError: The file is not JSON, or an answer lies in no sentence.
         KeyError: A field is missing.
     """
     document = json.loads(path.read_text(encoding="utf-8"))
@@ -66,5 +66,5 @@ def read_demo(path: Path) -> LanguageTexts:
     return LanguageTexts(tuple(queries), tuple(candidates), tuple(golds))
 
 
-# The names are part of a task's hash, and stay.
+# The names are part of a task's hash, so they must not change.
 READERS: dict[str, Callable[[Path], LanguageTexts]] = {"lareqa": read_lareqa, "demo": read_demo}

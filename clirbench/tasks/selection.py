@@ -1,4 +1,4 @@
-"""What of a task is run: its languages and settings."""
+"""The part of a task that is run: languages and settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from clirbench.tasks.task import Task
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a task is run: languages and settings in the task's order."""
+    """The part of a task that is run: languages and settings, in the task's order."""
 
     task: Task
     languages: tuple[str, ...]
@@ -17,7 +17,7 @@ class Selection:
 
 
 def select(task: Task, languages: Sequence[str] | None = None, settings: Sequence[str] | None = None) -> Selection:
-    """The languages and settings to run, as :func:`choose_languages` and :func:`choose_settings` choose them; None for all."""
+    """Choose languages and settings by :func:`choose_languages` and :func:`choose_settings`; None for all."""
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
     return Selection(task, choose_languages(task, languages), choose_settings(task, settings, languages))
@@ -27,7 +27,7 @@ def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, 
     """The languages to run, in the task's order; None means all.
 
     Raises:
-        ClirbenchError: The task has no such language, or none is left.
+        ClirbenchError: The task has no such language, or the list is empty.
     """
     for language in languages or ():
         if language not in task.languages:
@@ -45,7 +45,7 @@ def choose_settings(
     """The settings to run, in the task's order.
 
     Raises:
-        ClirbenchError: The task has no such setting, or none is left, or the cross-lingual one is asked of one language.
+        ClirbenchError: The task has no such setting, the list is empty, or the cross-lingual setting is asked of one language.
     """
     one_language = languages is not None and len(set(languages)) == 1
     if one_language and "cross-lingual" in (settings or ()) and "cross-lingual" not in task.absent:

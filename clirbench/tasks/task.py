@@ -16,10 +16,10 @@ class SourceFile:
     """One file that a task reads. It lies at ``path``, or comes from ``url``.
 
     Attributes:
-        sha256: Pins its bytes; lower-case hexadecimal.
-        url: Where it is downloaded from.
+        sha256: SHA-256 of its bytes, in lower-case hexadecimal.
+        url: Address to download it from.
         mirror: Its path below the folder that ``CLIRBENCH_MIRROR`` names.
-        path: Where it lies, beside the task file.
+        path: Its place beside the task file.
     """
 
     sha256: str
@@ -29,7 +29,7 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of the file in messages."""
         return self.mirror or (self.path.name if self.path else str(self.url))
 
 
@@ -44,7 +44,7 @@ class HubCorpus:
 
 @dataclass(frozen=True)
 class OwnFiles:
-    """The two files of a task of one's own. A candidate is gold from the grade ``relevant_from`` on."""
+    """The two files of a user's own task. A candidate is gold if its grade is ``relevant_from`` or more."""
 
     queries: Path
     candidates: Path
@@ -53,11 +53,11 @@ class OwnFiles:
 
 @dataclass(frozen=True)
 class BoardColumns:
-    """Where a task stands on the board, and which of its numbers.
+    """The place of a task on the board, and its columns there.
 
     Attributes:
         order: Place among the tasks of the board, from 1.
-        headline: Its columns as (setting, metric); rank distance stands under the setting "bias".
+        headline: Its columns as (setting, metric); rank distance has the setting "bias".
         main: The column that ranks the models.
         mean: Whether ``main`` enters the mean over tasks.
     """
@@ -73,7 +73,7 @@ class Task:
     """A data set with its protocol, as declared in one TOML file.
 
     A parallel task has one file of texts per language. A streamed task has more candidates than memory: they are read shard
-    by shard from its ``corpus``. A task of one's own has its two files in ``own``.
+    by shard from its ``corpus``. A user's own task has its two files in ``own``.
 
     Attributes:
         id: Its name on the command line and in file names.
@@ -83,28 +83,28 @@ class Task:
         homepage: Address.
         citation: BibTeX.
         reader: The format of the files, one of :data:`clirbench.tasks.readers.READERS` for a parallel task.
-        candidate_text: What a candidate is: "sentence", "passage", or "text" in a task of one's own.
-        gold_sha256: Pins the gold pairs (:func:`clirbench.ranking.gold_ranks.gold_digest`); empty where nobody has
-            published them.
+        candidate_text: What a candidate is: "sentence", "passage", or "text" in a user's own task.
+        gold_sha256: Checksum of the gold pairs (:func:`clirbench.ranking.gold_ranks.gold_digest`); empty if nobody has published
+            them.
         languages: In the order of every table.
-        settings: Those that the data allow.
-        metrics: Names; results are read by the first.
+        settings: The settings that the data allow.
+        metrics: Names of the metrics; the first one is the main metric.
         bias: Names of the measures of language bias.
-        sources: The file of each language; of a streamed task by "<language>/topics" and "<language>/qrels".
+        sources: The file of each language; for a streamed task, files by "<language>/topics" and "<language>/qrels".
         counts: ``topics`` and ``gold_pairs`` of the whole task; ``queries`` and ``candidates`` by language.
         file: The TOML file.
-        corpus: Of a streamed task only.
-        judgements: By language, what pins the gold pairs of a streamed task
+        corpus: Place of the candidates; for a streamed task only.
+        judgements: By language, checksum of the gold pairs of a streamed task
             (:func:`clirbench.tasks.corpora.base.judgement_digest`).
         absent: By setting or measure, why the task lacks it.
-        remarks: By setting or measure, what a reader must know of it.
-        own: Of a task of one's own only.
+        remarks: By setting or measure, what a reader must know about it.
+        own: The two files of a user's own task; None for other tasks.
         standard: Whether ``clirbench run --model X`` runs it when no task is named.
-        default: Whether it is run when neither a model nor a task is named.
+        default: Whether ``clirbench run`` runs it when neither a model nor a task is named.
         board: Its columns on the board; None for a task that ranks no models.
-        training_names: How the names of training sets that hold it read, in lower case: each is part of such a name.
-        questions_of: The task whose questions it asks; "" for questions of its own.
-        mteb: Its name in mteb; of a parallel task without the setting.
+        training_names: Texts in lower case; a training set whose name contains one of them holds this task.
+        questions_of: The task whose questions it uses; "" if it has its own.
+        mteb: Its name in mteb; for a parallel task, without the setting.
     """
 
     id: str
@@ -142,18 +142,18 @@ class Task:
 
     @property
     def across_languages(self) -> bool:
-        """Whether a query has gold candidates in several languages, so that rank distance says something."""
+        """Whether a query has gold candidates in several languages, which rank distance needs."""
         return "cross-lingual" in self.settings and "rank_distance" in self.bias
 
     def checksums(self, languages: Sequence[str]) -> dict[str, str]:
-        """SHA-256 of each language's file. Of a streamed task: of each language's gold pairs, where they are pinned."""
+        """SHA-256 of each language's file; for a streamed task, of each language's gold pairs where they are pinned."""
         if self.streamed:
             return {language: self.judgements[language] for language in languages if language in self.judgements}
         return {language: self.sources[language].sha256 for language in languages}
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what scores depend on: data and protocol. Prose, metrics and facts of the board do not change it."""
+        """SHA-256 of everything that scores depend on: data and protocol, but not prose, metrics or facts of the board."""
         protocol: dict[str, Any] = {
             "format": FORMAT,
             "id": self.id,

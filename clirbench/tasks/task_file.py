@@ -1,4 +1,4 @@
-"""Task files: the keys that they may have, and the tasks of the folder by what their files say of them."""
+"""Task files: their keys, and the lists of tasks (all, on the board, by default)."""
 
 import re
 import tomllib
@@ -22,7 +22,7 @@ def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Text = Annotated[str, Field(min_length=1)]
-# TOML has arrays, and a frozen task has tuples: the one becomes the other here, and nothing else is converted.
+# A TOML array becomes a tuple, because a task is frozen. Nothing else is converted.
 Names = Annotated[tuple[Text, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=0)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
@@ -48,7 +48,7 @@ class _Counts(_Table):
 
 
 class _Source(_Table):
-    """Files beside the task file (``path``), or on the web (``url``, with their path below a mirror)."""
+    """Files beside the task file (``path``) or on the web (``url``, with ``mirror``, their path below a mirror)."""
 
     path: Text | None = None
     url: Text | None = None
@@ -83,7 +83,7 @@ class _OwnFile(_File):
     relevant_from: float = 1.0
     homepage: Text = ""
     citation: Text = ""
-    # Not Settings: what the data allow is known only once they are read.
+    # Not Settings: the settings that the data allow are known only once the data are read.
     settings: Names | None = None
     metrics: Names = METRICS
     bias: Names | None = None
@@ -115,7 +115,7 @@ class _ParallelFile(_ShippedFile):
 class _StreamedFile(_ShippedFile):
     candidate_text: Literal["passage"]
     corpus: _Hub
-    # What it reads is pinned by the corpus: it may lack these.
+    # The corpus pins what a streamed task reads, so these keys are optional.
     gold_sha256: Text = ""
     source: _Judged | None = None
     judgements: dict[str, Text] = {}
@@ -156,10 +156,10 @@ def load_task(name: str) -> Task:
 
 
 def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
-    """The task that a result states; ``path`` is the TOML file of a task of one's own, or None.
+    """The task that a result states; ``path`` is the TOML file of a user's own task, or None.
 
     Raises:
-        ClirbenchError: It is not there, or has changed since.
+        ClirbenchError: The task does not exist, or has changed since.
     """
     if path is None and task_id not in list_tasks():
         raise ClirbenchError(
@@ -174,7 +174,7 @@ def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
 
 
 def board_tasks() -> dict[str, Task]:
-    """The tasks that stand on the board, by identifier, in its order.
+    """The tasks of the board, by identifier, in the board's order.
 
     Raises:
         ClirbenchError: A task file is wrong, two tasks claim one place, or main numbers of two kinds would be averaged.
@@ -183,7 +183,7 @@ def board_tasks() -> dict[str, Task]:
 
 
 def board_columns(name: str) -> BoardColumns:
-    """The columns of a task on the board; a :class:`ClirbenchError` where it is not there."""
+    """The columns of a task on the board. A task that is not on the board is a :class:`ClirbenchError`."""
     task = board_tasks().get(name)
     if task is None or task.board is None:
         raise ClirbenchError(f"'{name[:40]}' is not on the board: use {', '.join(board_tasks())}")
@@ -196,7 +196,7 @@ def averaged_tasks() -> list[str]:
 
 
 def default_task() -> str:
-    """The task that is run when neither a model nor a task is named: the only one that says ``default = true``."""
+    """The task to run when neither a model nor a task is named: the only one with ``default = true``."""
     names = [task.id for task in _tasks() if task.default]
     if len(names) != 1:
         raise ClirbenchError(
@@ -206,7 +206,7 @@ def default_task() -> str:
 
 
 def standard_suite() -> list[str]:
-    """The tasks that are run when a model is named but no task, in the order of the board: ``standard = true``, at least one."""
+    """The tasks to run when a model is named but no task: those with ``standard = true``, in the board's order; at least one."""
     names = [task.id for task in _tasks() if task.standard]
     if not names:
         raise ClirbenchError(f"{tasks_dir()}: no task says 'standard = true': say it of one, or name a task")
@@ -214,7 +214,7 @@ def standard_suite() -> list[str]:
 
 
 def first_on_board(*, streamed: bool) -> str:
-    """The first task of the board that is streamed, or that is not; a :class:`ClirbenchError` where there is none."""
+    """The first task of the board that is (or is not) streamed. If there is none, a :class:`ClirbenchError`."""
     for name, task in board_tasks().items():
         if task.streamed is streamed:
             return name
@@ -231,7 +231,7 @@ def _tasks() -> list[Task]:
     return _read_tasks(tuple((path, path.stat().st_mtime_ns) for path in paths))
 
 
-# A page asks thousands of times. A file that has changed is read again.
+# Cached, because a page asks thousands of times. A changed file is read again.
 @lru_cache(maxsize=2)
 def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
     tasks = [load_task(str(path)) for path, _ in files]
@@ -263,7 +263,7 @@ def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
 def _own_task(file: _OwnFile, path: Path) -> Task:
     for key, names in (("languages", file.languages), ("id", [file.id])):
         for name in names:
-            # Results are named after them.
+            # Result files have these names in theirs.
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
                 raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
     files = OwnFiles(path.parent / file.queries, path.parent / file.candidates, file.relevant_from)
@@ -314,9 +314,9 @@ def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
 
 def _board(file: _ShippedFile, board: _Board, path: Path) -> BoardColumns:
     columns = [f"{setting}.{metric}" for setting in file.settings for metric in file.metrics]
-    # Pages show a measure of bias in ranks, lower is better: rank distance is the one that is read so.
+    # The board shows one measure of bias, rank distance: its pages show ranks, and lower is better.
     bias = [f"bias.{name}" for name in file.bias if name == "rank_distance"]
-    # A measure of bias is better where it is lower, and ranks no models.
+    # Models are ranked by a metric, where higher is better, and never by a measure of bias.
     ranking = [column for column in columns if column in board.headline]
     for key, names, known in (("headline", board.headline, [*columns, *bias]), ("main", (board.main,), ranking)):
         for name in names:
@@ -353,7 +353,7 @@ def _same_languages(table: Mapping[str, Any], languages: Sequence[str], path: Pa
 
 
 def _refusal(path: Path, error: ValidationError) -> ClirbenchError:
-    """One line for a file that is wrong. A misspelt key is also a missing one: the former is told."""
+    """One line about a wrong file. A misspelt key is unknown, and the right key is missing: the line names the unknown one."""
     order = {"extra_forbidden": 0, "missing": 1}
     first = min(error.errors(include_url=False), key=lambda one: order.get(one["type"], 2))
     key = printable(".".join(part for part in first["loc"] if isinstance(part, str)))

@@ -1,4 +1,4 @@
-"""What a streamed task is read from: topics and judgements, and candidates in files that are read front to back."""
+"""The sources of a streamed task: topics, judgements, and candidates in files that are read from front to back."""
 
 import hashlib
 from abc import abstractmethod
@@ -14,7 +14,7 @@ from clirbench.support.errors import ClirbenchError
 
 
 class Passage(NamedTuple):
-    """A candidate with its identifier in its language's corpus. The text is the title, a space, and the text."""
+    """A candidate with its identifier in its language's corpus. ``text`` is title, space, and text of the passage."""
 
     id: str
     text: str
@@ -30,7 +30,7 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True)
 class CorpusFile:
-    """One file of a corpus. Another ``key`` means other bytes: it holds size and time of a local file, or a hub commit."""
+    """One file of a corpus. ``key`` changes when its bytes change: it holds size and time of a local file, or a hub commit."""
 
     name: str
     key: str
@@ -60,10 +60,10 @@ class Judgements(Protocol):
     """Where topics and judgements come from."""
 
     def topics(self, language: str) -> list[tuple[str, str]]:
-        """(identifier, text) of each query."""
+        """The queries of a language as (identifier, text)."""
 
     def judgements(self, language: str) -> list[Judgement]:
-        """All judgements, positive and negative."""
+        """All judgements of a language, positive and negative."""
 
 
 class Candidates(Protocol):
@@ -79,13 +79,14 @@ class Candidates(Protocol):
         """A whole file in blocks of ``size`` candidates, the last one smaller."""
 
     def block(self, language: str, file: int, start: int, size: int) -> Block:
-        """``size`` candidates of a file from number ``start`` on, or as many as are left."""
+        """Return ``size`` candidates of a file from number ``start`` on, or all that are left."""
 
 
 class PassageFiles:
-    """Blocks of texts from files that can only be read from the front.
+    """Blocks of texts from files that can be read only from the front.
 
-    The next block of the file that was read last costs only its own lines. Any other block costs all lines before it.
+    For the block after the last one that was read, only its own lines are read. For any other block, all lines before it are read
+    too.
     """
 
     def __init__(self) -> None:
@@ -97,7 +98,7 @@ class PassageFiles:
         """The passages of a file from number ``start`` on."""
 
     def blocks(self, language: str, file: int, size: int) -> Iterator[Block]:
-        """A whole file in blocks, as :class:`Candidates` has it."""
+        """A whole file in blocks: see :class:`Candidates`."""
         start = 0
         while (block := self.block(language, file, start, size)).ids:
             yield block
@@ -106,7 +107,7 @@ class PassageFiles:
                 return
 
     def block(self, language: str, file: int, start: int, size: int) -> Block:
-        """Some candidates of a file, as :class:`Candidates` has it."""
+        """Some candidates of a file: see :class:`Candidates`."""
         if self._at != (language, file, start):
             self._iterator = self._passages(language, file, start)
         passages = list(islice(self._iterator, size))
@@ -120,7 +121,7 @@ def passage_text(title: str | None, text: str | None) -> str:
 
 
 def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted: str) -> None:
-    """Raise a :class:`ClirbenchError` where a language has no file."""
+    """Raise a :class:`ClirbenchError` if a language has no file."""
     if not files:
         raise ClirbenchError(f"{where}: has no corpus for {language} ({wanted}): add it, or leave {language} out")
 

@@ -1,4 +1,4 @@
-"""The inventory of a corpus, taken in one reading without an encoder: sizes, checksums, places of the gold passages."""
+"""The inventory of a corpus: sizes, checksums and places of the gold passages. It is taken in one reading, without an encoder."""
 
 import hashlib
 import json
@@ -18,9 +18,9 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Shard:
-    """Candidates of a language's file from number ``start`` on: what is encoded, counted and written at a time.
+    """Some candidates of a language's file, from number ``start`` on, which are encoded and counted at a time.
 
-    ``sha256`` is what :meth:`clirbench.tasks.corpora.base.Block.digest` gives for them.
+    ``sha256`` is their :meth:`clirbench.tasks.corpora.base.Block.digest`.
     """
 
     language: str
@@ -31,13 +31,13 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Name of its counts file."""
+        """Name of the shard's counts file, without its ending."""
         return f"{self.language}-{self.file:04d}-{self.start:09d}"
 
 
 @dataclass(frozen=True)
 class Gold:
-    """Where a gold passage stands: file and row in its language's corpus. ``text`` is None where the corpus is vectors."""
+    """The place of a gold passage: file and row in its language's corpus. ``text`` is None if the corpus is vectors."""
 
     file: int
     row: int
@@ -65,7 +65,7 @@ class Inventory:
 
 @dataclass
 class _FileInventory:
-    """One file: (rows, SHA-256) of its shards, (row, text) of its golds by identifier, and how many rows are judged."""
+    """The inventory of one file: (rows, SHA-256) of its shards, (row, text) of its golds by identifier, number of judged rows."""
 
     shards: list[tuple[int, str]]
     golds: dict[str, tuple[int, str | None]]
@@ -93,13 +93,13 @@ def take_inventory(
     cache: Path | None,
     advance: Callable[[str, int], None],
 ) -> Inventory:
-    """Read every file of the run's languages once. With a cache, a file that has not changed since is not read again.
+    """Read every file of the run's languages once. With a cache, unchanged files are not read again.
 
-    A shard has ``size`` candidates, or fewer at the end of a file. ``advance`` is called with a language and a number of its
-    candidates whenever so many are read.
+    A shard has ``size`` candidates, or fewer at the end of a file. ``advance`` is called after each block with the language and
+    the number of its candidates.
 
     Raises:
-        ClirbenchError: The pool is not the declared one, holds nothing but judged passages, or lacks a gold passage.
+        ClirbenchError: The number of passages is not the declared one, all passages are judged, or a gold passage is missing.
     """
     shards: list[Shard] = []
     golds: dict[tuple[str, str], Gold] = {}
@@ -107,7 +107,7 @@ def take_inventory(
         wanted, known = frozenset(judged.gold_ids[judged.pairs_of(language)]), judged.judged_ids[language]
         rows = judged_rows = 0
         for number, file in enumerate(candidates.files(language)):
-            # All that an inventory depends on: with another of these, the file is read again.
+            # Everything that an inventory depends on. If any of it changes, the file is read again.
             key = json.dumps([_FORMAT, candidates.layout, language, file.key, size, [sorted(wanted), sorted(known)]])
             path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if cache else None
             inventory = _stored(path)
@@ -157,7 +157,7 @@ def _check(judged: Judged, candidates: Candidates, language: str, rows: int, jud
 
 
 def _stored(path: Path | None) -> _FileInventory | None:
-    """What the cache holds of a file. None where it is not there, or was cut short by a full disk."""
+    """The inventory of a file from the cache; None if it is missing or damaged."""
     try:
         return TypeAdapter(_FileInventory).validate_json(path.read_bytes()) if path else None
     except (OSError, ValueError):

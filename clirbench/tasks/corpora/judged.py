@@ -1,4 +1,4 @@
-"""Streamed tasks: where their passages and judgements lie, and the queries that are judged."""
+"""Streamed tasks: the places of their passages and judgements, and the judged queries."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Judged:
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Topic identifiers, "<language>:<query id>": identifiers of two languages may be the same."""
+        """Topic identifiers, "<language>:<query id>", because two languages may use the same query id."""
         codes = self.query_language
         return tuple(f"{self.languages[code]}:{id_}" for code, id_ in zip(codes, self.ids, strict=True))
 
@@ -58,10 +58,10 @@ class Judged:
 
 
 def open_candidates(task: Task, data: Path | None) -> Candidates:
-    """Where the passages of a streamed task come from.
+    """Open the passages of a streamed task.
 
-    ``data`` is a folder in one of the two layouts, or a folder that holds one named after the task. None stands for the folder
-    that ``CLIRBENCH_MIRROR`` names, or for the hub where there is no mirror. A folder in neither layout is a ClirbenchError.
+    ``data`` is a folder in one of the two layouts, or the parent of such a folder named after the task. None means the folder
+    that ``CLIRBENCH_MIRROR`` names, or the hub if there is no mirror. A folder in neither layout is a ClirbenchError.
     """
     folder = _folder(task, data)
     if folder is not None:
@@ -76,7 +76,7 @@ def open_candidates(task: Task, data: Path | None) -> Candidates:
 
 
 def open_judgements(task: Task, data: Path | None) -> Judgements:
-    """Where its topics and judgements come from: the folder that :func:`open_candidates` opens, or the files that it pins."""
+    """Open the topics and judgements of a streamed task: those of the folder of the passages, or the task's pinned files."""
     folder = _folder(task, data)
     if isinstance(folder, MtebLayout):
         return folder
@@ -90,7 +90,7 @@ def open_judgements(task: Task, data: Path | None) -> Judgements:
 
 
 def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) -> Judged:
-    """Read topics and judgements of some languages, and check what the task declares of them.
+    """Read topics and judgements of some languages, and check them against the task file.
 
     Raises:
         ClirbenchError: A query stands twice, or a declared count or checksum differs.
@@ -113,7 +113,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
             if row.relevance >= 1:
                 golds.setdefault(row.query, set()).add(row.passage)
         judged[language] = frozenset(row.passage for row in rows)
-        # Only judged queries can be scored; the declared count says whether that leaves one out that it should not.
+        # Only judged queries can be scored. The declared count shows if a query is missing by mistake.
         kept = sorted(query for query in texts if query in golds)
         _expect(task, f"judged queries in {language}", len(kept), task.counts["queries"][language])
         pairs = [(query, passage) for query in kept for passage in sorted(golds[query])]
@@ -143,7 +143,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
 
 
 class _Pinned:
-    """Topics and judgements from the task's pinned files, where the folder of the passages has none of its own."""
+    """Topics and judgements from the task's pinned files, used if the folder of the passages has none."""
 
     def __init__(self, task: Task, folder: OriginalFolder | None) -> None:
         self._task, self._folder = task, folder

@@ -1,7 +1,7 @@
 """mteb's layout, on the hub or in a local folder: ``{language}-corpus``, ``{language}-queries`` and ``{language}-qrels``.
 
-A local folder is a snapshot of the data set (its README.md declares the configurations), or just folders of those
-names with Parquet or JSON Lines files. Both are streamed by ``datasets``, never loaded as a whole.
+A local folder is a snapshot of the data set (its README.md declares the configurations), or holds folders of these names with
+Parquet or JSON Lines files. Both are streamed by ``datasets``, never loaded as a whole.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _ROWS = 1000
 
 
 class MtebLayout(PassageFiles):
-    """A data set in mteb's retrieval layout: on the hub, or in a local folder that stands in for it."""
+    """A data set in mteb's retrieval layout: on the hub, or in a local folder with a copy of it."""
 
     layout = "mteb"
 
@@ -89,7 +89,7 @@ class MtebLayout(PassageFiles):
         datasets.disable_progress_bars()
         try:
             return datasets.load_dataset(*where, streaming=True, **options)
-        # The hub's client, fsspec and datasets raise dozens of types for one and the same: it cannot be reached.
+        # The hub's client, fsspec and datasets raise dozens of types of errors when the data cannot be reached.
         except Exception as error:
             raise self._unreadable(config, error) from error
 
@@ -104,7 +104,7 @@ class MtebLayout(PassageFiles):
         return self._load(config, kind, data_files=list(map(str, chosen)), split="train")
 
     def _paths(self, config: str) -> list[Path]:
-        """The local files of a configuration: as the snapshot's README.md declares them, or in the folder of that name."""
+        """The local files of a configuration: declared by the snapshot's README.md, or in the folder of its name."""
         assert self._folder is not None  # noqa: S101
         patterns = self._patterns(config) or [
             f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
@@ -136,13 +136,13 @@ class MtebLayout(PassageFiles):
 
 
 def _declared(folder: Path) -> list[dict[str, Any]]:
-    """The configurations that a snapshot's README.md declares; none where it has no such file."""
+    """The configurations that a snapshot's README.md declares; none if there is no README.md."""
     from huggingface_hub import metadata_load
 
     readme = folder / "README.md"
     try:
         metadata: Any = metadata_load(readme) if readme.is_file() else None
-    # Not only ValueError: the YAML below it has errors of its own.
+    # The parser raises ValueError, and errors of the YAML library too.
     except Exception as error:
         raise ClirbenchError(
             f"{readme}: its metadata cannot be read ({first_line(error)}): download it again"

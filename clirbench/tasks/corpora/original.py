@@ -1,6 +1,6 @@
 """MIRACL's original layout: passages as gzipped JSON Lines, topics and judgements as TSV (Zhang et al. 2023).
 
-Below the folder, or below ``miracl-corpus/`` and ``miracl/`` in it, as the two data sets on the hub are named:
+The files lie in the folder, or in its folders ``miracl-corpus/`` and ``miracl/`` (the names of the data sets on the hub):
 
     miracl-corpus-v1.0-{language}/docs-{n}.jsonl.gz                                  docid, title, text
     miracl-v1.0-{language}/topics/topics.miracl-v1.0-{language}-dev.tsv              query id, query
@@ -19,12 +19,12 @@ from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
 
-# As messages name a file of passages.
+# How messages name a file of passages.
 PASSAGES = "miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz"
 
 
 class OriginalFolder(PassageFiles):
-    """A local folder in the original layout. ``split`` is that of topics and judgements, such as "dev"."""
+    """A local folder in the original layout. ``split`` is the split of topics and judgements, such as "dev"."""
 
     layout = "original"
 
@@ -40,7 +40,7 @@ class OriginalFolder(PassageFiles):
         return any(path for place in _places(folder) for pattern in patterns for path in place.glob(pattern))
 
     def paths(self, language: str) -> list[Path]:
-        """The files of a language's corpus, by their number; a :class:`ClirbenchError` where one is missing."""
+        """The files of a language's corpus, by number. A missing file is a :class:`ClirbenchError`."""
         name = f"miracl-corpus-v1.0-{language}"
         numbered = {
             int(match[1]): path
@@ -99,7 +99,7 @@ class OriginalFolder(PassageFiles):
 
 
 def read_topics(path: Path) -> list[tuple[str, str]]:
-    """Topics as TSV: query id, query. A line that is something else is a :class:`ClirbenchError`."""
+    """Read topics from TSV: query id, query. Any other line is a :class:`ClirbenchError`."""
     topics = []
     for number, fields in _fields(path):
         if len(fields) != 2 or not fields[0]:
@@ -109,7 +109,7 @@ def read_topics(path: Path) -> list[tuple[str, str]]:
 
 
 def read_qrels(path: Path) -> list[Judgement]:
-    """Judgements as TREC has them: query id, iteration, passage id, relevance, between tabs or spaces."""
+    """Read judgements in TREC's format: query id, iteration, passage id and relevance, separated by tabs or spaces."""
     judgements = []
     for number, fields in _fields(path):
         four = fields if len(fields) == 4 else " ".join(fields).split()
@@ -123,7 +123,7 @@ def read_qrels(path: Path) -> list[Judgement]:
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
-        # Not splitlines(): a query may hold a character that Python takes for the end of a line, and TSV does not.
+        # Not splitlines(): Python ends a line at characters that may be part of a query in TSV.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ClirbenchError(f"{path}: cannot be read ({error}): replace it with the original") from error
@@ -133,7 +133,7 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def local_file(path: Path) -> CorpusFile:
-    """A local file. Its key holds size and time, so that a changed file is another one."""
+    """A local file. Its key holds size and time, so the key of a changed file differs."""
     with reading(path, "correct --data"):
         state = path.stat()
     return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns}")

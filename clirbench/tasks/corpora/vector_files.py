@@ -3,7 +3,7 @@
     {language}/queries*     vectors of the queries
     {language}/passages*    vectors of the candidates, in as many files as you like, in the order of their names
 
-Each is a ``.npy`` array (vectors, dimensions) of any float dtype with its identifiers, one a line, in ``<same name>.ids.txt``;
+Each file is a ``.npy`` array (vectors, dimensions) of any float dtype, with one identifier per line in ``<same name>.ids.txt``;
 or a ``.parquet`` file with a column ``id`` (or ``_id``, ``docid``) of text and a column ``vector`` (or ``embedding``, ``emb``) of
 lists.
 """
@@ -25,7 +25,7 @@ _IDS, _VECTORS = ("id", "_id", "docid"), ("vector", "embedding", "emb")
 
 
 class VectorFolder:
-    """A folder of vectors, read as :class:`clirbench.tasks.corpora.base.Candidates` says."""
+    """A folder of vectors as :class:`clirbench.tasks.corpora.base.Candidates`."""
 
     layout = "vectors"
 
@@ -85,7 +85,7 @@ class VectorFolder:
     def _paths(self, language: str, part: str) -> list[Path]:
         folder = self._folder / language
         files = [path for ending in (".npy", ".parquet") for path in folder.glob(f"{part}*{ending}")]
-        # File 10 comes after file 9.
+        # Sorted by number, so that file 10 comes after file 9.
         return sorted(files, key=lambda path: [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", path.name)])
 
     def _open(self, path: Path) -> tuple[Any, list[str]]:
@@ -115,7 +115,7 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
     names = path.with_suffix(".ids.txt")
     if not names.is_file():
         raise ClirbenchError(f"{path}: has no {names.name} beside it: write the identifiers there, one a line")
-    # Mapped, not read: only the shard that is counted comes into memory.
+    # The file is mapped into memory, so only the shard that is counted is read.
     return np.load(path, mmap_mode="r", allow_pickle=False), names.read_text(encoding="utf-8").rstrip("\n").split("\n")
 
 
