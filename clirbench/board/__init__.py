@@ -1,1 +1,1 @@
-"""The board: submissions read into a table, and the site that shows it."""
+"""The board: a table of submissions, and the site that shows the table."""

@@ -1,4 +1,4 @@
-"""The submissions of a folder, read for the board, and results looked up by the name that a person types."""
+"""Read the submissions of a folder for the board, and find results by the name that a user types."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission, with its results by task. ``verification`` is None where nobody has verified these ranks.
+    """One submission, with its results by task. ``verification`` is None if nobody has verified these ranks.
 
-    ``label`` is the model's name, and the transform of its vectors where there is one.
+    ``label`` is the model's name, with the transform of its vectors if there is one.
     """
 
     folder: Path
@@ -32,12 +32,12 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where its figures come from: "measured" where it has ranks, "reported" in a publication."""
+        """Where the figures come from: "measured" if the submission has ranks, "reported" if a publication gives them."""
         return "reported" if all(isinstance(result, Reported) for result in self.results.values()) else "measured"
 
     @property
     def document(self) -> Document | None:
-        """The document of its first measured task. Its model and encoder are those of all its tasks."""
+        """The document of the first measured task. All tasks have the same model and encoder."""
         return next((result.document for result in self.results.values() if isinstance(result, Result)), None)
 
     def verified(self, tasks: Sequence[str]) -> str:
@@ -45,22 +45,22 @@ class Entry:
         return self.verification.verdict if self.verification and self.verification.task in tasks else ""
 
     def languages(self, task: str) -> int | None:
-        """How many languages its numbers on a task are means over; None where it has none, or a publication does not say."""
+        """Number of languages in the means on a task; None without numbers, or if a publication does not say."""
         document = self.on(task)
         return len(document.task.languages) or None if document else None
 
     def estimate(self, task: str, setting: str, metric: str) -> EstimatePart | None:
-        """A headline number; None where it was not run or is not reported."""
+        """A headline number; None if it was not run or is not reported."""
         document = self.on(task)
         return document.headline.get(setting, {}).get(metric) if document else None
 
     def on(self, task: str) -> Document | Reported | None:
-        """What it says of a task; None where it was not run."""
+        """The result or the reported figures on a task; None if there are none."""
         result = self.results.get(task)
         return result.document if isinstance(result, Result) else result
 
     def mean(self, tasks: Sequence[str]) -> float | None:
-        """Mean of its main numbers over the tasks that are averaged; None unless all of them are in ``tasks`` and were run."""
+        """Mean of the main numbers over the averaged tasks; None unless all averaged tasks are in ``tasks`` and were run."""
         averaged = averaged_tasks()
         mains = [self.estimate(task, *board_columns(task).main) for task in averaged if task in tasks]
         values = [estimate.value for estimate in mains if estimate is not None and estimate.value is not None]
@@ -68,7 +68,7 @@ class Entry:
 
 
 def submissions_dir(folder: str | Path | None = None) -> Path:
-    """The folder of submissions: the one given, or ``submissions`` here, or the checkout's; a ClirbenchError without any."""
+    """The folder of submissions: ``folder``, or ``submissions`` here, or the checkout's. None of them is a ClirbenchError."""
     if folder is not None:
         if not Path(folder).is_dir():
             raise ClirbenchError(f"--submissions is '{folder}', which is not a folder: correct it")
@@ -82,8 +82,8 @@ def submissions_dir(folder: str | Path | None = None) -> Path:
 
 
 def read_entries(folder: Path) -> list[Entry]:
-    """Every submission of a folder, in the order of their names; as :func:`read_entry` reads them."""
-    # Links are not followed: a board is what lies in its folder.
+    """Read every submission of a folder by :func:`read_entry`, in the order of their names."""
+    # Links are not followed, so a board shows only what lies in its folder.
     folders = sorted(inner for inner in folder.iterdir() if not inner.is_symlink() and inner.is_dir())
     return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in board_tasks())]
 
@@ -116,7 +116,7 @@ def read_entry(path: Path) -> Entry:
 def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
     """The measured results that a name stands for, by task.
 
-    A person types a result JSON, a folder with some, or the name of a submitted model ("org/model", or with " + lir:2").
+    The name is a result JSON, a folder with result JSONs, or a submitted model ("org/model", or with " + lir:2").
 
     Raises:
         ClirbenchError: There is nothing of that name, or nothing measured.
@@ -145,7 +145,7 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
 
 
 def common_tasks(first: dict[str, Result], second: dict[str, Result], task: str | None) -> list[str]:
-    """Tasks that both hold, or the one asked for; a :class:`ClirbenchError` where they do not share it."""
+    """The tasks that both have, or only ``task``. If they share none, a :class:`ClirbenchError`."""
     both = [name for name in first if name in second and task in (None, name)]
     if not both:
         wanted = f"task '{task}'" if task else "a task"

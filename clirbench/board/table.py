@@ -1,4 +1,4 @@
-"""The board as a table: one row per submission, with its headline numbers and the ranks that tests cannot exclude."""
+"""The board as a table: one row per submission, with its headline numbers and the ranks that it may have by tests."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,17 +25,17 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
 
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
-        ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (tasks run, of those shown) and ``mean``. The mean is over
-        the main numbers of the tasks that enter it, and only where all of them were run.
+        ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``. The mean is over
+        the main numbers of the averaged tasks, and is given only if all of them were run.
 
-        Then of each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (how many its numbers are means over);
-        its headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and
-        ``<task> rank low`` and ``<task> rank high``, the ranks by its main number that pairwise tests cannot exclude.
+        Then, for each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (number of languages in the means); its
+        headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and ``<task> rank
+        low`` and ``<task> rank high``, the ranks by its main number that pairwise tests cannot exclude.
 
-        What is missing is NaN.
+        Missing values are NaN.
 
     Raises:
-        ClirbenchError: No such folder or task, or a submission that cannot be read.
+        ClirbenchError: There is no such folder or task, or a submission cannot be read.
     """
     if task is not None and task not in board_tasks():
         raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(board_tasks())}")
@@ -69,9 +69,9 @@ def frame_of(
 
 
 def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, int]]:
-    """By submission folder, the lowest and the highest rank by the task's main number that pairwise tests cannot exclude.
+    """By submission folder, the best and the worst rank by the task's main number that pairwise tests allow.
 
-    Only measured results have them: a test needs the values of every topic.
+    Only measured results have these ranks, because a test needs the values of every topic.
     """
     setting, metric = board_columns(task).main
     measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]

@@ -1,4 +1,4 @@
-"""The board as text: CSV and JSON for programs, Markdown, LaTeX and a frame of texts for people."""
+"""The board as text: CSV and JSON for programs; Markdown, LaTeX and a frame of texts for people."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 
 FORMATS = ("table", "csv", "json", "markdown", "latex")
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
-# Mean average precision is meant where a column names a setting only.
+# A column that names only a setting is mean average precision.
 _NAMES = {"rank_distance": "", "mAP": ""}
 
 
@@ -32,7 +32,7 @@ def board_text(frame: pd.DataFrame, style: str) -> str:
 
 
 def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
-    """The board as a frame of texts. A number that is missing is "-", and a task that nobody ran has no columns."""
+    """The board as a frame of texts. A missing number is "-". A task that nobody ran has no columns."""
     shown = pd.DataFrame({"model": frame["model"]})
     for task, facts in board_tasks().items():
         keys = [column_key(task, *column) for column in board_columns(task).headline]
@@ -41,7 +41,7 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
             continue
         ranks = zip(frame[f"{task} rank low"], frame[f"{task} rank high"], strict=True)
         shown[f"{task} rank"] = [_interval(low, high) for low, high in ranks]
-        # A mean over fewer languages than the task has cannot be compared with the others: a star says so.
+        # A star marks a mean over fewer languages than the task has: it cannot be compared with other means.
         stars = (frame[f"{task} languages"] < len(facts.languages)).fillna(False).map({True: "*", False: ""})
         for key, (setting, metric) in zip(keys, board_columns(task).headline, strict=True):
             short = " ".join(filter(None, (SHORT[setting], _NAMES.get(metric, metric))))
@@ -51,7 +51,7 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
     shown["mean multi"] = [cell(None if pd.isna(value) else value, 100) for value in frame["mean"]]
     shown["tasks"] = frame["coverage"]
     shown["parameters"] = ["-" if pd.isna(value) else f"{int(value):,}" for value in frame["parameters"]]
-    # A verification says more than that ranks are there.
+    # The outcome of a verification replaces the origin.
     shown["origin"] = [
         "verified" if verified.startswith("agree") else "differs" if verified else origin
         for origin, verified in zip(frame["origin"], frame["verified"], strict=True)
@@ -60,12 +60,12 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _markdown(value: object) -> str:
-    """A cell of a Markdown table. What would end the cell or begin markup is escaped."""
+    """A cell of a Markdown table. Characters that end the cell or begin markup are escaped."""
     return re.sub(r"([\\|`*_\[\]<>])", r"\\\1", str(value))
 
 
 def _inert(value: object) -> object:
-    """The value. A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    """The value; a text that a spreadsheet would read as a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 

@@ -3,7 +3,7 @@
 import sys
 from io import TextIOWrapper
 
-# In the order in which --help lists them.
+# The modules stand in the order in which --help lists their commands.
 from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
 from clirbench.support.errors import ClirbenchError, printable
@@ -16,7 +16,7 @@ def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal or pipe that cannot show a character must not cost the run.
+            # A run must not fail because a terminal or pipe cannot show a character.
             stream.reconfigure(errors="replace")
     try:
         app()
@@ -26,14 +26,14 @@ def main() -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        # A path that a user named and that the system refuses; what clirbench itself writes says so in its own words.
+        # The system refuses a path that the user named. Files that clirbench itself writes have their own messages.
         where = printable(str(error.filename))
         sys.stderr.write(
             f"clirbench: {where}: cannot be used ({error.strerror}): correct the path or its permissions\n"
         )
         sys.exit(2)
     except SystemExit as end:
-        # Typer turns Ctrl-C into this code without a word.
+        # Typer turns Ctrl-C into this code without a message.
         if end.code == _INTERRUPTED:
             sys.stderr.write("clirbench: stopped; run the same command again to continue\n")
         raise

@@ -1,4 +1,4 @@
-"""The application that commands register with, and what several of them share."""
+"""The application with which commands register, and helpers that several commands share."""
 
 import inspect
 from collections.abc import Callable
@@ -26,12 +26,12 @@ ResultArgument = Annotated[Path, typer.Argument(metavar="RESULT.json", help="A r
 def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
     """Let a command take several options as one parameter: put it below ``@app.command``.
 
-    A parameter that is annotated with a dataclass becomes the options that the dataclass's fields declare, in their
-    order and in its place. A field is declared as a parameter would be: ``seed: Annotated[int, typer.Option(...)] = 1``.
-    Two commands share options by naming the same dataclass.
+    A parameter that is annotated with a dataclass is replaced by options, one for each field of the dataclass, in the same order.
+    A field is declared like a parameter: ``seed: Annotated[int, typer.Option(...)] = 1``. Two commands share options by naming
+    the same dataclass.
 
     Returns:
-        A function with one parameter per option, for typer to read; it calls ``command`` with the dataclasses made.
+        A function with one parameter per option, for typer to read. It makes the dataclasses and calls ``command`` with them.
     """
     hints = get_type_hints(command, include_extras=True)
     groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
@@ -40,7 +40,7 @@ def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
         group = groups.get(name)
         declared = inspect.signature(group).parameters.values() if group else [parameter]
         known = get_type_hints(group, include_extras=True) if group else hints
-        # By keyword, so that an option without a default may stand behind one that has it.
+        # Options are passed by keyword, so an option without a default may follow one with a default.
         options += [one.replace(annotation=known[one.name], kind=one.KEYWORD_ONLY) for one in declared]
 
     @wraps(command)
@@ -55,13 +55,13 @@ def grouped(command: Callable[..., Returned]) -> Callable[..., Returned]:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help: examples of what to type, one command a line."""
+    """The end of a command's help: examples of commands, one per line."""
     # A blank line keeps two examples apart: typer joins lines into paragraphs.
     return "\n\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 def optional(what: str, otherwise: str | bool = False, *names: str) -> Any:
-    """An option that may be left out. Its help says ``what`` it is for and, in brackets, what holds ``otherwise``."""
+    """An optional option. Its help says ``what`` it is for and, in brackets, the value that is used ``otherwise``."""
     return typer.Option(*names, help=what, show_default=otherwise)
 
 
@@ -81,7 +81,7 @@ def _options(
 
 
 def listed(value: str | None, option: str) -> list[str] | None:
-    """The names in the value of a comma-separated option such as ``--tasks``; None where it is not given.
+    """The names in the value of a comma-separated option such as ``--tasks``; None if the option is not given.
 
     Raises:
         ClirbenchError: A name is empty or stands twice.

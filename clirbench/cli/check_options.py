@@ -8,12 +8,14 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
 
 _ENGINES = ("local", "ray")
-# Options that serve streamed tasks only, and their fields.
+# Options that apply to streamed tasks only, and their fields.
 _STREAMED_ONLY = {"data": "data", "vectors": "vectors", "save-top": "top"}
 
 
 def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Task], mteb_tasks: bool = False) -> None:
-    """Check the options of streamed tasks. ``mteb_tasks`` says that the run also has mteb's own, which take --data only.
+    """Check the options of streamed tasks.
+
+    ``mteb_tasks`` says that the run also has mteb's own tasks, to which only --data applies.
 
     Raises:
         ClirbenchError: An option is out of range, or does not fit another option or a task; the message names the option.
@@ -34,14 +36,14 @@ def check_streaming(streaming: Streaming, model: str | None, tasks: Sequence[Tas
     for name in ("ray_address", "workers", "gpus_per_worker"):
         if streaming.engine != "ray" and getattr(streaming, name):
             raise ClirbenchError(f"--{name.replace('_', '-')} does nothing without --engine ray: add it")
-    # Vectors are made before the run, so no model makes them.
+    # The vectors exist before the run, so the run needs no model.
     if streaming.vectors is not None and model is not None:
         raise ClirbenchError("--vectors takes the place of --model: give one of them")
-    # What a task in memory would pass over in silence is refused.
+    # An option that a task in memory would ignore is refused.
     in_memory = [task.id for task in tasks if not task.streamed]
     changed = [option for option, name in _STREAMED_ONLY.items() if getattr(streaming, name)]
     changed += ["engine"] if streaming.engine != "local" else []
-    # --data may name a folder of mteb's data, but not that of a streamed corpus as well.
+    # --data may name a folder of mteb's data or of a streamed corpus, but not of both.
     if mteb_tasks and (changed != ["data"] or len(in_memory) < len(tasks)):
         in_memory.append("a task of mteb's")
     if in_memory and changed:

@@ -1,4 +1,4 @@
-"""`clirbench doctor`: what is installed, reachable and writable here; to be pasted into a bug report."""
+"""`clirbench doctor`: what is installed, reachable and writable here. Users paste its report into a bug report."""
 
 import importlib.util
 import os
@@ -30,9 +30,9 @@ class Diagnosis:
     """One line of the report.
 
     Attributes:
-        what: What was looked at: a package, a folder, a host, or a feature that needs an optional package.
-        state: "ok", "missing", or "note" for what is neither.
-        detail: A version, a place or a number; where something is missing, what to do.
+        what: The thing that was examined: a package, a folder, a host, or a feature that needs an optional package.
+        state: "ok", "missing", or "note" for neither.
+        detail: A version, a place or a number; for a missing thing, what to do.
     """
 
     what: str
@@ -41,9 +41,9 @@ class Diagnosis:
 
 
 def diagnose(online: bool = True) -> Iterator[Diagnosis]:
-    """Look at versions, device, cache, folders that variables name, hub and optional packages, in this order.
+    """Examine versions, device, cache, folders that variables name, hub and optional packages, in this order.
 
-    ``online`` asks whether the hub can be reached, which takes at most two seconds.
+    If ``online``, the hub is called, which takes at most two seconds.
     """
     yield Diagnosis("clirbench", "ok", f"{__version__}, in {data_dir('tasks').parent}")
     yield Diagnosis("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
@@ -88,7 +88,7 @@ def _device() -> str:
 
 def _cache() -> Diagnosis:
     folder = cache_dir()
-    # The folder is made by the first run; until then its nearest parent answers.
+    # The first run makes the folder. Until then, its nearest parent is examined.
     there = folder
     while not there.exists():
         there = there.parent

@@ -75,9 +75,9 @@ def metrics() -> None:
 
 
 def _named() -> Table:
-    """An empty table of names and what is said of them."""
+    """An empty table with columns for names and their descriptions."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    # A name that is cut cannot be typed.
+    # A name must not be cut, because users type it.
     table.add_column(no_wrap=True, style="bold")
     table.add_column()
     return table

@@ -16,7 +16,7 @@ from clirbench.support.terminal import stdout
 
 @dataclass(frozen=True)
 class TrecRunOptions:
-    """A TREC run that another tool made, and where its scores go."""
+    """Options for a TREC run that another tool made, and for the place of its scores."""
 
     run: Annotated[Path | None, optional("Instead: a TREC run made elsewhere, of one language.")] = None
     task: Annotated[str | None, optional("Whose queries were run.", "the first streamed task of the board")] = None

@@ -1,4 +1,4 @@
-"""`clirbench run`, and `clirbench plan`, which says what a run would take."""
+"""`clirbench run`, and `clirbench plan`, which forecasts the time, memory and disk of a run."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from clirbench.support.terminal import stdout
 
 @dataclass(frozen=True)
 class RestrictionOptions:
-    """Which languages and settings."""
+    """Options that choose languages and settings."""
 
     languages: Annotated[
         str | None, optional("Only these languages, comma-separated; a result says that it is restricted.")
@@ -35,7 +35,7 @@ class RestrictionOptions:
 
 @dataclass(frozen=True)
 class LoadingOptions:
-    """How the model is loaded and called."""
+    """Options for loading and calling the model."""
 
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
     device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
@@ -49,7 +49,7 @@ class LoadingOptions:
 
 @dataclass(frozen=True)
 class VectorOptions:
-    """What is put before the texts, and what is done with their vectors."""
+    """Options for prompts before the texts, and for the use of their vectors."""
 
     query_prompt: Annotated[str | None, optional('Put before each query, e.g. "query: ".', "the model's")] = None
     candidate_prompt: Annotated[str | None, optional("Put before each candidate.", "the model's")] = None
@@ -69,7 +69,7 @@ class VectorOptions:
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """How the corpus of a streamed task is read."""
+    """Options for reading the corpus of a streamed task."""
 
     data: Annotated[
         Path | None,
@@ -88,7 +88,7 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Where the shards are counted."""
+    """Options for the place where shards are counted."""
 
     engine: Annotated[str, typer.Option(help="local, or ray: the same shards on a Ray cluster.")] = "local"
     ray_address: Annotated[
@@ -100,7 +100,7 @@ class ClusterOptions:
 
 @dataclass(frozen=True)
 class SubjectOptions:
-    """Which model on which tasks."""
+    """Options that choose the model and the tasks."""
 
     model: Annotated[
         str | None,
@@ -125,7 +125,7 @@ class SubjectOptions:
 
 @dataclass(frozen=True)
 class ResultOptions:
-    """What becomes of the results, and what a run may do."""
+    """Options for the results, and for what a run may do."""
 
     allow_zero_vectors: Annotated[
         bool, typer.Option("--allow-zero-vectors", help="Score all-zero vectors as lost instead of stopping.")

@@ -1,4 +1,4 @@
-"""Run one model on several tasks for `clirbench run`, and write each result as soon as it is there."""
+"""Run one model on several tasks for `clirbench run`, and write each result as soon as it is computed."""
 
 import time
 from collections import deque
@@ -36,7 +36,10 @@ from clirbench.tasks.task_file import board_tasks, default_task, load_task, stan
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a user asks of `clirbench run`; None means the default. ``price`` is in dollars per million tokens of an API."""
+    """The options of one call of `clirbench run`; None means the default.
+
+    ``price`` is in dollars per million tokens of an API.
+    """
 
     model: str | None
     tasks: list[str] | None
@@ -53,7 +56,7 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Results with their paths, the line that says what to do next, and the results of mteb's own tasks."""
+    """Results with their paths, a line about the next step, and the results on mteb's own tasks."""
 
     results: list[tuple[Document, Path]]
     next_step: str
@@ -62,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A result that was asked for, its path, and the result that lies there already, if any."""
+    """A selection to run, the path of its result, and the result that exists there already, if any."""
 
     selection: Selection
     path: Path
@@ -70,13 +73,13 @@ class _Wanted:
 
 
 def run_tasks(request: RunRequest) -> Outcome:
-    """Evaluate the tasks that have no result yet, and write each result as soon as it is done.
+    """Evaluate the tasks without a result, and write each result as soon as it is computed.
 
     An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If it is of
-    another run, the function fails before anything is computed, and leaves the file as it is.
+    another run, the function fails before anything is computed, and does not change the file.
 
     Raises:
-        ClirbenchError: Something that the user can mend; the message says what.
+        ClirbenchError: An option, a model, a task or a file is wrong; the message says which.
     """
     check_price(request.price)
     name = DEFAULT if request.model is None else request.model
@@ -136,7 +139,7 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
 def _run_missing(
     model: LoadedModel, wanted: Sequence[_Wanted], request: RunRequest, context: RunContext, model_seconds: float
 ) -> dict[Path, Document]:
-    """Load the tasks that have no result yet, evaluate those in memory, then the streamed ones, and write each result."""
+    """Load the tasks without a result, evaluate those in memory, then the streamed tasks, and write each result."""
     ready: list[tuple[_Wanted, LoadedTask, float]] = []
     for one in wanted:
         if one.kept is None:
@@ -145,13 +148,13 @@ def _run_missing(
             task = load_data(one.selection, context, stream=stream)
             ready.append((one, task, model_seconds + time.perf_counter() - begin))
     if model.api and ready:
-        # Streamed tasks refuse an API, so these are all tasks.
+        # Streamed tasks refuse an API model, so all tasks are in memory here.
         collections = [task.collection for _, task, _ in ready if isinstance(task, InMemoryTask)]
         cost = api_cost(model, collections, context.vectors)
         context.reporter.note(cost.line(model.info.name, request.price))
     announce([task for _, task, _ in ready], model, context)
     results = {}
-    # What takes seconds comes before what takes days. A task's texts are forgotten once its result is there.
+    # Tasks of seconds come before tasks of days. A task's texts are removed from memory once its result is written.
     queue = deque(sorted(ready, key=lambda item: item[0].selection.task.streamed))
     ready.clear()
     while queue:
@@ -170,7 +173,7 @@ def _run_missing(
 def _stream(
     selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
 ) -> LoadedTask:
-    """Open a streamed task whose finished counts are kept beside the result until that is written."""
+    """Open a streamed task. Its finished counts are kept beside the result until the result is written."""
     refuse_api(model, selection.task.id)
     require_streamable(model)
     streaming, engine = request.streaming, None
@@ -183,7 +186,7 @@ def _stream(
 
 
 def _check_writable(path: Path) -> None:
-    """Write a file and remove it, so that a folder that cannot be written is noticed before hours of work."""
+    """Write a file and remove it, so that an error of the folder shows before hours of work."""
     probe = path.with_name(f".{path.name}.probe")
     with writing(path, "choose another folder with --output"):
         write_atomically(probe, b"")
@@ -191,7 +194,7 @@ def _check_writable(path: Path) -> None:
 
 
 def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
-    """Read the result at ``path``, and check that it is of the same run; None where there is none."""
+    """Read the result at ``path``, and check that it is of the same run; None if there is no result."""
     if not path.exists():
         return None
     try:
@@ -227,7 +230,7 @@ def _run_mteb_tasks(
     data: Path | None,
     context: RunContext,
 ) -> list[tuple[MtebDocument, Path]]:
-    """Let mteb evaluate those of its tasks that have no result yet, and write each result as soon as it is done.
+    """Let mteb evaluate its own tasks without a result, and write each result as soon as it is computed.
 
     ``folder`` holds the model's results. ``data`` holds a copy of the data; None for ``CLIRBENCH_MIRROR`` or the hub.
     """

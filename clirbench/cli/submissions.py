@@ -1,4 +1,4 @@
-"""Commands on submissions: `submit` makes one, `check` reads them, `verify` runs a sample again."""
+"""Commands on submissions: `submit` makes a submission, `check` reads submissions, `verify` runs a sample again."""
 
 import sys
 from dataclasses import asdict, dataclass
@@ -85,7 +85,7 @@ def check(
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """Which part of a submission is run again."""
+    """Options that choose the part of a submission to run again."""
 
     task: Annotated[str | None, optional("Which of its results.", "the first of the board that is not streamed")] = None
     languages: Annotated[int, typer.Option(help="How many languages to draw.")] = 3

@@ -72,7 +72,7 @@ def card(
 
 @dataclass(frozen=True)
 class RunAgain:
-    """The model and the data of a result, to encode a few of its queries again."""
+    """Options that say where the model and the data of a result are, to encode a few queries again."""
 
     model: Annotated[str | None, optional("Where the model is now, as of `run`.", "the result's name")] = None
     task: Annotated[str | None, optional("TOML file of a task of your own.")] = None

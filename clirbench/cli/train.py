@@ -12,7 +12,7 @@ from clirbench.support.progress import reporting
 
 @dataclass(frozen=True)
 class Changes:
-    """Values that replace the recipe's."""
+    """Options whose values replace values of the recipe."""
 
     alpha: Annotated[float | None, optional("Probability of a monolingual batch.", "the recipe's")] = None
     base: Annotated[str | None, optional("Model to start from.", "the recipe's")] = None

@@ -1,1 +1,1 @@
-"""Submissions: assemble one, check what strangers send, run a sample of one again."""
+"""Submissions: assemble a submission, check the submissions of strangers, run a sample of a submission again."""

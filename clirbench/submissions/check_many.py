@@ -21,7 +21,7 @@ from clirbench.support.errors import ClirbenchError, printable
 
 
 class Limits(NamedTuple):
-    """What a checking process may take: bytes beyond those that it holds at its start, and computing time per submission."""
+    """Limits of a checking process: bytes beyond those that it has at its start, and seconds of computing time per submission."""
 
     memory: int
     seconds: int
@@ -51,7 +51,7 @@ def submissions_in(paths: Sequence[Path]) -> list[Path]:
         elif not inner:
             raise ClirbenchError(f"{path}: holds no submission: give a folder that clirbench submit made")
         else:
-            # All that lies here, so that what is not a submission is examined and refused.
+            # Every folder is taken, so that a folder that is not a submission is examined and refused.
             folders += inner
     return list(dict.fromkeys(folders))
 
@@ -82,7 +82,7 @@ def report(checked: Sequence[Examined], style: str) -> str:
     """Write findings in a style of ``FORMATS``: as text, as JSON, or as annotations of a GitHub workflow.
 
     Raises:
-        ClirbenchError: ``style`` is another one.
+        ClirbenchError: ``style`` is not in ``FORMATS``.
     """
     findings = [finding for examined in checked for finding in examined.findings]
     if style == "json":
@@ -110,7 +110,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _annotation(finding: Finding) -> str:
-    # GitHub runs lines that begin with "::" as commands. What could end this one, or begin another, is escaped.
+    # GitHub runs lines that begin with "::" as commands. Characters that could end this command or begin another are escaped.
     def escaped(text: str, more: str = "") -> str:
         for character in f"%\r\n{more}":
             text = text.replace(character, f"%{ord(character):02X}")
@@ -127,7 +127,7 @@ def _isolated(
     done: dict[Path, Examined] = {}
     _round(folders, untrusted, limits, done, advance)
     for folder in folders:
-        # A process that dies takes down the pool, and with it what the others were examining: each of those runs again, alone.
+        # A process that dies ends the whole pool. So each submission that is not done is examined again, alone.
         if folder not in done:
             _round([folder], untrusted, limits, done, advance)
         if folder not in done:
@@ -144,10 +144,10 @@ def _round(
     done: dict[Path, Examined],
     advance: Callable[[int], None] | None,
 ) -> None:
-    """Examine the folders in one pool of processes, and add to ``done`` those that get finished."""
+    """Examine the folders in one pool of processes, and add the finished ones to ``done``."""
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
     context = multiprocessing.get_context("spawn")
-    # Else a spawned Python would import modules from the working folder, which may be a stranger's.
+    # Without this, a spawned Python imports modules from the working folder, which may be a stranger's.
     os.environ["PYTHONSAFEPATH"] = "1"
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool:
         futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
@@ -161,7 +161,7 @@ def _round(
 def _limit(memory: int) -> None:
     # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
-    # Elsewhere than on Linux the process has no limit. Files are bounded all the same, and so is what they expand to.
+    # Only Linux limits the process. On all systems, the sizes of files and of their expanded content are limited.
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -179,14 +179,14 @@ def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
     except MemoryError:
         raise
     except Exception as error:
-        # A defect of clirbench must not stop the check of the other submissions, and must not let this one pass.
+        # After a defect of clirbench, the check of other submissions goes on, and this submission does not pass.
         examined = Examined(folder)
         examined.error(folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
         return examined
 
 
 def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
-    """Find ranks that another submission has too, scores far above the best, and names that look alike."""
+    """Find equal ranks in two submissions, scores far above the best, and names that look alike."""
     everything = [*checked, *others]
     for examined in checked:
         for mine in examined.comparables:

@@ -27,7 +27,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS, Task
 from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
-# '.', '_' and '-' only between letters or digits, and one at a time: "a-b" and "a--b" would look alike.
+# '.', '_' and '-' stand only between letters or digits, and never two in a row: "a-b" and "a--b" look alike.
 _PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
 NAME = re.compile(f"{_PART}/{_PART}")
 _SHOWN = 10
@@ -37,7 +37,7 @@ _ANOTHER_MODEL = "is not that of {}.json: a submission is one model, run in one 
 def examine(folder: Path, untrusted: bool = False) -> Examined:
     """Check the folder of one submission. No link in it is followed, and no file is read beyond its limit.
 
-    ``untrusted`` refuses what only maintainers may add: verifications and reported figures.
+    ``untrusted`` refuses files that only maintainers may add: verifications and reported figures.
     """
     examined = Examined(folder)
     try:
@@ -47,7 +47,7 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
         return examined
     tasks = sorted(board_tasks())
     _refuse_strays(names, tasks, examined)
-    # Read first: what it says of the model is compared with each result.
+    # model.toml is read first, because each result is compared with it.
     model = _model(names, examined)
     results: dict[str, Document | Reported] = {}
     for task in tasks:
@@ -55,7 +55,7 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
         if document is not None:
             results[task] = document
             _names(task, document, model, examined)
-    # Named in the folder, not read from it: a result that is not valid has its own error.
+    # The names of files are enough here: a result that is not valid has its own error.
     if not any(f"{task}.json" in names for task in tasks):
         examined.error(folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in tasks)}")
     _one_model(results, examined)
@@ -67,22 +67,22 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
 
 
 def _refuse_strays(names: list[str], tasks: list[str], examined: Examined) -> None:
-    """Refuse every file that does not belong into a submission."""
+    """Refuse every file that does not belong in a submission."""
     allowed = {model_toml.FILE, VERIFICATION, *mteb_result_files(names)}
     allowed |= {f"{task}{ending}" for task in tasks for ending in (".json", RANKS_ENDING)}
     for name in names:
         if name not in allowed:
-            # A result on the demo is a likely mistake: it gets a reason of its own.
+            # A result on the demo is a likely mistake, so it gets its own message.
             task = name.partition(".")[0]
             off_board = task in list_tasks() and task not in tasks
             remedy = f"the {task} ranks no models" if off_board else "leave only results, ranks and model.toml"
-            # A file's name may hold anything, also what moves a terminal's cursor.
+            # A file's name may hold anything, even characters that move a terminal's cursor.
             path = examined.folder / ascii(name)[1:-1]
             examined.error(path, "", f"does not belong into a submission: remove it ({remedy})")
 
 
 def _one_model(results: dict[str, Document | Reported], examined: Examined) -> None:
-    """Check that all results are of one model, run in one way, and either all measured or all reported."""
+    """Check that all results have one model and the same settings, and are all measured or all reported."""
     measured = [document for document in results.values() if isinstance(document, Document)]
     if measured and len(measured) < len(results):
         examined.error(examined.folder, "", "holds measured and reported figures: submit them under names of their own")
@@ -94,7 +94,7 @@ def _one_model(results: dict[str, Document | Reported], examined: Examined) -> N
 
 
 def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: Examined) -> None:
-    """Check one of mteb's own results: it cannot be recomputed, but it must be of this model and hold possible scores."""
+    """Check a result on one of mteb's own tasks. It cannot be recomputed, but it must be of this model, with possible scores."""
     document = examined.read(path, MTEB_RESULT_LIMIT, parse_mteb_result)
     if document is None:
         return
@@ -146,7 +146,7 @@ def _model(names: list[str], examined: Examined) -> ModelFile | None:
 
 
 def _result(task: str, names: list[str], untrusted: bool, examined: Examined) -> Document | Reported | None:
-    """Read and check the result on one task, and its ranks file; None where there is none, or its JSON is not valid."""
+    """Read and check the result on one task, and its ranks file; None if there is no result, or its JSON is not valid."""
     path, ranks_path = (examined.folder / f"{task}{ending}" for ending in (".json", RANKS_ENDING))
     if path.name not in names:
         if ranks_path.name in names:
@@ -177,7 +177,7 @@ def _result(task: str, names: list[str], untrusted: bool, examined: Examined) ->
 
 
 def _reported(path: Path, document: Reported, examined: Examined) -> None:
-    """Check published figures. They have no ranks to be recomputed from, so their names, shares and means are checked."""
+    """Check published figures. They have no ranks, so only their names, shares and means are checked."""
     languages, rows = document.task.languages, document.per_language
     if len(set(languages)) != len(languages) or (rows and set(rows) != set(languages)):
         message = "are not the languages of per_language, each once: make them equal"
@@ -187,7 +187,7 @@ def _reported(path: Path, document: Reported, examined: Examined) -> None:
         if unknown:
             message = f"has {sorted(unknown)[0][:20]!a}, which is not the task's: remove it"
             examined.error(path, "task.languages", message)
-    # The board shows the headline: a figure by language that no mean covers would be read by nobody.
+    # The board shows only the headline, so a figure by language needs a mean that covers it.
     for language, row in rows.items():
         for setting, numbers in row.items():
             if setting not in document.headline or set(numbers) - set(document.headline[setting]):
@@ -212,16 +212,16 @@ def _reported_setting(
     for _, name in unknown_names(list(metrics), list(bias)):
         examined.error(path, f"headline.{setting}.{name[:40]}", "is no metric of clirbench: see clirbench metrics")
     for name, estimate in estimates.items():
-        # A publication may give a metric for some of its languages only: its mean is over these.
+        # A publication may give a metric for some of its languages only. The mean is over these languages.
         values = [row[setting][name] for row in rows.values() if name in row.get(setting, {})]
-        # Metrics are shares. Measures of bias may be ranks, and are only kept from being absurd.
+        # Metrics are shares. Measures of bias may be ranks, and only absurd values are refused.
         problem = _mean_problem(estimate, values, 1e9 if setting == "bias" else 1.0)
         if problem:
             examined.error(path, f"headline.{setting}.{name}", problem)
 
 
 def _mean_problem(estimate: EstimatePart, values: Sequence[float | None], limit: float) -> str | None:
-    """What is wrong with a published mean, given the values by language where there are any; None where nothing is."""
+    """The error in a published mean, given the values by language if there are any; None if there is no error."""
     if estimate.low is not None or estimate.high is not None:
         return "has an interval, which no published mean gives: leave it null"
     known = [value for value in (estimate.value, *values) if value is not None and 0 <= value <= limit]
@@ -236,7 +236,7 @@ def _mean_problem(estimate: EstimatePart, values: Sequence[float | None], limit:
 def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
     """Whether the ranks are those of the task's gold pairs.
 
-    Where the task pins the checksum of its gold pairs, they are compared exactly; otherwise their number by language is.
+    If the task pins the checksum of its gold pairs, the checksums are compared; otherwise, the numbers of gold pairs by language.
     """
     if task.gold_sha256:
         return gold_digest(ranks) == task.gold_sha256
@@ -252,7 +252,7 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
 
 
 def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Examined) -> Result | None:
-    """Read the ranks file of a measured result; None where the run was not on the whole task.
+    """Read the ranks file of a measured result; None if the run was not on the whole task.
 
     Raises:
         ClirbenchError: The ranks file cannot be read.
@@ -266,7 +266,7 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
     task, said = load_task(document.task.id), document.task
     whole = said.complete and said.languages == list(task.languages) and said.settings == list(task.settings)
     if not whole or document.ranks.rows != task.counts["gold_pairs"]:
-        # Its ranks would be in other pools. And ranks.rows bounds what is read below, so it must be the task's number.
+        # A restricted run has ranks in other pools. Also, ranks.rows limits what is read below, so it must be the task's number.
         message = "is not a run on the whole task: leave out --languages and --settings"
         examined.error(path, "task.languages", message)
         return None
@@ -274,7 +274,7 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
 
 
 def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
-    """Check a measured result against its task and its ranks, and add its comparable part where nothing is wrong."""
+    """Check a measured result against its task and its ranks, and add its comparable part if there is no error."""
     document, ranks = result.document, result.ranks
     task = load_task(document.task.id)
     for key, names in (("metrics", task.metrics), ("bias", task.bias)):
@@ -311,7 +311,7 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
 
 
 def _names(task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:
-    """Check the name of the model and the folder, and that ``model.toml`` and the result say the same of the model."""
+    """Check the names of model and folder, and that ``model.toml`` and the result agree about the model."""
     folder = examined.folder
     path, toml = folder / f"{task}.json", folder / model_toml.FILE
     name = document.model.name

@@ -1,4 +1,4 @@
-"""Records of the check of one submission: what is wrong, and what other submissions are compared with."""
+"""Records of the check of one submission: its errors and warnings, and the part that is compared with other submissions."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Record = TypeVar("Record", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong with a submission, or worth a look, and what to do next.
+    """An error or a warning about a submission, and what to do next.
 
     ``level`` is "error" or "warning"; ``key`` is a dotted key in the file, or "" for the whole file.
     """
@@ -50,7 +50,7 @@ class Examined:
 
     @property
     def errors(self) -> int:
-        """How many of the findings are errors; a submission without errors is accepted."""
+        """Number of errors among the findings. A submission without errors is accepted."""
         return sum(finding.level == "error" for finding in self.findings)
 
     def error(self, path: Path, key: str, message: str) -> None:
@@ -68,9 +68,9 @@ class Examined:
         self.error(path, key[1] if key else "", message[key.end() :] if key else message)
 
     def read(self, path: Path, limit: int, parse: Callable[[bytes, Path], Record]) -> Record | None:
-        """Read and parse a file of at most ``limit`` bytes; None where that fails.
+        """Read and parse a file of at most ``limit`` bytes; None if this fails.
 
-        What is wrong with it, and text in it that could deceive, become errors.
+        Faults of the file, and text in it that could deceive, become errors.
         """
         try:
             record = parse(read_bounded(path, limit), path)
@@ -82,5 +82,5 @@ class Examined:
         return record
 
     def _add(self, level: str, path: Path, key: str, message: str) -> None:
-        # Names of files and keys are a stranger's.
+        # Names of files and keys come from a stranger.
         self.findings.append(Finding(level, printable(str(path)), printable(key), printable(message)))

@@ -1,4 +1,4 @@
-"""`model.toml`: what the submitters say of their model. Nobody can recompute it."""
+"""`model.toml`: what the submitters say about their model. Nobody can recompute these facts."""
 
 import tomllib
 from pathlib import Path
@@ -24,12 +24,12 @@ _HEAD = """\
 
 
 def evaluation_sets() -> list[str]:
-    """The tasks that a model may have been trained on, sorted: those of the board with questions of their own."""
+    """The tasks of the board with their own questions, sorted: a model may have been trained on these questions."""
     return sorted(name for name, task in board_tasks().items() if not task.questions_of)
 
 
 def evaluation_set(task: str) -> str:
-    """The evaluation set whose questions a task asks."""
+    """The evaluation set whose questions a task uses."""
     facts = board_tasks().get(task)
     return facts.questions_of if facts and facts.questions_of else task
 
@@ -40,7 +40,7 @@ def holds(data: str, task: str) -> bool:
 
 
 class ModelFile(BaseModel):
-    """A model as its submitters describe it. ``max_length`` is in tokens. A text that is not known is empty."""
+    """A model as its submitters describe it. ``max_length`` is in tokens. An unknown text is empty."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -61,7 +61,7 @@ class ModelFile(BaseModel):
     trained_on: dict[str, Answer]
 
     def zero_shot(self, task: str) -> Answer:
-        """Whether the model never saw the evaluation set of a task: "yes" only where the submitters say that it did not."""
+        """Whether a task is zero-shot: "yes" only if the submitters say that the model was not trained on its evaluation set."""
         answers: dict[Answer, Answer] = {"yes": "no", "no": "yes", "unknown": "unknown"}
         return answers[self.trained_on.get(evaluation_set(task), "unknown")]
 

@@ -1,6 +1,6 @@
 """Write published figures as submissions: `python -m clirbench.submissions.reported PUBLISHED_DIR --submissions DIR`.
 
-For maintainers. The figures are read from CSV files in a folder; those of LAReQA are in the table below.
+For maintainers. The figures come from CSV files in a folder; the figures of LAReQA are in the table below.
 """
 
 import argparse
@@ -43,7 +43,7 @@ _LAREQA = {
     "mbert-x-x-mono": (0.52, 0.49),
     "mbert-x-y": (0.66, 0.49),
 }
-# The systems that mteb's registry knows, with their names there: the registry says what they were trained on.
+# Systems that mteb's registry knows, with their names there. The registry names their training data.
 _HUB = {
     "mE5-large": "intfloat/multilingual-e5-large",
     "E5-mistral-7b": "intfloat/e5-mistral-7b-instruct",
@@ -59,12 +59,12 @@ class System:
 
     Attributes:
         name: As ``ORG/NAME`` on the board.
-        base_model: What it was trained from; "" where that is not said.
-        trained_on: What it was trained on, by evaluation set.
-        hub: Its name in mteb's registry; None where the registry does not know it.
-        values: By task: figures of each language, setting and metric.
-        means: By task: means over languages by setting and metric, of a publication that gives only these.
-        places: By task: the tables or files that the figures are in.
+        base_model: The model that it was trained from; "" if the publication does not say.
+        trained_on: Whether it was trained on an evaluation set, by evaluation set.
+        hub: Its name in mteb's registry; None if the registry does not know it.
+        values: By task, figures by language, setting and metric.
+        means: By task, means over languages by setting and metric, if a publication gives only means.
+        places: By task, the tables or files that hold the figures.
     """
 
     name: str
@@ -178,7 +178,7 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
                 publication="arXiv 2408.10536",
                 url="https://arxiv.org/abs/2408.10536",
                 base_model=row["base_model"],
-                # As the publication says: nothing of the evaluation sets is trained on.
+                # The publication says that the models are not trained on the evaluation sets.
                 trained_on=dict.fromkeys(evaluation_sets(), "no"),
             )
         setting = "bias" if row["metric"] == "rank_distance" else row["setting"]
@@ -207,7 +207,7 @@ def _passages(path: Path) -> Iterator[System]:
 
 
 def _task(dataset: str) -> str:
-    """The task that a publication calls so: by its name, or its name and split."""
+    """The task with this name in a publication, or with this name and split."""
     for name, task in board_tasks().items():
         if dataset in (task.name, f"{task.name}-{task.corpus.split}" if task.corpus else None):
             return name

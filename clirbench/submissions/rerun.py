@@ -1,4 +1,4 @@
-"""Run a sample of a submission again: does the model give the ranks that were submitted?"""
+"""Run a sample of a submission again, and compare its ranks with the submitted ranks."""
 
 import datetime
 import os
@@ -32,15 +32,15 @@ from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
-# Weights that are data, and the files that describe them. Code and pickles are not even downloaded.
+# Weights in a format without code, and the files that describe them. Code and pickles are never downloaded.
 SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The part of a submission that is run again: so many query languages of one task, drawn with a seed.
+    """The part of a submission that is run again: a number of query languages of one task, drawn with a seed.
 
-    ``task`` is None for the first task of the board that is not streamed.
+    If ``task`` is None, it is the first task of the board that is not streamed.
     """
 
     task: str | None = None
@@ -60,14 +60,13 @@ def verify(
 ) -> Verification:
     """Run the queries of a sample of languages again, compare the ranks, and write ``verification.json``.
 
-    The queries are ranked against all candidates of the task, so that the ranks in the multilingual pool are compared too.
+    The queries are ranked against all candidates of the task, so the ranks in the multilingual pool are compared too.
 
-    ``model`` is a folder with a copy of the model, of the submission's revision; None downloads it. ``trust_remote_code`` is
-    the model's name, spelt out, to let it run code of its own.
+    ``model`` is a folder with a copy of the model at the submission's revision; None downloads the model. ``trust_remote_code``
+    is the full name of the model, which allows its own code to run.
 
     Raises:
-        ClirbenchError: The submission has errors or no such result, or the model cannot be loaded safely or has another
-            revision.
+        ClirbenchError: The submission has errors or lacks the result, the model cannot be loaded safely, or its revision differs.
     """
     if not by.strip() or len(by.strip()) > 200:
         raise ClirbenchError("--by is empty or longer than 200 characters: say who verifies")
@@ -76,7 +75,7 @@ def verify(
     document = result.document
     languages = draw_languages(document, sample.languages, sample.seed)
     loaded = _load(document, model, trust_remote_code, device)
-    # Other weights would give other ranks, and say nothing of the submission.
+    # Other weights give other ranks, which say nothing about the submission.
     if loaded.info.revision != document.model.revision:
         raise ClirbenchError(
             f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
@@ -107,7 +106,7 @@ def verify(
 
 
 def _submitted(folder: Path, sample: Sample) -> Result:
-    """The result to run again. Whatever would end the work is asked before the model is loaded."""
+    """The result to run again. Everything that could refuse it is checked before the model is loaded."""
     task = sample.task or first_on_board(streamed=False)
     if not 0 <= sample.seed < 2**63:
         raise ClirbenchError(f"--seed is {sample.seed}: use 0 or more")
@@ -124,14 +123,14 @@ def _submitted(folder: Path, sample: Sample) -> Result:
         )
     if not os.access(folder, os.W_OK):
         raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
-    # The check reads a stranger's files in a process with limits; this process reads them only when they have passed.
+    # The check reads a stranger's files in a process with limits. This process reads them only after they have passed.
     if check_submissions([folder])[0].errors:
         raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
     return read_result(folder / f"{task}.json")
 
 
 def draw_languages(document: Document, number: int, seed: int) -> list[str]:
-    """Draw so many languages of a result, in the order of the result.
+    """Draw ``number`` languages of a result; they keep the order of the result.
 
     Raises:
         ClirbenchError: ``number`` is below 2, or the result has fewer languages.
@@ -146,11 +145,11 @@ def draw_languages(document: Document, number: int, seed: int) -> list[str]:
 def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str]) -> tuple[float, float, int]:
     """Compare the submitted ranks of some query languages with those of a re-run.
 
-    Two ranks are close where they differ by at most 1, or by at most 2 % of the larger. A gold pair counts as equal (or close)
-    where both of its ranks are: the one in the gold's own block, and the one in the pool.
+    Two ranks are close if they differ by at most 1, or by at most 2 % of the larger rank. A gold pair is equal (or close) if both
+    of its ranks are equal (or close): the own rank and the pool rank.
 
     Returns:
-        The share of equal gold pairs, the share of close ones, and how many gold pairs were compared.
+        The share of equal gold pairs, the share of close gold pairs, and the number of compared gold pairs.
 
     Raises:
         ClirbenchError: The two do not hold the same gold pairs.
@@ -173,7 +172,7 @@ def largest_difference(stated: Document, again: Document, languages: Sequence[st
         cells, cells_again = stated.per_pair[query], again.per_pair[query]
         pairs += [(cells[candidate], cells_again[candidate]) for candidate in cells_again]
     values = [(a.get("mAP"), b.get("mAP")) for a, b in pairs]
-    # A mean that one of the two lacks is no difference.
+    # A mean that only one of the two has is left out.
     return max((abs(a - b) for a, b in values if a is not None and b is not None), default=0.0)
 
 
@@ -203,7 +202,10 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, 
 
 
 def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedModel:
-    """Load the submitted model: a bundled one, or the files of a copy or of the hub, once none of them can run code."""
+    """Load the submitted model: bundled, from a copy, or from the hub.
+
+    Unless the user trusts the model, its files are checked before they are loaded: none of them may run code.
+    """
     stated = document.model
     if trust is not None and trust != stated.name:
         raise ClirbenchError(
@@ -212,7 +214,7 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
     refuse_unknown_sample(document)
     at = ModelAt(None, device, trust is not None)
     if stated.kind == "bundled":
-        # A submission says of itself that its model is bundled: any other name would be looked up on the hub.
+        # The submission only says that its model is bundled. A name that is not bundled would be searched on the hub.
         if stated.name not in BUNDLED:
             raise ClirbenchError(f"{stated.name} is said to be bundled, and is not: ask its submitters what it is")
         return reload_model(document, at)
@@ -227,7 +229,7 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
     if trust is None:
         _refuse_unsafe(folder)
     if in_registry:
-        # mteb loads it by its name; the download shows that it has safe weights.
+        # mteb loads the model by name. The download above shows that it has safe weights.
         return reload_model(document, at)
     loaded = reload_model(document, replace(at, name=str(folder)))
     if model is None and stated.kind == "sentence-transformers":
@@ -241,7 +243,7 @@ def _download(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        # A folder of its own: the hub's cache may hold files of this commit that somebody else asked for.
+        # Not the hub's cache, which may hold other files of this commit.
         folder = cache_dir() / "verify" / model_folder(name) / str(revision)
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(SAFE_FILES), local_dir=folder))
     except Exception as error:

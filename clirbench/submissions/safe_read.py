@@ -1,4 +1,4 @@
-"""Read what strangers send: only regular files, only up to a limit, no links. Find text that could deceive."""
+"""Read files of strangers: only regular files, only up to a limit, no links. Find text that could deceive."""
 
 import os
 import stat
@@ -54,7 +54,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
             raise ClirbenchError(
                 f"{path}: has {before.st_size:,} bytes, and at most {limit:,} are allowed: make it smaller"
             )
-        # The file may have been exchanged since lstat: a link is not followed, and a pipe is not waited for.
+        # The file may have been replaced since lstat, so the flags refuse a link and do not wait for a pipe.
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
             content = file.read(limit + 1)
@@ -66,10 +66,10 @@ def read_bounded(path: Path, limit: int) -> bytes:
 def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Find text that could deceive a reader or a page: control characters, invisible characters, and markup.
 
-    Prompts and citations may hold line ends, tabs and angle brackets, which instruction models use; pages escape them.
+    Prompts and citations may hold line ends, tabs and angle brackets, because instruction models use them. Pages escape them.
 
     Yields:
-        The dotted key of a text below ``key``, and what is wrong with it.
+        The dotted key of a text below ``key``, and the fault of the text.
     """
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -97,7 +97,7 @@ _FREE = ("query_prompt", "candidate_prompt", "query_prefix", "candidate_prefix",
 
 
 def skeleton(name: str) -> str:
-    """A name with the letters that look alike made equal: two names with one skeleton can be mistaken for each other."""
+    """A name in which letters that look alike are made equal. Two names with the same skeleton can be confused."""
     return name.lower().translate(_ALIKE).replace("rn", "m").replace("vv", "w")
 
 

@@ -1,4 +1,4 @@
-"""Assemble a submission from a folder of results: the files under their names, and ``model.toml`` as far as it is known."""
+"""Assemble a submission from a folder of results: the result files, and ``model.toml`` with all known values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,7 +26,10 @@ Ask = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission that was assembled: ``missing`` keys of ``model.toml`` have no answer, ``commands`` open the pull request."""
+    """An assembled submission.
+
+    ``missing`` lists the keys of ``model.toml`` without a value; ``commands`` open the pull request.
+    """
 
     folder: Path
     tasks: list[str]
@@ -47,13 +50,13 @@ def submit(
     """Assemble ``submissions/<org>__<model>/`` from the results of one model.
 
     Args:
-        results: The folder of the model's results, or a folder that holds just that one.
+        results: The folder of the model's results, or a folder that holds only that folder.
         org: Whose submission it is; it becomes the first part of the model's name.
         submissions: The folder of submissions.
         card: A model card (README.md, or the folder with it) to read licence, base model and data sets from.
-        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.TASK``); they win over every other source.
+        answers: Values for ``model.toml`` by key (``licence``, ``trained_on.TASK``); they replace values of every other source.
         ask: Called with the key of a missing value and a suggestion; returns the value.
-        force: Replace results of another run. The answers of a ``model.toml`` that is there are kept in any case.
+        force: Replace results of another run. The answers of an existing ``model.toml`` are always kept.
 
     Raises:
         ClirbenchError: There is no result on a whole task, the results are of different models, or an answer does not fit.
@@ -98,7 +101,7 @@ def submit(
 
 
 def _plain(name: str) -> str:
-    """The last part of a model's name, with '-' for what the board does not take in a name."""
+    """The last part of a model's name, with '-' for characters that the board does not allow in a name."""
     unfit = r"[^A-Za-z0-9]*([._-])[^A-Za-z0-9]*|[^A-Za-z0-9._-]+"
     last = re.sub(unfit, lambda match: match[1] or "-", name.rsplit("/", 1)[-1])
     plain = last.strip("._-")[:80].rstrip("._-")
@@ -110,7 +113,7 @@ def _plain(name: str) -> str:
 
 
 def _mteb_results(results: Path, folder: Path, first: Document, name: str, force: bool) -> dict[Path, bytes]:
-    """The new content of each of mteb's own results, by its new path: they are of the same model, under its new name."""
+    """The new content of each result on mteb's own tasks, by its new path: the same scores under the model's new name."""
     contents = {}
     for file in mteb_result_files([path.name for path in results.iterdir()]):
         document = read_mteb_result(results / file)
@@ -127,7 +130,7 @@ def _mteb_results(results: Path, folder: Path, first: Document, name: str, force
 
 
 def _one_model_folder(folder: Path) -> Path:
-    """The folder of one model's results: the given one, or the only one in it."""
+    """The folder of one model's results: the given folder, or the only folder in it."""
     if not folder.is_dir():
         raise ClirbenchError(f"{folder}: is not a folder: give the folder of results that clirbench run wrote")
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.json")))
@@ -139,7 +142,7 @@ def _one_model_folder(folder: Path) -> Path:
 
 
 def _whole_results(folder: Path) -> list[Result]:
-    """The results on whole tasks of the board, all of one model that was run in one way."""
+    """The results on whole tasks of the board, all of one model with the same settings."""
     results = [
         read_result(path)
         for path in sorted(folder.glob("*.json"))
@@ -164,7 +167,7 @@ def _whole_results(folder: Path) -> list[Result]:
 def _known(document: Document, name: str, card: Path | None, folder: Path) -> dict[str, Any]:
     """Values for ``model.toml``, from four sources: the result, mteb's registry, the model card, and an earlier submission.
 
-    Each source wins over those before it, except that the numbers and the revision are the result's.
+    Each source replaces the values of the sources before it. But the numbers and the revision always come from the result.
     """
     values: dict[str, Any] = {
         "format": 1,
@@ -187,14 +190,14 @@ def _known(document: Document, name: str, card: Path | None, folder: Path) -> di
     path = folder / model_toml.FILE
     if path.is_file():
         earlier = parse_model_file(path.read_bytes(), path).model_dump()
-        # A task that has come since is not among its answers.
+        # An earlier submission has no answer for a newer task.
         earlier["trained_on"] = values["trained_on"] | earlier["trained_on"]
         values |= {k: v for k, v in earlier.items() if v not in (None, "", []) and k not in ("revision", *_NUMBERS)}
     return values
 
 
 def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
-    """What a model card says: the given one, or the hub's where it is cached; empty without a card."""
+    """What a model card says: the given card, or the hub's card if it is cached; empty without a card."""
     from huggingface_hub import ModelCard, try_to_load_from_cache
 
     path: str | Path | None = card / "README.md" if card is not None and card.is_dir() else card
@@ -205,10 +208,10 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
         return {}
     try:
         data = ModelCard(Path(path).read_text(encoding="utf-8")).data
-    # Whatever the YAML parser raises, the fault is in the card.
+    # The YAML parser may raise anything, and the cause is always the card.
     except Exception as error:
         raise ClirbenchError(f"{path}: not a model card ({first_line(error)}): correct --card") from error
-    # Either may be one name or a list of them.
+    # Each of the two may be one name or a list of names.
     base, sets = (
         [str(one) for one in (value if isinstance(value, list) else [value] if value else [])]
         for value in (data.get("base_model"), data.get("datasets"))
@@ -218,7 +221,7 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
 
 
 def from_registry(name: str) -> dict[str, Any]:
-    """What mteb's registry declares of a model; empty where the registry does not know it."""
+    """What mteb's registry declares about a model; empty if the registry does not know it."""
     import mteb
 
     try:
@@ -233,7 +236,7 @@ def from_registry(name: str) -> dict[str, Any]:
         "training_data": sets,
     }
     if sets:
-        # The registry names every data set of mteb's that a model was trained on, so one that it does not name is a "no".
+        # The registry names every data set of mteb that a model was trained on. So the answer for any other data set is "no".
         values["trained_on"] = {
             task: "yes" if any(holds(one, task) for one in sets) else "no" for task in evaluation_sets()
         }
@@ -241,7 +244,7 @@ def from_registry(name: str) -> dict[str, Any]:
 
 
 def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> dict[str, Any]:
-    """The known values with the given answers in their place; ``ask`` is called for what is still missing."""
+    """Put the given answers in place of known values, and call ``ask`` for values that are still missing."""
     keys = [*_TEXT, *_NUMBERS, "training_data", *(f"trained_on.{task}" for task in evaluation_sets())]
     for key in given:
         if key not in keys:
@@ -249,10 +252,10 @@ def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> 
     values = {**known, "trained_on": dict(known["trained_on"])}
     for key in keys:
         task = key.partition(".")[2]
-        # Where the value stands: an answer on a task in a table of its own.
+        # An answer on a task lies in the table trained_on.
         table, name = (values["trained_on"], task) if task else (values, key)
         answer = given.get(key)
-        # Numbers are the result's, and are not asked for.
+        # Numbers come from the result, so the user is not asked for them.
         if answer is None and ask is not None and key not in _NUMBERS and table[name] in ("", [], "unknown"):
             answer = ask(key, "unknown" if task else "")
         if answer is not None:
@@ -261,7 +264,7 @@ def _answered(known: dict[str, Any], given: dict[str, str], ask: Ask | None) -> 
 
 
 def _parsed(key: str, answer: str) -> Any:
-    """An answer as its key takes it: a text, a number, or a list of names separated by commas."""
+    """Convert an answer to the type of its key: a text, a number, or a list of names separated by commas."""
     if key == "training_data":
         return [one.strip() for one in answer.split(",") if one.strip()]
     if key not in _NUMBERS:

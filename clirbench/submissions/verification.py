@@ -1,4 +1,4 @@
-"""`verification.json`: the outcome when a maintainer ran a sample of the submission again."""
+"""`verification.json`: the outcome of a maintainer's run of a sample of the submission."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from clirbench.submissions.findings import Examined
 SAMPLE_LANGUAGES = 3
 FILE = "verification.json"
 LIMIT = 20_000
-# Another device or library moves ranks near a tie by one or two. Another model moves all ranks.
+# Another device or library moves a rank near a tie by one or two. Another model moves all ranks.
 AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
 Verdict = Literal["agree", "agree within noise", "differ"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -24,14 +24,14 @@ class Verification(BaseModel):
     """The outcome of running a sample of query languages again.
 
     Attributes:
-        by: Who ran it.
+        by: Who ran the sample.
         date: The day, as YYYY-MM-DD.
         languages: The query languages of the sample, drawn with ``seed``.
         ranks_sha256: SHA-256 of the submission's ranks file. The verification holds for these ranks only.
         revision: Revision of the model that was run.
-        pairs: How many gold pairs were compared: all those of the sample's queries.
+        pairs: Number of gold pairs that were compared: all gold pairs of the sample's queries.
         equal: Share of the pairs with the same two ranks: in the gold's own block, and in the pool.
-        close: Share of the pairs where either rank differs by at most 1, or by at most 2 %.
+        close: Share of the pairs where each of the two ranks differs by at most 1, or by at most 2 %.
         largest_difference: The largest difference of mAP, over the sample's query languages and all settings.
         verdict: See :func:`verdict`.
     """
@@ -66,7 +66,7 @@ def parse_verification(content: bytes, path: Path) -> Verification:
 def verdict(equal: float, close: float, largest: float) -> Verdict:
     """The verdict on a re-run.
 
-    "agree" where at least 99.9 % of the pairs have equal ranks; "agree within noise" where at least 95 % have close ranks and mAP
+    "agree" if at least 99.9 % of the pairs have equal ranks; "agree within noise" if at least 95 % have close ranks and mAP
     differs by at most 0.005; "differ" otherwise.
     """
     if equal >= AGREE:
@@ -75,9 +75,9 @@ def verdict(equal: float, close: float, largest: float) -> Verdict:
 
 
 def check_verification(results: dict[str, Document | Reported], untrusted: bool, examined: Examined) -> None:
-    """Check ``verification.json``: that no stranger added it, that it is of these ranks, and that its verdict follows.
+    """Check ``verification.json``: no stranger added it, it is of these ranks, and its verdict follows from its numbers.
 
-    The submission's results are given by task; it is ``untrusted`` where a stranger sent it.
+    ``results`` are the submission's results by task. ``untrusted`` means that a stranger sent the submission.
     """
     path = examined.folder / FILE
     if untrusted:

@@ -1,1 +1,1 @@
-"""The leaderboard as plain files: submissions in, a folder that opens from disk out."""
+"""The leaderboard as a folder of plain files that opens from disk, made from submissions."""

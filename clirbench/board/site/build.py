@@ -1,4 +1,4 @@
-"""`clirbench site build`: submissions to a folder of plain files, deleted and rebuilt each time."""
+"""`clirbench site build`: make a folder of plain files from submissions. Each build deletes the last one."""
 
 import multiprocessing
 import os
@@ -37,7 +37,7 @@ from clirbench.support.version import __version__
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks, first_on_board
 
 MARK = ".clirbench-site"
-# In the folder of the docs: who has it is replaced by docs/build.py, as a whole.
+# File that marks a folder of docs: docs/build.py replaces the whole folder.
 DOCS_MARK = ".clirbench-docs"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
@@ -45,8 +45,8 @@ MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "�
 def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
     """Build the site, and return the number of its pages; the same input gives the same bytes.
 
-    The folder ``output`` is replaced where an earlier build made it. A :class:`ClirbenchError` says that something else is in
-    it, that it cannot be written, or that a submission cannot be read.
+    The folder ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else,
+    if it cannot be written, or if a submission cannot be read.
     """
     reporter = reporter or Silent()
     output, submissions = output.resolve(), submissions.resolve()
@@ -64,7 +64,7 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
         if kept:
-            # Built beside the board by docs/build.py, before it or after: they stay where they are.
+            # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
             docs.replace(part / "docs")
         shutil.rmtree(output, ignore_errors=True)
@@ -76,14 +76,14 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
-    # A task that nobody has run has no page.
+    # A task without results has no page.
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
     ranks = {task: board_ranks(entries, task) for task in tasks}
     across = [task for task in tasks if board_tasks()[task].across_languages]
     page = partial(_page, target, shipped=tasks)
 
     def rows(shown: Sequence[str]) -> list[dict[str, Any]]:
-        # A model stands on the board of a task that it has run.
+        # The board of a task shows the models with a result on it.
         present = [entry for entry in entries if any(task in entry.results for task in shown)]
         return [content.board_row(one, shown, {task: ranks[task].get(one.folder) for task in shown}) for one in present]
 
@@ -112,7 +112,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         )
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
-    # Only ranks can be compared topic by topic: reported figures have none.
+    # Models are compared topic by topic from their ranks, and reported figures have no ranks.
     comparable = [
         {"folder": entry.folder.name, "label": entry.label, "tasks": chosen}
         for entry in entries
@@ -133,7 +133,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
 
 
 def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
-    """The table of a board, its rows in the order of the first task's main number, reported ones last; and its filters."""
+    """The table of a board and its filters. Rows are in the order of the first task's main number, reported rows last."""
     columns: list[dict[str, Any]] = []
     for task in tasks:
         for (setting, metric), name in zip(board_columns(task).headline, content.column_names(task), strict=True):
@@ -192,7 +192,7 @@ def _write_models(folders: Sequence[Path], target: Path, shipped: Sequence[str],
 
 
 def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
-    """Write one model's page, its files to download, and what the compare page reads of it."""
+    """Write one model's page, its files to download, and its scripts for the compare page."""
     entry, name = read_entry(folder), folder.name
     tasks = []
     for i, (task, result) in enumerate(entry.results.items()):
@@ -266,8 +266,8 @@ def _write_text(path: Path, text: str) -> None:
 
 def _changelog() -> Markup:
     text = data_dir("CHANGELOG.md").read_text(encoding="utf-8")
-    # A link to a file of the repository leads nowhere from a page: its words stay.
+    # A link to a file of the repository does not work on a page, so only its words stay.
     text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
-    # Ours, and without HTML of its own; headings go below the page's.
+    # The changelog is ours, and HTML in it is turned off. Its headings are one level below the page's heading.
     html = MarkdownIt("commonmark", {"html": False}).render(text.partition("\n## ")[1] + text.partition("\n## ")[2])
     return Markup(re.sub(r"(</?h)([23])>", lambda tag: f"{tag[1]}{int(tag[2]) + 1}>", html))  # noqa: S704

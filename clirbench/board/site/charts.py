@@ -22,7 +22,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar and its interval, in the unit of the axis. What is missing is None."""
+    """One bar and its interval, in the unit of the axis. A missing value is None."""
 
     label: str
     value: float | None
@@ -31,9 +31,9 @@ class Bar:
 
 
 def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
-    """An element. In names of attributes an underscore stands for a hyphen, and a last one is dropped."""
+    """An element. In a name of an attribute, an underscore stands for a hyphen, and an underscore at the end is dropped."""
     pairs = [f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()]
-    # Values are escaped above, and content here unless it is markup already.
+    # Values are escaped above. Content is escaped here, unless it is markup already.
     return Markup(f"<{name}{''.join(pairs)}>{escape(content)}</{name}>")  # noqa: S704
 
 
@@ -58,7 +58,7 @@ def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
 
 
 def _mark(x: float, y: float, origin: str) -> Markup:
-    # Shapes, not only colours, tell the origins apart.
+    # Origins differ in shape, not only in colour.
     if origin == "verified":
         return _tag("rect", x=f"{x - 4.5:.1f}", y=f"{y - 4.5:.1f}", width="9", height="9", class_="mark verified")
     if origin == "reported":
@@ -85,7 +85,7 @@ class _Plane:
         self._step = 0.1 if most > 0.4 else 0.05
         self._x_end = self._step * math.ceil(most / self._step + 0.4)
         ys = [max(point.y, 1.0) for point in points] or [1.0, 10.0]
-        # From one half of a power of ten to another, and never less than one half.
+        # The axis ends at half powers of ten, and is at least one half power long.
         self._low = math.floor(math.log10(min(ys)) * 2) / 2
         self._high = max(math.ceil(math.log10(max(ys)) * 2 + 0.2) / 2, self._low + 0.5)
 
@@ -102,7 +102,7 @@ class _Plane:
             shapes.append(_text(x, self.bottom + 18, f"{100 * i * self._step:.0f}", "middle"))
         powers = range(math.floor(self._low), math.ceil(self._high) + 1)
         for value in (factor * 10**power for power in powers for factor in (1, 2, 5)):
-            # Rounding must not lose the line at either end.
+            # The tolerance keeps the lines at both ends despite rounding.
             if self._low - 1e-9 <= math.log10(value) <= self._high + 1e-9:
                 _, y = self.place(0, value)
                 shapes.append(_line(self.left, y, self.right, y, "grid"))
@@ -110,7 +110,7 @@ class _Plane:
         return shapes
 
     def joined(self, points: Sequence[Point], class_: str) -> list[Markup]:
-        """A line through the points; none where there is but one."""
+        """A line through the points; no line for a single point."""
         path = "L".join("{:.1f} {:.1f}".format(*self.place(p.x, p.y)) for p in points)
         return [_tag("path", d=f"M{path}", class_=class_)] if len(points) > 1 else []
 
@@ -121,7 +121,7 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
     shapes = plane.grid()
     shapes.append(_text(plane.right, height - 8, "multilingual mAP x100 (right is better)", "end", "axis"))
     shapes.append(_text(plane.left, height - 8, "up: rank distance, logarithmic (down is better)", "start", "axis"))
-    # Of what was measured: published figures cannot be tested, and would hide it.
+    # The front is of measured models only: published figures cannot be tested.
     front = pareto_front([point for point in points if point.origin != "reported"])
     shapes += plane.joined(front, "front")
     families: dict[str, list[Point]] = {}
@@ -132,12 +132,12 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
         shapes += plane.joined(sorted(members, key=lambda p: p.order), "family")
     labelled: list[tuple[float, float]] = []
     marks: list[Markup] = []
-    # The front is named first: there is room for few names.
+    # Models of the front get their names first, because there is room for few names.
     for point in sorted(points, key=lambda p: (p not in front, -p.x)):
         x, y = plane.place(point.x, point.y)
         tip = f"{point.label}: mAP {100 * point.x:.1f}, rank distance {point.y:,.0f} ({point.origin})"
         inside = _tag("title", tip) + _mark(x, y, point.origin)
-        # A name is written where it covers no other one, and towards the middle near the right edge.
+        # A name is written only if it covers no other name. Near the right edge it is written towards the middle.
         clear = all(abs(x - other) > 150 or abs(y - above) > 13 for other, above in labelled)
         if clear and len(labelled) < 14:
             labelled.append((x, y))
@@ -151,7 +151,7 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
         f"{' (joined by the dashed line)' if len(front) > 1 else ''}. Solid lines join training variants of one model."
     )
     title = f"{task}: multilingual mAP against rank distance"
-    # Not an image to a screen reader: its points are links.
+    # To a screen reader it is a group, not an image, because its points are links.
     return _svg((width, height), f"plot-{task}", title, description, shapes, role="group")
 
 
@@ -190,7 +190,7 @@ def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit
     ends = [v for _, row in groups for b in row for v in (b.value, b.low, b.high) if v is not None]
     scale = _Scale([*ends, 1e-9], top=30, base=height - 34)
     shapes = scale.grid(width - 4, "{:,.0f}" if scale.step >= 1 else "{:,.1f}")
-    # The longest name and its mark, at about seven units a letter.
+    # Room for the longest name and its mark, at about seven units per letter.
     apart = max(130, 40 + 7 * max(len(name) for name, _ in groups))
     for s, (name, row) in enumerate(groups):
         shapes.append(_tag("rect", x=_LEFT + apart * s, y=6, width=10, height=10, class_=f"bar s{s}"))
@@ -212,7 +212,7 @@ def _bar(bar: Bar, group: str, x: int, scale: _Scale, class_: str) -> list[Marku
     if bar.low is not None and bar.high is not None:
         tip += f" ({bar.low:,.1f} to {bar.high:,.1f})"
         whisker = _line(x + 9, scale.up(bar.low), x + 9, scale.up(bar.high), "whisker")
-    # A bar of nothing is still seen.
+    # A bar with value 0 must still be visible.
     tall = f"{max(abs(zero - y), 0.5):.1f}"
     rect = _tag("rect", x=x, y=f"{min(y, zero):.1f}", width=18, height=tall, class_=class_)
     return [_tag("g", _tag("title", tip) + rect + whisker)]

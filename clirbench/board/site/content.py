@@ -1,4 +1,4 @@
-"""What pages show, as plain values. The templates lay them out, and compute nothing."""
+"""The content of pages as plain values. The templates lay the values out, and compute nothing."""
 
 import math
 import re
@@ -37,7 +37,7 @@ class Cell:
 
 
 def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
-    """A number as text: x100 with one decimal where nothing else is asked for, "–" where it is missing."""
+    """A number as text, by default x100 with one decimal; "–" if it is missing."""
     return "–" if value is None or math.isnan(value) else f"{value * scale:,.{digits}f}"
 
 
@@ -56,12 +56,12 @@ def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = ""
 
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
-    """Where its figures come from: "verified" or "differs" (on one of these tasks), else "measured" or "reported"."""
+    """The origin of an entry's figures: "verified" or "differs" (on one of these tasks), else "measured" or "reported"."""
     return {"": entry.origin, "differ": "differs"}.get(entry.verified(tasks), "verified")
 
 
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
-    """One row of a board: cells by column, and what it is filtered by."""
+    """One row of a board: cells by column, and the values that filters use."""
     document = entry.document
     cells = {}
     for task in tasks:
@@ -72,7 +72,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
     mean = entry.mean(tasks)
     speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
-    # Of the tasks that are shown: one "no" makes it "no", or else one "unknown" makes it "unknown".
+    # Over the shown tasks: any "no" gives "no"; otherwise any "unknown" gives "unknown".
     answers = {entry.model.zero_shot(task) for task in tasks if task in entry.results}
     zero_shot = "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"
     return {
@@ -121,7 +121,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
 
 
 def worked_example() -> dict[str, Any]:
-    """A query with two golds, at ranks 2 and 5 of a pool of 20: each metric as the code computes it."""
+    """Every metric, computed for a query with two golds at ranks 2 and 5 of a pool of 20."""
     lists = RankedLists.of(np.array([0, 0]), np.array([2, 5], dtype=np.int32))
     pool = PoolLists(lists, np.array([True, False]), 20)
     rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
@@ -135,7 +135,7 @@ def heat(share: float | None) -> str:
 
 
 def column_names(task: str) -> list[str]:
-    """The columns of a task in short: the setting where all have one metric, the metric where all have one setting."""
+    """Short names of a task's columns: the setting if all have one metric, the metric if all have one setting."""
     headline = board_columns(task).headline
     settings, metrics = ({column[i] for column in headline if column[0] != "bias"} for i in (0, 1))
 
@@ -149,7 +149,7 @@ def column_names(task: str) -> list[str]:
 
 
 def column_kinds(task: str) -> str:
-    """What the columns of a task hold, for the caption of its table."""
+    """What the columns of a task contain, for the caption of its table."""
     headline = board_columns(task).headline
     metrics = dict.fromkeys(metric.replace("R@", "Recall@") for setting, metric in headline if setting != "bias")
     bias = [metric.replace("_", " ") for setting, metric in headline if setting == "bias"]

@@ -1,4 +1,4 @@
-"""What a model's page shows of each of its results."""
+"""The content of a model's page for each of its results."""
 
 import math
 import shlex
@@ -22,11 +22,11 @@ from clirbench.tasks.task import SETTINGS
 
 
 def command(document: Document) -> str:
-    """The command that makes a result again. FOLDER and SAMPLE.jsonl stand for files that only its owner has."""
+    """The command that reproduces a result. FOLDER and SAMPLE.jsonl stand for files that only the submitter has."""
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
     name = "FOLDER" if local else f"mteb:{model.name}" if model.kind == "mteb" else model.name
-    # Other encoders have no such options.
+    # Only models of sentence-transformers have these options.
     own = model.kind == "sentence-transformers"
     options = {
         "--name": local and model.name,
@@ -45,7 +45,7 @@ def command(document: Document) -> str:
 
 
 def measured_task(result: Result, key: str) -> dict[str, Any]:
-    """Everything that a model's page shows of one task."""
+    """The content of a model's page for one measured task."""
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
@@ -72,7 +72,7 @@ def measured_task(result: Result, key: str) -> dict[str, Any]:
 
 
 def reported_task(document: Reported) -> dict[str, Any]:
-    """What a model's page shows of reported figures."""
+    """The content of a model's page for reported figures."""
     columns = [(s, m) for s, numbers in document.headline.items() for m in numbers]
     return {
         "document": document,
@@ -89,7 +89,7 @@ def reported_task(document: Reported) -> dict[str, Any]:
 
 
 def mteb_task(document: MtebDocument) -> dict[str, Any]:
-    """What a model's page shows of one of mteb's own tasks: the main score by subset."""
+    """The content of a model's page for one of mteb's own tasks: the main score by subset."""
     return {
         "document": document,
         "mean": Cell(number(document.mean), document.mean),
@@ -114,7 +114,7 @@ def _matrix(
     scale: float,
     digits: int,
 ) -> list[tuple[str, list[Cell]]]:
-    """A row for each query language, with a cell for each other language and its own."""
+    """A row for each query language, with a cell for each language."""
 
     def cell(query: str, other: str) -> Cell:
         value = value_of(query, other)
@@ -125,7 +125,7 @@ def _matrix(
 
 
 def _around_chance(ratio: float) -> float:
-    # A quarter of chance is white, chance is in the middle, four times chance is full.
+    # A quarter of chance gets no colour, chance gets half, four times chance gets full colour.
     return 0.5 + math.log2(max(ratio, 0.01)) / 4
 
 

@@ -19,8 +19,8 @@ MISSING = 65535
 def topics_script(result: Result, folder: str) -> str:
     """Per-topic AP and rank distance of one model and task, for the compare page: a script that registers them.
 
-    Values are unsigned 16-bit, little-endian, one column after the other: AP x 65,534 rounded, rank distance as it is (below
-    65,535), and 65,535 where a topic has no such query.
+    Values are unsigned 16-bit, little-endian, one column after the other: AP x 65,534 rounded, rank distance unchanged (below
+    65,535), and 65,535 if a topic has no such query.
     """
     document = result.document
     tables = headline_tables(result.ranks, document.counts.candidates, ["mAP"], ["rank_distance"])
@@ -42,15 +42,15 @@ def topics_script(result: Result, folder: str) -> str:
 
 
 def script_json(value: object) -> Markup:
-    """JSON that may stand in a script: nothing in it can end the script or start markup."""
+    """JSON that is safe inside a script: nothing in it can end the script or start markup."""
     text = json.dumps(value, ensure_ascii=True)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
 
 def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
-    """What the language filter computes means from: by column of the task, values by language or by pair, with five decimals.
+    """Values behind the means of the language filter: by column of the task, by language or by pair, with five decimals.
 
-    None where the submission has no values by language on the task.
+    None if the submission has no values by language on the task.
     """
     document = entry.on(task)
     languages = document.task.languages if document else ()

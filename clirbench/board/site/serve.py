@@ -18,7 +18,7 @@ _EVERY = 1.0
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """Say nothing: a line for each request helps nobody."""
+        """Write nothing: a line for each request helps nobody."""
 
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
@@ -26,7 +26,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 
 def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -> None:
-    """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 stands for any free one."""
+    """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 means any free port."""
     build_site(submissions, output, reporter)
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(output)))
@@ -44,7 +44,7 @@ def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -
                 try:
                     reporter.note(f"rebuilt {build_site(submissions, output)} pages")
                 except ClirbenchError as error:
-                    # Somebody is in the middle of an edit: the old site stays until it is sound again.
+                    # Somebody is in the middle of an edit, so the old site stays until a build succeeds.
                     reporter.note(f"not rebuilt: {error}")
     finally:
         server.shutdown()
@@ -54,7 +54,7 @@ def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -
 def _state(folders: Sequence[Path]) -> list[tuple[str, int, int]]:
     states = []
     for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
-        # A file may go between the listing and the look at it.
+        # A file may be removed after the folder was listed.
         with suppress(OSError):
             status = path.stat()
             states.append((str(path), status.st_mtime_ns, status.st_size))

@@ -1,4 +1,4 @@
-"""What a task's page says of its protocol, with an example from the default task, whose texts may be shown."""
+"""The protocol on a task's page, with an example from the default task, whose texts may be shown."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Example:
 
 
 def default_examples() -> list[Example]:
-    """The first topic of the default task in three languages; none where its files are not at hand, or it ranks models.
+    """The first topic of the default task in three languages; none if its files are not at hand, or the task is on the board.
 
     Texts of an evaluation set never stand on a page.
     """
@@ -50,7 +50,7 @@ def default_examples() -> list[Example]:
 
 
 def protocol(task: Task) -> list[str]:
-    """The protocol of a task in sentences whose numbers come from its file."""
+    """The protocol of a task in sentences, with numbers from its file."""
     languages, topics, golds = len(task.languages), task.counts["topics"], task.counts["gold_pairs"]
     queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
     if task.streamed:

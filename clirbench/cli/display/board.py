@@ -49,7 +49,7 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
 
 
 def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
-    """The differences of two models by setting, a sentence on the languages of each, and every language pair if wanted."""
+    """The differences of two models by setting, a sentence on the languages of each setting, and, with ``pairs``, every pair."""
     first, second = comparison.first, comparison.second
     overall = {
         "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}": contrast

@@ -1,4 +1,4 @@
-"""What `clirbench inspect` prints: texts that outranked the answers."""
+"""The output of `clirbench inspect`: texts that outranked the golds."""
 
 from rich.console import Console, Group
 from rich.table import Table
@@ -12,7 +12,7 @@ _LONG = 160
 
 
 def inspection_tables(inspection: Inspection, console: Console) -> Group:
-    """Each topic with its golds and what stands before them, then the languages of the wrong candidates."""
+    """Each topic with its golds and the candidates before them, then the languages of the wrong candidates."""
     number, language = len(inspection.topics), inspection.query_language
     model = printable(inspection.model)
     parts: list[Text | Table] = [title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}")]
@@ -45,7 +45,7 @@ def _topic(topic: Topic, query_language: str, console: Console) -> list[Text | T
     table = plain_table(console)
     for heading in ("rank", "score", "language", "", "text"):
         table.add_column(heading, justify="right" if heading in ("rank", "score") else "left", overflow="fold")
-    # Of many golds: the first, the last, and those in the query's own language.
+    # If there are many golds, only the first, the last, and those in the query's language are shown.
     own = [gold for gold in topic.golds if gold.language == query_language]
     golds = dict.fromkeys([topic.golds[0], *own, topic.golds[-1]])
     for text in sorted({*golds, *topic.before}, key=lambda text: text.rank):

@@ -1,4 +1,4 @@
-"""What `clirbench plan` prints: what a run would take."""
+"""The output of `clirbench plan`: time, memory and disk of a run."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from clirbench.support.terminal import plain_table, title
 
 
 def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) -> Group:
-    """Texts, tokens and hours by language and in all; then memory, disk, and hours on up to so many workers."""
+    """Texts, tokens and hours by language and in total; then memory, disk, and hours on up to ``workers`` workers."""
     above = title(f"{model} on {forecast.task.id}, as measured on this machine ({forecast.device})")
     table = plain_table(
         console, ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"), left=("language",)
@@ -24,7 +24,7 @@ def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) 
     queries, passages, encode = (
         sum(getattr(r, name) for r in rows) for name in ("queries", "passages", "encode_seconds")
     )
-    # The rate stays empty: those of several languages have no sum.
+    # The rate stays empty, because rates of several languages have no sum.
     totals = f"{queries:,}", f"{passages:,}", _tokens([row.tokens for row in rows]), ""
     table.add_row("all", *totals, duration(encode), duration(forecast.seconds(1)))
     times = ", ".join(f"{n}: {duration(forecast.seconds(n))}" for n in _numbers_of_workers(workers))
@@ -41,7 +41,7 @@ def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) 
 
 
 def _tokens(counts: Sequence[float | None]) -> str:
-    """Their sum with two digits, such as 1.2 M; "-" where the tokens of one were not counted."""
+    """The sum of counts with two digits, such as 1.2 M; "-" if a count is missing."""
     known = [count for count in counts if count is not None]
     return humanize.metric(sum(known), precision=2) if len(known) == len(counts) else "-"
 

@@ -24,7 +24,7 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
         console.print(_headlines(alike, metric, console))
     for document in documents:
         console.print(_by_language(document, console))
-        # What the task file says of the settings that were run: what to know before comparing.
+        # Remarks of the task file on the settings that were run, which a reader must know before comparing.
         remarks = load_task(document.task.id).remarks if document.task.id in list_tasks() else {}
         for setting in document.task.settings:
             if setting in remarks:
@@ -39,7 +39,7 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
 
 
 def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
-    """One row per task; ``metric`` is the main metric of them all."""
+    """One row per task; ``metric`` is the main metric of all these tasks."""
     parallel, settings, second = _columns(documents)
     more = ["rank distance", "Max@R\nnorm."] if parallel else [f"{settings[0]}\n{name}" for name in second]
     table = plain_table(console, ("task", *settings, *more), left=("task",))
@@ -87,7 +87,7 @@ def trec_run_table(document: RunDocument, console: Console) -> Group:
 
 
 def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
-    """Mteb's own tasks, a row each: the mean of the main score over the subsets, with the lowest and the highest."""
+    """One row per task of mteb's own: the mean of the main score over the subsets, with the lowest and the highest."""
     table = plain_table(
         console, ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"), left=("task of mteb", "score")
     )
@@ -115,12 +115,12 @@ def headline_tables(document: Document, console: Console) -> Group:
 
 
 def _task_label(document: Document) -> str:
-    """The task's identifier, with a star where the run was restricted to some languages or settings."""
+    """The task's identifier, with a star if the run was restricted to some languages or settings."""
     return document.task.id if document.task.complete else f"{document.task.id}*"
 
 
 def model_label(document: Document) -> str:
-    """The model's name, and the transform of its vectors where there is one."""
+    """The model's name, with the transform of its vectors if there is one."""
     name, transform = printable(document.model.name), document.encoder.transform
     return f"{name} + {transform}" if transform else name
 
@@ -128,7 +128,7 @@ def model_label(document: Document) -> str:
 def _columns(documents: Sequence[Document]) -> tuple[bool, Sequence[str], Sequence[str]]:
     """Whether a task of the table is parallel, the settings to show, and a second metric.
 
-    Only parallel tasks have rank distance; the others show a second metric in its place.
+    Only parallel tasks have rank distance. Other tasks show a second metric instead.
     """
     if any("rank_distance" in document.task.bias for document in documents):
         return True, SETTINGS, ()
