@@ -7,6 +7,7 @@ A broken link, a missing page or an anchor that is not there stops the build.
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,12 @@ def lay_out(work: Path) -> None:
     """Put everything that the site is made from into one folder: settings, pages, pictures, generated pages."""
     shutil.copy(ROOT / "mkdocs.yml", work)
     shutil.copytree(HERE, work / "docs", ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    # A link to a file of the code works in a clone. The built page leads to the room of that file in the reference.
+    for path in (work / "docs").rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(
+            re.sub(r"\(\.\./\.\./clirbench/(\w+)/[\w/.]+\)", r"(../reference/modules.md#\1)", text), "utf-8"
+        )
     for name, text in reference.pages().items():
         path = work / "docs" / "reference" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +61,8 @@ def main() -> None:
     output = parser.parse_args().output
     build(output)
     print(f"{output}: open {output / 'index.html'}")
+    if not (output.parent / "index.html").is_file():
+        print("the board, which the pages link to, is not beside them: make it with clirbench site build")
 
 
 if __name__ == "__main__":

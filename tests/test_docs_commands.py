@@ -53,7 +53,7 @@ def commands(page):
     found = []
     for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
         for line in block.splitlines():
-            found += [part.strip() for part in re.sub(r"\s+#.*", "", line).split("&&") if part.strip()]
+            found += [part.strip() for part in re.sub(r"(^|\s+)#.*", "", line).split("&&") if part.strip()]
     return found
 
 
@@ -103,10 +103,9 @@ def prepared(tmp_path_factory):
     )[1]
     (home / "my_scorer.py").write_text(scorer, encoding="utf-8")
     encoder = re.search(
-        r"```python\n(class Mine.*?)```", (DOCS / "start" / "your-model.md").read_text("utf-8"), re.DOTALL
+        r"<!-- my-module -->\n```python\n(.*?)```", (DOCS / "start" / "your-model.md").read_text("utf-8"), re.DOTALL
     )[1]
-    vectors = "return [[float(len(text)), 1.0] for text in texts]"
-    (home / "my_module.py").write_text(encoder.replace("...", vectors), encoding="utf-8")
+    (home / "my_module.py").write_text(encoder, encoding="utf-8")
     return home
 
 
