@@ -187,7 +187,7 @@ def _read_from(folder: Path, task: Any) -> None:
 
 
 def _mirrored(dataset: str) -> Path | None:
-    """The folder of a data set in ``CLIRBENCH_MIRROR``; None where there is none."""
+    """The folder of a data set in ``CLIRBENCH_MIRROR``, or None."""
     mirror = mirror_dir()
     folder = mirror / "mteb" / dataset.rsplit("/", maxsplit=1)[-1] if mirror else None
     return folder if folder is not None and folder.is_dir() else None

@@ -147,7 +147,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
 
         Args:
             model: The model.
-            output_path: Folder for the CSV; None writes none.
+            output_path: Folder for the CSV; None for no CSV.
             epoch: Epoch of the training; -1 when it is over.
             steps: Steps of the epoch; -1 when it is over.
 

@@ -97,8 +97,8 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     ([0.3333], [-0.1667])
 
     Returns:
-        The fall without the own-language gold, and the mean fall without another one, float64 (queries,) each; NaN where a query
-        has no gold of either kind.
+        The fall when the own-language gold leaves, and the mean fall when another gold leaves, float64 (queries,) each; NaN where
+        a query has no gold of either kind.
     """
     lists = pool.lists
     # Precision at each gold now, and once a gold before it has left: position and rank are then one less.

@@ -134,8 +134,8 @@ class GoldScores:
 
         One query has one gold, which scored 1. A shard holds three candidates: a better one, the gold itself, and a copy of its
         text, whose vector the encoder rounded to a little less. Two wrong candidates outrank the gold: the better one, and the
-        copy, which has the gold's score and wins the tie. If the copy is not known to be one, its own lower score counts, and
-        it does not outrank the gold.
+        copy, which has the gold's score and wins the tie. An unknown copy is compared by its own lower score, so it does not
+        outrank the gold.
 
         >>> golds = GoldScores(np.float32([[1.0]]), gold_query=np.array([0]), scores=np.array([1.0]))
         >>> shard = np.float32([[2.0], [1.0], [0.999]])

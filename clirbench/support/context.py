@@ -13,7 +13,7 @@ class RunContext:
 
     Attributes:
         vectors: Folder of the vector cache; None for no cache.
-        inventories: Folder of inventories, which record what each file of a corpus holds; None to keep none.
+        inventories: Folder of inventories, which record what each file of a corpus holds; None writes no inventory.
         reporter: Told of progress.
         force: Replace an existing result, or the counts of another run.
         allow_zero: Score all-zero vectors as lost instead of stopping.

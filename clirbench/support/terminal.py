@@ -38,5 +38,5 @@ def plain_table(console: Console, headings: Iterable[str] = (), left: Collection
 
 
 def cell(value: float | None, scale: float, digits: int = 1) -> str:
-    """A number times ``scale`` with so many decimals; "-" where it is missing."""
+    """A number times ``scale`` with ``digits`` decimals; "-" if it is missing."""
     return "-" if value is None else f"{value * scale:,.{digits}f}"

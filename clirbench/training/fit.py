@@ -84,7 +84,7 @@ def fit(
 
 
 def last_checkpoint(output: Path) -> Path | None:
-    """The newest complete checkpoint in a folder; None where there is none.
+    """The newest complete checkpoint in a folder, or None.
 
     The trainer writes ``trainer_state.json`` last, so a checkpoint without it is incomplete, and is removed. A checkpoint holds
     the path of the best checkpoint. If the folder has been moved since, this path is corrected.

@@ -38,9 +38,9 @@ class TransformerPart(_Part):
     revision: str | None = None
     """Branch, tag or commit on the hub; by default its main branch."""
     pooling: Literal["mean", "cls", "model"] = "mean"
-    """How token vectors become one: ``mean`` or ``cls`` for a plain transformer; ``model`` keeps the base model's own."""
+    """Pooling of token vectors: ``mean`` or ``cls`` for a plain transformer; ``model`` keeps the base model's own."""
     max_length: Count = 256
-    """Tokens of a text that are read."""
+    """Largest number of tokens that the model reads of a text."""
     query_prompt: str = ""
     """Put before each query."""
     candidate_prompt: str = ""
@@ -55,15 +55,15 @@ class StaticPart(_Part):
     dimensions: Count
     """Length of a piece's vector."""
     longest_piece: Count = 16
-    """Characters in a piece at most."""
+    """Largest number of characters in a piece."""
     corpus_bytes: Count = 4_000_000
-    """Bytes of text in each language that the tokenizer is trained on."""
+    """Bytes of text in each language for the training of the tokenizer."""
     max_length: Count = 256
-    """Tokens of a text that are read in training."""
+    """Largest number of tokens of a text that training reads."""
     dropout: Share = 0.1
     """Share of tokens that training drops on either side of a pair."""
     same_text_dropout: tuple[Share, Share] = (0.65, 0.35)
-    """The same for the query side and the candidate side, where a batch pairs each text with itself."""
+    """Shares of dropped tokens on the query side and on the candidate side, if a batch pairs each text with itself."""
     graph_rounds: Annotated[int, Field(ge=0)] = 3
     """Rounds in which the first vectors are smoothed over the lexicon; 0 for none."""
     graph_own: Share = 0.3
@@ -71,13 +71,13 @@ class StaticPart(_Part):
     graph_exponent: Weight = 0.4
     """A lexicon row weighs (1 + count of its rarest English word) to this power, in smoothing and in lists of ``entries``."""
     damping: Weight = 0.25
-    """After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 wholly."""
+    """After training, how far the spectrum of text vectors is flattened: 0 not at all, 1 completely."""
     norm_exponent: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """After training, the power that each vector's length is raised to; 1 leaves it."""
+    """After training, the length of each vector is raised to this power; 1 changes nothing."""
     damping_texts: Count = 22_000
-    """Training texts whose spectrum is taken."""
+    """Number of training texts from which the spectrum is computed."""
     bits: Literal[4, 8] = 4
-    """Width of a weight in the packed form."""
+    """Bits per weight in the packed model."""
 
 
 class BatchesPart(_Part):
@@ -88,23 +88,23 @@ class BatchesPart(_Part):
     alpha: Share = 0.5
     """Probability that a batch is monolingual."""
     language_sampling: Literal["uniform", "proportional"] = "uniform"
-    """How often a language or language pair is drawn: each equally often, or by its number of rows."""
+    """How often a language or language pair is drawn: each equally often, or in proportion to its number of rows."""
     exponent: Weight = 1.0
-    """With ``proportional``, the power that the number of rows is raised to."""
+    """With ``proportional``, chances are in proportion to the number of rows to this power."""
     language_pairs: Literal["row", "batch"] = "row"
-    """In a cross-lingual batch: ``row``, each row has a language pair of its own; ``batch``, all rows have the same."""
+    """In a cross-lingual batch: ``row``, each row draws its own language pair; ``batch``, all rows have the same pair."""
 
 
 class LossPart(_Part):
     """``[loss]``: the in-batch contrastive loss of arXiv 2408.10536, equation 1."""
 
     scale: Positive
-    """Factor of the cosine."""
+    """Factor by which the loss multiplies cosines."""
     directions: Literal["forward", "symmetric", "all"] = "forward"
-    """What is found among what: ``forward``, each query's candidate among the candidates, as in equation 1; ``symmetric``, also
-    each candidate's query among the queries; ``all``, each partner among all other texts of the batch."""
+    """What the model learns to find: ``forward``, each query's candidate among the candidates, as in equation 1; ``symmetric``,
+    also each candidate's query among the queries; ``all``, each text's partner among all other texts of the batch."""
     cached_mini_batch: Annotated[int, Field(ge=0)] = 0
-    """Texts that are encoded at a time, which saves memory and leaves the loss as it is; 0 for all at once."""
+    """Texts that are encoded at a time; 0 for all at once. A small number saves memory and does not change the loss."""
 
 
 class OptimizerPart(_Part):
@@ -113,11 +113,11 @@ class OptimizerPart(_Part):
     name: Literal["adamw", "sparse-adam"] = "adamw"
     """``adamw`` for a transformer; ``sparse-adam``, which updates only the vectors that a batch uses, for a static model."""
     steps: Count
-    """Updates in the whole training."""
+    """Number of updates in the whole training."""
     learning_rate: Positive
-    """The highest one of the schedule."""
+    """The highest learning rate of the schedule."""
     weight_decay: Weight = 0.0
-    """AdamW's."""
+    """Weight decay of AdamW."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Adam's."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -132,9 +132,9 @@ class DevSource(_Part):
     """``[[dev.source]]``: topics of one file that are held out for the dev task."""
 
     file: str
-    """As in ``files`` of a source."""
+    """One file, written as in ``files`` of a source."""
     view: Literal["answer", "passage", "text"] = "answer"
-    """As in a source."""
+    """The same as ``view`` of a source."""
     topics: Count
     """Number of topics."""
     languages: Count = 1
@@ -167,11 +167,11 @@ class TrainingSource(_Part):
     monolingual: Weight = 0.0
     """The source's weight among all sources of monolingual batches; 0 keeps it out of them."""
     cross_lingual: Weight = 0.0
-    """The same for cross-lingual batches."""
+    """The source's weight among all sources of cross-lingual batches; 0 keeps it out of them."""
     longest: Count = 6
-    """With ``view = "entries"``, entries in a list at most."""
+    """With ``view = "entries"``, largest number of entries in a list."""
     lists: Count = 6_000
-    """With ``view = "entries"``, lists of each language pair at most."""
+    """With ``view = "entries"``, largest number of lists for each language pair."""
     without_origins: tuple[str, ...] = ()
     """Rows whose column ``source`` starts with one of these are left out."""
     without_languages: tuple[str, ...] = ()
@@ -188,11 +188,11 @@ class Recipe(_Part):
     description: Text
     """One line for the model card."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Decides every random draw."""
+    """Seed of every random draw."""
     languages: Annotated[tuple[Text, ...], Field(min_length=1)]
-    """Languages to train on; texts in others are left out and counted."""
+    """Languages to train on; texts in other languages are left out and counted."""
     overlapping_rows: Literal["stop", "drop"] = "stop"
-    """Where rows hold evaluation text: ``stop`` stops and lists them, ``drop`` leaves them out and counts them."""
+    """What happens to rows that hold evaluation text: ``stop`` stops and lists them, ``drop`` leaves them out and counts them."""
     model: TransformerPart | None = None
     """The transformer to start from; either this or ``static`` is given."""
     static: StaticPart | None = None

@@ -37,7 +37,7 @@ class CountsFolder:
         self._memory: dict[str, ShardCounts] = {}
 
     def resume(self, identity: dict[str, Any], force: bool) -> FirstPass | None:
-        """Read pass 1 of the run that was begun in this folder; None where no run was begun or its files are damaged.
+        """Read pass 1 of the run that was begun in this folder; None if there is no run, or its files are damaged.
 
         Where None is returned, the folder is empty. ``identity`` holds all that decides a count, by name. With ``force``, a run
         whose identity differs is removed.
