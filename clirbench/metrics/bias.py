@@ -189,7 +189,7 @@ BIAS: dict[str, BiasMetric] = {
     metric.name: metric
     for metric in (
         BiasMetric("rank_distance", "rank of a query's last gold minus rank of its first: high when a language's gold comes long "
-                   "after the others; golds - 1 is perfect, 0 cannot be reached",
+                   "after the others; the least possible is golds - 1",
                    "lower", "arXiv 2408.10536, section 5", "ranks", compute=rank_distance),
         BiasMetric("rank_distance_normalised",
                    "rank distance over that of a random ranking, (N + 1)(n - 1) / (n + 1): 1 is chance",
