@@ -621,7 +621,8 @@ def _cell(text: Any) -> str:
 
 def _plain(text: str) -> str:
     text = re.sub(r"([*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
-    text = re.sub(r"https://[^\s),;]+", lambda m: f"<{m[0].replace(chr(92), '')}>", text)
+    text = re.sub(r"(\S+) \((https://[^\s),;]+)\)", lambda m: f"[{m[1]}]({m[2].replace(chr(92), '')})", text)
+    text = re.sub(r"(?<!\]\()https://[^\s),;]+", lambda m: f"<{m[0].replace(chr(92), '')}>", text)
     text = re.sub(r"arXiv[: ](\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
     return re.sub(
         r"doi[: ](10\.[^\s),;]+)", lambda m: f"[doi:{m[1]}](https://doi.org/{m[1].replace(chr(92), '')})", text
