@@ -554,7 +554,7 @@ _PLACEHOLDERS = {
 def _messages() -> str:
     parts = [
         "A mistake that you can mend is one line on standard error, and exit code 2. It names the file, key or value, and",
-        "what to do next. These are all of them. Words in capitals stand for what is filled in.",
+        "what to do next. Words in capitals stand for what is filled in; a message of nothing else is left out.",
         "[Troubleshooting](../start/troubleshooting.md) explains the most frequent ones.",
         "",
     ]
@@ -564,9 +564,12 @@ def _messages() -> str:
         if texts:
             parts += [f"## {title}", "", "| message | what to do |", "| --- | --- |"]
             for text in texts:
+                # Where nearly everything is filled in, the row would say nothing.
+                if len(re.findall(r"[a-z]{2,}", re.sub(r"'[^']*'|\b[A-Z_.]+\b|[\w.]+\.toml", "", text))) < 2:
+                    continue
                 fault, _, remedy = text.rpartition(": ")
                 if remedy.isupper():
-                    remedy = "what the message goes on to say"
+                    remedy = "as the message says"
                 if not re.search(r"(?<![-\w'])[a-z]{2,}", fault):
                     fault, remedy = text, ""
                 parts.append(f"| {_cell(fault)} | {_cell(remedy)} |")
@@ -612,7 +615,7 @@ def _paragraph(text: str) -> str:
 
 
 def _cell(text: Any) -> str:
-    """Words in a cell of a table: only what stands in backticks is code, and every address is a link."""
+    """Words in a cell of a table: what stands in backticks and options are code, and every address is a link."""
     parts = " ".join(_prose(str(text)).split()).split("`")
     parts[1::2] = [_code(part) for part in parts[1::2]]
     parts[::2] = [_plain(part) for part in parts[::2]]
@@ -621,6 +624,7 @@ def _cell(text: Any) -> str:
 
 def _plain(text: str) -> str:
     text = re.sub(r"([*|<]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+    text = re.sub(r"(?<![\w-])--[a-z][a-z-]*[a-z]", r"`\g<0>`", text)
     text = re.sub(r"(\S+) \((https://[^\s),;]+)\)", lambda m: f"[{m[1]}]({m[2].replace(chr(92), '')})", text)
     text = re.sub(r"(?<!\]\()https://[^\s),;]+", lambda m: f"<{m[0].replace(chr(92), '')}>", text)
     text = re.sub(r"arXiv[: ](\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
