@@ -128,7 +128,7 @@ def test_a_fusion_ranks_within_each_pool_as_if_it_were_the_only_one(method):
         (lambda shape: np.full(shape, np.nan), "not finite"),
         (lambda shape: np.full(shape, 1e300), "not finite"),
         (lambda shape: None, "give scores|of shape"),
-        (lambda shape: [[1.0], [1.0, 2.0]], "no array of numbers"),
+        (lambda shape: [[1.0], [1.0, 2.0]], "not an array of numbers"),
     ],
 )
 def test_bad_scores(tiny, raw, told):
