@@ -191,11 +191,15 @@ def test_compare_on_the_command_line(monkeypatch, tmp_path):
     machine = json.loads(run("compare", path, "clirbench/cross", "--format", "json", "--metric", "R@10").output)
     assert [one["task"] for one in machine] == ["mlqa-r"]
     assert {c["metric"] for c in machine[0]["contrasts"]} == {"R@10", "rank_distance"}
+    restricted = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en", "de"]).save(tmp_path / "r").parent
+    # What mteb itself found stands beside a result, and is none of ours.
+    (restricted / "mteb.MLQARetrieval.json").write_text("{}")
     for arguments, message in (
         (("clirbench/hybird", "clirbench/cross"), "no file, folder or submitted model 'clirbench/hybird'"),
         (("clirbench/hybrid", "lareqa/mbert-x-x"), "reported figures only"),
         (("clirbench/hybrid", path, "--task", "xquad-r"), "do not share task 'xquad-r'"),
         (("clirbench/hybrid", str(tmp_path)), "holds no result"),
+        (("clirbench/hybrid", str(restricted)), "holds restricted results only"),
         (("clirbench/hybrid", path, "--format", "yaml"), "--format is 'yaml'"),
     ):
         failed = run("compare", *arguments)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clirbench.results.file_names import RUN_ENDING
+from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import Result, read_result, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
@@ -129,11 +129,16 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
         held = [
             read_result(file)
             for file in sorted(path.glob("*.json"))
-            if file.name != VERIFICATION and not file.name.endswith(RUN_ENDING)
+            if file.name != VERIFICATION
+            and not file.name.endswith(RUN_ENDING)
+            and not file.name.startswith(MTEB_FILE_START)
         ]
         if not held:
             raise ClirbenchError(f"{path}: holds no result: give a folder of results, or a result JSON")
-        return {result.document.task.id: result for result in held if result.document.task.complete}
+        whole = {result.document.task.id: result for result in held if result.document.task.complete}
+        if not whole:
+            raise ClirbenchError(f"{path}: holds restricted results only: give a result JSON, or run whole tasks")
+        return whole
     entries = read_entries(submissions_dir(submissions))
     for entry in entries:
         if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
