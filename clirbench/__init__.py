@@ -1,8 +1,8 @@
 """clirbench: multilingual retrieval, measured in every setting at once."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from clirbench.support.lazy import imported_on_use
 from clirbench.support.version import __version__
 
 if TYPE_CHECKING:
@@ -42,10 +42,5 @@ __all__ = [
     "load_task",
     "read_result",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use: `clirbench --help` must not wait for torch.
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'clirbench' has no attribute '{name}'")
+# `clirbench --help` must not wait for torch.
+__getattr__ = imported_on_use(__name__, _HOME)

@@ -128,6 +128,15 @@ def write_task(folder, data, name="tiny-miracl"):
     return path
 
 
+def home_of(tmp_path, encoder):
+    """A folder with a module ``mine`` and a corpus of three languages, to run commands in."""
+    place = tmp_path / "home"
+    place.mkdir()
+    (place / "mine.py").write_text(encoder)
+    build(place, invented, ["sw", "yo", "te"], distractors=60, per_file=40)
+    return place
+
+
 def build(folder, topics_of, languages, queries=None, distractors=30, per_file=None, layout="original"):
     """A corpus and its task file; returns the folder, the path of the task file, and the data."""
     data = {}

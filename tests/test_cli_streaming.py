@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import pytrec_eval
 from command_line import clir, environment, wait_until
-from miracl_corpus import build, invented, write_original, write_task
+from miracl_corpus import build, home_of, invented, write_original, write_task
 from test_evaluation_streaming import Continuous, texts_of
 
 from clirbench.evaluation.trec_runs import read_run, score_run
@@ -49,11 +49,7 @@ def stuck():
 
 @pytest.fixture
 def home(tmp_path):
-    place = tmp_path / "home"
-    place.mkdir()
-    (place / "mine.py").write_text(ENCODER)
-    build(place, invented, ["sw", "yo", "te"], distractors=60, per_file=40)
-    return place
+    return home_of(tmp_path, ENCODER)
 
 
 RUN = ("run", "--model", "mine:make", "--tasks", "tiny-miracl.toml", "--data", "corpus", "--shard-size", "9")

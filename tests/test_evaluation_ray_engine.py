@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from command_line import HEARS_CTRL_C, environment, wait_until
-from miracl_corpus import build, invented, passages, write_original, write_task
+from miracl_corpus import home_of, invented, passages, write_original, write_task
 
 ENCODER = """
 import hashlib, os, pathlib, time
@@ -125,11 +125,7 @@ def nodes():
 
 @pytest.fixture
 def home(tmp_path):
-    place = tmp_path / "home"
-    place.mkdir()
-    (place / "mine.py").write_text(ENCODER)
-    build(place, invented, ["sw", "yo", "te"], distractors=60, per_file=40)
-    return place
+    return home_of(tmp_path, ENCODER)
 
 
 def command(model, *more):

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING
 from clirbench.results.read import parse_submitted
-from clirbench.results.result import Result, read_result, with_ranks
+from clirbench.results.result import Result, read_result, read_results, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
@@ -126,13 +125,7 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
         result = read_result(path)
         return {result.document.task.id: result}
     if path.is_dir():
-        held = [
-            read_result(file)
-            for file in sorted(path.glob("*.json"))
-            if file.name != VERIFICATION
-            and not file.name.endswith(RUN_ENDING)
-            and not file.name.startswith(MTEB_FILE_START)
-        ]
+        held = read_results(path, leave_out=[VERIFICATION])
         if not held:
             raise ClirbenchError(f"{path}: holds no result: give a folder of results, or a result JSON")
         whole = {result.document.task.id: result for result in held if result.document.task.complete}

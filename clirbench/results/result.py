@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clirbench.metrics.scores import Scores
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.results.file_names import result_path
+from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING, result_path
 from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import read_content, read_document
 from clirbench.results.schema import Document, EstimatePart
@@ -125,6 +126,21 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     return with_ranks(read_document(path), path)
+
+
+def read_results(folder: Path, leave_out: Sequence[str] = ()) -> list[Result]:
+    """Read the results of a folder: all JSON files but ``leave_out``, scores of TREC runs, and mteb's results. File names decide.
+
+    Raises:
+        ClirbenchError: A result cannot be read.
+    """
+    return [
+        read_result(path)
+        for path in sorted(folder.glob("*.json"))
+        if path.name not in leave_out
+        and not path.name.endswith(RUN_ENDING)
+        and not path.name.startswith(MTEB_FILE_START)
+    ]
 
 
 def with_ranks(document: Document, path: Path) -> Result:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING, mteb_result_files, run_folder
+from clirbench.results.file_names import mteb_result_files, run_folder
 from clirbench.results.read import one_line_errors, read_mteb_result
-from clirbench.results.result import Result, other_run, read_result
+from clirbench.results.result import Result, other_run, read_results
 from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, evaluation_sets, holds, parse_model_file, write_model_file
@@ -143,13 +143,7 @@ def _one_model_folder(folder: Path) -> Path:
 
 def _whole_results(folder: Path) -> list[Result]:
     """The results on whole tasks of the board, all of one model with the same settings."""
-    results = [
-        read_result(path)
-        for path in sorted(folder.glob("*.json"))
-        if path.name != VERIFICATION
-        and not path.name.startswith(MTEB_FILE_START)
-        and not path.name.endswith(RUN_ENDING)
-    ]
+    results = read_results(folder, leave_out=[VERIFICATION])
     whole = [r for r in results if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:
         raise ClirbenchError(

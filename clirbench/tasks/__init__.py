@@ -1,7 +1,8 @@
 """Tasks: TOML files, and the collections that they declare."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from clirbench.support.lazy import imported_on_use
 
 if TYPE_CHECKING:
     from clirbench.tasks.collection import load_collection
@@ -15,10 +16,4 @@ _HOME = {
     "load_collection": "clirbench.tasks.collection",
 }
 __all__ = ["Task", "list_tasks", "load_collection", "load_task"]
-
-
-def __getattr__(name: str) -> Any:
-    # Loaded on first use, so that one module of this room can be imported without the others.
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'clirbench.tasks' has no attribute '{name}'")
+__getattr__ = imported_on_use(__name__, _HOME)

@@ -28,6 +28,7 @@ from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
 from clirbench.results.read import read_mteb_result
 from clirbench.results.result import Result
 from clirbench.submissions import verification
+from clirbench.submissions.model_toml import evaluation_sets
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import sha256_of, write_atomically, writing
@@ -221,7 +222,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
             mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])
         ],
         files=files,
-        zero_shot=[(task, entry.model.zero_shot(task)) for task in sorted(entry.model.trained_on)],
+        zero_shot=[(task, entry.model.zero_shot(task)) for task in evaluation_sets() if task in entry.model.trained_on],
     )
 
 

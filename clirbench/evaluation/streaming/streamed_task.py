@@ -147,9 +147,7 @@ class StreamedTask:
         Raises:
             ClirbenchError: A run cannot be written.
         """
-        if not self._streaming.top:
-            return
-        for language, best in best_passages(self.work, self._store).items():
+        for language, best in self.best_passages().items():
             target = run_path(path, language)
             with writing(target, "make room and run again; what is counted is kept"):
                 write_atomically(target, trec_run(dict(best), model.info.name).encode())
