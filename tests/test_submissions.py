@@ -710,3 +710,12 @@ def test_results_survive_a_round_trip_through_submit(tmp_path):
     assert after.document == before.document
     assert isinstance(after, Result)
     assert after.ranks_file == before.ranks_file
+
+
+@pytest.mark.parametrize("before", [None, "0"])
+def test_a_check_leaves_the_callers_environment_as_it_was(folder, monkeypatch, before):
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    if before is not None:
+        monkeypatch.setenv("PYTHONSAFEPATH", before)
+    assert check_submissions([folder])[0].errors == 0
+    assert os.environ.get("PYTHONSAFEPATH") == before

@@ -4,10 +4,10 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -147,15 +147,30 @@ def _round(
     """Examine the folders in one pool of processes, and add the finished ones to ``done``."""
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
     context = multiprocessing.get_context("spawn")
-    # Without this, a spawned Python imports modules from the working folder, which may be a stranger's.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool:
+    with (
+        _safe_path(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool,
+    ):
         futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
         for future in as_completed(futures):
             with suppress(BrokenProcessPool, MemoryError):
                 done[futures[future]] = future.result()
                 if advance:
                     advance(1)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep spawned processes from importing modules out of the working folder, which may be a stranger's."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        # Processes that the caller starts later are none of ours.
+        os.environ.pop("PYTHONSAFEPATH")
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _limit(memory: int) -> None:
