@@ -7,6 +7,7 @@ returns the counts and the cost of the run.
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -124,15 +125,9 @@ class VectorCounter:
         return Counts(outranked, outranked, cost)
 
     def _everywhere(self, context: RunContext) -> Outranked:
-        golds = self.collection
-        return count_outranked(
-            self.encoded.queries,
-            self.encoded.candidates,
-            golds.gold_query,
-            golds.gold_candidate,
-            golds.candidate_starts,
-            lambda done: context.reporter.advance(RANK, done),
-        )
+        golds, encoded, advance = self.collection, self.encoded, partial(context.reporter.advance, RANK)
+        pairs = golds.gold_query, golds.gold_candidate, golds.candidate_starts
+        return count_outranked(encoded.queries, encoded.candidates, *pairs, advance)
 
     def _within_languages(self, context: RunContext) -> Outranked:
         """Count for the golds in their query's language.
@@ -154,7 +149,7 @@ class VectorCounter:
                 (golds.gold_query[rows] - q0).astype(np.int32),
                 (golds.gold_candidate[rows] - c0).astype(np.int32),
                 np.array([0, c1 - c0]),
-                lambda done: context.reporter.advance(RANK, done),
+                partial(context.reporter.advance, RANK),
             )
             wrong[rows, i], gold[rows, i] = counts.wrong[:, 0], counts.gold[:, 0]
         return Outranked(wrong, gold)

@@ -129,11 +129,7 @@ def read_result(path: str | Path) -> Result:
 
 
 def read_results(folder: Path, leave_out: Sequence[str] = ()) -> list[Result]:
-    """Read the results of a folder: all JSON files but ``leave_out``, scores of TREC runs, and mteb's results. File names decide.
-
-    Raises:
-        ClirbenchError: A result cannot be read.
-    """
+    """Read the results of a folder: all its JSON files except ``leave_out``, the scores of TREC runs, and mteb's results."""
     return [
         read_result(path)
         for path in sorted(folder.glob("*.json"))

@@ -6,12 +6,7 @@ from typing import Any
 
 
 def imported_on_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Make the ``__getattr__`` of a package, so that importing one of its modules does not import the others.
-
-    Args:
-        package: Name of the package, for its message.
-        homes: The module that has each name.
-    """
+    """Make the ``__getattr__`` of a package: it imports a name's module, which ``homes`` has, when the name is first used."""
 
     def get(name: str) -> Any:
         if name in homes:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -164,14 +164,8 @@ class StreamedTask:
     def _first_pass(self, encoder: LoadedEncoder, inventory: Inventory, context: RunContext) -> tuple[FirstPass, Clock]:
         reporter, judged = context.reporter, self._judged
         reporter.start(ENCODE_FIRST, len(set(judged.queries)) + len(inventory.golds))
-        return first_pass(
-            encoder,
-            judged,
-            self._candidates,
-            inventory,
-            context.allow_zero,
-            lambda done: reporter.advance(ENCODE_FIRST, done),
-        )
+        advance = partial(reporter.advance, ENCODE_FIRST)
+        return first_pass(encoder, judged, self._candidates, inventory, context.allow_zero, advance)
 
     def _inventory(self, context: RunContext) -> Inventory:
         started: set[str] = set()
