@@ -23,7 +23,8 @@ from clirbench.metrics.scores import check_names
 from clirbench.results.build import task_part
 from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
 from clirbench.results.read import parse_mteb_result, read_mteb_result
-from clirbench.results.result import read_result
+from clirbench.results.rescore import with_measures
+from clirbench.results.result import Result, read_result, refuse_changed_task
 from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
@@ -65,18 +66,24 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A selection to run, the path of its result, and the result that exists there already, if any."""
+    """A selection to run, the path of its result, and the result that exists there already, if any.
+
+    ``changed`` names the lists of measures ("metrics", "bias") that the task file has changed since. The numbers of ``kept`` are
+    those of the new lists.
+    """
 
     selection: Selection
     path: Path
-    kept: Document | None
+    kept: Result | None
+    changed: tuple[str, ...] = ()
 
 
 def run_tasks(request: RunRequest) -> Outcome:
     """Evaluate the tasks without a result, and write each result as soon as it is computed.
 
-    An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If it is of
-    another run, the function fails before anything is computed, and does not change the file.
+    An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If only the task's
+    metrics or measures of bias have changed, it is recomputed from its ranks. If it is of another run, the function fails before
+    anything is computed, and does not change the file.
 
     Raises:
         ClirbenchError: An option, a model, a task or a file is wrong; the message says which.
@@ -104,13 +111,19 @@ def run_tasks(request: RunRequest) -> Outcome:
         folder = request.output / run_folder(model.info.name, model.settings.transform)
         wanted = [_look(chosen, folder, model, request) for chosen in selections]
         for one in wanted:
-            if one.kept is not None:
+            if one.kept is not None and one.changed:
+                one.kept.save(request.output)
+                what = " and ".join(f"'{key}'" for key in one.changed)
+                reporter.note(
+                    f"{one.selection.task.id}: recomputed {one.path} from its ranks, for {what} as the task has now"
+                )
+            elif one.kept is not None:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
             else:
                 _check_writable(one.path)
         results = _run_missing(model, wanted, request, context, load_seconds)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
-    ordered = [(results[one.path] if one.kept is None else one.kept, one.path) for one in wanted]
+    ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)
 
 
@@ -132,8 +145,13 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
     path = folder / f"{result_stem(task_part(chosen), chosen.task.settings)}.json"
     kept = None if request.force else _kept(path, chosen, model)
     if kept is not None and request.streaming.top:
-        check_runs(path, kept, request.streaming.top)
-    return _Wanted(chosen, path, kept)
+        check_runs(path, kept.document, request.streaming.top)
+    if kept is None:
+        return _Wanted(chosen, path, None)
+    stated, task = kept.document.task, chosen.task
+    lists = {"metrics": (stated.metrics, task.metrics), "bias": (stated.bias, task.bias)}
+    changed = tuple(key for key, (there, now) in lists.items() if there != list(now))
+    return _Wanted(chosen, path, with_measures(kept, task.metrics, task.bias) if changed else kept, changed)
 
 
 def _run_missing(
@@ -193,12 +211,12 @@ def _check_writable(path: Path) -> None:
         probe.unlink()
 
 
-def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
+def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Result | None:
     """Read the result at ``path``, and check that it is of the same run; None if there is no result."""
     if not path.exists():
         return None
     try:
-        document = read_result(path).document
+        result = read_result(path)
     except ClirbenchError as error:
         raise ClirbenchError(f"{error} (--force replaces it, --output writes elsewhere)") from error
     wanted = {
@@ -208,7 +226,10 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
         "settings": list(chosen.settings),
         **model.identity,
     }
-    for key, value in document.identity.items():
+    refuse_changed_task(
+        path, result.document.task, task_part(chosen), "--force replaces it, --output FOLDER keeps both"
+    )
+    for key, value in result.document.identity.items():
         if wanted[key] != value:
             raise ClirbenchError(
                 f"{path} holds another run ({key.replace('_', ' ')}: {value!r} there, {wanted[key]!r} now): "
@@ -219,7 +240,7 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Document | None:
             f"{path} is there, and nobody can tell whether {model.info.name} has changed since: give it a "
             "'revision' attribute, pass --output for another folder, or --force to replace it"
         )
-    return document
+    return result
 
 
 def _run_mteb_tasks(

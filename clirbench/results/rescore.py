@@ -1,17 +1,18 @@
 """Recompute the numbers of a result from its ranks, and list those that differ."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.metrics.bias import QueueJump, wrong_shares
-from clirbench.metrics.scores import compute_scores
+from clirbench.metrics.scores import Scores, compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.results.result import Result
+from clirbench.results.result import Result, headline_of
+from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import list_tasks, load_task
 
 TOLERANCE = 1e-9
@@ -59,18 +60,16 @@ def rescore(result: Result) -> Rescore:
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
     checked = 0
-    jumps = None
+    totals = None
     if "multilingual" in document.task.settings:
         expected, totals = _expected_jumps(ranks), _totals(result)
         if totals is None or expected is None:
             differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
+            totals = None
         else:
             checked = totals.size
             differences += _compare_jumps(ranks.languages, totals, *expected)
-            sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
-            jumps = QueueJump(totals, wrong_shares(ranks, sizes))
-    task = document.task
-    scores = compute_scores(ranks, document.counts.candidates, task.settings, task.metrics, task.bias, jumps)
+    scores = _scores(result, document.task.metrics, document.task.bias, totals)
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
     headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
     computed = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
@@ -83,6 +82,36 @@ def rescore(result: Result) -> Rescore:
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
     return Rescore(len(stated), checked, differences + _counts(result) + _against_task(result))
+
+
+def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -> Result:
+    """The same result with other metrics and measures of bias, computed from its ranks. Ranks and texts stay as they are.
+
+    Raises:
+        ClirbenchError: The result lacks a queue-jump total, which no rank gives.
+    """
+    document = result.document
+    totals = _totals(result) if "multilingual" in document.task.settings else None
+    if totals is None and "multilingual" in document.task.settings:
+        raise ClirbenchError(
+            f"the result of {document.model.name} on {document.task.id} lacks totals of 'queue_jump', so it cannot be recomputed: "
+            "run the model again with --force"
+        )
+    scores = _scores(result, metrics, bias, totals)
+    task = document.task.model_copy(update={"metrics": list(metrics), "bias": list(bias)})
+    numbers = {part: getattr(scores, part) for part in _PARTS}
+    update = {**numbers, "headline": headline_of(scores), "task": task}
+    return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
+
+
+def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals: Counts | None) -> Scores:
+    """Compute every number from the ranks, and from the stated queue-jump totals where there are any."""
+    document, ranks = result.document, result.ranks
+    jumps = None
+    if totals is not None:
+        sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
+        jumps = QueueJump(totals, wrong_shares(ranks, sizes))
+    return compute_scores(ranks, document.counts.candidates, document.task.settings, metrics, bias, jumps)
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")

@@ -12,7 +12,7 @@ from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING, result_path
 from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import read_content, read_document
-from clirbench.results.schema import Document, EstimatePart
+from clirbench.results.schema import Document, EstimatePart, TaskPart
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
 
@@ -64,6 +64,9 @@ class Result:
         path = Path(folder) / result_path(self.document)
         if path.exists() and not force:
             there = read_document(path)
+            refuse_changed_task(
+                path, there.task, self.document.task, "pass force=True to replace it, or another folder"
+            )
             if there.identity != self.document.identity or self.document.model.revision is None:
                 raise ClirbenchError(
                     f"{path} holds another run: pass force=True to replace it, or give the model a name"
@@ -162,3 +165,21 @@ def with_ranks(document: Document, path: Path) -> Result:
 def other_run(first: Document, second: Document) -> str | None:
     """The part in which two results differ, "model" or "encoder"; None if model and settings are the same."""
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)
+
+
+def refuse_changed_task(path: Path, there: TaskPart, now: TaskPart, remedy: str) -> None:
+    """Refuse a result that is of an earlier version of its task. ``remedy`` ends the message.
+
+    Raises:
+        ClirbenchError: Data, languages or settings have changed since. The message says which, and names ``path``.
+    """
+    if there.id != now.id or there.hash == now.hash:
+        return
+    for key in ("languages", "settings"):
+        before, after = ", ".join(getattr(there, key)), ", ".join(getattr(now, key))
+        if before != after:
+            raise ClirbenchError(
+                f"{path}: '{key}' of {now.id} have changed since ({before} there, {after} now): {remedy}"
+            )
+    what = "texts or grades" if there.sources != now.sources else "languages, settings or counts"
+    raise ClirbenchError(f"{path}: the {what} of {now.id} have changed since: {remedy}")
