@@ -81,9 +81,9 @@ class _Wanted:
 def run_tasks(request: RunRequest) -> Outcome:
     """Evaluate the tasks without a result, and write each result as soon as it is computed.
 
-    An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If only the task's
-    metrics or measures of bias have changed, it is recomputed from its ranks. If it is of another run, the function fails before
-    anything is computed, and does not change the file.
+    An existing result is kept if it is of the same run: task, restriction, model revision and encoder settings. If only
+    metrics or measures of bias of the task have changed, it is recomputed from its ranks. If it is of another run, the function
+    fails before anything is computed, and does not change the file.
 
     Raises:
         ClirbenchError: An option, a model, a task or a file is wrong; the message says which.

@@ -94,8 +94,8 @@ def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -
     totals = _totals(result) if "multilingual" in document.task.settings else None
     if totals is None and "multilingual" in document.task.settings:
         raise ClirbenchError(
-            f"the result of {document.model.name} on {document.task.id} lacks totals of 'queue_jump', so it cannot be recomputed: "
-            "run the model again with --force"
+            f"the result of {document.model.name} on {document.task.id} lacks totals of 'queue_jump', so it cannot be "
+            "recomputed: run the model again with --force"
         )
     scores = _scores(result, metrics, bias, totals)
     task = document.task.model_copy(update={"metrics": list(metrics), "bias": list(bias)})
