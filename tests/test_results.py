@@ -248,8 +248,27 @@ def test_a_spoilt_ranks_file(saved, result):
 def test_the_schema_takes_what_is_written(result):
     schema = Document.model_json_schema()
     assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == set(result.to_dict())
+    # Older results lack the parts that later versions added.
+    assert set(schema["properties"]) - set(schema["required"]) == {"corpus", "provenance", "lengths"}
+    assert set(result.to_dict()) == set(schema["properties"]) - {"corpus"}
     Document.model_validate_json(json.dumps(result.to_dict()))
+
+
+def test_an_older_result_has_one_length_for_both_roles(result):
+    older = result.to_dict()
+    older["encoder"] = {
+        "similarity": "dot",
+        "dtype": "float32",
+        "max_length": 96,
+        "query_prompt": "",
+        "candidate_prompt": "",
+    }
+    older = {key: value for key, value in older.items() if key not in ("provenance", "lengths")}
+    encoder = Document.model_validate_json(json.dumps(older)).encoder
+    assert (encoder.query_max_length, encoder.candidate_max_length, encoder.variant) == (96, 96, "")
+    older["encoder"]["query_max_length"] = 32
+    with pytest.raises(ValueError, match="max_length"):
+        Document.model_validate_json(json.dumps(older))
 
 
 def test_trec_export_gives_back_the_averages(result):

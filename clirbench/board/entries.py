@@ -20,7 +20,7 @@ from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 class Entry:
     """One submission, with its results by task. ``verification`` is None if nobody has verified these ranks.
 
-    ``label`` is the model's name, with the transform of its vectors if there is one.
+    ``label`` is the model's name, with what tells its variants apart, such as "+ lir:2".
     """
 
     folder: Path
@@ -101,14 +101,14 @@ def read_entry(path: Path) -> Entry:
     if not toml.is_file():
         raise ClirbenchError(f"{toml}: is missing: run clirbench check {path}")
     model = parse_model_file(toml.read_bytes(), toml)
-    transform = next((r.document.encoder.transform for r in results.values() if isinstance(r, Result)), None)
+    variant = next((r.document.encoder.variant for r in results.values() if isinstance(r, Result)), "")
     verification = None
     if (path / VERIFICATION).is_file():
         stated = parse_verification((path / VERIFICATION).read_bytes(), path / VERIFICATION)
         result = results.get(stated.task)
         if isinstance(result, Result) and result.document.ranks.sha256 == stated.ranks_sha256:
             verification = stated
-    label = f"{printable(model.name)} + {transform}" if transform else printable(model.name)
+    label = f"{printable(model.name)} + {variant}" if variant else printable(model.name)
     return Entry(path, label, model, results, verification)
 
 

@@ -11,6 +11,7 @@ from clirbench.cli.check_options import check_streaming
 from clirbench.encoders.api_cost import api_cost, check_price
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
+from clirbench.encoders.describe import describe
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
@@ -108,7 +109,7 @@ def run_tasks(request: RunRequest) -> Outcome:
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
-        folder = request.output / run_folder(model.info.name, model.settings.transform)
+        folder = request.output / run_folder(model.info.name, model.settings.variant)
         wanted = [_look(chosen, folder, model, request) for chosen in selections]
         for one in wanted:
             if one.kept is not None and one.changed:
@@ -121,6 +122,8 @@ def run_tasks(request: RunRequest) -> Outcome:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
             else:
                 _check_writable(one.path)
+        for line in describe(model):
+            reporter.note(line)
         results = _run_missing(model, wanted, request, context, load_seconds)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]

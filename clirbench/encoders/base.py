@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,22 @@ DenseVectors: TypeAlias = NDArray[np.float32]
 Vectors: TypeAlias = DenseVectors | Any
 SIMILARITIES = ("cosine", "dot", "euclidean")
 DTYPES = ("float32", "float16", "bfloat16")
+QUANTISATIONS = ("int8", "binary")
+BACKENDS = ("onnx", "openvino")
+PROMPTS = ("registry", "model", "none")
+# Options that only apply where clirbench itself loads the model, that put something before the texts, that change the vectors.
+OF_LOADING = ("device", "dtype", "backend", "max_length", "revision", "trust_remote_code")
+OF_PROMPTS = (
+    "prompts",
+    "query_prompt",
+    "candidate_prompt",
+    "query_prompt_name",
+    "candidate_prompt_name",
+    "encode_task",
+)
+OF_VECTORS = ("similarity", "truncate_dim", "transform", "transform_sample", "quantise")
+# Where a setting came from; the screen shows "option" as "you".
+Source: TypeAlias = Literal["registry", "model", "option", "none"]
 
 
 @runtime_checkable
@@ -67,10 +83,18 @@ class EncoderOptions:
         batch_size: Texts per batch.
         device: As torch names it, such as "cuda:1".
         dtype: "float32", "float16" or "bfloat16".
-        max_length: Longest input, in tokens.
+        backend: "onnx" or "openvino", instead of torch.
+        max_length: Longest input of both roles, in tokens.
+        prompts: Whose prompts are used: "registry" (mteb's, the default where mteb knows the model), "model" or "none".
         query_prompt: Put before each query.
         candidate_prompt: Put before each candidate.
+        query_prompt_name: Name of a prompt that the model has, put before each query.
+        candidate_prompt_name: Name of a prompt that the model has, put before each candidate.
+        encode_task: Task of a model with one adapter per task: "NAME", or "QUERY,CANDIDATE".
         similarity: "cosine", "dot" or "euclidean".
+        truncate_dim: Keep so many of the first dimensions.
+        quantise: Round the vectors to "int8" or "binary".
+        depth: Candidates that a second stage ranks again.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that the model brings.
         name: Name in results, as ORG/NAME.
@@ -81,10 +105,18 @@ class EncoderOptions:
     batch_size: int = 32
     device: str | None = None
     dtype: str | None = None
+    backend: str | None = None
     max_length: int | None = None
+    prompts: str | None = None
     query_prompt: str | None = None
     candidate_prompt: str | None = None
+    query_prompt_name: str | None = None
+    candidate_prompt_name: str | None = None
+    encode_task: str | None = None
     similarity: str | None = None
+    truncate_dim: int | None = None
+    quantise: str | None = None
+    depth: int | None = None
     revision: str | None = None
     trust_remote_code: bool = False
     name: str | None = None
@@ -109,27 +141,65 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """The settings that change a model's vectors or scores. With the revision they identify a result."""
+    """The settings in effect that change a model's vectors or scores. With the revision they identify a result.
+
+    Lengths are in tokens; None is no limit. ``dtype`` is that of the weights. ``backend`` is None for the library's own.
+    ``quantise_sample`` says on which vectors the ranges of int8 were fitted. ``depth`` is that of a second stage.
+    """
 
     similarity: str = "cosine"
     dtype: str = "float32"
-    max_length: int | None = None
+    backend: str | None = None
+    query_max_length: int | None = None
+    candidate_max_length: int | None = None
     query_prompt: str = ""
     candidate_prompt: str = ""
+    query_task: str | None = None
+    candidate_task: str | None = None
+    truncate_dim: int | None = None
     transform: str | None = None
     transform_sample: str | None = None
+    quantise: str | None = None
+    quantise_sample: str | None = None
+    depth: int | None = None
+
+    @property
+    def variant(self) -> str:
+        """What tells the rows of one model apart: "64 dimensions, lir:2, int8"; "" for the model as it comes."""
+        return variant(self.backend, self.truncate_dim, self.transform, self.quantise, self.depth)
+
+
+def variant(
+    backend: str | None, truncate_dim: int | None, transform: str | None, quantise: str | None, depth: int | None
+) -> str:
+    """What tells the rows of one model apart, in the order in which it is applied; "" for the model as it comes."""
+    parts = (backend, truncate_dim and f"{truncate_dim} dimensions", transform, quantise, depth and f"depth {depth}")
+    return ", ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class SettingSources:
+    """Where the prompts and the similarity of a model came from: mteb's registry, the model, an option, or nowhere."""
+
+    query_prompt: Source = "none"
+    candidate_prompt: Source = "none"
+    similarity: Source = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
 
-    Results record ``batch_size``, ``device`` and ``trust_remote_code``, which are no part of the model's identity. ``api`` says
-    that a provider computes the vectors and charges for them.
+    Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size``, ``device`` and ``trust_remote_code``, which
+    are no part of the model's identity. ``api`` says that a provider computes the vectors and charges for them. ``notes`` are
+    lines that a user must read before a run.
     """
 
     info: ModelInfo
     settings: EncoderSettings
+    sources: SettingSources = SettingSources()
+    saved_dtype: str | None = None
+    notes: tuple[str, ...] = ()
     batch_size: int | None = None
     device: str = "cpu"
     trust_remote_code: bool = False
@@ -218,9 +288,12 @@ def check_options(options: EncoderOptions) -> None:
         raise ClirbenchError(f"--similarity is '{options.similarity}': use {', '.join(SIMILARITIES)}")
     if options.dtype is not None and options.dtype not in DTYPES:
         raise ClirbenchError(f"--dtype is '{options.dtype}': use {', '.join(DTYPES)}")
+    for name, values in (("prompts", PROMPTS), ("backend", BACKENDS), ("quantise", QUANTISATIONS)):
+        if getattr(options, name) not in (None, *values):
+            raise ClirbenchError(f"--{name} is '{getattr(options, name)}': use {', '.join(values)}")
     if options.name is not None:
         check_name(options.name)
-    for name in ("batch_size", "max_length"):
+    for name in ("batch_size", "max_length", "truncate_dim", "depth"):
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ClirbenchError(f"--{name.replace('_', '-')} is {value}: use 1 or more")

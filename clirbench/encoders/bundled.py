@@ -82,6 +82,6 @@ def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedModel:
     encoder = model.make()
     info = base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0))
     if not isinstance(encoder, base.Encoder):
-        base.refuse(options, ("transform",), f"{name}, which has no vectors")
+        base.refuse(options, base.OF_VECTORS, f"{name}, which has no vectors")
         return base.LoadedScorer(scorer=encoder, info=info, settings=base.EncoderSettings(similarity="bm25"))
     return base.LoadedEncoder(encoder=encoder, info=info, settings=base.EncoderSettings())

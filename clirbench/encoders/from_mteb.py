@@ -82,7 +82,7 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     """
     import mteb
 
-    base.refuse(options, ("dtype", "max_length", "query_prompt", "candidate_prompt"), "a model of mteb's registry")
+    base.refuse(options, ("dtype", "backend", "max_length", *base.OF_PROMPTS), "a model of mteb's registry")
     try:
         meta = mteb.get_model_meta(name, revision=options.revision)
     except (KeyError, ValueError) as error:
@@ -114,10 +114,12 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
         raise ClirbenchError(f"mteb:{name} does not encode texts into vectors: choose an encoder")
     declared = getattr(meta.similarity_fn_name, "value", None) if meta else None
     similarity = options.similarity or declared or "cosine"
+    source: base.Source = "option" if options.similarity else "registry" if declared else "none"
     if similarity not in base.SIMILARITIES:
         raise ClirbenchError(f"mteb:{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
     api = bool(meta and "API" in (meta.framework or ()))
     encoder = MtebEncoder(model, options.batch_size, name, api)
+    prompts = encoder.prompt("query"), encoder.prompt("document")
     length = int(meta.max_tokens) if meta and meta.max_tokens and meta.max_tokens != float("inf") else None
     return base.LoadedEncoder(
         encoder=encoder,
@@ -130,15 +132,22 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
         ),
         settings=base.EncoderSettings(
             similarity=similarity,
-            max_length=length,
-            query_prompt=encoder.prompt("query"),
-            candidate_prompt=encoder.prompt("document"),
+            query_max_length=length,
+            candidate_max_length=length,
+            query_prompt=prompts[0],
+            candidate_prompt=prompts[1],
         ),
+        sources=base.SettingSources(*_sources(prompts), source),
         batch_size=options.batch_size,
         device=str(getattr(model, "device", None) or options.device or "cpu"),
         trust_remote_code=options.trust_remote_code,
         api=api,
     )
+
+
+def _sources(prompts: tuple[str, str]) -> tuple[base.Source, base.Source]:
+    query, candidate = prompts
+    return "registry" if query else "none", "registry" if candidate else "none"
 
 
 def _task_metadata() -> Any:

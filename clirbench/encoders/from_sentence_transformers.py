@@ -148,17 +148,19 @@ def wrap_sentence_transformer(
     similarity = options.similarity or str(model.similarity_fn_name or "cosine")
     multi = _is(model, "MultiVectorEncoder")
     if multi:
-        base.refuse(options, ("similarity", "transform"), "a multi-vector model")
+        base.refuse(options, base.OF_VECTORS, "a multi-vector model")
     elif similarity not in base.SIMILARITIES:
         raise ClirbenchError(f"{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
     parameters = list(model.parameters())
     prompts = options.query_prompt, options.candidate_prompt
     label = name or "memory/sentence-transformer"
     length = getattr(model, "max_seq_length", None)
+    length = length if isinstance(length, int) else None
     settings = base.EncoderSettings(
         similarity=similarity,
         dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "float32",
-        max_length=length if isinstance(length, int) else None,
+        query_max_length=length,
+        candidate_max_length=length,
         query_prompt=_prompt(model, options.query_prompt, ("query",)),
         candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
     )

@@ -17,7 +17,7 @@ from clirbench.support.names import check_name
 _K = 60
 _SPELLING = re.compile(r"(rrf|sum):(.+)", re.DOTALL)
 _WEIGHTED = re.compile(r"(\d*\.?\d+)\*(.+)", re.DOTALL)
-_OF_PARTS = ("query_prompt", "candidate_prompt", "similarity", "revision", "transform", "transform_sample")
+_OF_PARTS = ("revision", *base.OF_PROMPTS, *base.OF_VECTORS)
 
 
 def is_fusion(name: str) -> bool:

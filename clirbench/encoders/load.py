@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.encoders.base import (
+    OF_LOADING,
+    OF_PROMPTS,
+    OF_VECTORS,
     SIMILARITIES,
     Encoder,
     EncoderOptions,
@@ -18,6 +21,7 @@ from clirbench.encoders.base import (
     LoadedScorer,
     ModelInfo,
     Scorer,
+    SettingSources,
     check_options,
     refuse,
     with_transform,
@@ -27,8 +31,6 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-# Options that only apply where clirbench itself loads the model.
-_OF_LOADING = ("device", "dtype", "max_length", "revision", "trust_remote_code")
 
 
 def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedModel:
@@ -102,7 +104,7 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
         return load_encoder(str(model), options)
     options = options or EncoderOptions()
     check_options(options)
-    for option in _OF_LOADING:
+    for option in OF_LOADING:
         if getattr(options, option):
             raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
     return with_transform(_wrap_memory(model, options), options)
@@ -146,7 +148,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
         if hasattr(encoder, "encode"):
             return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
-    refuse(options, _OF_LOADING, f"your own encoder {name}")
+    refuse(options, OF_LOADING, f"your own encoder {name}")
     model = _wrap_own(encoder, options)
     if options.name or hasattr(encoder, "name"):
         return model
@@ -166,19 +168,30 @@ def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel
         parameters=parameters if isinstance(parameters, int) else None,
     )
     if not isinstance(encoder, Encoder):
-        refuse(options, ("query_prompt", "candidate_prompt", "similarity", "transform"), f"the scorer {name}")
+        refuse(options, (*OF_PROMPTS, *OF_VECTORS), f"the scorer {name}")
         return LoadedScorer(scorer=encoder, info=info, settings=EncoderSettings(similarity="own"))
-    similarity = options.similarity or getattr(encoder, "similarity", "cosine")
+    refuse(
+        options, ("prompts", "query_prompt_name", "candidate_prompt_name", "encode_task"), f"your own encoder {name}"
+    )
+    declared = getattr(encoder, "similarity", None)
+    similarity = options.similarity or declared or "cosine"
     if similarity not in SIMILARITIES:
         raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")
+    length = max_length if isinstance(max_length, int) else None
     settings = EncoderSettings(
         similarity=similarity,
-        max_length=max_length if isinstance(max_length, int) else None,
+        query_max_length=length,
+        candidate_max_length=length,
         query_prompt=options.query_prompt or "",
         candidate_prompt=options.candidate_prompt or "",
     )
     prompted = _Prompted(encoder, settings) if settings.query_prompt or settings.candidate_prompt else encoder
-    return LoadedEncoder(encoder=prompted, info=info, settings=settings)
+    sources = SettingSources(
+        query_prompt="option" if settings.query_prompt else "none",
+        candidate_prompt="option" if settings.candidate_prompt else "none",
+        similarity="option" if options.similarity else "model" if declared else "none",
+    )
+    return LoadedEncoder(encoder=prompted, info=info, settings=settings, sources=sources)
 
 
 class _Prompted:

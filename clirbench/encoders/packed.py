@@ -14,7 +14,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
 FORMAT = 1
-REFUSED = ("dtype", "max_length", "query_prompt", "candidate_prompt", "similarity", "revision", "device")
+REFUSED = (*(name for name in base.OF_LOADING if name != "trust_remote_code"), *base.OF_PROMPTS, "similarity")
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 # Scales to try for each row, as shares of the scale that fits its largest weight. A smaller scale clips this weight, but gives
 # all other weights finer steps.

@@ -9,17 +9,7 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.vector_files import VectorFolder
 
-_REFUSED = (
-    "device",
-    "dtype",
-    "max_length",
-    "query_prompt",
-    "candidate_prompt",
-    "revision",
-    "trust_remote_code",
-    "transform",
-    "transform_sample",
-)
+_REFUSED = (*base.OF_LOADING, *base.OF_PROMPTS, *(name for name in base.OF_VECTORS if name != "similarity"))
 
 
 class _NoEncoder:

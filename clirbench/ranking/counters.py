@@ -43,6 +43,7 @@ class Cost:
         encoded: How many of these texts the run encoded; the others came from the cache.
         encode_seconds: Seconds spent in the model.
         zero: Distinct texts whose vector is all zero.
+        output_dtype: Of the vectors as the model gave them; None where that is not known.
         seconds: Seconds of each phase: "load", "encode", "rank", "score".
     """
 
@@ -51,6 +52,7 @@ class Cost:
     encoded: int = 0
     encode_seconds: float = 0.0
     zero: int = 0
+    output_dtype: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -121,7 +123,7 @@ class VectorCounter:
         outranked = self._within_languages(context) if set(settings) == {"monolingual"} else self._everywhere(context)
         encoded = self.encoded
         seconds = {"encode": self.seconds, "rank": time.perf_counter() - begin}
-        cost = Cost(encoded.dimensions, encoded.texts, encoded.encoded, encoded.seconds, encoded.zero, seconds)
+        cost = Cost(encoded.dimensions, encoded.texts, encoded.encoded, encoded.seconds, encoded.zero, None, seconds)
         return Counts(outranked, outranked, cost)
 
     def _everywhere(self, context: RunContext) -> Outranked:

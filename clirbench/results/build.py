@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from clirbench.encoders.base import LoadedModel
 from clirbench.metrics.scores import Scores
@@ -39,7 +40,8 @@ _PACKAGES = (
 class Run:
     """A run: the identifiers of its topics, the number of queries, the number of candidates by language, and the cost.
 
-    ``corpus`` says where the candidates of a streamed task were read; None for another task.
+    ``corpus`` says where the candidates of a streamed task were read; None for another task. ``lengths`` says by role and
+    language how long the texts are for the model; None where the model does not say.
     """
 
     selection: Selection
@@ -48,6 +50,7 @@ class Run:
     pool_sizes: Mapping[str, int]
     cost: Cost
     corpus: schema.CorpusPart | None = None
+    lengths: dict[Literal["query", "candidate"], dict[str, schema.LengthPart]] | None = None
 
 
 def task_part(selection: Selection) -> schema.TaskPart:
@@ -87,6 +90,10 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
         counts=schema.CountsPart(
             topics=len(run.topics), queries=run.queries, gold_pairs=len(ranks), candidates=dict(run.pool_sizes)
         ),
+        provenance=schema.ProvenancePart(
+            **asdict(model.sources), saved_dtype=model.saved_dtype, output_dtype=cost.output_dtype
+        ),
+        lengths=run.lengths,
         corpus=run.corpus,
         headline=headline_of(scores),
         micro=scores.micro,

@@ -21,9 +21,9 @@ def model_folder(name: str) -> str:
     return "__".join(re.sub(r"[^\w.-]", "-", part) for part in name.strip("/").split("/"))
 
 
-def run_folder(name: str, transform: str | None) -> str:
-    """The folder of a model's results: ``org__model``, or ``org__model+lir-2`` with the transform "lir:2"."""
-    return model_folder(name) + (f"+{transform.replace(':', '-')}" if transform else "")
+def run_folder(name: str, variant: str) -> str:
+    """The folder of a model's results: ``org__model``, or ``org__model+lir-2+int8`` for its variant "lir:2, int8"."""
+    return model_folder(name) + "".join(f"+{re.sub('[: ]', '-', part)}" for part in variant.split(", ") if part)
 
 
 def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
@@ -40,7 +40,7 @@ def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
 
 def result_path(document: Document) -> Path:
     """The path of a result's JSON file, below the folder of results."""
-    folder = run_folder(document.model.name, document.encoder.transform)
+    folder = run_folder(document.model.name, document.encoder.variant)
     return Path(folder) / f"{document.ranks.file.removesuffix(RANKS_ENDING)}.json"
 
 

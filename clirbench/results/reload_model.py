@@ -42,9 +42,12 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
         options |= {"similarity": settings.similarity, "revision": stated.revision}
     elif stated.kind in ("sentence-transformers", "mteb"):
         # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
+        # Two different lengths are the model's own: one option could not set both.
+        alike = settings.query_max_length == settings.candidate_max_length
         options |= {
             "name": stated.name,
-            **settings.model_dump(include={"similarity", "max_length", "query_prompt", "candidate_prompt"}),
+            **settings.model_dump(include={"similarity", "query_prompt", "candidate_prompt"}),
+            "max_length": settings.query_max_length if alike else None,
             "dtype": settings.dtype if settings.dtype != "float32" else None,
             "revision": stated.revision if at.name is None else None,
         }

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from clirbench.encoders.base import Source, variant
 
 FORMAT = 1
 # Not Literal[1], which also accepts true and 1.0, because both equal 1.
@@ -15,6 +17,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Number = Finite | None
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+_LENGTHS = ("query_max_length", "candidate_max_length")
 
 
 class _Strict(BaseModel):
@@ -38,7 +41,9 @@ class ModelPart(_Strict):
     """The model that was run. ``revision`` is null where versions of the model cannot be told apart."""
 
     name: Line
-    kind: Literal["bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion"]
+    kind: Literal[
+        "bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion", "endpoint", "rerank"
+    ]
     revision: Line | None
     revision_kind: Line
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None
@@ -46,19 +51,75 @@ class ModelPart(_Strict):
 
 
 class EncoderPart(_Strict):
-    """The settings that change the vectors.
+    """The settings in effect that change the vectors or scores. Lengths are in tokens; null is no limit.
 
-    ``transform`` names the method that removed language bias, such as "lir:2". ``transform_sample`` names the texts on which it
-    was fitted: "pool" for the candidates, "sha256:..." for the texts of a file.
+    ``dtype`` is that of the weights. ``query_task`` and ``candidate_task`` name adapters of the model. ``transform`` names the
+    method that removed language bias, such as "lir:2". ``transform_sample`` names the texts on which it was fitted: "pool" for
+    the candidates, "sha256:..." for the texts of a file; ``quantise_sample`` does so for the ranges of int8. ``depth`` is the
+    number of candidates that a second stage ranked again. Results of older versions have one ``max_length`` for both roles.
     """
 
-    similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "own"]
+    similarity: Literal["cosine", "dot", "euclidean", "maxsim", "meanmaxsim", "bm25", "fusion", "rerank", "own"]
     dtype: Literal["float32", "float16", "bfloat16", "float64"]
-    max_length: Size | None
+    backend: Literal["onnx", "openvino"] | None = None
+    query_max_length: Size | None
+    candidate_max_length: Size | None
     query_prompt: Prompt
     candidate_prompt: Prompt
+    query_task: Line | None = None
+    candidate_task: Line | None = None
+    truncate_dim: Size | None = None
     transform: Annotated[str, Field(pattern=r"^(center|(lir|lsar):[1-9][0-9]{0,3})$")] | None = None
     transform_sample: Annotated[str, Field(pattern=r"^(pool|sha256:[0-9a-f]{64})$")] | None = None
+    quantise: Literal["int8", "binary"] | None = None
+    quantise_sample: Literal["pool"] | None = None
+    depth: Size | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_length(cls, values: Any) -> Any:
+        """Read the one length of older results as that of both roles."""
+        if isinstance(values, dict) and "max_length" in values and not values.keys() & set(_LENGTHS):
+            values = dict(values)
+            return values | dict.fromkeys(_LENGTHS, values.pop("max_length"))
+        return values
+
+    @property
+    def variant(self) -> str:
+        """What tells the rows of one model apart, such as "lir:2, int8"; "" for the model as it comes."""
+        return variant(self.backend, self.truncate_dim, self.transform, self.quantise, self.depth)
+
+    @property
+    def longest_input(self) -> int | None:
+        """The longest input of either role, in tokens; None where a role has no limit."""
+        lengths = (self.query_max_length, self.candidate_max_length)
+        return None if None in lengths else max(length for length in lengths if length is not None)
+
+
+class ProvenancePart(_Strict):
+    """Where prompts and similarity came from, and the precision of the checkpoint and of the vectors as the model gave them.
+
+    "registry" is mteb's, "model" is the model's own configuration, "option" is the user's choice. ``saved_dtype`` and
+    ``output_dtype`` are null where they are not known.
+    """
+
+    query_prompt: Source
+    candidate_prompt: Source
+    similarity: Source
+    saved_dtype: Line | None
+    output_dtype: Line | None
+
+
+class LengthPart(_Strict):
+    """How long the distinct texts of one role and language are for the model.
+
+    ``mean_tokens`` is the mean number of tokens of a text before it is cut, with its prompt and special tokens. ``cut`` is the
+    share of the texts that the model did not read to the end.
+    """
+
+    texts: Count = Field(description="how many texts were counted")
+    mean_tokens: Amount
+    cut: Annotated[float, Field(ge=0, le=1)]
 
 
 class EnvironmentPart(_Strict):
@@ -187,6 +248,10 @@ class Document(_Strict):
     environment: EnvironmentPart
     cost: CostPart
     counts: CountsPart
+    provenance: ProvenancePart | None = Field(default=None, description="null in results of older versions")
+    lengths: dict[Literal["query", "candidate"], dict[str, LengthPart]] | None = Field(
+        default=None, description="by role and language; null where the model does not say how it cuts texts"
+    )
     corpus: CorpusPart | None = Field(default=None, description="of streamed tasks only")
     headline: dict[str, dict[str, EstimatePart]]
     micro: dict[str, dict[str, Number]]

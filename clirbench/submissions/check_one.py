@@ -318,7 +318,7 @@ def _names(task: str, document: Document | Reported, model: ModelFile | None, ex
     if not NAME.fullmatch(name) or len(name) > 120:
         message = f"is {name[:60]!a}: use ORG/NAME in A-Z a-z 0-9 . _ - (clirbench submit does)"
         examined.error(path, "model.name", message)
-    wanted = run_folder(name, document.encoder.transform if isinstance(document, Document) else None)
+    wanted = run_folder(name, document.encoder.variant if isinstance(document, Document) else "")
     if folder.resolve().name != wanted:
         examined.error(path, "model.name", f"belongs into a folder named {wanted!a}, not {folder.name!a}")
     if model is None:
@@ -332,7 +332,7 @@ def _names(task: str, document: Document | Reported, model: ModelFile | None, ex
         ("revision", model.revision or None, stated.revision),
         ("parameters", model.parameters, stated.parameters),
         ("embedding_size", model.embedding_size, stated.dimensions),
-        ("max_length", model.max_length, document.encoder.max_length),
+        ("max_length", model.max_length, document.encoder.longest_input),
         ("query_prefix", model.query_prefix, document.encoder.query_prompt),
         ("candidate_prefix", model.candidate_prefix, document.encoder.candidate_prompt),
     ):

@@ -98,7 +98,7 @@ def systems(folder: Path) -> Iterator[System]:
 
 def write_system(system: System, submissions: Path) -> Path:
     """Write the submission of a system: ``model.toml``, and a JSON file per task."""
-    folder = submissions / run_folder(system.name, None)
+    folder = submissions / run_folder(system.name, "")
     registry = from_registry(system.hub) if system.hub else {}
     known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
     answers: dict[str, Answer] = {**dict.fromkeys(evaluation_sets(), "unknown"), **system.trained_on}

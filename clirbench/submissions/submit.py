@@ -69,7 +69,7 @@ def submit(
     whole = _whole_results(results)
     first = whole[0].document
     name = f"{org}/{_plain(first.model.name)}"
-    folder = submissions / run_folder(name, first.encoder.transform)
+    folder = submissions / run_folder(name, first.encoder.variant)
     values = _answered(_known(whole[0].document, name, card, folder), dict(answers or {}), ask)
     with one_line_errors(Path(model_toml.FILE), "TOML", "correct the answer"):
         model = ModelFile.model_validate(values)
@@ -170,7 +170,7 @@ def _known(document: Document, name: str, card: Path | None, folder: Path) -> di
         "revision": document.model.revision or "",
         "parameters": document.model.parameters,
         "embedding_size": document.model.dimensions,
-        "max_length": document.encoder.max_length,
+        "max_length": document.encoder.longest_input,
         "query_prefix": document.encoder.query_prompt,
         "candidate_prefix": document.encoder.candidate_prompt,
         "training_data": [],

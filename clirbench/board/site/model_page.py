@@ -33,7 +33,7 @@ def command(document: Document) -> str:
         "--revision": model.revision_kind == "hub-commit" and model.revision,
         "--query-prompt": own and encoder.query_prompt,
         "--candidate-prompt": own and encoder.candidate_prompt,
-        "--max-length": own and encoder.max_length is not None and str(encoder.max_length),
+        "--max-length": own and encoder.query_max_length == encoder.candidate_max_length and encoder.query_max_length,
         "--dtype": own and encoder.dtype != "float32" and encoder.dtype,
         "--transform": encoder.transform,
         "--transform-sample": encoder.transform and encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",

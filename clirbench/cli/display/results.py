@@ -120,9 +120,9 @@ def _task_label(document: Document) -> str:
 
 
 def model_label(document: Document) -> str:
-    """The model's name, with the transform of its vectors if there is one."""
-    name, transform = printable(document.model.name), document.encoder.transform
-    return f"{name} + {transform}" if transform else name
+    """The model's name, with what tells its variants apart, such as "+ lir:2"."""
+    name, variant = printable(document.model.name), document.encoder.variant
+    return f"{name} + {variant}" if variant else name
 
 
 def _columns(documents: Sequence[Document]) -> tuple[bool, Sequence[str], Sequence[str]]:

@@ -1,0 +1,51 @@
+"""Say in one line what a run uses: model, revision, prompts, similarity, precision, length and device."""
+
+from clirbench.encoders.base import LoadedModel, Source
+
+SHOWN: dict[Source, str] = {"registry": "mteb's registry", "model": "model", "option": "you", "none": "none"}
+
+
+def describe(model: LoadedModel) -> list[str]:
+    """The line that a run prints first, and then the model's notes.
+
+    Each prompt and the similarity name their source. A revision is cut to 12 characters after its kind.
+    """
+    settings, sources = model.settings, model.sources
+    label = f"{model.info.name} + {settings.variant}" if settings.variant else model.info.name
+    prompts = [
+        _prompt("query", settings.query_prompt, sources.query_prompt),
+        _prompt("candidate", settings.candidate_prompt, sources.candidate_prompt),
+    ]
+    if not settings.query_prompt and not settings.candidate_prompt:
+        prompts = ["no prompts" + (" (you)" if sources.query_prompt == "option" else "")]
+    tasks = [
+        f"{role} task {task}"
+        for role, task in (("query", settings.query_task), ("candidate", settings.candidate_task))
+        if task
+    ]
+    similarity = settings.similarity + (f" ({SHOWN[sources.similarity]})" if sources.similarity != "none" else "")
+    saved = f" (saved in {model.saved_dtype})" if model.saved_dtype not in (None, settings.dtype) else ""
+    parts = [_revision(model.info.revision), *prompts, *tasks, similarity, settings.dtype + saved]
+    return [f"{label}: {', '.join([*parts, _lengths(model), f'on {model.device}'])}", *model.notes]
+
+
+def _revision(revision: str | None) -> str:
+    if revision is None:
+        return "no revision"
+    kind, colon, digest = revision.rpartition(":")
+    return f"revision {kind}{colon}{digest[:12]}"
+
+
+def _prompt(role: str, prompt: str, source: Source) -> str:
+    if not prompt:
+        return f"no {role} prompt" + (f" ({SHOWN[source]})" if source != "none" else "")
+    shown = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
+    return f"{role} prompt {shown!r} ({SHOWN[source]})"
+
+
+def _lengths(model: LoadedModel) -> str:
+    query, candidate = model.settings.query_max_length, model.settings.candidate_max_length
+    if query == candidate:
+        return "any length" if query is None else f"at most {query} tokens"
+    shown = ["all tokens" if length is None else f"at most {length} tokens" for length in (query, candidate)]
+    return f"{shown[0]} of a query, {shown[1]} of a candidate"
