@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from clirbench.cli.app import app, examples, listed, optional
-from clirbench.support.terminal import stdout
+from clirbench.support.terminal import PlainTable, stdout
 
 
 @app.command(epilog=examples("clirbench tasks"))
@@ -74,10 +73,9 @@ def metrics() -> None:
     stdout().print(table)
 
 
-def _named() -> Table:
+def _named() -> PlainTable:
     """An empty table with columns for names and their descriptions."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    # A name must not be cut, because users type it.
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column()
+    table = PlainTable(stdout().is_terminal)
+    table.add_column(words=True, style="bold")
+    table.add_column(words=True)
     return table

@@ -125,9 +125,8 @@ def doctor(
     from clirbench.cli.doctor import diagnose
 
     console = stdout()
-    table = plain_table(console)
-    for heading in ("what", "state", "found"):
-        table.add_column(heading, no_wrap=heading != "found", overflow="fold")
+    headings = ("what", "state", "found")
+    table = plain_table(console, headings, left=headings)
     for diagnosis in diagnose(not offline):
         table.add_row(diagnosis.what, diagnosis.state, diagnosis.detail)
     console.print(table)

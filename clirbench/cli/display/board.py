@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from clirbench.board.text import column_key, shown_board
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
-from clirbench.support.terminal import cell, plain_table, title
+from clirbench.support.terminal import PlainTable, cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_columns, board_tasks
 
@@ -19,7 +18,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 def board_tables(frame: pd.DataFrame, console: Console) -> Group:
     """One table per task, best model first, reported figures last; tasks that nobody ran are left out."""
     shown = shown_board(frame)
-    parts: list[Text | Table] = []
+    parts: list[Text | PlainTable] = []
     for name, task in board_tasks().items():
         columns = [column for column in shown.columns if column.startswith(f"{name} ")]
         numbers = shown[[column for column in columns if not column.endswith("zero-shot")]]
@@ -32,8 +31,7 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         table = plain_table(console)
         for column in ("model", *columns, "parameters", "origin"):
             left = column in ("model", "origin") or column.endswith("zero-shot")
-            heading = column.removeprefix(f"{name} ")
-            table.add_column(heading, justify="left" if left else "right", no_wrap=column == "model")
+            table.add_column(column.removeprefix(f"{name} "), words=left)
         for _, row in shown.loc[ranked.index].iterrows():
             style = "dim italic" if row["origin"] == "reported" else ""
             table.add_row(*(str(row[column]) for column in ("model", *columns, "parameters", "origin")), style=style)
@@ -56,7 +54,7 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
         for contrast in comparison.of("overall")
     }
     by_pair = {f"{c.query_language} > {c.candidate_language}": c for c in comparison.of("pair")}
-    parts: list[Text | Table] = [
+    parts: list[Text | PlainTable] = [
         title(f"{comparison.task}: {first} minus {second}, 95 % interval, paired over topics"),
         _contrasts("", overall, comparison, console),
     ]
@@ -74,9 +72,9 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
     return Group(*parts)
 
 
-def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> Table:
+def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> PlainTable:
     headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown")
-    table = plain_table(console, headings, left=(heading, "shown"))
+    table = plain_table(console, headings, left=(heading, "shown"), keep=("difference", "shown"))
     verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
     for name, contrast in contrasts.items():
         table.add_row(name, *_cells(contrast), verdicts[contrast.better])
@@ -87,19 +85,20 @@ def _cells(contrast: Contrast) -> Sequence[str]:
     scale, digits = (1, 0) if contrast.setting == "bias" else (100, 1)
     bounds = "-"
     if contrast.low is not None and contrast.high is not None:
-        bounds = f"{contrast.low * scale:+,.{digits}f} to {contrast.high * scale:+,.{digits}f}"
+        bounds = f"{cell(contrast.low, scale, digits, '+')} to {cell(contrast.high, scale, digits, '+')}"
     return (
         cell(contrast.first, scale, digits),
         cell(contrast.second, scale, digits),
-        f"{contrast.difference * scale:+,.{digits}f}",
+        cell(contrast.difference, scale, digits, "+"),
         bounds,
         f"{contrast.p:.4f}",
     )
 
 
-def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
+def gate_table(checks: Sequence[GateCheck], console: Console) -> PlainTable:
     """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
-    table = plain_table(console, ("what", "baseline", "new", "lost", "limit", "p", "verdict"), left=("what", "verdict"))
+    headings = ("what", "baseline", "new", "lost", "limit", "p", "verdict")
+    table = plain_table(console, headings, left=("what", "verdict"), keep=("lost", "verdict"))
     for check in checks:
         bias = check.setting == "bias"
         scale, unit = (1, " %") if bias else (100, "")
@@ -108,7 +107,7 @@ def gate_table(checks: Sequence[GateCheck], console: Console) -> Table:
             check.metric if bias else f"{check.setting} {check.metric} x100",
             cell(check.baseline, scale),
             cell(check.value, scale),
-            f"{check.lost:.2f}{unit}",
+            f"{cell(check.lost, 1, 2)}{unit}",
             f"{check.limit:g}{unit}",
             f"{check.p:.4f}",
             Text(check.verdict, style=style),

@@ -1,12 +1,11 @@
 """The output of `clirbench inspect`: texts that outranked the golds."""
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from clirbench.results.inspect import Inspection, Topic
 from clirbench.support.errors import printable
-from clirbench.support.terminal import plain_table, title
+from clirbench.support.terminal import PlainTable, plain_table, title
 
 _LONG = 160
 
@@ -15,7 +14,9 @@ def inspection_tables(inspection: Inspection, console: Console) -> Group:
     """Each topic with its golds and the candidates before them, then the languages of the wrong candidates."""
     number, language = len(inspection.topics), inspection.query_language
     model = printable(inspection.model)
-    parts: list[Text | Table] = [title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}")]
+    parts: list[Text | PlainTable] = [
+        title(f"{model} on {inspection.task}: the worst {number} topics asked in {language}")
+    ]
     if inspection.differing:
         parts.append(
             Text(
@@ -41,10 +42,9 @@ def inspection_tables(inspection: Inspection, console: Console) -> Group:
     return Group(*parts)
 
 
-def _topic(topic: Topic, query_language: str, console: Console) -> list[Text | Table]:
-    table = plain_table(console)
-    for heading in ("rank", "score", "language", "", "text"):
-        table.add_column(heading, justify="right" if heading in ("rank", "score") else "left", overflow="fold")
+def _topic(topic: Topic, query_language: str, console: Console) -> list[Text | PlainTable]:
+    headings = ("rank", "score", "language", "", "text")
+    table = plain_table(console, headings, left=headings[2:], keep=("text",))
     # If there are many golds, only the first, the last, and those in the query's language are shown.
     own = [gold for gold in topic.golds if gold.language == query_language]
     golds = dict.fromkeys([topic.golds[0], *own, topic.golds[-1]])

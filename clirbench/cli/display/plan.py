@@ -14,9 +14,8 @@ from clirbench.support.terminal import plain_table, title
 def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) -> Group:
     """Texts, tokens and hours by language and in total; then memory, disk, and hours on up to ``workers`` workers."""
     above = title(f"{model} on {forecast.task.id}, as measured on this machine ({forecast.device})")
-    table = plain_table(
-        console, ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all"), left=("language",)
-    )
+    headings = ("language", "queries", "texts", "tokens", "texts/s", "encode", "in all")
+    table = plain_table(console, headings, left=("language",), keep=("in all",))
     rows = forecast.languages
     for row in rows:
         amounts = f"{row.queries:,}", f"{row.passages:,}", _tokens([row.tokens]), f"{row.per_second:,.0f}"

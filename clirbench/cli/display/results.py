@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from clirbench.metrics.bias import shown_as
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, RunDocument
 from clirbench.support.errors import printable
-from clirbench.support.terminal import cell, plain_table, title
+from clirbench.support.terminal import PlainTable, cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import list_tasks, load_task
 
@@ -63,7 +62,7 @@ def pair_table(document: Document, metric: str, console: Console) -> Group:
         return Group()
     languages = document.task.languages
     above = title(f"{_task_label(document)}: {metric} x100, query language down, candidate language across")
-    table = plain_table(console, ("", *languages), left=("",))
+    table = plain_table(console, ("", *languages), left=("",), blocks=True)
     for query in languages:
         cells = [_heat(document.pair_value(query, x, metric), query == x, console) for x in languages]
         table.add_row(query, *cells)
@@ -78,7 +77,7 @@ def trec_run_table(document: RunDocument, console: Console) -> Group:
     table = plain_table(console, ("metric", "value"), left=("metric",))
     for name, estimate in document.headline["monolingual"].items():
         table.add_row(name, "needs a deeper run" if estimate.value is None else _margin(estimate, 100))
-    parts: list[Text | Table] = [above, table]
+    parts: list[Text | PlainTable] = [above, table]
     if document.run.missing:
         parts.append(
             Text(f"{document.run.missing:,} of {document.run.queries:,} queries are not in the run: they count as 0")
@@ -88,9 +87,9 @@ def trec_run_table(document: RunDocument, console: Console) -> Group:
 
 def mteb_table(documents: Sequence[MtebDocument], console: Console) -> Group:
     """One row per task of mteb's own: the mean of the main score over the subsets, with the lowest and the highest."""
-    table = plain_table(
-        console, ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest"), left=("task of mteb", "score")
-    )
+    headings = ("task of mteb", "score", "subsets", "mean x100", "lowest", "highest")
+    words = ("task of mteb", "score", "lowest", "highest")
+    table = plain_table(console, headings, left=words, keep=("mean x100",))
     for document in documents:
         scores = document.main_scores
         values = {name: score for name, score in scores.items() if score is not None}
