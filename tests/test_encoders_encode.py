@@ -209,6 +209,17 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(tiny, tmp_path):
     assert first.candidates.tobytes() == second.candidates.tobytes()
 
 
+def test_the_dtype_that_the_model_gave_is_known_from_the_cache_too(tiny, tmp_path):
+    class Half(Recording):
+        def _encode(self, role, texts):
+            return super()._encode(role, texts).astype(np.float16)
+
+    dtypes = [encode_collection(as_loaded(Half()), tiny(), RunContext(vectors=tmp_path)).output_dtype for _ in range(2)]
+    assert dtypes == ["float16", "float16"]
+    result = clirbench.evaluate(Half(), "demo", languages=["en", "de"])
+    assert result.document.provenance.output_dtype == "float16"
+
+
 def test_killed_in_the_middle_it_loses_one_shard(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(vectors_module, "TEXTS_PER_SHARD", 10)
     collection = tiny(topics=10)

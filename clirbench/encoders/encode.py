@@ -30,6 +30,7 @@ class Encoded:
         seconds: Seconds that the encoder took.
         dimensions: Size of the encoder's vectors.
         zero: Distinct texts whose vector is all zero.
+        output_dtype: Of the vectors as the encoder gave them; None where that is not known.
     """
 
     queries: Vectors
@@ -39,6 +40,7 @@ class Encoded:
     seconds: float
     dimensions: int
     zero: int
+    output_dtype: str | None = None
 
 
 def distinct_texts(collection: Collection) -> int:
@@ -90,6 +92,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         by_role.append(np.concatenate(shards) if dense else sparse.vstack(shards, format="csr"))
         zero += check.zero
         dimensions = check.dimensions
+        if entry and clock.output_dtype is None:
+            clock.output_dtype = entry.output_dtype
     if isinstance(by_role[0], np.ndarray) != isinstance(by_role[1], np.ndarray):
         raise ClirbenchError(
             f"{model.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"
@@ -106,6 +110,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         seconds=clock.seconds,
         dimensions=by_role[0].shape[1],
         zero=zero,
+        output_dtype=clock.output_dtype,
     )
 
 
@@ -162,4 +167,4 @@ def _shards(
         reporter.advance(ENCODE, len(part))
         yield vectors
     if entry and isinstance(vectors, np.ndarray):
-        entry.finish()
+        entry.finish(clock.output_dtype)

@@ -55,7 +55,7 @@ class CacheEntry:
             "texts": digest.hexdigest(),
         }
         self.folder = root / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-        self._expected = self._manifest()
+        self._expected, self.output_dtype = self._manifest()
         self._present: dict[str, str] = {}
 
     def get(self, number: int, rows: int) -> NDArray[np.float32] | None:
@@ -86,21 +86,27 @@ class CacheEntry:
         self._write(name, buffer.getvalue())
         self._present[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
 
-    def finish(self) -> None:
+    def finish(self, output_dtype: str | None) -> None:
         """Write the manifest, unless the one on disk lists the same shards.
+
+        ``output_dtype`` is that of the vectors as the encoder gave them, before they became float32.
 
         Raises:
             ClirbenchError: The cache cannot be written.
         """
         if self._present != self._expected:
-            self._write("manifest.json", json.dumps({"format": _FORMAT, "shards": self._present}).encode())
+            manifest = {"format": _FORMAT, "shards": self._present, "output_dtype": output_dtype}
+            self._write("manifest.json", json.dumps(manifest).encode())
 
-    def _manifest(self) -> dict[str, str]:
+    def _manifest(self) -> tuple[dict[str, str], str | None]:
+        """The checksums of the shards, and the dtype of the vectors as the encoder gave them."""
         try:
             document = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
-            return {str(name): str(digest) for name, digest in document["shards"].items()}
+            dtype = document.get("output_dtype")
+            shards = {str(name): str(digest) for name, digest in document["shards"].items()}
+            return shards, dtype if isinstance(dtype, str) else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+            return {}, None
 
     def _write(self, name: str, content: bytes) -> None:
         remedy = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"

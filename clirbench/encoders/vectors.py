@@ -15,10 +15,11 @@ from clirbench.support.errors import ClirbenchError, first_line
 
 @dataclass
 class Clock:
-    """How many texts a model has encoded so far, and how many seconds that took."""
+    """How many texts a model has encoded so far, how many seconds that took, and the dtype of the last vectors that it gave."""
 
     texts: int = 0
     seconds: float = 0.0
+    output_dtype: str | None = None
 
 
 @dataclass
@@ -142,6 +143,8 @@ def encode_texts(encode: Callable[[list[str]], Any], texts: list[str], check: Ve
         ) from error
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(texts)
+    if hasattr(raw, "dtype"):
+        clock.output_dtype = str(raw.dtype).removeprefix("torch.")
     return check(raw, texts)
 
 

@@ -123,7 +123,15 @@ class VectorCounter:
         outranked = self._within_languages(context) if set(settings) == {"monolingual"} else self._everywhere(context)
         encoded = self.encoded
         seconds = {"encode": self.seconds, "rank": time.perf_counter() - begin}
-        cost = Cost(encoded.dimensions, encoded.texts, encoded.encoded, encoded.seconds, encoded.zero, None, seconds)
+        cost = Cost(
+            dimensions=encoded.dimensions,
+            texts=encoded.texts,
+            encoded=encoded.encoded,
+            encode_seconds=encoded.seconds,
+            zero=encoded.zero,
+            output_dtype=encoded.output_dtype,
+            seconds=seconds,
+        )
         return Counts(outranked, outranked, cost)
 
     def _everywhere(self, context: RunContext) -> Outranked:

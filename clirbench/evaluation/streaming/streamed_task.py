@@ -323,5 +323,6 @@ class ShardsToCount:
             encoded=clock.texts + total.encoded,
             encode_seconds=clock.seconds + total.encode_seconds,
             zero=work.first.zero + total.zero,
+            output_dtype=clock.output_dtype,
             seconds={"load": self.loading, "encode": encoding, "rank": ranking},
         )
