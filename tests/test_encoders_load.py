@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import clirbench
-from clirbench.encoders.base import EncoderOptions, folder_revision
+from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded, load_encoder
+from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError
 
 TEXTS = ["What is the capital of Japan?", "東京", "ก"]

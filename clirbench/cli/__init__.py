@@ -7,6 +7,7 @@ from io import TextIOWrapper
 from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.quiet import silence_others
 
 __all__ = ["app", "main"]
 _INTERRUPTED = 130
@@ -18,6 +19,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             # A run must not fail because a terminal or pipe cannot show a character.
             stream.reconfigure(errors="replace")
+    silence_others()
     try:
         app()
     except ClirbenchError as error:

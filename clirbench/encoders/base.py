@@ -1,9 +1,7 @@
 """What clirbench asks of a model, how a model is identified, and the options that a user may set."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -297,32 +295,3 @@ def check_options(options: EncoderOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ClirbenchError(f"--{name.replace('_', '-')} is {value}: use 1 or more")
-
-
-def folder_revision(folder: Path) -> str:
-    """Compute one SHA-256, in hexadecimal, over the names and contents of a model folder's files.
-
-    Hidden files, ``__pycache__`` and Markdown are left out. Two folders have the same checksum only if their weights, tokenizers
-    and configurations are the same, byte for byte.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(_files(folder, set())):
-        relative = path.relative_to(folder)
-        if path.suffix.lower() != ".md":
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
-            digest.update(f"{relative.as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
-
-
-def _files(folder: Path, visited: set[Path]) -> Iterator[Path]:
-    """Yield the files below a folder, without hidden ones. Links to folders are followed, but not in a circle."""
-    visited = visited | {folder.resolve()}
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        if path.is_dir():
-            if path.resolve() not in visited:
-                yield from _files(path, visited)
-        elif path.is_file():
-            yield path

@@ -8,6 +8,7 @@ from clirbench.encoders import base
 from clirbench.encoders.bm25 import Bm25Scorer
 from clirbench.encoders.char_ngram import CharNgramEncoder
 from clirbench.encoders.packed import REFUSED, PackedEncoder
+from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError
 
 _MODELS = Path(__file__).resolve().parent / "models"
@@ -30,7 +31,7 @@ class Bundled:
         """Return the revision and its kind, as :class:`~clirbench.encoders.base.ModelInfo` has them."""
         if self.revision is not None or self.folder is None:
             return str(self.revision), "bundled"
-        return f"sha256:{base.folder_revision(self.folder)}", "folder-sha256"
+        return f"sha256:{folder_revision(self.folder)}", "folder-sha256"
 
 
 def _packed(name: str, description: str) -> Bundled:

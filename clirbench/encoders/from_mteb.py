@@ -1,9 +1,14 @@
 """Models of mteb's registry, with the prompts and the revisions that mteb declares."""
 
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from clirbench.encoders import base
+from clirbench.encoders.hub import cached_snapshot
+from clirbench.encoders.loading import load_checked
+from clirbench.encoders.revision import commit_of, snapshot_revision
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
@@ -84,21 +89,21 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
 
     base.refuse(options, ("dtype", "backend", "max_length", *base.OF_PROMPTS), "a model of mteb's registry")
     try:
-        meta = mteb.get_model_meta(name, revision=options.revision)
+        meta = mteb.get_model_meta(name, revision=commit_of(options.revision))
     except (KeyError, ValueError) as error:
         raise ClirbenchError(f"mteb:{name} ({error.args[0]}): correct --model, or leave out 'mteb:'") from error
     if meta.loader is None:
         raise ClirbenchError(f"mteb:{name} is registered without a loader: use the model's own name without 'mteb:'")
     if (meta.loader_kwargs or {}).get("trust_remote_code") and not options.trust_remote_code:
         raise ClirbenchError(f"mteb:{name} brings code of its own: read it, then pass --trust-remote-code")
-    try:
-        model = meta.load_model(device=options.device)
-    except (OSError, ValueError, RuntimeError, ImportError, AssertionError) as error:
-        raise ClirbenchError(
-            f"cannot load mteb:{name} ({first_line(error)}): install what it needs, or check the network"
-        ) from error
-    revision = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
-    return wrap_mteb(model, options, revision)
+    commit = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
+    snapshot = partial(cached_snapshot, str(meta.name), commit)
+    model = load_checked(f"mteb:{name}", partial(meta.load_model, device=options.device), snapshot, options)
+    if commit is None:
+        return wrap_mteb(model, options)
+    revision = snapshot_revision(commit, snapshot(), options.trust_remote_code)
+    loaded = wrap_mteb(model, options, revision.text)
+    return loaded if revision.text else replace(loaded, notes=(*loaded.notes, revision.note(loaded.info.name)))
 
 
 def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = None) -> base.LoadedEncoder:

@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders import base
-from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.encoders.hub import cached_snapshot, resolve_commit
+from clirbench.encoders.loading import load_checked
+from clirbench.encoders.revision import Revision, commit_of, folder_revision, snapshot_revision, whole_revision
+from clirbench.support.errors import ClirbenchError
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -121,20 +126,30 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
     except (OSError, RuntimeError, ValueError) as error:
         raise ClirbenchError(f"no model '{name[:80]}' ({error}): correct --model") from error
     if is_folder:
-        if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
+        if not any((folder / file).is_file() for file in ("modules.json", "config.json", "adapter_config.json")):
             raise ClirbenchError(f"{folder} is not a model folder (no modules.json, no config.json): correct --model")
         base.refuse(options, ("revision",), "a local folder")
-        digest = base.folder_revision(folder)
-        model = _construct(str(folder.resolve()), None, options)
+        make = partial(_construct, str(folder.resolve()), None, options)
+        model = load_checked(name, make, lambda: folder, options)
+        revision = whole_revision(folder, options.trust_remote_code)
+        digest = (revision.text or folder_revision(folder)).removeprefix("sha256:")
         label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
-        return wrap_sentence_transformer(model, options, f"sha256:{digest}", "folder-sha256", label)
+        return _versioned(model, options, revision, "folder-sha256", label)
     if folder.exists() or not _HUB_NAME.fullmatch(name):
         raise ClirbenchError(
             f"no model '{name}': give a hub name (org/name), a folder, mteb:org/name, clirbench/char-ngram or module:factory"
         )
-    commit = _commit(name, options.revision)
-    model = _construct(name, commit, options)
-    return wrap_sentence_transformer(model, options, commit, "hub-commit", options.name or name)
+    commit = resolve_commit(name, commit_of(options.revision))
+    make = partial(_construct, name, commit, options)
+    model = load_checked(name, make, lambda: cached_snapshot(name, commit), options)
+    revision = snapshot_revision(commit, cached_snapshot(name, commit), options.trust_remote_code)
+    return _versioned(model, options, revision, "hub-commit", options.name or name)
+
+
+def _versioned(model: Any, options: base.EncoderOptions, revision: Revision, kind: str, name: str) -> base.LoadedModel:
+    """Wrap a model with its revision, or with a note that says why it has none."""
+    loaded = wrap_sentence_transformer(model, options, revision.text, kind, name)
+    return loaded if revision.text else replace(loaded, notes=(*loaded.notes, revision.note(name)))
 
 
 def wrap_sentence_transformer(
@@ -221,61 +236,11 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    try:
-        model = _class_of(name, commit)(
-            name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code
-        )
-        if options.dtype:
-            model = model.to(getattr(torch, options.dtype))
-        if options.max_length:
-            model.max_seq_length = options.max_length
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AssertionError, AttributeError) as error:
-        line = first_line(error)
-        remedy = "check the name, the folder's files and the options"
-        if options.device:
-            remedy = "correct --device, or leave it out"
-        if "trust_remote_code" in str(error):
-            line, remedy = "it brings code of its own", "read that code, then pass --trust-remote-code"
-        raise ClirbenchError(f"cannot load model '{name}' ({line}): {remedy}") from error
+    model = _class_of(name, commit)(
+        name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code
+    )
+    if options.dtype:
+        model = model.to(getattr(torch, options.dtype))
+    if options.max_length:
+        model.max_seq_length = options.max_length
     return model
-
-
-def _commit(name: str, revision: str | None) -> str:
-    """Resolve a branch or tag to the commit it points at: on the hub, or in the local cache when offline."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    offline = constants.HF_HUB_OFFLINE
-    if not offline:
-        try:
-            return str(HfApi().model_info(name, revision=revision).sha)
-        except GatedRepoError as error:
-            raise ClirbenchError(
-                f"model '{name}' is gated: accept its terms on the hub and run hf auth login"
-            ) from error
-        except RevisionNotFoundError as error:
-            raise ClirbenchError(f"model '{name}' has no revision '{revision}': correct --revision") from error
-        except RepositoryNotFoundError as error:
-            raise ClirbenchError(f"no model '{name}' on the hub, and no such folder: correct --model") from error
-        except HFValidationError as error:
-            raise ClirbenchError(f"'{name}' is no folder and cannot be a hub name: correct --model") from error
-        except Exception as error:
-            reason = type(error).__name__
-    for file in ("modules.json", "config.json"):
-        try:
-            cached = try_to_load_from_cache(name, file, revision=revision)
-        except HFValidationError as error:
-            raise ClirbenchError(f"'{name}' is no folder and cannot be a hub name: correct --model") from error
-        if isinstance(cached, str):
-            parts = Path(cached).parts
-            return parts[len(parts) - parts[::-1].index("snapshots")]
-    if offline:
-        raise ClirbenchError(f"model '{name}' is not in the hub cache and HF_HUB_OFFLINE is set: fetch it while online")
-    raise ClirbenchError(
-        f"cannot reach the hub for model '{name}' ({reason}), and it is not in the cache: check the network, or pass a folder"
-    )

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from clirbench.encoders import base
+from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
@@ -139,7 +140,7 @@ def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncode
         ClirbenchError: The folder cannot be read, or an option does not apply.
     """
     base.refuse(options, REFUSED, "a packed model")
-    digest = base.folder_revision(folder)
+    digest = folder_revision(folder)
     encoder = PackedEncoder(folder)
     label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
     check_name(label)

@@ -11,8 +11,9 @@ import torch
 from mteb.types import PromptType
 from sentence_transformers.util import SimilarityFunction
 
-from clirbench.encoders.base import LoadedEncoder, LoadedModel, folder_revision
+from clirbench.encoders.base import LoadedEncoder, LoadedModel
 from clirbench.encoders.from_mteb import MtebEncoder
+from clirbench.encoders.revision import folder_revision
 from clirbench.encoders.vectors import VectorCheck, as_float32
 from clirbench.integrations.mteb import MTEB_LANGUAGES
 from clirbench.integrations.mteb_results import model_meta

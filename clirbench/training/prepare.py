@@ -8,7 +8,7 @@ from pathlib import Path
 from datasets import Dataset
 from tokenizers import Tokenizer
 
-from clirbench.encoders.base import folder_revision
+from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import sha256_of, write_atomically
 from clirbench.support.progress import Reporter

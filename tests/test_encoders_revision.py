@@ -1,0 +1,226 @@
+"""What a model's revision covers: its files, and the parts that lie elsewhere."""
+
+import hashlib
+import json
+import sys
+
+import model_folders
+import numpy as np
+import pytest
+import tiny_models
+
+from clirbench.encoders import from_sentence_transformers
+from clirbench.encoders.base import EncoderOptions
+from clirbench.encoders.load import load_encoder
+from clirbench.encoders.revision import (
+    Part,
+    Revision,
+    commit_of,
+    folder_revision,
+    outside_parts,
+    snapshot_revision,
+    whole_revision,
+)
+
+TRUSTED = EncoderOptions(trust_remote_code=True)
+COMMITS = [hashlib.sha1(bytes([number])).hexdigest() for number in range(3)]
+
+
+def folder_of(place, **files):
+    """A folder with JSON files; the last underscore of each name stands for the dot."""
+    place.mkdir(parents=True)
+    for name, content in files.items():
+        stem, _, suffix = name.rpartition("_")
+        (place / f"{stem}.{suffix}").write_text(json.dumps(content) if suffix == "json" else content, encoding="utf-8")
+    return place
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """An empty cache of the hub; a function that puts a commit of a repository there."""
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("SENTENCE_TRANSFORMERS_HOME", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+    def put(name, commit, **files):
+        repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
+        (repository / "refs").mkdir(parents=True, exist_ok=True)
+        (repository / "refs" / "main").write_text(commit)
+        return folder_of(repository / "snapshots" / commit, **files)
+
+    return put
+
+
+@pytest.fixture
+def importable(monkeypatch, tmp_path):
+    """A folder from which Python imports; modules of it are forgotten afterwards."""
+    place = tmp_path / "importable"
+    place.mkdir()
+    monkeypatch.syspath_prepend(str(place))
+    before = set(sys.modules)
+    yield place
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(place)):
+            del sys.modules[name]
+
+
+def test_a_folder_without_parts_elsewhere_has_the_checksum_of_its_files(tmp_path):
+    folder = model_folders.own_module(tmp_path)
+    assert outside_parts(folder, True) == []
+    for trust in (False, True):
+        assert whole_revision(folder, trust) == Revision(f"sha256:{folder_revision(folder)}")
+
+
+def test_an_adapter_is_known_by_the_weights_of_its_base_model(tmp_path):
+    folder = model_folders.adapter(tmp_path)
+    config = json.loads((folder / "adapter_config.json").read_text())
+    base = tmp_path / "plain"
+    assert config["base_model_name_or_path"] == str(base)
+    first = load_encoder(str(folder))
+    vectors = np.asarray(first.encoder.encode_queries(["wo?"]))
+    assert first.info.revision not in (None, f"sha256:{folder_revision(folder)}")
+    # The label of a local model is its revision in short.
+    assert first.info.name.endswith(first.info.revision.removeprefix("sha256:")[:8])
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(base / "model.safetensors")
+    save_file({name: tensor * 0.5 for name, tensor in weights.items()}, base / "model.safetensors", {"format": "pt"})
+    second = load_encoder(str(folder))
+    assert not np.allclose(vectors, np.asarray(second.encoder.encode_queries(["wo?"])), atol=1e-3)
+    assert second.info.revision != first.info.revision
+    assert second.info.name != first.info.name
+
+
+def test_moving_the_base_model_changes_its_name_and_no_vector(tmp_path):
+    folder = model_folders.adapter(tmp_path)
+    before = outside_parts(folder)
+    (tmp_path / "plain").rename(tmp_path / "moved")
+    model_folders.edit(folder, "adapter_config.json", base_model_name_or_path=str(tmp_path / "moved"))
+    assert before == [Part("base model", str(tmp_path / "plain"))]
+    assert outside_parts(folder) == [Part("base model", str(tmp_path / "moved"))]
+
+
+def test_a_base_model_on_the_hub_counts_with_its_commit(hub, tmp_path):
+    folder = folder_of(tmp_path / "adapter", adapter_config_json={"base_model_name_or_path": "someone/base"})
+    unknown = whole_revision(folder)
+    assert unknown == Revision(None, (Part("base model", "someone/base"),))
+    assert "its base model someone/base" in unknown.note("me/adapter")
+    texts = []
+    for commit in COMMITS[:2]:
+        hub("someone/base", commit, config_json={})
+        texts.append(whole_revision(folder).text)
+    assert None not in texts
+    assert len(set(texts)) == 2
+
+
+def test_a_model_on_the_hub_with_a_part_elsewhere_has_more_than_its_commit(hub):
+    plain = hub("someone/plain", COMMITS[0], config_json={})
+    assert snapshot_revision(COMMITS[0], plain) == Revision(COMMITS[0])
+    assert snapshot_revision(COMMITS[0], None) == Revision(COMMITS[0])
+    adapter = hub("someone/adapter", COMMITS[1], adapter_config_json={"base_model_name_or_path": "someone/plain"})
+    first = snapshot_revision(COMMITS[1], adapter).text
+    assert first.startswith(f"{COMMITS[1]}+sha256:")
+    assert commit_of(first) == COMMITS[1]
+    hub("someone/plain", COMMITS[2], config_json={})
+    assert snapshot_revision(COMMITS[1], adapter).text != first
+
+
+def test_a_commit_is_cut_out_of_a_revision_alone():
+    assert [commit_of(text) for text in (None, "main", "v1+cpu", COMMITS[0])] == [None, "main", "v1+cpu", COMMITS[0]]
+
+
+def test_two_adapters_on_each_other_end(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    folder_of(a, adapter_config_json={"base_model_name_or_path": str(b)})
+    folder_of(b, adapter_config_json={"base_model_name_or_path": str(a)})
+    assert whole_revision(a).text != whole_revision(b).text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "part"),
+    [
+        ("config_json", {"auto_map": {"AutoModel": "PLACE--modeling.Model"}}, "code in"),
+        ("config_json", {"text_config": {"auto_map": {"AutoModel": "PLACE--modeling.Model"}}}, "code in"),
+        ("tokenizer_config_json", {"auto_map": {"AutoTokenizer": ["PLACE--own.Slow", None]}}, "code in"),
+        ("modules_json", [{"path": "", "type": "PLACE--own.Module"}], "code in"),
+        ("router_config_json", {"types": {"query_0": "PLACE--own.Module"}}, "code in"),
+        ("sentence_bert_config_json", {"tokenizer_name_or_path": "PLACE"}, "tokenizer"),
+        ("modules_json", [{"path": "../other", "type": "sentence_transformers.models.Pooling"}], "module"),
+    ],
+)
+def test_each_way_to_name_a_part_elsewhere(tmp_path, file, content, part):
+    place = folder_of(tmp_path / "other", own_py="A = 1\n")
+    content = json.loads(json.dumps(content).replace("PLACE", str(place)))
+    folder = folder_of(tmp_path / "model", **{file: content})
+    assert [one.what for one in outside_parts(folder, True)] == [part]
+    first = whole_revision(folder, True).text
+    assert first != f"sha256:{folder_revision(folder)}"
+    (place / "own.py").write_text("A = 2\n")
+    assert whole_revision(folder, True).text not in (None, first)
+    if part == "code in":
+        # Code that may not run is no part of the vectors.
+        assert whole_revision(folder).text == f"sha256:{folder_revision(folder)}"
+
+
+def test_a_part_of_a_part_counts(tmp_path):
+    code = folder_of(tmp_path / "code", modeling_py="KEEP = 1\n")
+    base = folder_of(tmp_path / "base", config_json={"auto_map": {"AutoModel": f"{code}--modeling.Own"}})
+    folder = folder_of(tmp_path / "adapter", adapter_config_json={"base_model_name_or_path": str(base)})
+    first = whole_revision(folder, True).text
+    (code / "modeling.py").write_text("KEEP = 2\n")
+    assert whole_revision(folder, True).text != first
+
+
+def test_a_class_that_python_finds_elsewhere_counts_with_what_it_imports(importable, tmp_path):
+    folder = model_folders.module_elsewhere(tmp_path)
+    code = importable / "clirbench_elsewhere.py"
+    (tmp_path / "clirbench_elsewhere.py").rename(code)
+    (importable / "clirbench_dimensions.py").write_text("KEEP = 8\n")
+    code.write_text("import clirbench_dimensions\n" + code.read_text())
+    loaded = load_encoder(str(folder), TRUSTED)
+    assert loaded.info.revision not in (None, f"sha256:{folder_revision(folder)}")
+    for changed in (code, importable / "clirbench_dimensions.py"):
+        before = whole_revision(folder, True).text
+        changed.write_text(changed.read_text() + "# changed\n")
+        assert whole_revision(folder, True).text not in (None, before)
+
+
+def test_code_of_the_folder_counts_with_the_modules_beside_python_and_the_models_that_it_fetches(
+    hub, importable, tmp_path
+):
+    fetched = hub("someone/teacher", COMMITS[0], config_json={})
+    (importable / "clirbench_helper.py").write_text("A = 1\n")
+    code = (
+        "import torch, json, clirbench_helper\n"
+        "def load(): return AutoModel.from_pretrained('someone/teacher')\n"
+        "def example(): return AutoModel.from_pretrained('someone/never-fetched')\n"
+    )
+    folder = folder_of(tmp_path / "model", modeling_py=code)
+    assert [str(part) for part in outside_parts(folder, True)] == [
+        "code in module clirbench_helper",
+        "model someone/teacher",
+    ]
+    assert fetched.is_dir()
+    first = whole_revision(folder, True).text
+    (importable / "clirbench_helper.py").write_text("A = 2\n")
+    assert whole_revision(folder, True).text not in (None, first)
+
+
+def test_a_class_of_an_installed_package_counts_with_its_release(monkeypatch, tmp_path):
+    from importlib import metadata
+
+    folder = folder_of(tmp_path / "model", modules_json=[{"path": "", "type": "safetensors.torch.Own"}])
+    first = whole_revision(folder, True).text
+    assert first not in (None, f"sha256:{folder_revision(folder)}")
+    monkeypatch.setattr(metadata, "version", lambda name: "99")
+    assert whole_revision(folder, True).text not in (None, first)
+
+
+def test_a_model_whose_parts_are_not_known_has_no_revision_and_says_so(monkeypatch, tmp_path):
+    unknown = Revision(None, (Part("tokenizer", "someone/words"),))
+    monkeypatch.setattr(from_sentence_transformers, "whole_revision", lambda folder, trust: unknown)
+    loaded = load_encoder(str(tiny_models.static_model(tmp_path)))
+    assert (loaded.info.revision, loaded.info.revision_kind) == (None, "unknown")
+    assert [note for note in loaded.notes if "tokenizer someone/words" in note and "nothing is kept or cached" in note]
+    assert loaded.info.name == f"local/static-{folder_revision(tmp_path / 'static')[:8]}"
