@@ -1,12 +1,13 @@
 """The command line: each command calls one function."""
 
 import sys
+import traceback
 from io import TextIOWrapper
 
 # The modules stand in the order in which --help lists their commands.
 from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, ModelError, printable
 from clirbench.support.quiet import silence_others
 
 __all__ = ["app", "main"]
@@ -23,6 +24,8 @@ def main() -> None:
     try:
         app()
     except ClirbenchError as error:
+        if isinstance(error, ModelError) and error.__cause__ is not None:
+            sys.stderr.write("".join(traceback.format_exception(error.__cause__)))
         sys.stderr.write("\n".join(map(printable, f"clirbench: {error}".split("\n"))) + "\n")
         sys.exit(2)
     except OSError as error:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from clirbench.encoders.base import LoadedEncoder, Vectors
+from clirbench.encoders.calls import ask
 from clirbench.encoders.transforms import Transform, fit_transform
 from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts, normalised, scaled
@@ -70,7 +71,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     context = context or RunContext()
     prepare = getattr(model.encoder, "prepare", None)
     if prepare:
-        prepare(list(dict.fromkeys(collection.candidates)))
+        ask(model.info, "candidate", collection.candidates, prepare, list(dict.fromkeys(collection.candidates)))
     cache = None if prepare or model.info.revision is None else context.vectors
     clock = Clock()
     roles = (
@@ -86,7 +87,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
         entry = CacheEntry(cache, model, role, distinct) if cache else None
-        check = VectorCheck(model.info.name, role, dimensions, not context.allow_zero)
+        check = VectorCheck(model, role, dimensions, not context.allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
         dense = isinstance(shards[0], np.ndarray)
         by_role.append(np.concatenate(shards) if dense else sparse.vstack(shards, format="csr"))
@@ -139,7 +140,7 @@ def _sample(model: LoadedEncoder, transform: Transform, language: str) -> NDArra
     texts = list(transform.texts.get(language, ()))
     if not texts:
         raise ClirbenchError(f"--transform-sample has no text in {language}: add some, or fit on the candidates")
-    check = VectorCheck(model.info.name, "sample text", None, refuse_zero=False)
+    check = VectorCheck(model, "sample text", None, refuse_zero=False)
     parts = [texts[start : start + TEXTS_PER_SHARD] for start in range(0, len(texts), TEXTS_PER_SHARD)]
     vectors = [encode_texts(model.encoder.encode_candidates, part, check, Clock()) for part in parts]
     return np.asarray(normalised(np.concatenate(vectors)), dtype=np.float32)

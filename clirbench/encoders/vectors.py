@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from clirbench.encoders.base import Vectors
-from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.encoders.arrays import NoNumbersError, as_float32, as_numbers, looks_packed
+from clirbench.encoders.base import LoadedModel, Vectors
+from clirbench.encoders.calls import ask
+from clirbench.support.errors import ClirbenchError
 
 
 @dataclass
@@ -26,30 +28,34 @@ class Clock:
 class VectorCheck:
     """A check of the vectors of one role, called with each batch as it comes.
 
-    ``dimensions`` is the size that every vector must have; the first batch sets it where it is None. All-zero vectors are counted
-    in ``zero``, and are an error if ``refuse_zero``. ``longest`` is the largest norm so far.
+    ``dimensions`` is the size that every vector must have, and ``kind`` is "dense" or "sparse", as every batch must be; the first
+    batch sets them where they are None. All-zero vectors are counted in ``zero``, and are an error if ``refuse_zero``.
+    ``longest`` is the largest norm so far.
     """
 
-    model: str
+    model: LoadedModel
     role: str
     dimensions: int | None
     refuse_zero: bool
     zero: int = 0
     longest: float = 0.0
+    kind: str | None = None
 
     def __call__(self, raw: Any, texts: Sequence[str]) -> Vectors:
-        """Turn what the model returned for some texts into float32 vectors (texts, dimensions).
+        """Copy what the model returned for some texts into float32 vectors (texts, dimensions).
 
         Raises:
-            ClirbenchError: The model returned no array of that shape, a value is NaN or infinite, or a vector is all zero where
-                this is refused. The message names the first such text.
+            ClirbenchError: The model returned no array of that shape, bits packed into bytes, or dense vectors after sparse ones;
+                a value is NaN or infinite; or a vector is all zero where this is refused. The message names the first such text.
         """
-        vectors = as_float32(raw)
-        if vectors is None:
+        kind = type(raw).__name__
+        try:
+            numbers = as_numbers(raw)
+            vectors = as_float32(numbers)
+        except NoNumbersError as error:
             raise ClirbenchError(
-                f"{self.model} gave a {type(raw).__name__} for the {self.role} {texts[0][:60]!r}, not numbers in one shape: "
-                "return an array (texts, dimensions)"
-            )
+                f"{self.model.info.name} gave a {kind} for the {self.role} {texts[0][:60]!r}, {error}"
+            ) from error
         if vectors.ndim != 2 or vectors.shape[0] != len(texts) or vectors.shape[1] == 0:
             shape = "x".join(map(str, vectors.shape))
             rows = vectors.shape[0] if vectors.ndim == 2 and vectors.shape[1] else 0
@@ -59,6 +65,14 @@ class VectorCheck:
             fault = f"gave {vectors.shape[1]} dimensions after {self.dimensions}"
             raise self._error(fault, texts[0], "all vectors must have the same size")
         self.dimensions = vectors.shape[1]
+        kind = "dense" if isinstance(vectors, np.ndarray) else "sparse"
+        if self.kind not in (None, kind):
+            raise self._error(f"gave {kind} vectors after {self.kind} ones", texts[0], "give one kind")
+        self.kind = kind
+        if looks_packed(numbers):
+            fault = f"gave {numbers.dtype} vectors that look like packed bits: every value of a byte is about equally frequent,"
+            remedy = "np.unpackbits them, or return floats and pass --quantise binary; numbers that fill a byte so come as floats"
+            raise self._error(fault, texts[0], remedy)
         values = vectors if isinstance(vectors, np.ndarray) else vectors.data
         squares = squares_of(vectors)
         # If all squares are finite, all values are. A square may overflow though its values are finite, so then the values are
@@ -77,27 +91,7 @@ class VectorCheck:
 
     def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:
         shown = text if len(text) <= 80 else text[:79] + "…"
-        return ClirbenchError(f"{self.model} {fault} for the {self.role} {shown!r}: {remedy}")
-
-
-def as_float32(raw: Any) -> Vectors | None:
-    """Convert what an encoder returned to float32, dense or CSR; None where it is not one array of real numbers."""
-    if sparse.issparse(raw):
-        return sparse.csr_array(raw, dtype=np.float32)
-    if hasattr(raw, "detach"):
-        raw = raw.detach().float().cpu()
-        if raw.is_sparse:
-            raw = raw.coalesce()
-            return sparse.csr_array((raw.values().numpy(), tuple(raw.indices().numpy())), shape=tuple(raw.shape))
-        raw = raw.numpy()
-    try:
-        array = np.asarray(raw)
-        if array.dtype.kind not in "fiub":
-            return None
-        with np.errstate(over="ignore"):
-            return np.ascontiguousarray(array, dtype=np.float32)
-    except (TypeError, ValueError):
-        return None
+        return ClirbenchError(f"{self.model.info.name} {fault} for the {self.role} {shown!r}: {remedy}")
 
 
 def _row(vectors: Vectors, row: int) -> NDArray[np.float32]:
@@ -125,22 +119,16 @@ def _is_zero(vectors: Vectors, squares: NDArray[np.float32]) -> NDArray[np.bool_
 def encode_texts(encode: Callable[[list[str]], Any], texts: list[str], check: VectorCheck, clock: Clock) -> Vectors:
     """Encode some texts, count them and the seconds, and check their vectors.
 
+    The encoder gets a list of its own, and its vectors are copied before it is called again.
+
     Returns:
         float32 (texts, dimensions), dense or CSR.
 
     Raises:
-        ClirbenchError: The device is out of memory, or a vector is wrong.
+        ClirbenchError: The encoder fails, or a vector is wrong.
     """
     begin = time.perf_counter()
-    try:
-        raw = encode(texts)
-    except RuntimeError as error:
-        # torch.OutOfMemoryError, recognised by its name so that torch is not imported.
-        if type(error).__name__ != "OutOfMemoryError":
-            raise
-        raise ClirbenchError(
-            f"the device is out of memory ({first_line(error)}): lower --batch-size or --max-length"
-        ) from error
+    raw = ask(check.model.info, check.role, texts, encode, list(texts))
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(texts)
     if hasattr(raw, "dtype"):

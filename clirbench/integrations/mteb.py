@@ -18,7 +18,8 @@ from mteb.types import PromptType
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from clirbench.encoders.vectors import as_float32, scaled
+from clirbench.encoders.arrays import as_float32
+from clirbench.encoders.vectors import scaled
 from clirbench.ranking.in_memory import Layout, Products
 from clirbench.ranking.kernel import QUERIES_PER_PRODUCT, one_blas_thread
 from clirbench.support.errors import ClirbenchError

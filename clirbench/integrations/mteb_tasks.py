@@ -11,10 +11,11 @@ import torch
 from mteb.types import PromptType
 from sentence_transformers.util import SimilarityFunction
 
+from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder, LoadedModel
 from clirbench.encoders.from_mteb import MtebEncoder
 from clirbench.encoders.revision import folder_revision
-from clirbench.encoders.vectors import VectorCheck, as_float32
+from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts
 from clirbench.integrations.mteb import MTEB_LANGUAGES
 from clirbench.integrations.mteb_results import model_meta
 from clirbench.results.schema import EncoderPart, ModelPart, MtebDocument
@@ -48,9 +49,8 @@ class AsMteb:
         texts = [text for batch in inputs for text in batch["text"]]
         asked = prompt_type == PromptType.query
         encoder = self._loaded.encoder
-        raw = (encoder.encode_queries if asked else encoder.encode_candidates)(texts)
-        check = VectorCheck(self._loaded.info.name, "query" if asked else "candidate", None, refuse_zero=False)
-        vectors = check(raw, texts)
+        check = VectorCheck(self._loaded, "query" if asked else "candidate", None, refuse_zero=False)
+        vectors = encode_texts(encoder.encode_queries if asked else encoder.encode_candidates, texts, check, Clock())
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(
                 f"{self._loaded.info.name} gives sparse vectors, which mteb's tasks do not take: use a dense encoder"

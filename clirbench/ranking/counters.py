@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from clirbench.encoders.arrays import NoNumbersError, as_float32
 from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedScorer, require_encoder
+from clirbench.encoders.calls import ask
 from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.vectors import Clock
@@ -269,7 +270,8 @@ def _rows_of_scorer(
     candidates, candidate = _distinct(collection, "candidate")
     queries, query = _distinct(collection, "query")
     begin = time.perf_counter()
-    model.scorer.prepare_candidates([text for _, text in candidates], [language for language, _ in candidates])
+    texts = [text for _, text in candidates]
+    ask(model.info, "candidate", texts, model.scorer.prepare_candidates, list(texts), [x for x, _ in candidates])
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(candidates) + len(queries)
     context.reporter.advance(ENCODE, len(candidates))
@@ -279,29 +281,26 @@ def _rows_of_scorer(
         wanted, row = np.unique(query[start:stop], return_inverse=True)
         chosen = [queries[i] for i in wanted]
         started = time.perf_counter()
-        raw = model.scorer.score([text for _, text in chosen], [language for language, _ in chosen])
+        asked = [text for _, text in chosen]
+        raw = ask(model.info, "query", asked, model.scorer.score, list(asked), [language for language, _ in chosen])
         clock.seconds += time.perf_counter() - started
         new = set(wanted.tolist()) - scored
         scored.update(new)
         if new:
             context.reporter.advance(ENCODE, len(new))
-        return _checked(model.info.name, raw, [text for _, text in chosen], len(candidates))[row][:, candidate]
+        return _checked(model.info.name, raw, asked, len(candidates))[row][:, candidate]
 
     return rows, len(candidates) + len(queries)
 
 
 def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> ScoreBlock:
-    if hasattr(raw, "detach"):
-        raw = raw.detach().float().cpu().numpy()
-    if sparse.issparse(raw):
-        raw = raw.toarray()
     try:
-        with np.errstate(over="ignore"):
-            scores = np.asarray(raw, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        given = as_float32(raw)
+    except NoNumbersError as error:
         raise ClirbenchError(
-            f"{name} gave a {type(raw).__name__} and not an array of numbers: return an array of scores"
+            f"{name} gave a {type(raw).__name__} and not an array of numbers ({error.reason}): return an array of scores"
         ) from error
+    scores: ScoreBlock = given if isinstance(given, np.ndarray) else given.toarray()
     if scores.shape != (len(texts), candidates):
         raise ClirbenchError(
             f"{name} gave scores of shape {'x'.join(map(str, scores.shape))} for {len(texts)} queries and {candidates} "

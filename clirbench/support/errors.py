@@ -11,6 +11,13 @@ class ClirbenchError(Exception):
     """
 
 
+class ModelError(ClirbenchError):
+    """The code of a model, mostly the user's own, raised an exception: it is the ``__cause__``.
+
+    Its traceback begins in the model's code. The command line prints it above the message, for whoever wrote the model.
+    """
+
+
 def printable(text: str) -> str:
     """A stranger's text on one line: what cannot be printed, or would move a terminal's cursor, becomes an escape."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

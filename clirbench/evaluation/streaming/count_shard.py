@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.vectors import Clock, VectorCheck, as_float32
+from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.ranking.shards import Cells, GoldScores
@@ -86,7 +87,7 @@ class ShardCounter:
             ClirbenchError: A vector has the wrong shape, is all zero where that is refused, or holds NaN or infinity.
         """
         clock = Clock()
-        check = VectorCheck(self._model.info.name, "candidate", self._first.golds.shape[1], not self._allow_zero)
+        check = VectorCheck(self._model, "candidate", self._first.golds.shape[1], not self._allow_zero)
         number = self._golds(shard, block)
         raw, like = self._vectors(shard, block, check, clock)
         own, copies = self._cells(shard, number, like)

@@ -110,17 +110,17 @@ def first_pass(
         ClirbenchError: The encoder gave sparse or wrong vectors.
     """
     order = gold_order(judged, inventory)
-    clock, name = Clock(), model.info.name
-    check = VectorCheck(name, "query", None, not allow_zero)
+    clock = Clock()
+    check = VectorCheck(model, "query", None, not allow_zero)
     if isinstance(candidates, VectorFolder):
         queries = _query_vectors(candidates, judged, check)
-        second = VectorCheck(name, "candidate", check.dimensions, not allow_zero)
+        second = VectorCheck(model, "candidate", check.dimensions, not allow_zero)
         golds = _gold_vectors(candidates, inventory, order, second)
         zero = check.zero + second.zero
         advance(len(queries) + len(golds))
     else:
         queries = encode_distinct(model.encoder.encode_queries, judged.queries, check, clock, advance)
-        second = VectorCheck(name, "candidate", check.dimensions, not allow_zero)
+        second = VectorCheck(model, "candidate", check.dimensions, not allow_zero)
         texts = [str(inventory.golds[gold].text) for gold in order]
         golds = encode_distinct(model.encoder.encode_candidates, texts, second, clock, advance)
         zero = check.zero + second.zero
@@ -201,7 +201,7 @@ def encode_distinct(
         vectors = encode_texts(encode, part, check, clock)
         if not isinstance(vectors, np.ndarray):
             raise ClirbenchError(
-                f"{check.model} gives sparse vectors, which streamed tasks do not take yet: use a dense encoder"
+                f"{check.model.info.name} gives sparse vectors, which streamed tasks do not take yet: use a dense encoder"
             )
         if encoded is None:
             encoded = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
@@ -261,7 +261,7 @@ def _fitted(model: LoadedEncoder, judged: Judged) -> Removal | None:
         texts = list(transform.texts.get(language, ()))
         if not texts:
             raise ClirbenchError(f"--transform-sample has no text in {language}: add some")
-        check = VectorCheck(model.info.name, "sample text", None, refuse_zero=False)
+        check = VectorCheck(model, "sample text", None, refuse_zero=False)
         vectors = encode_distinct(model.encoder.encode_candidates, texts, check, Clock())
         samples.append(np.asarray(normalised(vectors)))
     return fit_transform(transform, samples)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.vectors import Clock, VectorCheck
+from clirbench.encoders.calls import ask
+from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts
 from clirbench.evaluation.streaming.first_pass import encode_distinct, require_streamable
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.shards import Cells, GoldScores
@@ -117,21 +118,19 @@ def _encoding(
     """Forecast reading and encoding by language; also return the dimensions of the vectors, 0 where they are not known."""
     texts, counts = sampled.texts, selection.task.counts
     reporter.start(PHASE, sampled.count)
-    check = VectorCheck(model.info.name, "candidate", None, refuse_zero=False)
+    check = VectorCheck(model, "candidate", None, refuse_zero=False)
     everything = [text for part in texts.values() for text in part]
     prepare = getattr(model.encoder, "prepare", None)
     if prepare:
-        prepare(everything)
+        ask(model.info, "candidate", everything, prepare, list(everything))
     encode = model.encoder.encode_candidates
     # The first call is not timed: it also compiles and allocates for all later calls.
-    encode(everything[:_WARM_UP])
+    encode_texts(encode, everything[:_WARM_UP], check, Clock())
     rows, dimensions = [], 0
     for language in selection.languages:
         clock = Clock()
         if prepare:
-            begin = time.perf_counter()
-            encode(texts[language])
-            clock = Clock(len(texts[language]), time.perf_counter() - begin)
+            encode_texts(encode, texts[language], check, clock)
         else:
             dimensions = encode_distinct(encode, texts[language], check, clock).shape[1]
         reporter.advance(PHASE, len(texts[language]))
