@@ -127,7 +127,7 @@ def test_a_fusion_ranks_within_each_pool_as_if_it_were_the_only_one(method):
         (lambda shape: np.zeros((shape[0], shape[1] - 1)), "one row per query, one column per candidate"),
         (lambda shape: np.full(shape, np.nan), "not finite"),
         (lambda shape: np.full(shape, 1e300), "not finite"),
-        (lambda shape: None, "give scores|of shape"),
+        (lambda shape: None, "gave a NoneType and not an array of numbers"),
         (lambda shape: [[1.0], [1.0, 2.0]], "not an array of numbers"),
     ],
 )

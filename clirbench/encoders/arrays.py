@@ -1,5 +1,6 @@
 """What a model returned, as one array in memory of our own; what is no array of real numbers is refused with the reason."""
 
+import inspect
 import sys
 from typing import Any, TypeAlias
 
@@ -71,6 +72,9 @@ def _read(raw: Any) -> Numbers:
         return raw
     if is_tensor(raw):
         return _of_tensor(raw)
+    if inspect.iscoroutine(raw):
+        raw.close()
+        raise NoNumbersError("a coroutine: write the method without async")
     if isinstance(raw, list | tuple) and raw and all(map(is_tensor, raw)):
         raw = [_of_tensor(row) for row in raw]
     if np.ma.is_masked(raw):

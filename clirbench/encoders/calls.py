@@ -14,8 +14,8 @@ _MEMORY = re.compile(
     re.I,
 )
 _TASK = re.compile(
-    r"\b(unsupported|unknown|invalid|missing|no|which|specify|give|pass|need\w*|required?)\b[^.:]*\btask\b"
-    r"|\btask\b[^.:]*\b(must|required?|missing|needed|specified|unsupported|invalid|not|one of)\b",
+    r"\b(unsupported|unknown|invalid|missing|no|which|specify|give|pass|need\w*|required?)\b[^.]*\btask\b"
+    r"|\btask\b[^.]*\b(must|required?|missing|needed|specified|unsupported|invalid|not|one of)\b",
     re.I,
 )
 
@@ -53,6 +53,6 @@ def ask(model: ModelInfo, role: str, texts: Sequence[str], function: Callable[..
         # The first frame of the traceback is this function, which tells nobody anything.
         cause = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         raise ModelError(
-            f"{model.name} raised {type(error).__name__} ({line}) when it was given {len(texts):,} texts "
-            f"(each a {role}, the first {first!r}): mend the model and run again"
+            f"{model.name} raised {type(error).__name__} ({line}) when it was given {len(texts):,} "
+            f"{'texts' if len(texts) > 1 else 'text'} (each a {role}, the first {first!r}): mend the model and run again"
         ) from cause

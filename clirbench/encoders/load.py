@@ -12,23 +12,21 @@ from clirbench.encoders.base import (
     OF_LOADING,
     OF_PROMPTS,
     OF_VECTORS,
-    SIMILARITIES,
     Encoder,
     EncoderOptions,
     EncoderSettings,
     LoadedEncoder,
     LoadedModel,
     LoadedScorer,
-    ModelInfo,
     Scorer,
     SettingSources,
     check_options,
     refuse,
     with_transform,
 )
+from clirbench.encoders.declared import declared_info, declared_length, declared_similarity
 from clirbench.encoders.fusion import is_fusion, load_fusion
-from clirbench.support.errors import ClirbenchError
-from clirbench.support.names import check_name
+from clirbench.support.errors import ClirbenchError, ModelError, first_line
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -141,7 +139,14 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
     factory: Callable[[], Any] | None = getattr(module, factory_name, None)
     if not callable(factory):
         raise ClirbenchError(f"module '{module_name}' has no function '{factory_name}': correct --model {name}")
-    encoder = factory()
+    try:
+        encoder = factory()
+    except ClirbenchError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{name}() raised {type(error).__name__} ({first_line(error)}): mend it and run again"
+        ) from error
     if isinstance(encoder, type):
         raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
     if not isinstance(encoder, Encoder | Scorer):
@@ -156,30 +161,18 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
 
 
 def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel:
-    revision = getattr(encoder, "revision", None)
-    parameters, max_length = getattr(encoder, "parameters", None), getattr(encoder, "max_length", None)
-    name = options.name or str(getattr(encoder, "name", f"own/{type(encoder).__name__}"))
-    check_name(name)
-    info = ModelInfo(
-        name=name,
-        kind="own",
-        revision=str(revision) if revision is not None else None,
-        revision_kind="declared" if revision is not None else "unknown",
-        parameters=parameters if isinstance(parameters, int) else None,
-    )
+    info = declared_info(encoder, options.name)
+    name = info.name
     if not isinstance(encoder, Encoder):
         refuse(options, (*OF_PROMPTS, *OF_VECTORS), f"the scorer {name}")
         return LoadedScorer(scorer=encoder, info=info, settings=EncoderSettings(similarity="own"))
     refuse(
         options, ("prompts", "query_prompt_name", "candidate_prompt_name", "encode_task"), f"your own encoder {name}"
     )
-    declared = getattr(encoder, "similarity", None)
-    similarity = options.similarity or declared or "cosine"
-    if similarity not in SIMILARITIES:
-        raise ClirbenchError(f"{info.name} has similarity '{similarity}': use {', '.join(SIMILARITIES)}")
-    length = max_length if isinstance(max_length, int) else None
+    declared = declared_similarity(encoder, name)
+    length = declared_length(encoder, name)
     settings = EncoderSettings(
-        similarity=similarity,
+        similarity=options.similarity or declared or "cosine",
         query_max_length=length,
         candidate_max_length=length,
         query_prompt=options.query_prompt or "",
