@@ -486,7 +486,7 @@ def _texts(nodes: Iterable[ast.AST]) -> dict[str, str]:
 def _said(node: ast.AST, known: Mapping[str, str]) -> str:
     """The message of an error that is made, or of a finding of ``clirbench check``; "" for everything else."""
     match node:
-        case ast.Call(func=ast.Name(id="ClirbenchError"), args=[message, *_]):
+        case ast.Call(func=ast.Name(id="ClirbenchError" | "ModelError"), args=[message, *_]):
             return _template(message, known)
         case ast.Call(func=ast.Attribute(attr="error" | "warning"), args=[_, key, message]):
             where = _template(key, known)

@@ -54,7 +54,8 @@ class VectorCheck:
             vectors = as_float32(numbers)
         except NoNumbersError as error:
             raise ClirbenchError(
-                f"{self.model.info.name} gave a {kind} for the {self.role} {texts[0][:60]!r}, {error}"
+                f"{self.model.info.name} gave a {kind} for the {self.role} {texts[0][:60]!r}, not numbers in one shape "
+                f"({error.reason}): return an array (texts, dimensions)"
             ) from error
         if vectors.ndim != 2 or vectors.shape[0] != len(texts) or vectors.shape[1] == 0:
             shape = "x".join(map(str, vectors.shape))
@@ -67,12 +68,15 @@ class VectorCheck:
         self.dimensions = vectors.shape[1]
         kind = "dense" if isinstance(vectors, np.ndarray) else "sparse"
         if self.kind not in (None, kind):
-            raise self._error(f"gave {kind} vectors after {self.kind} ones", texts[0], "give one kind")
+            raise ClirbenchError(
+                f"{self.model.info.name} gave {kind} vectors after {self.kind} ones: give one kind for all texts"
+            )
         self.kind = kind
         if looks_packed(numbers):
-            fault = f"gave {numbers.dtype} vectors that look like packed bits: every value of a byte is about equally frequent,"
-            remedy = "np.unpackbits them, or return floats and pass --quantise binary; numbers that fill a byte so come as floats"
-            raise self._error(fault, texts[0], remedy)
+            raise ClirbenchError(
+                f"{self.model.info.name} gave {numbers.dtype} vectors that look like packed bits (all values of a byte are about "
+                "equally frequent): np.unpackbits them, or return floats and pass --quantise binary; numbers come as float32"
+            )
         values = vectors if isinstance(vectors, np.ndarray) else vectors.data
         squares = squares_of(vectors)
         # If all squares are finite, all values are. A square may overflow though its values are finite, so then the values are
