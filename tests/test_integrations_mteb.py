@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 
 import pytest
 from mteb_copies import retrieval_copy, xnli_copy
@@ -124,8 +125,11 @@ def test_export_is_read_back_by_mteb(ours, tmp_path):
     saved = clirbench.Result(whole, ours.ranks, ours.ranks_file).save(tmp_path)
     restricted = CliRunner().invoke(app, ["export", str(ours.save(tmp_path / "other")), "--format", "mteb", "-o", "x"])
     assert "of a restricted run" in str(restricted.exception)
-    ran = CliRunner().invoke(app, ["export", str(saved), "--format", "mteb", "-o", str(tmp_path / "repository")])
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        ran = CliRunner().invoke(app, ["export", str(saved), "--format", "mteb", "-o", str(tmp_path / "repository")])
     assert ran.exit_code == 0, ran.exception
+    assert [str(one.message) for one in warned if "erializ" in str(one.message)] == []
     files = sorted((tmp_path / "repository" / "results").rglob("*.json"))
     assert {path.name for path in files} == {
         "ClirbenchDemoMonolingual.json", "ClirbenchDemoCrossLingual.json", "ClirbenchDemoMultilingual.json",

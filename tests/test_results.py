@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -349,6 +350,13 @@ def test_hostile_values_are_one_line(saved, change):
     with pytest.raises(ClirbenchError) as error:
         tampered(saved, change)
     assert "\n" not in str(error.value)
+
+
+def test_a_tab_in_a_topic_is_no_field_of_a_trec_export(result):
+    topics = (f"a\tb{result.ranks.topics[0]}", *result.ranks.topics[1:])
+    odd = clirbench.Result(result.document, replace(result.ranks, topics=topics), result.ranks_file)
+    assert {line.count("\t") for line in trec_lines(odd)} == {2}
+    assert any("/a\\tb" in line for line in trec_lines(odd))
 
 
 def test_names_with_markup_are_shown_as_they_are(result, capsys):

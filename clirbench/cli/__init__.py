@@ -2,11 +2,11 @@
 
 import sys
 import traceback
-from io import TextIOWrapper
 
 # The modules stand in the order in which --help lists their commands.
 from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
+from clirbench.cli.streams import ReaderGoneError, give_up_output, guard_streams
 from clirbench.support.errors import ClirbenchError, ModelError, printable
 from clirbench.support.quiet import silence_others
 
@@ -16,14 +16,19 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A run must not fail because a terminal or pipe cannot show a character.
-            stream.reconfigure(errors="replace")
+    guard_streams()
     silence_others()
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Most of the output is written here, so its errors show here.
+            sys.stdout.flush()
+    except ReaderGoneError:
+        give_up_output()
+        sys.exit(2)
     except ClirbenchError as error:
+        give_up_output()
         if isinstance(error, ModelError) and error.__cause__ is not None:
             sys.stderr.write("".join(traceback.format_exception(error.__cause__)))
         sys.stderr.write("\n".join(map(printable, f"clirbench: {error}".split("\n"))) + "\n")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import mteb
-from mteb.models.model_meta import ModelMeta
+from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.results import TaskResult
 
 from clirbench.integrations.mteb import SPLIT, metadata_of
@@ -21,6 +21,13 @@ _SCORES = {
     "R@10": "recall_at_10",
     "R@100": "recall_at_100",
     "MRR@10": "mrr_at_10",
+}
+# mteb's name of a similarity, by clirbench's name.
+_SIMILARITIES = {
+    "cosine": ScoringFunction.COSINE,
+    "dot": ScoringFunction.DOT_PRODUCT,
+    "euclidean": ScoringFunction.EUCLIDEAN,
+    "maxsim": ScoringFunction.MAX_SIM,
 }
 
 
@@ -48,7 +55,8 @@ def export(result: Result, folder: Path) -> list[Path]:
         raise ClirbenchError(
             "mteb's layout records a model's name and revision, but no transform: export a run without --transform"
         )
-    meta = model_meta(document.model.name, document.model.revision, document.model.dimensions)
+    model = document.model
+    meta = model_meta(model.name, model.revision, model.dimensions, document.encoder.similarity)
     cache = mteb.ResultCache(folder)
     written = []
     for setting in document.task.settings:
@@ -71,7 +79,7 @@ def export(result: Result, folder: Path) -> list[Path]:
     return written
 
 
-def model_meta(name: str, revision: str | None, dimensions: int | None, similarity: str = "cosine") -> Any:
+def model_meta(name: str, revision: str | None, dimensions: int | None, similarity: str) -> Any:
     """A model as mteb's ``ModelMeta``, whether or not mteb knows the model."""
     return ModelMeta.create_empty(
         {
@@ -79,7 +87,7 @@ def model_meta(name: str, revision: str | None, dimensions: int | None, similari
             # The revision becomes the name of a folder.
             "revision": (revision or "no_revision_available").replace(":", "-"),
             "embed_dim": dimensions,
-            "similarity_fn_name": similarity,
+            "similarity_fn_name": _SIMILARITIES.get(similarity, ScoringFunction.CUSTOM),
         }
     )
 

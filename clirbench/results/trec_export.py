@@ -6,7 +6,7 @@ import numpy as np
 
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.result import Result
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable
 
 TREC_NAMES = {
     "mAP": "map",
@@ -27,7 +27,8 @@ def trec_lines(
 
     A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``. Each metric of a setting ends with its
     average over queries, named ``<setting>/all``. trec_eval has no ``map_cut_20_min`` and no ``recip_rank_10``: the
-    first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10.
+    first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10. A tab in a topic's name is written
+    as a backslash and t, so that every line has three fields.
 
     ``settings`` and ``metrics``, by clirbench's names, are None for all of the result.
 
@@ -61,7 +62,7 @@ def _setting_lines(result: Result, setting: str, metrics: Sequence[str]) -> Iter
     _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
     lists = RankedLists.of(number.astype(np.intp), rank[rows])
     names = [
-        f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{ranks.topics[ranks.topic[row]]}"
+        f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{printable(ranks.topics[ranks.topic[row]])}"
         for row in rows[first]
     ]
     for metric in metrics:
