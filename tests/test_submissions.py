@@ -162,7 +162,7 @@ def test_a_changed_document_is_refused(folder, keys, value, message):
         (b"[" * 100_000, "not valid JSON"),
         (b'{"a":' * 30_000 + b"1" + b"}" * 30_000, "not valid JSON"),
         (b'{"format": 1, "format": 1}', "stands twice"),
-        (b"\xff\xfe", "not valid JSON"),
+        (b"\xff\xfe", "is not UTF-8 but UTF-16"),
         (b'{"format": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b" " * 200_001, "at most 200,000 are allowed"),
         (b"null", "is wrong"),

@@ -170,7 +170,7 @@ def tsv(folder, part):
         (lambda f, d: docs(f).write_bytes(gzip.compress(b"{}\n[]\n")), "docs-0.jsonl.gz:1: not a passage"),
         (lambda f, d: shutil.rmtree(docs(f).parent), "has no corpus for sw"),
         (lambda f, d: tsv(f, "topics").write_text("one field\n"), "topics.*:1: not a query id, a tab and a query"),
-        (lambda f, d: tsv(f, "topics").write_bytes(b"1\t\xff\n"), "topics.*cannot be read"),
+        (lambda f, d: tsv(f, "topics").write_bytes(b"1\t\xff\n"), "topics.*is not UTF-8"),
         (lambda f, d: tsv(f, "topics").write_text("2\ta\n2\tb\n"), "query '2' stands twice"),
         (lambda f, d: tsv(f, "topics").write_text("2\ta\n"), "1 judged queries in sw, but .*declares 2"),
         (lambda f, d: tsv(f, "qrels").write_text("1#0\tQ0\t10#0\tyes\n"), "qrels.*:1: not a query id"),

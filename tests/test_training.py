@@ -120,7 +120,7 @@ def lines(path, *rows):
     ("row", "view", "message"),
     [
         ('{"text": {"en": "a"}', "text", "rows.jsonl:2: not JSON"),
-        ('["a"]', "text", "rows.jsonl:2: a row must be an object"),
+        ('["a"]', "text", "rows.jsonl:2: not an object: write one JSON object a line"),
         ('{"texts": {}}', "text", "rows.jsonl:2: no column 'text'"),
         ('{"text": "a"}', "text", "rows.jsonl:2: 'text' must be an object"),
         ('{"text": {"en": 3}}', "text", "rows.jsonl:2: 'text.en' must be text"),

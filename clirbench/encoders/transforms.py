@@ -6,7 +6,6 @@
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import reading
+from clirbench.support.text_files import object_of_line, read_text
 
 Matrix = NDArray[np.float32]
 POOL = "pool"
@@ -126,16 +125,14 @@ def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
 
 
 def _read_sample(path: Path) -> tuple[str, dict[str, list[str]]]:
-    with reading(path, "correct --transform-sample"):
-        content = path.read_bytes()
+    content = read_text(path, "correct --transform-sample")
     texts: dict[str, list[str]] = {}
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            row = json.loads(line)
-            language, text = row["language"], row["text"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ClirbenchError(f'{path}:{number}: not {{"language": ..., "text": ...}}: correct the line') from error
+    for number, line in enumerate(content.split("\n"), 1):
+        if not line.strip():
+            continue
+        row = object_of_line(line, f"{path}:{number}")
+        language, text = row.get("language"), row.get("text")
         if not isinstance(language, str) or not isinstance(text, str) or not text.strip():
             raise ClirbenchError(f"{path}:{number}: 'language' and 'text' must be non-empty text: correct the line")
         texts.setdefault(language, []).append(text)
-    return f"sha256:{hashlib.sha256(content).hexdigest()}", texts
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}", texts

@@ -18,6 +18,7 @@ from clirbench.results.trec_export import TREC_NAMES
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.support.names import check_name
+from clirbench.support.text_files import decode
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
 from clirbench.tasks.selection import Selection
@@ -48,15 +49,9 @@ def read_run(path: Path) -> TrecRun:
     """
     with reading(path, "correct --run"):
         content = path.read_bytes()
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ClirbenchError(
-            f"{path}: not UTF-8 ({error.reason} at byte {error.start}): write the run again"
-        ) from error
     rankings: dict[str, Ranking] = {}
     tag = ""
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in enumerate(decode(content, path).split("\n"), 1):
         fields = line.split()
         if not fields:
             continue

@@ -6,6 +6,7 @@ from typing import Any
 from clirbench.results.result import Result, other_run
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically, writing
+from clirbench.support.text_files import read_text
 from clirbench.tasks.task_file import list_tasks, load_task
 
 
@@ -75,8 +76,8 @@ def update_card(results: list[Result], path: Path) -> int:
     """
     from huggingface_hub import ModelCard
 
+    text = read_text(path, "give another file") if path.exists() else "---\n{}\n---\n"
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else "---\n{}\n---\n"
         card: Any = ModelCard(text, ignore_metadata_errors=False)
     # The YAML parser may raise anything, and the cause is always the card.
     except Exception as error:

@@ -12,6 +12,7 @@ from clirbench.metrics.scores import unknown_names
 from clirbench.results.schema import Document, MtebDocument, Reported, Submitted
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import reading
+from clirbench.support.text_files import decode
 
 Parsed = TypeVar("Parsed")
 MTEB_RESULT_LIMIT = 200_000
@@ -91,8 +92,9 @@ def parse_strictly(content: bytes, path: Path, validate: Callable[[bytes], Parse
     """
     with one_line_errors(path, "JSON", remedy):
         # Pydantic uses the last value of a repeated key, and other readers use the first, so a repeated key is refused.
-        json.loads(content.decode("utf-8"), object_pairs_hook=_refuse_repeats)
-        return validate(content)
+        text = decode(content, path)
+        json.loads(text, object_pairs_hook=_refuse_repeats)
+        return validate(text.encode())
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clirbench.results.read import one_line_errors
 from clirbench.results.schema import Format
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.text_files import decode
 from clirbench.tasks.task_file import board_tasks
 
 FILE = "model.toml"
@@ -73,7 +74,7 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
         ClirbenchError: The content is not TOML, has an unknown, missing or wrong key, or a link that is not https.
     """
     with one_line_errors(path, "TOML", "correct it"):
-        model = ModelFile.model_validate(tomllib.loads(content.decode("utf-8")))
+        model = ModelFile.model_validate(tomllib.loads(decode(content, path)))
     if model.link and not model.link.startswith("https://"):
         raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
     return model

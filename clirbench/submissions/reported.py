@@ -17,6 +17,7 @@ from clirbench.submissions.model_toml import FILE, Answer, ModelFile, evaluation
 from clirbench.submissions.submit import from_registry
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
+from clirbench.support.text_files import read_text
 from clirbench.tasks.task_file import board_tasks
 
 Values = dict[str, dict[str, dict[str, float]]]  # language, setting, metric
@@ -168,7 +169,7 @@ def _caveats(system: System, task: str, languages: int) -> list[str]:
 
 def _hybrid_batches(path: Path) -> Iterator[System]:
     by_key: dict[tuple[str, str], System] = {}
-    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+    for row in csv.DictReader(read_text(path, "correct the folder").splitlines()):
         if row["query_language"] in ("Mean", "Median"):
             continue
         key = row["base_model"], row["sampling"]
@@ -190,7 +191,7 @@ def _hybrid_batches(path: Path) -> Iterator[System]:
 def _passages(path: Path) -> Iterator[System]:
     by_name: dict[str, System] = {}
     task = _task(_PASSAGES)
-    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+    for row in csv.DictReader(read_text(path, "correct the folder").splitlines()):
         name, source = row["system"], row["source"]
         if name not in by_name:
             pyserini = source.startswith("castorini/pyserini")

@@ -16,6 +16,7 @@ from clirbench.submissions.safe_read import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import write_atomically
+from clirbench.support.text_files import read_text
 from clirbench.tasks.task_file import board_tasks
 
 _ORG = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
@@ -200,8 +201,9 @@ def _from_card(card: Path | None, hub_name: str | None) -> dict[str, Any]:
         path = cached if isinstance(cached, str) else None
     if path is None:
         return {}
+    text = read_text(Path(path), "correct --card")
     try:
-        data = ModelCard(Path(path).read_text(encoding="utf-8")).data
+        data = ModelCard(text).data
     # The YAML parser may raise anything, and the cause is always the card.
     except Exception as error:
         raise ClirbenchError(f"{path}: not a model card ({first_line(error)}): correct --card") from error

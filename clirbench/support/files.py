@@ -47,12 +47,9 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
 
     Raises:
         ClirbenchError: The block raised an OSError, or the ValueError of a name that holds a null byte.
-        UnicodeDecodeError: The block decoded text that is not UTF-8.
     """
     try:
         yield
-    except UnicodeDecodeError:
-        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClirbenchError(f"{path}: cannot be read ({reason}): {remedy}") from error

@@ -1,7 +1,6 @@
 """A user's own task: a short TOML file beside two JSON Lines files, one of queries and one of candidates."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.support.errors import ClirbenchError, printable
-from clirbench.support.files import reading
+from clirbench.support.text_files import object_of_line, read_text
 from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task import SETTINGS, OwnFiles
 
@@ -27,7 +26,7 @@ OTHER_BIAS = ("own_language_preference",)
 class OwnFacts:
     """Facts of a user's own task that are read from its data, not from its TOML; named as in :class:`clirbench.tasks.task.Task`.
 
-    ``sha256`` is the SHA-256 of both files and ``relevant_from``.
+    ``sha256`` is the SHA-256 of the rows of both files and of ``relevant_from``.
     """
 
     settings: tuple[str, ...]
@@ -88,9 +87,10 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
         absent["cross-lingual"] = "no topic has an answer in another language than its question"
     if not own:
         absent["monolingual"] = "no topic has an answer in the language of its question"
+    # Over the rows, not the bytes: a byte order mark, CRLF or a blank line changes no score.
+    rows = ["".join(f"{row}\n" for _, row in _rows(path)) for path in (files.queries, files.candidates)]
     # The lowest grade of a gold is part of the checksum, because it decides which candidates are gold.
-    digest = hashlib.sha256(files.queries.read_bytes() + b"\0" + files.candidates.read_bytes())
-    digest.update(repr(files.relevant_from).encode())
+    digest = hashlib.sha256(f"{rows[0]}\0{rows[1]}{files.relevant_from!r}".encode())
     return OwnFacts(
         settings=tuple(setting for setting in SETTINGS if setting not in absent),
         bias=PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS,
@@ -110,14 +110,7 @@ class _Line:
 
     def __init__(self, path: Path, number: int, text: str, needed: Sequence[str], optional: Sequence[str]) -> None:
         self._place = f"{path}, line {number}"
-        try:
-            self.row = json.loads(text)
-        except ValueError as error:
-            raise self.wrong(f"not JSON ({printable(str(error))})") from error
-        except RecursionError as error:
-            raise self.wrong("nested too deeply") from error
-        if not isinstance(self.row, dict):
-            raise self.wrong("not an object", "write {" + ", ".join(f'"{key}": ...' for key in needed) + "}")
+        self.row = object_of_line(text, self._place)
         for key in self.row:
             if key not in (*needed, *optional):
                 raise self.wrong(f"unknown field '{printable(key[:40])}'", f"use {', '.join((*needed, *optional))}")
@@ -166,11 +159,10 @@ class _Line:
 
 
 def _lines(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[_Line]:
-    try:
-        with reading(path, "correct its name in the task file"):
-            lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise ClirbenchError(
-            f"{path}: is not UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
-        ) from error
-    return (_Line(path, i, line, needed, optional) for i, line in enumerate(lines, 1) if line.strip())
+    return (_Line(path, number, row, needed, optional) for number, row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, each with its number."""
+    lines = read_text(path, "correct its name in the task file").split("\n")
+    return ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())

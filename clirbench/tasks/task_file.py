@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import tasks_dir
+from clirbench.support.text_files import read_text
 from clirbench.tasks.own_data import METRICS, READER, read_facts
 from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, OwnFiles, SourceFile, Task
 
@@ -140,8 +141,8 @@ def load_task(name: str) -> Task:
     if not known:
         raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = tomllib.loads(read_text(path, "check its permissions"))
+    except tomllib.TOMLDecodeError as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
     kind = _OwnFile if raw.get("reader") == READER else _StreamedFile if "corpus" in raw else _ParallelFile
     try:

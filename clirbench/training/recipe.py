@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import reading
 from clirbench.support.names import check_name
+from clirbench.support.text_files import read_text
 
 SHIPPED = Path(__file__).parent / "recipes"
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -264,11 +264,10 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         path = SHIPPED / str(name)
         if not path.is_file():
             raise ClirbenchError(f"no recipe '{name}': give a TOML file, or one of {', '.join(shipped_recipes())}")
+    text = read_text(path, "check its permissions")
     try:
-        with reading(path, "check its permissions"):
-            text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
     # Changes go into the table before it is checked, so that one check covers file and options.
     for key, value in (changes or {}).items():

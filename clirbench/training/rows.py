@@ -1,7 +1,6 @@
 """Rows of training data. A row is one topic, as one text or as question and answer, in one or more languages."""
 
-import gzip
-import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import datasets
 
 from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.text_files import object_of_line, text_lines
 
 # By view: the column of the queries, and the column of the candidates.
 VIEWS: dict[str, tuple[str, str]] = {
@@ -144,19 +144,12 @@ def _raw_rows(place: str | Path) -> Iterator[tuple[str, Any]]:
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                where = f"{path}:{number}"
-                if line.strip():
-                    try:
-                        yield where, json.loads(line)
-                    except (ValueError, RecursionError) as error:
-                        reason = getattr(error, "msg", type(error).__name__)
-                        raise ClirbenchError(f"{where}: not JSON ({reason}): correct or remove the line") from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise ClirbenchError(f"{path}: cannot be read as UTF-8 JSON Lines ({error}): replace the file") from error
+        for number, line in text_lines(path):
+            if line.strip():
+                yield f"{path}:{number}", object_of_line(line, f"{path}:{number}")
+    except (OSError, EOFError, zlib.error) as error:
+        raise ClirbenchError(f"{path}: cannot be read as JSON Lines ({error}): replace the file") from error
 
 
 def _numbered(place: str | Path, load: Callable[[], Any]) -> Iterator[tuple[str, Any]]:

@@ -7,16 +7,14 @@ The files lie in the folder, or in its folders ``miracl-corpus/`` and ``miracl/`
     miracl-v1.0-{language}/qrels/qrels.miracl-v1.0-{language}-dev.tsv                query id, Q0, docid, relevance
 """
 
-import gzip
-import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
+from clirbench.support.text_files import object_of_line, read_text, text_lines
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
 
 # How messages name a file of passages.
@@ -63,12 +61,10 @@ class OriginalFolder(PassageFiles):
         path = self.paths(language)[file]
         number = start
         try:
-            with gzip.open(path, "rb") as lines:
-                for line in islice(lines, start, None):
-                    number += 1
-                    row = json.loads(line)
-                    yield Passage(str(row["docid"]), passage_text(row["title"], row["text"]))
-        except (ValueError, KeyError, TypeError) as error:
+            for number, line in text_lines(path, start):
+                row = object_of_line(line, f"{path}:{number}")
+                yield Passage(str(row["docid"]), passage_text(row["title"], row["text"]))
+        except (KeyError, TypeError) as error:
             raise ClirbenchError(
                 f"{path}:{number}: not a passage with docid, title and text ({printable(str(error)[:80])}): download it again"
             ) from error
@@ -122,14 +118,10 @@ def read_qrels(path: Path) -> list[Judgement]:
 
 
 def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        # Not splitlines(): Python ends a line at characters that may be part of a query in TSV.
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClirbenchError(f"{path}: cannot be read ({error}): replace it with the original") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip("\r"):
-            yield number, line.rstrip("\r").split("\t")
+    # Not splitlines(): Python ends a line at characters that may be part of a query in TSV.
+    for number, line in enumerate(read_text(path, "replace it with the original").split("\n"), 1):
+        if line:
+            yield number, line.split("\t")
 
 
 def local_file(path: Path) -> CorpusFile:

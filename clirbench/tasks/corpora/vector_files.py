@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import sha256_of
+from clirbench.support.text_files import read_text
 from clirbench.tasks.corpora.base import Block, CorpusFile, refuse_empty
 from clirbench.tasks.corpora.original import local_file
 
@@ -116,7 +117,9 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
     if not names.is_file():
         raise ClirbenchError(f"{path}: has no {names.name} beside it: write the identifiers there, one a line")
     # The file is mapped into memory, so only the shard that is counted is read.
-    return np.load(path, mmap_mode="r", allow_pickle=False), names.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    return np.load(path, mmap_mode="r", allow_pickle=False), read_text(names, "correct or remove it").rstrip(
+        "\n"
+    ).split("\n")
 
 
 def _parquet(path: Path) -> tuple[Any, list[str]]:

@@ -1,0 +1,102 @@
+"""Read text files as people have them: UTF-8 with or without a byte order mark, lines that end in LF or CRLF.
+
+Every text file that a user gives is decoded here. A file in another encoding is refused with the name of the encoding.
+"""
+
+import codecs
+import gzip
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
+
+_MARK = "\ufeff"
+# UTF-32 comes first, because its mark begins with that of UTF-16.
+_OTHERS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"\x1f\x8b": "gzip",
+}
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """Read a text file whole, by :func:`decode`. ``remedy`` ends the message where it cannot be read, such as "correct --data".
+
+    Raises:
+        ClirbenchError: The file cannot be read, or is not UTF-8.
+    """
+    with reading(path, remedy):
+        content = path.read_bytes()
+    return decode(content, path)
+
+
+def decode(content: bytes, path: Path) -> str:
+    """The text of a file, without byte order marks, and with lines that end in LF. ``path`` is only its name in messages.
+
+    Raises:
+        ClirbenchError: The content is UTF-16, as PowerShell writes it, or otherwise not UTF-8.
+    """
+    _refuse_others(content[:4], path)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        raise _not_utf8(path, error, before.count(b"\n") + 1, len(before) - before.rfind(b"\n") - 1) from error
+    # A mark in the middle comes from files that were joined.
+    return text.removeprefix(_MARK).replace("\r\n", "\n").replace(f"\n{_MARK}", "\n")
+
+
+def text_lines(path: Path, start: int = 0) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, plain or ``.gz``, from line ``start`` + 1 on. The file is not held in memory.
+
+    Yields:
+        The number of a line, from 1, and the line as :func:`decode` has it, without its end.
+
+    Raises:
+        ClirbenchError: The file is not UTF-8.
+        OSError: The file cannot be read. Damaged gzip also raises EOFError and ``zlib.error``.
+    """
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(islice(file, start, None), start + 1):
+            if number == 1:
+                _refuse_others(line[:4], path)
+            try:
+                yield number, line.decode("utf-8").removeprefix(_MARK).rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, error, number, error.start) from error
+
+
+def object_of_line(line: str, place: str) -> dict[str, Any]:
+    """Parse a line of JSON Lines. ``place`` names file and line in messages.
+
+    Raises:
+        ClirbenchError: The line does not hold one JSON object.
+    """
+    remedy = "write one JSON object a line"
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        if line.lstrip().startswith("["):
+            raise ClirbenchError(f"{place}: not JSON Lines, because a list begins here: {remedy}") from error
+        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error))
+        raise ClirbenchError(f"{place}: not JSON ({reason}): {remedy}") from error
+    if not isinstance(value, dict):
+        raise ClirbenchError(f"{place}: not an object: {remedy}")
+    return value
+
+
+def _refuse_others(start: bytes, path: Path) -> None:
+    name = next((name for mark, name in _OTHERS.items() if start.startswith(mark)), None)
+    # No text holds a null character. In UTF-16 without a mark, every letter of English has one.
+    if name or b"\0" in start:
+        raise ClirbenchError(f"{path}: is not UTF-8 but {name or 'UTF-16'}: save it as UTF-8")
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError, line: int, byte: int) -> ClirbenchError:
+    return ClirbenchError(f"{path}: is not UTF-8 ({error.reason} in line {line}, byte {byte + 1}): save it as UTF-8")
