@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -235,11 +236,20 @@ def test_messages_that_own_data_quotes(shell, tmp_path):
         files[kind].write_text("\n".join(lines[kind]), encoding="utf-8")
         return told
 
+    def other(kind, encoded):
+        files[kind].write_bytes(encoded("\n".join(lines[kind])))
+        told = shell(run, code=2)
+        files[kind].write_text("\n".join(lines[kind]), encoding="utf-8")
+        return told
+
     shell(run)
     told = [
         wrong("candidates", lambda n, row: row | {"answers": ["horas"]} if n == 2 else row),
         wrong("queries", lambda n, row: row | {"language": "fr"} if n == 1 else row),
         wrong("candidates", lambda n, row: {} if row.get("answers") == ["returns"] else row),
+        other("queries", lambda text: text.encode("utf-16")),
+        other("queries", lambda text: json.dumps([json.loads(line) for line in text.splitlines()], indent=1).encode()),
+        wrong("queries", lambda n, row: row | {"topic": unicodedata.normalize("NFD" if n else "NFC", "zurück")}),
         wrong("queries", lambda n, row: {} if row["language"] == "es" else row),
         wrong("queries", lambda n, row: row | {"text": "another"}),
     ]

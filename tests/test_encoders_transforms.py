@@ -119,7 +119,7 @@ def test_fitting_on_texts_of_a_file(tmp_path):
     with pytest.raises(ClirbenchError, match="--transform-sample has no text in th"):
         clirbench.evaluate(model, "demo", languages=["en", "th"])
     path.write_text('{"language": "en"}\n', encoding="utf-8")
-    with pytest.raises(ClirbenchError, match="sample.jsonl:1: 'language' and 'text' must be non-empty text"):
+    with pytest.raises(ClirbenchError, match=r"sample.jsonl:1: 'language' and 'text' must be non-empty text"):
         parse_transform("center", path)
 
 

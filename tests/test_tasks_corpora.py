@@ -93,6 +93,13 @@ def test_json_lines_of_mteb(tmp_path):
         path.unlink()
     task = write_task(tmp_path, {"te": (topics, found)})
     assert inventory(folder, task, tmp_path)[1].pool_sizes(["te"]) == {"te": len(found)}
+    (queries,) = folder.glob("te-queries/*.jsonl")
+    lines = queries.read_text(encoding="utf-8")
+    queries.write_bytes(("\ufeff" + lines).replace("\n", "\r\n").encode())
+    assert inventory(folder, task, tmp_path)[0].queries == tuple(text for _, text, _ in topics)
+    queries.write_bytes(lines.encode("utf-16"))
+    with pytest.raises(ClirbenchError, match=r"jsonl: is not UTF-8 but UTF-16: save it as UTF-8"):
+        inventory(folder, task, tmp_path)
 
 
 def test_the_names_of_the_two_data_sets_on_the_hub(tmp_path):

@@ -153,3 +153,23 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIRBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(ClirbenchError, match=r"cannot write the cache at .*CLIRBENCH_CACHE"):
         fetch(source(server.url))
+
+
+def test_line_ends_are_not_called_damage(tmp_path, monkeypatch):
+    text = b"one\ntwo\n"
+    wanted = SourceFile(hashlib.sha256(text).hexdigest(), mirror="data/en.json", url="http://127.0.0.1:9/en.json")
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path))
+    path = tmp_path / "data" / "en.json"
+    path.parent.mkdir()
+    path.write_bytes(text.replace(b"\n", b"\r\n"))
+    with pytest.raises(ClirbenchError) as error:
+        fetch(wanted)
+    assert str(error.value) == (
+        f"{path} is the right file with CRLF line ends, as Git for Windows makes them: replace it with the original, and set "
+        "core.autocrlf to false where Git copied it"
+    )
+    path.write_bytes(text.replace(b"\n", b"\r\n") + b"more")
+    with pytest.raises(ClirbenchError, match="changed or truncated"):
+        fetch(wanted)
+    path.write_bytes(text)
+    assert fetch(wanted) == path

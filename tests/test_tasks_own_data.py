@@ -114,15 +114,15 @@ QUERY, CANDIDATE = QUERIES[0], CANDIDATES[0]
         ("q", "[1]", "line 5: not an object"),
         ("q", {"topic": "z", "language": "en"}, "line 5: field 'text' is missing"),
         ("q", dict(QUERY, extra=1), "line 5: unknown field 'extra'"),
-        ("q", dict(QUERY, topic=3), "line 5: field 'topic' must be text"),
+        ("q", dict(QUERY, topic=3.0), "line 5: field 'topic' must be text, such as \"returns\", or a whole number"),
         ("q", dict(QUERY, topic="z", text=" "), "line 5: field 'text' must be text"),
         ("q", dict(QUERY, language="fr"), "line 5: language 'fr' is not one of en, de"),
         ("q", dict(QUERY), "line 5: topic 'a' is asked twice in en"),
         ("q", dict(QUERY, topic="z"), "line 5: no candidate answers topic 'z'"),
         ("c", dict(CANDIDATE, answers=["z"]), "line 6: 'answers' has topic 'z', which no query asks"),
-        ("c", dict(CANDIDATE, answers=7), "line 6: field 'answers' must be a list"),
+        ("c", dict(CANDIDATE, answers=7.0), "line 6: field 'answers' must be a list"),
         ("c", dict(CANDIDATE, answers={"a": "high"}), "line 6: the grade of 'a' in 'answers' is no number"),
-        ("c", dict(CANDIDATE, answers=[3]), "line 6: field 'answers' must be text"),
+        ("c", dict(CANDIDATE, answers=[True]), "line 6: field 'answers' must be text"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, which, row, told):

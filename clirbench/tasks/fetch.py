@@ -1,5 +1,6 @@
 """Fetching a task's files from a mirror, the cache or the network. Every file is checked against its SHA-256."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def _verified(path: Path, source: SourceFile, remedy: str) -> Path:
     with reading(path, remedy):
         digest = sha256_of(path)
     if digest != source.sha256:
+        if hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest() == source.sha256:
+            raise ClirbenchError(
+                f"{path} is the right file with CRLF line ends, as Git for Windows makes them: {remedy}, and set "
+                "core.autocrlf to false where Git copied it"
+            )
         raise ClirbenchError(
             f"{path} has SHA-256 {digest[:16]}…, not {source.sha256[:16]}… (changed or truncated): {remedy}"
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.text_files import object_of_line, read_text
+from clirbench.tasks.ids_and_grades import grade, identifier, look, twin
 from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task import SETTINGS, OwnFiles
 
@@ -46,8 +47,14 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
     candidates: dict[str, list[str]] = {language: [] for language in languages}
     golds: dict[str, list[tuple[str, int]]] = {language: [] for language in languages}
     asked: dict[str, dict[str, _Line]] = {}
+    # By its look, the first topic that has it: two topics that look the same are one by intention.
+    looks: dict[str, str] = {}
     for line in _lines(files.queries, ("topic", "language", "text")):
         topic, language = line.topic(line.row["topic"], "topic"), line.language(languages)
+        known = looks.setdefault(look(topic), topic)
+        if topic != known:
+            number = next(iter(asked[known].values())).number
+            raise line.wrong(f"topic {twin(topic, [known])} (line {number})", "write both alike")
         if language in asked.setdefault(topic, {}):
             raise line.wrong(f"topic '{topic}' is asked twice in {language}", "keep one of the two")
         asked[topic][language] = line
@@ -56,6 +63,8 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
         language = line.language(languages)
         for topic in line.answers(files.relevant_from):
             if topic not in asked:
+                if confused := twin(topic, asked):
+                    raise line.wrong(f"'answers' has topic {confused}", "write it as the query does")
                 raise line.wrong(f"'answers' has topic '{topic}', which no query asks", "correct one of the two")
             golds[language].append((topic, len(candidates[language])))
         candidates[language].append(line.text())
@@ -109,6 +118,7 @@ class _Line:
     """An object on one line of a file. Its errors name file and line."""
 
     def __init__(self, path: Path, number: int, text: str, needed: Sequence[str], optional: Sequence[str]) -> None:
+        self.number = number
         self._place = f"{path}, line {number}"
         self.row = object_of_line(text, self._place)
         for key in self.row:
@@ -132,9 +142,12 @@ class _Line:
         return text
 
     def topic(self, value: Any, field: str) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(f"field '{field}' must be text, such as \"returns\"", "put it in quotes")
-        return value
+        topic = identifier(value)
+        if topic is None:
+            raise self.wrong(
+                f"field '{field}' must be text, such as \"returns\", or a whole number", "put it in quotes"
+            )
+        return topic
 
     def language(self, languages: Sequence[str]) -> str:
         language = self.row["language"]
@@ -146,16 +159,16 @@ class _Line:
     def answers(self, relevant_from: float) -> list[str]:
         """The topics for which this candidate is gold. If the topics have no grades, it is gold for all of them."""
         value = self.row.get("answers", [])
-        if isinstance(value, str | list):
-            topics = [value] if isinstance(value, str) else value
+        if isinstance(value, list) or identifier(value) is not None:
+            topics = value if isinstance(value, list) else [value]
             return list(dict.fromkeys(self.topic(topic, "answers") for topic in topics))
         if not isinstance(value, dict):
             raise self.wrong("field 'answers' must be a list of topics, or topics with grades")
-        for topic, grade in value.items():
-            # Python takes true for the number 1, and JSON may hold NaN and infinity.
-            if isinstance(grade, bool) or not isinstance(grade, int | float) or not -1e9 < grade < 1e9:
+        grades = {topic: grade(number) for topic, number in value.items()}
+        for topic, number in grades.items():
+            if number is None:
                 raise self.wrong(f"the grade of '{printable(topic)}' in 'answers' is no number")
-        return [topic for topic, grade in value.items() if grade >= relevant_from]
+        return [topic for topic, number in grades.items() if number is not None and number >= relevant_from]
 
 
 def _lines(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[_Line]:

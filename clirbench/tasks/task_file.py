@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import tasks_dir
 from clirbench.support.text_files import read_text
+from clirbench.tasks.ids_and_grades import RELEVANT_FROM
 from clirbench.tasks.own_data import METRICS, READER, read_facts
 from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, OwnFiles, SourceFile, Task
 
@@ -81,7 +82,7 @@ class _File(_Table):
 class _OwnFile(_File):
     queries: Text
     candidates: Text
-    relevant_from: float = 1.0
+    relevant_from: float = RELEVANT_FROM
     homepage: Text = ""
     citation: Text = ""
     # Not Settings: the settings that the data allow are known only once the data are read.

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.tasks.ids_and_grades import identifier
 
 
 class Passage(NamedTuple):
@@ -21,11 +22,11 @@ class Passage(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One relevance judgement. A relevance of 1 or more is gold. Identifiers are text, even those that look like numbers."""
+    """One relevance judgement. Its passage is gold from :data:`clirbench.tasks.ids_and_grades.RELEVANT_FROM` on."""
 
     query: str
     passage: str
-    relevance: int
+    relevance: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ class PassageFiles:
         passages = list(islice(self._iterator, size))
         self._at = (language, file, start + len(passages))
         return Block([passage.id for passage in passages], [passage.text for passage in passages])
+
+
+def id_of(value: object, place: str) -> str:
+    """The identifier of a query or a passage, by the rule of :mod:`clirbench.tasks.ids_and_grades`.
+
+    Raises:
+        ClirbenchError: The value is no identifier. The message begins with ``place``.
+    """
+    name = identifier(value)
+    if name is None:
+        shown = printable(str(value)[:40])
+        raise ClirbenchError(
+            f"{place}: the identifier {shown} is a {type(value).__name__}: write text or a whole number"
+        )
+    return name
 
 
 def passage_text(title: str | None, text: str | None) -> str:

@@ -12,6 +12,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.tasks.corpora.base import Block, Candidates
 from clirbench.tasks.corpora.judged import Judged
+from clirbench.tasks.ids_and_grades import look, twin
 
 _FORMAT = 1
 
@@ -76,7 +77,12 @@ class _FileInventory:
         return sum(length for length, _ in self.shards)
 
     def add(self, block: Block, wanted: frozenset[str], judged: frozenset[str], name: str) -> None:
+        looks: dict[str, str] = {}
         for row, id_ in enumerate(block.ids):
+            if not id_.isascii() and id_ not in judged:
+                looks = looks or {look(known): known for known in judged}
+                if look(id_) in looks:
+                    raise ClirbenchError(f"{name}: passage {twin(id_, [looks[look(id_)]])}: write both alike")
             if id_ in judged:
                 self.judged += 1
                 if id_ in self.golds:
@@ -135,7 +141,7 @@ def take_inventory(
         lost = sorted(id_ for id_ in wanted if (language, id_) not in golds)
         if lost:
             raise ClirbenchError(
-                f"{candidates.source}: {len(lost):,} gold passages of {language} are not in its corpus (first: '{lost[0]}'): "
+                f"{candidates.source}: {len(lost):,} gold passages of {language} are not in its corpus (first: {lost[0]!a}): "
                 "the corpus is not whole, download it again"
             )
     return Inventory(tuple(shards), golds)

@@ -14,6 +14,7 @@ from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judg
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
 from clirbench.tasks.corpora.original import PASSAGES, OriginalFolder, read_qrels, read_topics
 from clirbench.tasks.fetch import fetch
+from clirbench.tasks.ids_and_grades import RELEVANT_FROM, first_twins
 from clirbench.tasks.task import HubCorpus, Task
 
 
@@ -110,9 +111,15 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         golds: dict[str, set[str]] = {}
         rows = judgements.judgements(language)
         for row in rows:
-            if row.relevance >= 1:
+            if row.relevance >= RELEVANT_FROM:
                 golds.setdefault(row.query, set()).add(row.passage)
         judged[language] = frozenset(row.passage for row in rows)
+        for what, names in (
+            ("query", [*texts, *(row.query for row in rows)]),
+            ("passage", [row.passage for row in rows]),
+        ):
+            if twins := first_twins(names):
+                raise ClirbenchError(f"{task.id}: {what} {twins} ({language}): write both alike")
         # Only judged queries can be scored. The declared count shows if a query is missing by mistake.
         kept = sorted(query for query in texts if query in golds)
         _expect(task, f"judged queries in {language}", len(kept), task.counts["queries"][language])

@@ -4,14 +4,18 @@ A local folder is a snapshot of the data set (its README.md declares the configu
 Parquet or JSON Lines files. Both are streamed by ``datasets``, never loaded as a whole.
 """
 
+import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from clirbench.support.errors import ClirbenchError, first_line
-from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
+from clirbench.support.text_files import text_lines
+from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, id_of, passage_text, refuse_empty
 from clirbench.tasks.corpora.original import local_file
+from clirbench.tasks.ids_and_grades import grade
 from clirbench.tasks.task import HubCorpus
 
 _ENDINGS = {".parquet": "parquet", ".jsonl": "json", ".jsonl.gz": "json", ".json.gz": "json"}
@@ -49,18 +53,20 @@ class MtebLayout(PassageFiles):
     def topics(self, language: str) -> list[tuple[str, str]]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
         config = f"{language}-queries"
-        return [(str(_of(row, config, "_id", "id")), str(_of(row, config, "text"))) for row in self._rows(config)]
+        return [(_id(row, config), str(_of(row, config, "text"))) for row in self._rows(config)]
 
     def judgements(self, language: str) -> list[Judgement]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
         config = f"{language}-qrels"
-        rows = ([_of(row, config, key) for key in ("query-id", "corpus-id", "score")] for row in self._rows(config))
-        return [Judgement(str(query), str(passage), _relevance(score, config)) for query, passage, score in rows]
+        return [
+            Judgement(_id(row, config, "query-id"), _id(row, config, "corpus-id"), _relevance(row, config))
+            for row in self._rows(config)
+        ]
 
     def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
         config = f"{language}-corpus"
         for row in islice(self._rows(config, file), start, None):
-            yield Passage(str(_of(row, config, "_id", "id")), passage_text(row.get("title"), _of(row, config, "text")))
+            yield Passage(_id(row, config), passage_text(row.get("title"), _of(row, config, "text")))
 
     def _rows(self, config: str, file: int | None = None) -> Iterator[dict[str, Any]]:
         local = self._folder is not None and file is not None
@@ -101,6 +107,10 @@ class MtebLayout(PassageFiles):
         kind = next((kind for ending, kind in _ENDINGS.items() if chosen[0].name.endswith(ending)), None)
         if kind is None:
             raise ClirbenchError(f"{chosen[0]}: is neither Parquet nor JSON Lines: convert it")
+        for path in chosen if kind == "json" else ():
+            # The library reads marks and CRLF, but does not name an encoding that it cannot read. It does name damaged gzip.
+            with suppress(OSError, EOFError, zlib.error):
+                next(text_lines(path), None)
         return self._load(config, kind, data_files=list(map(str, chosen)), split="train")
 
     def _paths(self, config: str) -> list[Path]:
@@ -151,11 +161,16 @@ def _declared(folder: Path) -> list[dict[str, Any]]:
     return [config for config in configs if isinstance(config, dict)]
 
 
-def _relevance(score: Any, config: str) -> int:
-    try:
-        return int(score)
-    except (TypeError, ValueError) as error:
-        raise ClirbenchError(f"{config}: score {str(score)[:40]!r} is no whole number: correct it") from error
+def _id(row: dict[str, Any], config: str, *names: str) -> str:
+    return id_of(_of(row, config, *(names or ("_id", "id"))), config)
+
+
+def _relevance(row: dict[str, Any], config: str) -> float:
+    score = _of(row, config, "score")
+    relevance = grade(score)
+    if relevance is None:
+        raise ClirbenchError(f"{config}: score {str(score)[:40]!r} is no number: correct it")
+    return relevance
 
 
 def _of(row: dict[str, Any], config: str, *names: str) -> Any:

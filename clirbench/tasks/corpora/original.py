@@ -15,7 +15,8 @@ from pathlib import Path
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.support.text_files import object_of_line, read_text, text_lines
-from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, passage_text, refuse_empty
+from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, id_of, passage_text, refuse_empty
+from clirbench.tasks.ids_and_grades import grade_of_text
 
 # How messages name a file of passages.
 PASSAGES = "miracl-corpus-v1.0-LANGUAGE/docs-N.jsonl.gz"
@@ -63,7 +64,7 @@ class OriginalFolder(PassageFiles):
         try:
             for number, line in text_lines(path, start):
                 row = object_of_line(line, f"{path}:{number}")
-                yield Passage(str(row["docid"]), passage_text(row["title"], row["text"]))
+                yield Passage(id_of(row["docid"], f"{path}:{number}"), passage_text(row["title"], row["text"]))
         except (KeyError, TypeError) as error:
             raise ClirbenchError(
                 f"{path}:{number}: not a passage with docid, title and text ({printable(str(error)[:80])}): download it again"
@@ -105,15 +106,19 @@ def read_topics(path: Path) -> list[tuple[str, str]]:
 
 
 def read_qrels(path: Path) -> list[Judgement]:
-    """Read judgements in TREC's format: query id, iteration, passage id and relevance, separated by tabs or spaces."""
+    """Read judgements in TREC's format: query id, iteration, passage id and relevance, separated by tabs or spaces.
+
+    Any other line is a :class:`ClirbenchError`.
+    """
     judgements = []
     for number, fields in _fields(path):
         four = fields if len(fields) == 4 else " ".join(fields).split()
-        if len(four) != 4 or not re.fullmatch(r"-?\d+", four[3]):
+        relevance = grade_of_text(four[3]) if len(four) == 4 else None
+        if relevance is None:
             raise ClirbenchError(
                 f"{path}:{number}: not a query id, Q0, a passage id and a relevance: replace it with the original"
             )
-        judgements.append(Judgement(four[0], four[2], int(four[3])))
+        judgements.append(Judgement(four[0], four[2], relevance))
     return judgements
 
 

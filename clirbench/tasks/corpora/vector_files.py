@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import sha256_of
 from clirbench.support.text_files import read_text
-from clirbench.tasks.corpora.base import Block, CorpusFile, refuse_empty
+from clirbench.tasks.corpora.base import Block, CorpusFile, id_of, refuse_empty
 from clirbench.tasks.corpora.original import local_file
 
 _IDS, _VECTORS = ("id", "_id", "docid"), ("vector", "embedding", "emb")
@@ -134,7 +134,7 @@ def _parquet(path: Path) -> tuple[Any, list[str]]:
         table = pq.read_table(path, columns=names)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
-    ids = [str(value) for value in table.column(names[0]).to_pylist()]
+    ids = [id_of(value, str(path)) for value in table.column(names[0]).to_pylist()]
     column = table.column(names[1]).combine_chunks()
     lengths = set(column.value_lengths().to_pylist()) if hasattr(column, "value_lengths") else {0}
     if pa.types.is_fixed_size_list(column.type):
