@@ -273,7 +273,9 @@ def test_lists(home):
         row = next(line for line in tasks.splitlines() if line.startswith(name))
         assert task.licence in row
         assert f"{sum(task.counts['candidates'].values()):,}" in row
-    assert "clirbench/char-ngram-romanised" in clir(home, "models").stdout
+    listed = clir(home, "models").stdout
+    assert "clirbench/char-ngram-romanised" in listed
+    assert "a server's http://HOST:PORT/v1#MODEL" in listed
     assert "rank_distance" in clir(home, "metrics").stdout
     schema = json.loads(clir(home, "schema").stdout)
     assert set(schema["discriminator"]["mapping"]) == {"measured", "reported"}

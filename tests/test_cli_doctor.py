@@ -36,6 +36,18 @@ def test_doctor_knows_a_hub_that_does_not_answer(monkeypatch):
     assert "cannot be reached" in hub.detail
 
 
+def test_doctor_says_whether_there_is_a_key_and_not_which(monkeypatch):
+    from clirbench.cli.doctor import diagnose
+
+    def key():
+        return next(diagnosis for diagnosis in diagnose(online=False) if diagnosis.what == "CLIRBENCH_API_KEY")
+
+    monkeypatch.delenv("CLIRBENCH_API_KEY", raising=False)
+    assert (key().state, "without a key" in key().detail) == ("note", True)
+    monkeypatch.setenv("CLIRBENCH_API_KEY", "sk-1")
+    assert (key().state, "sk-1" in key().detail) == ("ok", False)
+
+
 def test_doctor_on_the_command_line():
     ran = call("doctor", "--offline")
     assert ran.exit_code == 0

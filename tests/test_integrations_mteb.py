@@ -292,7 +292,7 @@ def api(monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MTEB_API_URL", f"http://127.0.0.1:{server.server_address[1]}")
     monkeypatch.setenv("MTEB_API_KEY", "secret")
-    monkeypatch.setattr("clirbench.encoders.from_mteb.PAUSE", 0.01)
+    monkeypatch.setattr("clirbench.encoders.api_calls.PAUSE", 0.01)
     yield served, failures
     server.shutdown()
     server.server_close()

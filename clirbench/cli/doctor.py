@@ -12,7 +12,7 @@ from pathlib import Path
 from humanize import naturalsize
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.paths import MIRROR, TASKS, cache_dir, data_dir, mirror_dir, tasks_dir
+from clirbench.support.paths import API_KEY, MIRROR, TASKS, cache_dir, data_dir, mirror_dir, tasks_dir
 from clirbench.support.version import __version__
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "mteb", "datasets", "numpy", "scipy")
@@ -41,7 +41,7 @@ class Diagnosis:
 
 
 def diagnose(online: bool = True) -> Iterator[Diagnosis]:
-    """Examine versions, device, cache, folders that variables name, hub and optional packages, in this order.
+    """Examine versions, device, cache, folders that variables name, hub, key and optional packages, in this order.
 
     If ``online``, the hub is called, which takes at most two seconds.
     """
@@ -57,6 +57,7 @@ def diagnose(online: bool = True) -> Iterator[Diagnosis]:
     yield _named_folder(MIRROR, mirror_dir, "read before any host is asked", "data are downloaded")
     yield _named_folder(TASKS, tasks_dir, "takes the place of the shipped tasks", "the shipped tasks are used")
     yield _hub(online)
+    yield _key()
     for feature, module, extra in _FEATURES:
         if importlib.util.find_spec(module):
             yield Diagnosis(feature, "ok", f"{module} {metadata.version(module)}")
@@ -72,6 +73,12 @@ def _named_folder(variable: str, read: Callable[[], Path | None], given: str, ot
     if not os.environ.get(variable):
         return Diagnosis(variable, "note", f"not set: {otherwise}")
     return Diagnosis(variable, "ok", f"{folder}: {given}")
+
+
+def _key() -> Diagnosis:
+    if os.environ.get(API_KEY, "").strip():
+        return Diagnosis(API_KEY, "ok", "set: sent to the server that --model http...#MODEL names")
+    return Diagnosis(API_KEY, "note", "not set: servers that --model http...#MODEL names are called without a key")
 
 
 def _device() -> str:

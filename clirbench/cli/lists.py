@@ -52,7 +52,7 @@ def init(
 
 @app.command(epilog=examples("clirbench models"))
 def models() -> None:
-    """List the bundled models."""
+    """List the bundled models, and how any other model is named."""
     from clirbench.encoders.bundled import BUNDLED, DEFAULT
 
     table = _named()
@@ -60,6 +60,8 @@ def models() -> None:
         mark = " (the default)" if model.name == DEFAULT else ""
         table.add_row(model.name, f"{model.description}{mark}\n")
     stdout().print(table)
+    others = "others by name: ORG/NAME on the hub, a folder, mteb:ORG/NAME, MODULE:FACTORY, a server's http://HOST:PORT/v1#MODEL"
+    typer.echo(others)
 
 
 @app.command(epilog=examples("clirbench metrics"))

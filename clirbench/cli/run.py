@@ -41,7 +41,9 @@ class LoadingOptions:
     device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
     dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
     max_length: Annotated[int | None, optional("Longest input, in tokens.")] = None
-    revision: Annotated[str | None, optional("Branch, tag or commit on the hub.")] = None
+    revision: Annotated[
+        str | None, optional("Branch, tag or commit on the hub; of a server's model, what you call it.")
+    ] = None
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
     )
@@ -105,7 +107,8 @@ class SubjectOptions:
     model: Annotated[
         str | None,
         optional(
-            "Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, rrf:A+B, or sum:0.7*A+0.3*B.",
+            "Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, a server's http://HOST:PORT/v1#MODEL, "
+            "rrf:A+B, or sum:0.7*A+0.3*B.",
             False,
             "--model",
             "-m",
@@ -217,6 +220,7 @@ def plan(
     from clirbench.cli.display.plan import plan_tables
     from clirbench.encoders.base import EncoderOptions, require_encoder
     from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.streaming.first_pass import refuse_api
     from clirbench.evaluation.streaming.forecast import forecast
     from clirbench.evaluation.streaming.options import Streaming
     from clirbench.tasks.selection import select
@@ -228,6 +232,7 @@ def plan(
     selections = [select(task, restriction.language_list, restriction.setting_list) for task in chosen]
     with reporting() as reporter:
         encoder = require_encoder(load_encoder(model, EncoderOptions(**asdict(loading))))
+        refuse_api(encoder, chosen[0].id)
         forecasts = [forecast(encoder, selection, streaming, sample, reporter) for selection in selections]
     console = stdout()
     for one in forecasts:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from clirbench.cli.check_options import check_streaming
-from clirbench.encoders.api_cost import api_cost, check_price
+from clirbench.encoders.api_cost import api_cost, check_price, spent
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.describe import describe
@@ -124,7 +124,12 @@ def run_tasks(request: RunRequest) -> Outcome:
                 _check_writable(one.path)
         for line in describe(model):
             reporter.note(line)
-        results = _run_missing(model, wanted, request, context, load_seconds)
+        try:
+            results = _run_missing(model, wanted, request, context, load_seconds)
+        finally:
+            # What a failed run has spent is said too.
+            for line in spent(model, request.price):
+                reporter.note(line)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)
@@ -239,9 +244,10 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Result | None:
                 "pass --output for another folder, or --force to replace it"
             )
     if model.info.revision is None:
+        remedy = "declare its --revision" if model.served_by else "give it a 'revision' attribute"
         raise ClirbenchError(
-            f"{path} is there, and nobody can tell whether {model.info.name} has changed since: give it a "
-            "'revision' attribute, pass --output for another folder, or --force to replace it"
+            f"{path} is there, and nobody can tell whether {model.info.name} has changed since: {remedy}, "
+            "pass --output for another folder, or --force to replace it"
         )
     return result
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from clirbench.encoders.base import LoadedFusion, LoadedModel, require_encoder
 from clirbench.encoders.encode import by_length
-from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry
+from clirbench.encoders.endpoint import EndpointEncoder
+from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_keep
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection
 
@@ -39,7 +40,7 @@ def api_cost(model: LoadedModel, collections: Iterable[Collection], cache: Path 
         costs = [api_cost(part, collections, cache) for part in model.parts if part.api]
         return ApiCost(sum(cost.texts for cost in costs), sum(cost.tokens for cost in costs))
     encoder = require_encoder(model)
-    if encoder.info.revision is None:
+    if not may_keep(encoder):
         cache = None
     for collection in collections:
         for role, all_texts, prompt in (
@@ -54,6 +55,28 @@ def api_cost(model: LoadedModel, collections: Iterable[Collection], cache: Path 
                     texts += len(part)
                     tokens += sum(math.ceil(len((prompt + text).encode()) / _BYTES_PER_TOKEN) for text in part)
     return ApiCost(texts, tokens)
+
+
+def spent(model: LoadedModel, price: float | None) -> list[str]:
+    """Lines on what servers did in this run: texts, requests, the tokens that they counted, and a model that has another name.
+
+    ``price`` is in dollars per million tokens. A model of mteb's registry does not say what it spent.
+    """
+    if isinstance(model, LoadedFusion):
+        return [line for part in model.parts for line in spent(part, price)]
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, EndpointEncoder) or not encoder.usage.requests:
+        return []
+    usage, name, wanted = encoder.usage, model.info.name, encoder.endpoint.model
+    line = f"{name}: {usage.texts:,} texts were sent in {usage.requests:,} requests"
+    if usage.tokens is None:
+        line += "; the server did not say how many tokens they have"
+    else:
+        line += f"; the server counted {usage.tokens:,} tokens"
+        line += f", ${usage.tokens / 1e6 * price:,.2f} at ${price:g} a million" if price is not None else ""
+    others = ", ".join(f"'{other}'" for other in sorted(usage.models) if not other.startswith(wanted))
+    note = f"note: {name}: '{wanted}' was asked for, and the server names its model {others}: check that it is the one you mean"
+    return [line, note] if others else [line]
 
 
 def check_price(price: float | None) -> None:

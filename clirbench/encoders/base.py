@@ -189,8 +189,8 @@ class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
 
     Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size``, ``device`` and ``trust_remote_code``, which
-    are no part of the model's identity. ``api`` says that a provider computes the vectors and charges for them. ``notes`` are
-    lines that a user must read before a run.
+    are no part of the model's identity. ``api`` says that a provider computes the vectors and charges for them. ``served_by`` is
+    the address and name of a server's model; None for any other model. ``notes`` are lines that a user must read before a run.
     """
 
     info: ModelInfo
@@ -202,6 +202,7 @@ class LoadedModel:
     device: str = "cpu"
     trust_remote_code: bool = False
     api: bool = False
+    served_by: str | None = None
 
     @property
     def identity(self) -> dict[str, Any]:

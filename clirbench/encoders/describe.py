@@ -25,8 +25,9 @@ def describe(model: LoadedModel) -> list[str]:
     ]
     similarity = settings.similarity + (f" ({SHOWN[sources.similarity]})" if sources.similarity != "none" else "")
     saved = f" (saved in {model.saved_dtype})" if model.saved_dtype not in (None, settings.dtype) else ""
-    parts = [_revision(model.info.revision), *prompts, *tasks, similarity, settings.dtype + saved]
-    return [f"{label}: {', '.join([*parts, _lengths(model), f'on {model.device}'])}", *model.notes]
+    parts = [_revision(model.info.revision), *prompts, *tasks, similarity]
+    inside = ["precision and length unknown"] if model.served_by else [settings.dtype + saved, _lengths(model)]
+    return [f"{label}: {', '.join([*parts, *inside, f'on {model.device}'])}", *model.notes]
 
 
 def _revision(revision: str | None) -> str:

@@ -11,7 +11,7 @@ from scipy import sparse
 from clirbench.encoders.base import LoadedEncoder, Vectors
 from clirbench.encoders.calls import ask
 from clirbench.encoders.transforms import Transform, fit_transform
-from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry
+from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_keep
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts, normalised, scaled
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
@@ -59,7 +59,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
 
     Texts are encoded in shards of 512, longest first. A cache keeps each shard as soon as it is encoded, so a run that is killed
     loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
-    with a ``prepare`` method, are not cached.
+    with a ``prepare`` method, are not cached; those of a server's model without a revision are, for a day.
 
     The vectors are scaled and transformed, so that inner products order candidates as the model's similarity does. If
     ``context.allow_zero`` lets all-zero vectors pass, all scores of such a query tie, and its golds lose the ties.
@@ -72,7 +72,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     prepare = getattr(model.encoder, "prepare", None)
     if prepare:
         ask(model.info, "candidate", collection.candidates, prepare, list(dict.fromkeys(collection.candidates)))
-    cache = None if prepare or model.info.revision is None else context.vectors
+    cache = None if prepare or not may_keep(model) else context.vectors
     clock = Clock()
     roles = (
         ("query", model.encoder.encode_queries, collection.queries),

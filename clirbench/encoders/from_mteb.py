@@ -1,20 +1,16 @@
 """Models of mteb's registry, with the prompts and the revisions that mteb declares."""
 
-import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from clirbench.encoders import base
+from clirbench.encoders.api_calls import repeated
 from clirbench.encoders.hub import cached_snapshot
 from clirbench.encoders.loading import load_checked
 from clirbench.encoders.revision import commit_of, snapshot_revision
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
-
-# How often a call to an API is tried, and the seconds of the first pause; each later pause is twice as long.
-ATTEMPTS = 5
-PAUSE = 2.0
 
 
 class MtebEncoder:
@@ -22,7 +18,7 @@ class MtebEncoder:
 
     def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
         self._model, self._batch_size, self._name = model, batch_size, name
-        self._attempts = ATTEMPTS if api else 1
+        self._api = api
         self._task = _task_metadata()
 
     def encode_queries(self, texts: list[str]) -> Any:
@@ -48,20 +44,10 @@ class MtebEncoder:
         return str((getattr(model, "model_prompts", None) or {}).get(name, "") or "")
 
     def _encode(self, texts: list[str], prompt_type: str) -> Any:
-        for attempt in range(1, self._attempts):
-            try:
-                return self._encode_once(texts, prompt_type)
-            except Exception:
-                time.sleep(PAUSE * 2 ** (attempt - 1))
-        try:
+        if not self._api:
             return self._encode_once(texts, prompt_type)
-        except Exception as error:
-            if self._attempts == 1:
-                raise
-            raise ClirbenchError(
-                f"{self._name}: the API failed {self._attempts} times ({first_line(error)}): "
-                "what came is kept; run the same command again"
-            ) from error
+        # Each provider's client raises errors of its own.
+        return repeated(lambda: self._encode_once(texts, prompt_type), self._name, Exception)
 
     def _encode_once(self, texts: list[str], prompt_type: str) -> Any:
         from datasets import Dataset

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders import base
+from clirbench.encoders.endpoint import is_endpoint
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
@@ -83,8 +84,8 @@ def load_fusion(
 
 
 def _for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
-    """Leave out the options that a part cannot take: the name is the fusion's, and bundled models have no device or length."""
-    if name.startswith("clirbench/"):
+    """Leave out the options that a part cannot take: the name is the fusion's, and bundled and served models have no device."""
+    if name.startswith("clirbench/") or is_endpoint(name):
         options = replace(options, device=None, dtype=None, max_length=None)
     return replace(options, name=None)
 

@@ -25,6 +25,7 @@ from clirbench.encoders.base import (
     with_transform,
 )
 from clirbench.encoders.declared import declared_info, declared_length, declared_similarity
+from clirbench.encoders.endpoint import is_endpoint, load_endpoint
 from clirbench.encoders.fusion import is_fusion, load_fusion
 from clirbench.support.errors import ClirbenchError, ModelError, first_line
 
@@ -42,6 +43,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedMode
             - ``MODULE:FACTORY``, your own function that returns a model;
             - a local folder, of sentence-transformers or packed by ``clirbench train``;
             - ``ORG/NAME``, a model of sentence-transformers on the hub;
+            - ``http://HOST:PORT/v1#MODEL`` or ``https://...``, a model behind a server that speaks OpenAI's embeddings protocol;
             - ``rrf:A+B`` or ``sum:0.7*A+0.3*B``, a fusion of several models.
         options: How to load and call the model.
 
@@ -69,6 +71,8 @@ def _load(name: str, options: EncoderOptions) -> LoadedModel:
         from clirbench.encoders.from_mteb import load_mteb
 
         return load_mteb(name.removeprefix("mteb:"), options)
+    if is_endpoint(name):
+        return load_endpoint(name, options)
     if is_fusion(name):
         return load_fusion(name, options, load_encoder)
     if _FACTORY.fullmatch(name):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib import metadata
 from io import BytesIO
@@ -16,6 +18,15 @@ from clirbench.support.files import write_atomically, writing
 
 TEXTS_PER_SHARD = 512
 _FORMAT = 1
+_MANIFEST = "manifest.json"
+# Nobody can tell whether a server's model without a revision has changed. Its vectors may cost money, so they are kept for a day:
+# a run that failed can go on.
+_SECONDS_WITHOUT_REVISION = 24 * 3600
+
+
+def may_keep(encoder: LoadedEncoder) -> bool:
+    """Whether vectors of this model may be kept: it has a revision, or is a server's."""
+    return encoder.info.revision is not None or encoder.served_by is not None
 
 
 def versions(encoder: LoadedEncoder) -> dict[str, str]:
@@ -29,7 +40,8 @@ class CacheEntry:
     """The cached vectors of one role's distinct texts, in dense shards of 512 texts.
 
     Each shard is written under a temporary name and renamed when it is complete. The manifest, with the checksums of all shards,
-    is written last. A damaged shard is treated as missing, and its texts are encoded again.
+    is written last. A damaged shard is treated as missing, and its texts are encoded again. So is a shard of a server's model
+    without a revision once it is a day old.
 
     Args:
         root: Folder of all vectors.
@@ -51,10 +63,12 @@ class CacheEntry:
             # A transform is applied to cached vectors too, so all transforms share one entry.
             "settings": {k: v for k, v in asdict(encoder.settings).items() if not k.startswith("transform")},
             "packages": versions(encoder),
+            **({"served by": encoder.served_by} if encoder.served_by else {}),
             "role": role,
             "texts": digest.hexdigest(),
         }
         self.folder = root / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        self._oldest = time.time() - _SECONDS_WITHOUT_REVISION if encoder.info.revision is None else 0.0
         self._expected, self.output_dtype = self._manifest()
         self._present: dict[str, str] = {}
 
@@ -62,6 +76,8 @@ class CacheEntry:
         """Read shard ``number`` as float32 (rows, dimensions); None where it is missing, damaged or of another shape."""
         name = f"{number:06d}.npy"
         try:
+            if (self.folder / name).stat().st_mtime < self._oldest:
+                return None
             content = (self.folder / name).read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             if digest != self._expected.get(name, digest):
@@ -81,6 +97,10 @@ class CacheEntry:
             ClirbenchError: The cache cannot be written.
         """
         name = f"{number:06d}.npy"
+        if self._expected.pop(name, None):
+            # The manifest on disk would call the new shard damaged.
+            with self._writing():
+                (self.folder / _MANIFEST).unlink(missing_ok=True)
         buffer = BytesIO()
         np.save(buffer, vectors, allow_pickle=False)
         self._write(name, buffer.getvalue())
@@ -96,12 +116,12 @@ class CacheEntry:
         """
         if self._present != self._expected:
             manifest = {"format": _FORMAT, "shards": self._present, "output_dtype": output_dtype}
-            self._write("manifest.json", json.dumps(manifest).encode())
+            self._write(_MANIFEST, json.dumps(manifest).encode())
 
     def _manifest(self) -> tuple[dict[str, str], str | None]:
         """The checksums of the shards, and the dtype of the vectors as the encoder gave them."""
         try:
-            document = json.loads((self.folder / "manifest.json").read_text(encoding="utf-8"))
+            document = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
             dtype = document.get("output_dtype")
             shards = {str(name): str(digest) for name, digest in document["shards"].items()}
             return shards, dtype if isinstance(dtype, str) else None
@@ -109,6 +129,9 @@ class CacheEntry:
             return {}, None
 
     def _write(self, name: str, content: bytes) -> None:
-        remedy = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
-        with writing(f"the vector cache at {self.folder}", remedy):
+        with self._writing():
             write_atomically(self.folder / name, content)
+
+    def _writing(self) -> AbstractContextManager[None]:
+        remedy = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
+        return writing(f"the vector cache at {self.folder}", remedy)

@@ -34,6 +34,11 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     """
     refuse_unknown_sample(document)
     stated, settings = document.model, document.encoder
+    if stated.kind == "endpoint" and at.name is None:
+        # A stranger's file must not choose the server that gets the user's key.
+        raise ClirbenchError(
+            f"{stated.name} ran behind a server: pass --model http://HOST:PORT/v1#MODEL with its address"
+        )
     name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
     options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
     options["transform"] = settings.transform
@@ -51,9 +56,11 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
             "dtype": settings.dtype if settings.dtype != "float32" else None,
             "revision": stated.revision if at.name is None else None,
         }
-    elif stated.kind == "own":
+    elif stated.kind in ("own", "endpoint"):
         prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}
         options |= {"name": stated.name, "similarity": settings.similarity, **prompts}
+        # Only the user of a server knows its revision, so the one that was declared is taken for granted.
+        options |= {"revision": stated.revision} if stated.kind == "endpoint" else {}
     elif stated.kind == "packed" and at.name is not None:
         options |= {"name": stated.name}
     return load_encoder(name, EncoderOptions(**options))

@@ -11,11 +11,15 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 CACHE = "CLIRBENCH_CACHE"
 MIRROR = "CLIRBENCH_MIRROR"
 TASKS = "CLIRBENCH_TASKS"
+API_KEY = "CLIRBENCH_API_KEY"
+OPENAI_KEY = "OPENAI_API_KEY"
 # Every variable that a user may set, and what it does: the docs are generated from this table.
 VARIABLES = {
     CACHE: "folder for downloads and vectors; without it, the platform's cache folder. Safe to delete",
     MIRROR: "folder that stands in for the data hosts, and is read before any host is asked; the same checksums apply",
     TASKS: "folder of task files that takes the place of the shipped one; copy files from there that are to stay",
+    API_KEY: "key of a server that `--model` names by its address; never recorded, never sent over plain http to another machine",
+    OPENAI_KEY: "the same, for OpenAI's own servers only",
     "HF_HUB_OFFLINE": "`1`: take models and data sets of the hub from its local cache only",
     "HF_ENDPOINT": "address of another hub",
 }

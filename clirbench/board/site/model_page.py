@@ -22,17 +22,21 @@ from clirbench.tasks.task import SETTINGS
 
 
 def command(document: Document) -> str:
-    """The command that reproduces a result. FOLDER and SAMPLE.jsonl stand for files that only the submitter has."""
+    """The command that reproduces a result. FOLDER, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has."""
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
+    served = model.kind == "endpoint"
     name = "FOLDER" if local else f"mteb:{model.name}" if model.kind == "mteb" else model.name
-    # Only models of sentence-transformers have these options.
+    if served:
+        # The page must not bring its readers to send their key to a stranger's server.
+        name = "http://HOST:PORT/v1#" + document.environment.device.partition("#")[2]
+    # Only models of sentence-transformers have these options, and those of a server the prompts.
     own = model.kind == "sentence-transformers"
     options = {
-        "--name": local and model.name,
-        "--revision": model.revision_kind == "hub-commit" and model.revision,
-        "--query-prompt": own and encoder.query_prompt,
-        "--candidate-prompt": own and encoder.candidate_prompt,
+        "--name": (local or (served and not name.endswith(f"#{model.name}"))) and model.name,
+        "--revision": (served or model.revision_kind == "hub-commit") and model.revision,
+        "--query-prompt": (own or served) and encoder.query_prompt,
+        "--candidate-prompt": (own or served) and encoder.candidate_prompt,
         "--max-length": own and encoder.query_max_length == encoder.candidate_max_length and encoder.query_max_length,
         "--dtype": own and encoder.dtype != "float32" and encoder.dtype,
         "--transform": encoder.transform,
