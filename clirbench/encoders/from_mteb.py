@@ -9,7 +9,7 @@ from clirbench.encoders.api_calls import repeated
 from clirbench.encoders.hub import cached_snapshot
 from clirbench.encoders.loading import load_checked
 from clirbench.encoders.revision import commit_of, snapshot_revision
-from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
 
 
