@@ -95,6 +95,7 @@ class EncoderOptions:
         depth: Candidates that a second stage ranks again.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that the model brings.
+        safe_only: Read no weights but safetensors, and fetch nothing: for a stranger's folder.
         name: Name in results, as ORG/NAME.
         transform: Removal of language bias from finished vectors: "center", "lir:K" or "lsar:K".
         transform_sample: JSON Lines file of texts to fit the transform on; None for the candidates of the run.
@@ -117,6 +118,7 @@ class EncoderOptions:
     depth: int | None = None
     revision: str | None = None
     trust_remote_code: bool = False
+    safe_only: bool = False
     name: str | None = None
     transform: str | None = None
     transform_sample: str | None = None

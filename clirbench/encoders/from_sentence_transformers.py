@@ -236,8 +236,10 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # A pickle is refused, whatever the folder's own configuration asks for.
+    safe = {"model_kwargs": {"use_safetensors": True}, "local_files_only": True} if options.safe_only else {}
     model = _class_of(name, commit)(
-        name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code
+        name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code, **safe
     )
     if options.dtype:
         model = model.to(getattr(torch, options.dtype))

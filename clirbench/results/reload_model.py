@@ -17,11 +17,13 @@ class ModelAt:
         name: A name or folder, as ``--model`` of ``clirbench run`` takes it; None for the name in the result.
         device: Where to encode; None for the model's own choice.
         trust_remote_code: Run code that the model brings.
+        safe_only: Read no weights but safetensors, and fetch nothing.
     """
 
     name: str | None = None
     device: str | None = None
     trust_remote_code: bool = False
+    safe_only: bool = False
 
 
 def reload_model(document: Document, at: ModelAt) -> LoadedModel:
@@ -55,6 +57,7 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
             "max_length": settings.query_max_length if alike else None,
             "dtype": settings.dtype if settings.dtype != "float32" else None,
             "revision": stated.revision if at.name is None else None,
+            "safe_only": at.safe_only and at.name is not None,
         }
     elif stated.kind in ("own", "endpoint"):
         prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}

@@ -12,6 +12,7 @@ import numpy as np
 
 from clirbench.encoders.base import LoadedModel
 from clirbench.encoders.bundled import BUNDLED
+from clirbench.encoders.revision import commit_of, snapshot_revision
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, announce
 from clirbench.ranking.gold_ranks import GoldRanks
@@ -20,6 +21,7 @@ from clirbench.results.reload_model import ModelAt, refuse_unknown_sample, reloa
 from clirbench.results.result import Result, read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
+from clirbench.submissions.safe_model import DATA_FILES, JSON_FILES, WEIGHTS, refuse_unsafe
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError, first_line
@@ -32,8 +34,19 @@ from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
-# Weights in a format without code, and the files that describe them. Code and pickles are never downloaded.
-SAFE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model", "*.md")
+# Classes of mteb that leave loading to sentence-transformers.
+_MTEB_LOADERS = (
+    "sentence_transformers_loader",
+    "SentenceTransformerEncoderWrapper",
+    "InstructSentenceTransformerModel",
+    "SparseEncoderWrapper",
+)
+# Code and pickles are never downloaded.
+SAFE_FILES = (
+    f"*{WEIGHTS}",
+    *(pattern for name in (*JSON_FILES, *DATA_FILES, "adapter_config.json") for pattern in (name, f"*/{name}")),
+    "*.md",
+)
 
 
 @dataclass(frozen=True)
@@ -212,7 +225,7 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
             f"--trust-remote-code is '{trust}': spell out the model's name, {stated.name}, to let it run code"
         )
     refuse_unknown_sample(document)
-    at = ModelAt(None, device, trust is not None)
+    at = ModelAt(None, device, trust is not None, trust is None)
     if stated.kind == "bundled":
         # The submission only says that its model is bundled. A name that is not bundled would be searched on the hub.
         if stated.name not in BUNDLED:
@@ -224,19 +237,33 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
     in_registry = stated.kind == "mteb" and model is None
     if in_registry and trust is not None:
         return reload_model(document, at)
-    folder = Path(model) if model else _download(stated.name, stated.revision)
+    folder = Path(model) if model else _download(stated.name, commit_of(stated.revision))
     if not folder.is_dir():
         raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
     if trust is None:
-        _refuse_unsafe(folder)
+        refuse_unsafe(folder)
     if in_registry:
-        # mteb loads the model by name. The download above shows that it has safe weights.
+        # mteb loads the model by name. The download above shows that it has safe weights, and which are read first.
+        _refuse_loader(stated.name)
         return reload_model(document, at)
     loaded = reload_model(document, replace(at, name=str(folder)))
     if model is None and stated.kind == "sentence-transformers":
         # The folder is a snapshot of the hub at exactly that commit.
-        loaded = replace(loaded, info=replace(loaded.info, revision=stated.revision, revision_kind="hub-commit"))
+        revision = snapshot_revision(str(commit_of(stated.revision)), folder, trust is not None)
+        loaded = replace(loaded, info=replace(loaded.info, revision=revision.text, revision_kind="hub-commit"))
     return loaded
+
+
+def _refuse_loader(name: str) -> None:
+    """Refuse a model that mteb loads with code of its own, which may read any file of the repository."""
+    import mteb
+
+    loader = getattr(mteb.get_model_meta(name).loader, "__name__", None)
+    if loader not in _MTEB_LOADERS:
+        raise ClirbenchError(
+            f"mteb loads {name} with {loader}, which may read other files than safetensors: pass --model FOLDER, "
+            "or read it and name the model with --trust-remote-code"
+        )
 
 
 def _download(name: str, revision: str | None) -> Path:
@@ -251,17 +278,3 @@ def _download(name: str, revision: str | None) -> Path:
         raise ClirbenchError(
             f"cannot download {name} at {revision} ({first_line(error)}): check the network, or pass --model FOLDER"
         ) from error
-
-
-def _refuse_unsafe(folder: Path) -> None:
-    """Refuse a model's folder that has no safetensors weights, or holds a file that can run code."""
-    if not any(folder.rglob("*.safetensors")):
-        raise ClirbenchError(
-            f"{folder} has no safetensors weights, and nothing else is loaded: ask its submitters for them"
-        )
-    for path in folder.rglob("*"):
-        if path.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".h5", ".py"):
-            raise ClirbenchError(
-                f"{path} can run code when it is loaded: remove it from the copy, "
-                "or read it and name the model with --trust-remote-code"
-            )
