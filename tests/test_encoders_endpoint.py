@@ -499,6 +499,16 @@ def test_a_file_does_not_choose_the_server(server, tmp_path):
     assert again.identity.items() <= document.identity.items()
 
 
+def test_inspect_asks_the_server_that_it_is_given_and_says_what_it_sends(server, tmp_path):
+    assert run(server, tmp_path, "--revision", "1").exit_code == 0
+    result = tmp_path / "e5" / "demo+en.json"
+    assert "ran behind a server" in str(call("inspect", result, "--query-language", "en").exception)
+    ran = call("inspect", result, "--query-language", "en", "--worst", "3", "--model", f"{server.url}#e5")
+    assert ran.exit_code == 0, ran.exception
+    # The candidates are in the cache, and these three queries are not: the cache is one of whole sets of texts.
+    assert "e5: 3 texts will be sent" in ran.stderr
+
+
 def test_a_page_s_command_does_not_name_a_stranger_s_server(server, tmp_path):
     from clirbench.board.site.model_page import command
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.api_cost import api_cost
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoders.encode import distinct_texts, encode_collection
 from clirbench.ranking.in_memory import Layout, Products
@@ -130,6 +131,8 @@ def inspect_result(
     asked = collection.query_language == collection.languages.index(query_language)
     wanted = [collection.topics.index(ranks.topics[topic]) for topic in chosen]
     part = with_queries(collection, asked & np.isin(collection.query_topic, wanted))
+    if loaded.api:
+        reporter.note(api_cost(loaded, [part], cache).line(loaded.info.name, None))
     reporter.start(ENCODE, distinct_texts(part))
     encoded = encode_collection(loaded, part, RunContext(cache, reporter=reporter, allow_zero=True))
     layout = Layout.of(part.candidate_starts)
