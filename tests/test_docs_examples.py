@@ -250,6 +250,7 @@ def test_messages_that_own_data_quotes(shell, tmp_path):
         other("queries", lambda text: text.encode("utf-16")),
         other("queries", lambda text: json.dumps([json.loads(line) for line in text.splitlines()], indent=1).encode()),
         wrong("queries", lambda n, row: row | {"topic": unicodedata.normalize("NFD" if n else "NFC", "zurück")}),
+        shell("clirbench init-task demo", code=2),
         wrong("queries", lambda n, row: {} if row["language"] == "es" else row),
         wrong("queries", lambda n, row: row | {"text": "another"}),
     ]

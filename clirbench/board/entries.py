@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clirbench.results.read import parse_submitted
-from clirbench.results.result import Result, read_result, read_results, with_ranks
+from clirbench.results.result import Result, read_result, read_results, refuse_another_task, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
@@ -96,6 +96,8 @@ def read_entry(path: Path) -> Entry:
             document = parse_submitted(file.read_bytes(), file)
             if document.task.id != task:
                 raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run clirbench check {path}")
+            if isinstance(document, Document):
+                refuse_another_task(file, document.task)
             results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
     toml = path / model_toml.FILE
     if not toml.is_file():

@@ -15,6 +15,7 @@ from clirbench.results.read import read_content, read_document
 from clirbench.results.schema import Document, EstimatePart, TaskPart
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
+from clirbench.tasks.task_file import board_tasks
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,19 @@ def with_ranks(document: Document, path: Path) -> Result:
 def other_run(first: Document, second: Document) -> str | None:
     """The part in which two results differ, "model" or "encoder"; None if model and settings are the same."""
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)
+
+
+def refuse_another_task(path: Path, stated: TaskPart) -> None:
+    """Refuse a result whose task has the name of a task of the board, but other data or another protocol.
+
+    Raises:
+        ClirbenchError: The hash of the task is not that of the board's. The message names ``path``.
+    """
+    if stated.hash != board_tasks()[stated.id].hash:
+        raise ClirbenchError(
+            f"{path}: is of another task that is called {stated.id}, or of an earlier version of it: remove it, or run the "
+            f"model again with --tasks {stated.id}"
+        )
 
 
 def refuse_changed_task(path: Path, there: TaskPart, now: TaskPart, remedy: str) -> None:

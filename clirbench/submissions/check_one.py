@@ -252,7 +252,7 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
 
 
 def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Examined) -> Result | None:
-    """Read the ranks file of a measured result; None if the run was not on the whole task.
+    """Read the ranks file of a measured result; None if the run was not on the whole task of the board.
 
     Raises:
         ClirbenchError: The ranks file cannot be read.
@@ -264,6 +264,12 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
         message = f"is not the SHA-256 of {ranks_path.name}: submit both as they were written"
         examined.error(path, "ranks.sha256", message)
     task, said = load_task(document.task.id), document.task
+    if said.hash != task.hash:
+        message = (
+            f"is not that of {task.id}: this is another task of that name, or an earlier version: run the model again"
+        )
+        examined.error(path, "task.hash", message)
+        return None
     whole = said.complete and said.languages == list(task.languages) and said.settings == list(task.settings)
     if not whole or document.ranks.rows != task.counts["gold_pairs"]:
         # A restricted run has ranks in other pools. Also, ranks.rows limits what is read below, so it must be the task's number.

@@ -8,7 +8,7 @@ from typing import Any
 
 from clirbench.results.file_names import mteb_result_files, run_folder
 from clirbench.results.read import one_line_errors, read_mteb_result
-from clirbench.results.result import Result, other_run, read_results
+from clirbench.results.result import Result, other_run, read_results, refuse_another_task
 from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, evaluation_sets, holds, parse_model_file, write_model_file
@@ -151,6 +151,8 @@ def _whole_results(folder: Path) -> list[Result]:
             f"{folder}: holds no result on a whole task of the board ({', '.join(board_tasks())}): "
             "clirbench run --model ORG/NAME without --languages and --settings"
         )
+    for result in whole:
+        refuse_another_task(folder / f"{result.document.task.id}.json", result.document.task)
     first = whole[0].document
     for other in (result.document for result in whole[1:]):
         if part := other_run(first, other):

@@ -7,6 +7,7 @@ from typing import Any
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
+from clirbench.tasks.task_file import refuse_shipped_name
 
 _EXAMPLE = (
     ("opening-hours", "When do you open?", "We open at nine in the morning."),
@@ -41,13 +42,14 @@ def init_task(name: str, folder: Path, languages: Sequence[str]) -> list[Path]:
     """Write a commented task file and two JSON Lines files with a worked example, to be overwritten with one's own texts.
 
     Raises:
-        ClirbenchError: The name cannot name a task, or a file exists already.
+        ClirbenchError: The name cannot name a task or is that of a shipped one, or a file exists already.
     """
     from clirbench.support.names import check_name
 
     check_name(name)
     if "/" in name:
         raise ClirbenchError(f"task name '{name}' has a slash: use letters, digits, '.', '-' and '_'")
+    refuse_shipped_name(name, "init-task")
     toml, queries, candidates = (folder / f"{name}{end}" for end in (".toml", ".queries.jsonl", ".candidates.jsonl"))
     for path in (toml, queries, candidates):
         if path.exists():

@@ -262,7 +262,16 @@ def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
     return tasks
 
 
+def refuse_shipped_name(name: str, where: str) -> None:
+    """Refuse the name of a shipped task for a user's own: their results would lie in one place. ``where`` begins the message."""
+    if name.lower() in list_tasks():
+        raise ClirbenchError(f"{where}: '{name}' is a task of clirbench: give yours another name")
+
+
 def _own_task(file: _OwnFile, path: Path) -> Task:
+    # A folder that CLIRBENCH_TASKS names may hold a task of this kind.
+    if path.resolve().parent != tasks_dir().resolve():
+        refuse_shipped_name(file.id, f"{path}: 'id'")
     for key, names in (("languages", file.languages), ("id", [file.id])):
         for name in names:
             # Result files have these names in theirs.
