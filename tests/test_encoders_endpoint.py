@@ -307,6 +307,8 @@ def test_the_key_is_sent_and_shown_nowhere(server, monkeypatch, tmp_path):
         ("https://mine.openai.azure.com/openai/v1#m", ["OPENAI_API_KEY"], True),
         ("http://api.openai.com/v1#m", ["OPENAI_API_KEY"], False),
         ("https://notopenai.com/v1#m", ["OPENAI_API_KEY"], False),
+        ("https://API.OpenAI.com/v1#m", ["OPENAI_API_KEY"], True),
+        ("https://openai.com.example/v1#m", ["OPENAI_API_KEY"], False),
         ("https://models.example/v1#m", ["OPENAI_API_KEY"], False),
     ],
 )
@@ -362,6 +364,7 @@ def test_an_address_says_where_and_which_model(name, address, model):
         ("https://models.example/v1", "does not say which model of the server: write https://models.example/v1#MODEL"),
         ("https://huggingface.co/intfloat/e5", "for a model of the hub, ORG/NAME without an address"),
         ("http://#m", "has no host"),
+        ("http://:80/v1#m", "has no host"),
         ("http://host:port/v1#m", "is no URL"),
         ("http://[::1/v1#m", "is no URL"),
         ("http://127.0.0.1/v1#nomic-embed-text:latest", "pass --name ORG/NAME too"),
@@ -407,10 +410,14 @@ def test_a_run_says_what_is_used_and_what_it_cost(server, tmp_path):
     assert document.environment.device == f"{server.url}#e5"
 
 
-def test_another_name_in_the_answer_and_no_usage_are_said(server, tmp_path):
-    server.change = lambda body: (body.update(model="other"), body.pop("usage"))
+@pytest.mark.parametrize(("other", "said"), [("e5-v2", False), ("e50", True), ("other\x1b[2J", True)])
+def test_another_name_in_the_answer_and_no_usage_are_said(server, tmp_path, other, said):
+    server.change = lambda body: (body.update(model=other), body.pop("usage"))
     ran = run(server, tmp_path)
-    assert "'e5' was asked for, and the server names its model 'other'" in ran.stderr
+    shown = other.replace("\x1b", "\\x1b")
+    told = f"'e5' was asked for, and the server names its model '{shown}'"
+    assert (told in ran.stderr) == said
+    assert ("names its model" in ran.stderr) == said
     assert "the server did not say how many tokens they have" in ran.stderr
 
 
@@ -480,6 +487,7 @@ def test_a_fusion_may_have_a_server_s_model(server, tmp_path):
     assert ran.exit_code == 0, ran.exception
     assert f"{demo_texts()} texts will be sent" in ran.stderr
     assert f"{demo_texts()} texts were sent in" in ran.stderr
+    assert "the server may put prompts of its own" in ran.stderr
     folders = [path.name for path in tmp_path.glob("fusion__*")]
     assert folders == ["fusion__rrf-e5-clirbench-bm25"]
 

@@ -102,9 +102,10 @@ def parse_endpoint(name: str) -> Endpoint:
 
     try:
         parts = urlsplit(name)
-        port, host = parts.port, parts.hostname
+        port = parts.port
         address = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/embeddings')}"
-        httpx.URL(address)
+        # Who is called decides whether a key is sent, so the host is the one that httpx reads in the address.
+        host = httpx.URL(address).host
     except (ValueError, httpx.InvalidURL) as error:
         raise ClirbenchError("the address in --model is no URL: write it as http://HOST:PORT/v1#MODEL") from error
     if not host or port == 0:

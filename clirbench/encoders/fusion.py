@@ -76,6 +76,7 @@ def load_fusion(
             None if None in counted else sum(filter(None, counted)),
         ),
         settings=base.EncoderSettings(similarity="fusion"),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         batch_size=options.batch_size,
         device=parts[0].device,
         trust_remote_code=options.trust_remote_code,
