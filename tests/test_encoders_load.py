@@ -237,7 +237,9 @@ def test_weights_behind_a_linked_folder_count(tmp_path):
 
 def test_options_that_the_model_cannot_take(st_model):
     _, folder = st_model
-    for options in (EncoderOptions(max_length=128), EncoderOptions(device="cuda:99"), EncoderOptions(device="nothing")):
+    with pytest.raises(ClirbenchError, match="--max-length does not apply to a static model: leave it out"):
+        load_encoder(str(folder), EncoderOptions(max_length=128))
+    for options in (EncoderOptions(device="cuda:99"), EncoderOptions(device="nothing")):
         with pytest.raises(ClirbenchError, match="cannot load model"):
             load_encoder(str(folder), options)
 

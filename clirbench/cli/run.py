@@ -40,7 +40,7 @@ class LoadingOptions:
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
     device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
     dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
-    max_length: Annotated[int | None, optional("Longest input, in tokens.")] = None
+    max_length: Annotated[int | None, optional("Longest query and candidate, in tokens.")] = None
     revision: Annotated[
         str | None, optional("Branch, tag or commit on the hub; of a server's model, what you call it.")
     ] = None
@@ -53,9 +53,23 @@ class LoadingOptions:
 class VectorOptions:
     """Options for prompts before the texts, and for the use of their vectors."""
 
-    query_prompt: Annotated[str | None, optional('Put before each query, e.g. "query: ".', "the model's")] = None
-    candidate_prompt: Annotated[str | None, optional("Put before each candidate.", "the model's")] = None
-    similarity: Annotated[str | None, optional("cosine, dot or euclidean.", "the model's")] = None
+    prompts: Annotated[
+        str | None,
+        optional(
+            "Whose prompts: registry (mteb's), model or none.", "registry for hub names that it knows, else model"
+        ),
+    ] = None
+    query_prompt: Annotated[
+        str | None, optional('Put before each query, e.g. "query: "; "" for nothing.', "see --prompts")
+    ] = None
+    candidate_prompt: Annotated[str | None, optional("Put before each candidate.", "see --prompts")] = None
+    query_prompt_name: Annotated[str | None, optional("Name of a prompt of the model, for queries.", "none")] = None
+    candidate_prompt_name: Annotated[str | None, optional("Name of a prompt of the model, for candidates.", "none")] = (
+        None
+    )
+    similarity: Annotated[
+        str | None, optional("cosine, dot or euclidean.", "mteb's for hub names that it knows, else the model's")
+    ] = None
     name: Annotated[str | None, optional("Name in results, as ORG/NAME, for a local model.")] = None
     transform: Annotated[str | None, optional("Remove language bias from the vectors: center, lir:K or lsar:K.")] = None
     transform_sample: Annotated[

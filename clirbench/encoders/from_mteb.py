@@ -1,5 +1,6 @@
 """Models of mteb's registry, with the prompts and the revisions that mteb declares."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 from clirbench.encoders import base
 from clirbench.encoders.api_calls import repeated
 from clirbench.encoders.hub import cached_snapshot
+from clirbench.encoders.lengths import readers
 from clirbench.encoders.loading import load_checked
+from clirbench.encoders.precision import weights_dtype
+from clirbench.encoders.registry import prompt_of, task_metadata
 from clirbench.encoders.revision import commit_of, snapshot_revision
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
@@ -19,7 +23,8 @@ class MtebEncoder:
     def __init__(self, model: Any, batch_size: int, name: str = "", api: bool = False) -> None:
         self._model, self._batch_size, self._name = model, batch_size, name
         self._api = api
-        self._task = _task_metadata()
+        self._task = task_metadata()
+        self.readers = readers(getattr(model, "model", None), self.prompt("query"), self.prompt("document"))
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Encode queries: array or tensor (texts, dimensions)."""
@@ -31,17 +36,11 @@ class MtebEncoder:
 
     def prompt(self, prompt_type: str) -> str:
         """Find the prompt or instruction that mteb puts before a "query" or "document"; "" where the model does not say."""
-        from mteb.types import PromptType
+        return prompt_of(self._model, prompt_type)
 
-        model, kind = self._model, PromptType(prompt_type)
-        if getattr(model, "instruction_template", None) and hasattr(model, "get_task_instruction"):
-            if kind == PromptType.document and not getattr(model, "apply_instruction_to_passages", True):
-                return ""
-            return str(model.get_task_instruction(self._task, kind))
-        if not hasattr(model, "get_prompt_name"):
-            return ""
-        name = model.get_prompt_name(self._task, kind)
-        return str((getattr(model, "model_prompts", None) or {}).get(name, "") or "")
+    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text of a role; None for a model that is none of sentence-transformers."""
+        return self.readers[role].count(texts) if self.readers else None
 
     def _encode(self, texts: list[str], prompt_type: str) -> Any:
         if not self._api:
@@ -111,7 +110,10 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
     api = bool(meta and "API" in (meta.framework or ()))
     encoder = MtebEncoder(model, options.batch_size, name, api)
     prompts = encoder.prompt("query"), encoder.prompt("document")
-    length = int(meta.max_tokens) if meta and meta.max_tokens and meta.max_tokens != float("inf") else None
+    stated = int(meta.max_tokens) if meta and meta.max_tokens and meta.max_tokens != float("inf") else None
+    # What the loaded model reads counts; the registry is asked where the model does not say.
+    lengths = {role: reader.limit for role, reader in encoder.readers.items()}
+    inner = getattr(model, "model", None)
     return base.LoadedEncoder(
         encoder=encoder,
         info=base.ModelInfo(
@@ -123,8 +125,9 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
         ),
         settings=base.EncoderSettings(
             similarity=similarity,
-            query_max_length=length,
-            candidate_max_length=length,
+            dtype=weights_dtype(inner) if lengths else "float32",
+            query_max_length=lengths.get("query", stated),
+            candidate_max_length=lengths.get("candidate", stated),
             query_prompt=prompts[0],
             candidate_prompt=prompts[1],
         ),
@@ -139,25 +142,3 @@ def wrap_mteb(model: Any, options: base.EncoderOptions, revision: str | None = N
 def _sources(prompts: tuple[str, str]) -> tuple[base.Source, base.Source]:
     query, candidate = prompts
     return "registry" if query else "none", "registry" if candidate else "none"
-
-
-def _task_metadata() -> Any:
-    """Describe a retrieval task to mteb's encoders, so that they choose their prompts for retrieval."""
-    from mteb.abstasks.retrieval import AbsTaskRetrieval
-    from mteb.abstasks.task_metadata import TaskMetadata
-
-    return TaskMetadata(
-        name="CLIRBench",
-        # mteb gives an instruction model this text for a retrieval task that has no instruction of its own.
-        prompt=AbsTaskRetrieval.abstask_prompt,
-        description="Question to answer sentence retrieval in one language, across languages and in a multilingual pool.",
-        reference=None,
-        dataset={"path": "clirbench/clirbench", "revision": "1"},
-        type="Retrieval",
-        category="t2t",
-        modalities=["text"],
-        eval_splits=["test"],
-        eval_langs=["eng-Latn"],
-        main_score="map_at_1000",
-        bibtex_citation="",
-    )

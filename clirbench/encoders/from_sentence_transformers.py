@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from clirbench.encoders import base
 from clirbench.encoders.hub import cached_snapshot, resolve_commit
+from clirbench.encoders.lengths import Reader, check_lengths, readers, set_length, within_positions
 from clirbench.encoders.loading import load_checked
+from clirbench.encoders.precision import saved_dtype, weights_dtype
+from clirbench.encoders.prompts import choose, look_up
 from clirbench.encoders.revision import Revision, commit_of, folder_revision, snapshot_revision, whole_revision
 from clirbench.support.errors import ClirbenchError
 
@@ -25,38 +28,36 @@ _QUERIES, _CANDIDATES = 16, 512
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer or SparseEncoder, with a prompt for each role; None means the model's own prompt."""
+    """A SentenceTransformer or SparseEncoder, with a reader for each role."""
 
-    def __init__(
-        self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None, sparse: bool = False
-    ) -> None:
-        self._model, self._batch_size = model, batch_size
-        self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
+    def __init__(self, model: Any, batch_size: int, by_role: dict[str, Reader], sparse: bool = False) -> None:
+        self._model, self._batch_size, self._readers = model, batch_size, by_role
         # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Encode queries: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_query, texts, self._query_prompt)
+        return self._encode(self._model.encode_query, texts, self._readers["query"])
 
     def encode_candidates(self, texts: list[str]) -> Any:
         """Encode candidates: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_document, texts, self._candidate_prompt)
+        return self._encode(self._model.encode_document, texts, self._readers["candidate"])
 
-    def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count the tokens that the model reads of each text; it cuts a text that is longer than its longest input."""
-        tokenizer, longest = self._model.tokenizer, self._model.max_seq_length
-        if hasattr(tokenizer, "encode_batch"):
-            lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
-        else:
-            lengths = list(map(len, tokenizer(texts)["input_ids"]))
-        return [min(length, longest) if isinstance(longest, int) else length for length in lengths]
+    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
+        return self._readers[role].count(texts)
 
-    def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> Any:
-        with _mode_kept(self._model):
+    def count_tokens(self, texts: list[str]) -> list[int] | None:
+        """Count the tokens that the model reads of each candidate; it cuts one that is longer than its longest input."""
+        reader = self._readers["candidate"]
+        lengths = reader.count(texts)
+        return lengths and [min(length, reader.limit or length) for length in lengths]
+
+    def _encode(self, encode: Any, texts: list[str], reader: Reader) -> Any:
+        with _mode_kept(self._model), within_positions(reader):
             return encode(
                 texts,
-                prompt=prompt,
+                prompt=reader.prompt,
                 batch_size=self._batch_size,
                 show_progress_bar=False,
                 convert_to_tensor=True,
@@ -70,9 +71,8 @@ class MultiVectorScorer:
     The token vectors of all candidates are held in memory, as float32: tokens x dimensions x 4 bytes.
     """
 
-    def __init__(self, model: Any, batch_size: int, query_prompt: str | None, candidate_prompt: str | None) -> None:
-        self._model, self._batch_size = model, batch_size
-        self._query_prompt, self._candidate_prompt = query_prompt, candidate_prompt
+    def __init__(self, model: Any, batch_size: int, by_role: dict[str, Reader]) -> None:
+        self._model, self._batch_size, self._readers = model, batch_size, by_role
         self._candidates: list[Any] = []
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
@@ -82,13 +82,13 @@ class MultiVectorScorer:
         distinct = sorted(set(texts), key=lambda text: (-len(text), text))
         place = {text: i for i, text in enumerate(distinct)}
         self._column = np.array([place[text] for text in texts], dtype=np.intp)
-        self._candidates = self._encode(self._model.encode_document, distinct, self._candidate_prompt)
+        self._candidates = self._encode(self._model.encode_document, distinct, self._readers["candidate"])
 
     def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
         """Score queries against all candidates: float32 (queries, candidates). The languages are not used."""
         import torch
 
-        queries = self._encode(self._model.encode_query, texts, self._query_prompt)
+        queries = self._encode(self._model.encode_query, texts, self._readers["query"])
         scores = np.empty((len(texts), len(self._candidates)), dtype=np.float32)
         with torch.no_grad():
             for start in range(0, len(queries), _QUERIES):
@@ -99,9 +99,13 @@ class MultiVectorScorer:
                     scores[rows, columns] = part.float().cpu().numpy()
         return scores[:, self._column]
 
-    def _encode(self, encode: Any, texts: list[str], prompt: str | None) -> list[Any]:
-        with _mode_kept(self._model):
-            return list(encode(texts, prompt=prompt, batch_size=self._batch_size, show_progress_bar=False))
+    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+        """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
+        return self._readers[role].count(texts)
+
+    def _encode(self, encode: Any, texts: list[str], reader: Reader) -> list[Any]:
+        with _mode_kept(self._model), within_positions(reader):
+            return list(encode(texts, prompt=reader.prompt, batch_size=self._batch_size, show_progress_bar=False))
 
 
 @contextmanager
@@ -134,7 +138,8 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
         revision = whole_revision(folder, options.trust_remote_code)
         digest = (revision.text or folder_revision(folder)).removeprefix("sha256:")
         label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
-        return _versioned(model, options, revision, "folder-sha256", label)
+        loaded = wrap_sentence_transformer(model, options, revision.text, "folder-sha256", label)
+        return _versioned(loaded, revision, folder)
     if folder.exists() or not _HUB_NAME.fullmatch(name):
         raise ClirbenchError(
             f"no model '{name}': give a hub name (org/name), a folder, mteb:org/name, clirbench/char-ngram or module:factory"
@@ -142,42 +147,52 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
     commit = resolve_commit(name, commit_of(options.revision))
     make = partial(_construct, name, commit, options)
     model = load_checked(name, make, lambda: cached_snapshot(name, commit), options)
-    revision = snapshot_revision(commit, cached_snapshot(name, commit), options.trust_remote_code)
-    return _versioned(model, options, revision, "hub-commit", options.name or name)
+    snapshot = cached_snapshot(name, commit)
+    revision = snapshot_revision(commit, snapshot, options.trust_remote_code)
+    label = options.name or name
+    loaded = wrap_sentence_transformer(model, options, revision.text, "hub-commit", label, hub_name=name)
+    return _versioned(loaded, revision, snapshot)
 
 
-def _versioned(model: Any, options: base.EncoderOptions, revision: Revision, kind: str, name: str) -> base.LoadedModel:
-    """Wrap a model with its revision, or with a note that says why it has none."""
-    loaded = wrap_sentence_transformer(model, options, revision.text, kind, name)
-    return loaded if revision.text else replace(loaded, notes=(*loaded.notes, revision.note(name)))
+def _versioned(loaded: base.LoadedModel, revision: Revision, folder: Path | None) -> base.LoadedModel:
+    """Add what the files of a model say: the dtype of its checkpoint, and why it has no revision."""
+    notes = loaded.notes if revision.text else (*loaded.notes, revision.note(loaded.info.name))
+    return replace(loaded, saved_dtype=saved_dtype(folder), notes=notes)
 
 
 def wrap_sentence_transformer(
-    model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str | None
+    model: Any,
+    options: base.EncoderOptions,
+    revision: str | None,
+    revision_kind: str,
+    name: str | None,
+    hub_name: str | None = None,
 ) -> base.LoadedModel:
     """Wrap a SentenceTransformer, SparseEncoder or MultiVectorEncoder with its identity.
 
+    A model of the hub has the name ``hub_name`` there, under which mteb's registry may know it.
+
     Raises:
-        ClirbenchError: The similarity is not cosine, dot or euclidean, or an option does not apply to a multi-vector model.
+        ClirbenchError: The similarity is not cosine, dot or euclidean, or an option does not apply to the model.
     """
-    similarity = options.similarity or str(model.similarity_fn_name or "cosine")
+    label = name or "memory/sentence-transformer"
     multi = _is(model, "MultiVectorEncoder")
     if multi:
         base.refuse(options, base.OF_VECTORS, "a multi-vector model")
-    elif similarity not in base.SIMILARITIES:
-        raise ClirbenchError(f"{name} uses {similarity} similarity: pass --similarity cosine, dot or euclidean")
-    parameters = list(model.parameters())
-    prompts = options.query_prompt, options.candidate_prompt
-    label = name or "memory/sentence-transformer"
-    length = getattr(model, "max_seq_length", None)
-    length = length if isinstance(length, int) else None
+    chosen = choose(model, options, look_up(hub_name or options.name, options, hub_name is not None))
+    if not multi and chosen.similarity not in base.SIMILARITIES:
+        raise ClirbenchError(f"{label} uses {chosen.similarity} similarity: pass --similarity cosine, dot or euclidean")
+    if options.max_length is not None:
+        set_length(model, options.max_length)
+    by_role = readers(model, chosen.query_prompt, chosen.candidate_prompt)
+    notes = check_lengths(by_role)
     settings = base.EncoderSettings(
-        similarity=similarity,
-        dtype=str(parameters[0].dtype).removeprefix("torch.") if parameters else "float32",
-        query_max_length=length,
-        candidate_max_length=length,
-        query_prompt=_prompt(model, options.query_prompt, ("query",)),
-        candidate_prompt=_prompt(model, options.candidate_prompt, ("document", "passage", "corpus")),
+        similarity=chosen.similarity,
+        dtype=weights_dtype(model),
+        query_max_length=by_role["query"].limit,
+        candidate_max_length=by_role["candidate"].limit,
+        query_prompt=chosen.query_prompt,
+        candidate_prompt=chosen.candidate_prompt,
     )
     identity: dict[str, Any] = {
         "info": base.ModelInfo(
@@ -185,17 +200,18 @@ def wrap_sentence_transformer(
             kind="sentence-transformers",
             revision=revision,
             revision_kind=revision_kind if revision else "unknown",
-            parameters=sum(parameter.numel() for parameter in parameters),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
         ),
         "settings": settings,
+        "sources": chosen.sources,
+        "notes": (*chosen.notes, *notes),
         "batch_size": options.batch_size,
         "device": str(model.device),
         "trust_remote_code": options.trust_remote_code,
     }
     if multi:
-        return base.LoadedScorer(scorer=MultiVectorScorer(model, options.batch_size, *prompts), **identity)
-    sparse = _is(model, "SparseEncoder")
-    encoder = SentenceTransformerEncoder(model, options.batch_size, *prompts, sparse=sparse)
+        return base.LoadedScorer(scorer=MultiVectorScorer(model, options.batch_size, by_role), **identity)
+    encoder = SentenceTransformerEncoder(model, options.batch_size, by_role, sparse=_is(model, "SparseEncoder"))
     return base.LoadedEncoder(encoder=encoder, **identity)
 
 
@@ -223,14 +239,6 @@ def _class_of(name: str, commit: str | None) -> Any:
     return getattr(sentence_transformers, kind)
 
 
-def _prompt(model: Any, given: str | None, names: tuple[str, ...]) -> str:
-    if given is not None:
-        return given
-    prompts = model.prompts or {}
-    chosen = next((name for name in names if name in prompts), model.default_prompt_name)
-    return str(prompts.get(chosen, "") or "") if chosen else ""
-
-
 def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
     import torch
     from transformers.utils import logging
@@ -243,6 +251,4 @@ def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> A
     )
     if options.dtype:
         model = model.to(getattr(torch, options.dtype))
-    if options.max_length:
-        model.max_seq_length = options.max_length
     return model
