@@ -283,7 +283,7 @@ def test_lists(home):
 
 
 def test_help_says_every_default(home):
-    assert "[default: (the model's)]" in clir(home, "run", "--help").stdout
+    assert "[default: (see --prompts)]" in clir(home, "run", "--help").stdout
     assert clir(home, "train", "--help").stdout.count("[default: (the recipe's)]") == 4
 
 
