@@ -1,80 +1,136 @@
-"""What `clirbench run` does with a result that is there: kept, recomputed from its ranks, or refused in words."""
+"""`clirbench run`: what it says to do next can be pasted, and no two runs save to one place at once."""
+
+import contextlib
+import shlex
+import signal
+import subprocess
+import sys
 
 import pytest
-from command_line import call
-from own_task import write_task
+from command_line import call, clir
 
-from clirbench.results.rescore import rescore
-from clirbench.results.result import read_result
+from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import only_writer
 
 
 @pytest.fixture
-def task(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return write_task(tmp_path)
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, with a space in its name."""
+    folder = tmp_path / "my folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
-def run(task, *more):
-    return call("run", "--model", "clirbench/char-ngram", "--tasks", task, *more)
+def done(*arguments):
+    ran = call(*arguments)
+    assert ran.exit_code == 0, ran.exception
+    return ran.stdout
 
 
-RESULT = "results/clirbench__char-ngram/mine.json"
+def printed_commands(text):
+    """The commands of clirbench in an output, as a shell splits them."""
+    parts = [part for line in text.splitlines() for part in line.split("  ") if part.startswith("clirbench ")]
+    return [shlex.split(part)[1:] for part in parts]
 
 
-def test_other_metrics_are_computed_from_the_ranks(task, tmp_path):
-    assert run(task).exit_code == 0
-    before = read_result(RESULT)
-    write_task(tmp_path, more='metrics = ["R@1", "mAP"]\nbias = ["rank_distance"]\n')
-    again = run(task)
-    assert again.exit_code == 0, again.output
-    assert f"mine: recomputed {RESULT} from its ranks, for 'metrics' and 'bias' as the task has now" in again.stderr
-    after = read_result(RESULT)
-    assert after.ranks_file == before.ranks_file
-    assert after.document.cost == before.document.cost
-    assert list(after.document.headline["multilingual"]) == ["R@1", "mAP"]
-    assert list(after.document.headline["bias"]) == ["rank_distance"]
-    assert after.score("multilingual", "mAP") == before.score("multilingual", "mAP")
-    assert rescore(after).differences == []
-    assert "kept" in run(task).stderr
-    # And back: what was left out is there again, to the last digit.
-    write_task(tmp_path)
-    assert run(task).exit_code == 0
-    assert read_result(RESULT).document == before.document
+# ---------------------------------------------------------------------------------------------------------- the next step
 
 
-def test_a_result_whose_totals_are_gone_is_not_recomputed(task, tmp_path):
-    run(task)
-    result = read_result(RESULT)
-    result.document.queue_jump.pop("de")
-    result.save("results", force=True)
-    write_task(tmp_path, more='metrics = ["R@1"]\n')
-    refused = run(task)
-    assert isinstance(refused.exception, ClirbenchError)
-    assert "lacks totals of 'queue_jump', so it cannot be recomputed: run the model again with --force" in str(
-        refused.exception
+@pytest.mark.parametrize("place", ["with space", "it's", "plain", "$HOME", "a;b"])
+def test_a_path_in_a_command_comes_back_from_a_shell_as_it_was(place):
+    assert shlex.split(command("score", place, "--org", "NAME")) == ["clirbench", "score", place, "--org", "NAME"]
+
+
+def test_the_tutorial_of_ones_own_data_can_be_pasted_from_what_is_printed(here):
+    said = done("init-task", "my-faq", "--languages", "en,de", "-o", "my faq")
+    (run,) = printed_commands(said)
+    assert run == ["run", "--model", "ORG/NAME", "--tasks", "my faq/my-faq.toml"]
+    run[run.index("ORG/NAME")] = "clirbench/hybrid"
+    said = done(*run, "-o", "my results")
+    (score,) = printed_commands(said)
+    assert score == ["score", "my results/clirbench__hybrid/my-faq.json"]
+    assert "agree" in done(*score)
+    assert "submit" not in said
+
+
+def test_what_cannot_go_to_the_board_is_refused_with_the_reason(here):
+    done("run", "--model", "clirbench/hybrid", "--tasks", "demo")
+    with pytest.raises(
+        ClirbenchError, match=r"holds results on demo only; own tasks and the demo are not for the board"
+    ):
+        raise call("submit", "results/clirbench__hybrid", "--org", "me").exception
+
+
+@pytest.mark.real
+def test_a_task_of_the_board_is_offered_for_it_even_beside_ones_own(here, mirror):
+    done("init-task", "my-faq", "--languages", "en,de")
+    said = done("run", "--model", "clirbench/hybrid", "--tasks", "my-faq/my-faq.toml,mlqa-r", "-o", "my results")
+    submit = next(words for words in printed_commands(said) if words[0] == "submit")
+    assert submit == ["submit", "my results/clirbench__hybrid", "--org", "NAME"]
+    with (
+        only_writer(here / "my board" / "NAME__hybrid", "wait"),
+        pytest.raises(ClirbenchError, match="NAME__hybrid: another run is writing it"),
+    ):
+        raise call(*submit, "--submissions", "my board").exception
+    said = done(*submit, "--submissions", "my board")
+    check = next(words for words in printed_commands(said.replace("next: ", "next:  ")) if words[0] == "check")
+    assert "1 of 1 submissions accepted" in done(*check)
+    assert "git add 'my board/NAME__hybrid'" in said
+
+
+def test_a_misspelt_task_file_is_a_file(here):
+    done("init-task", "my-faq")
+    for given, meant in (("my-faq/my-fqa.toml", "my-faq/my-faq.toml"), ("my-faq.toml", "my-faq/my-faq.toml")):
+        with pytest.raises(ClirbenchError, match=rf"no file '{given}' here: did you mean {meant}\?"):
+            raise call("run", "--tasks", given).exception
+    with pytest.raises(ClirbenchError, match=r"no file 'other\.toml' here: correct the path"):
+        raise call("run", "--tasks", "other.toml").exception
+
+
+# ------------------------------------------------------------------------------------------------- two runs at one place
+
+
+def test_a_second_run_to_one_place_is_refused_and_the_first_one_saves(here):
+    place = here / "results" / "clirbench__hybrid" / "demo.json"
+    with only_writer(place, "wait"):
+        ran = clir(here, "run")
+        assert ran.returncode == 2
+        assert "results/clirbench__hybrid/demo.json: another run is writing it: wait" in ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert not place.exists()
+    assert clir(here, "run").returncode == 0
+    with only_writer(place, "wait"):
+        # A result that is kept is only read.
+        ran = clir(here, "run")
+        assert (ran.returncode, "kept results/clirbench__hybrid/demo.json" in ran.stderr) == (0, True)
+    assert sorted(path.name for path in place.parent.iterdir()) == ["demo.json", "demo.ranks.parquet"]
+
+
+def test_a_run_that_was_killed_leaves_no_lock(tmp_path):
+    place = tmp_path / "result.json"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom clirbench.support.files import only_writer\n"
+        "with only_writer(Path(sys.argv[1]), 'wait'):\n    print('held', flush=True)\n    sys.stdin.read()"
     )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with contextlib.closing(process.stdin), contextlib.closing(process.stdout):
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(ClirbenchError, match="another run is writing it"), only_writer(place, "wait"):
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with only_writer(place, "wait"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"swap": ("A plain answer.", "A better answer.")}, "the texts or grades of mine have changed since"),
-        ({"more": "relevant_from = 0.5\n"}, "the texts or grades of mine have changed since"),
-        (
-            {"more": 'settings = ["multilingual"]\n'},
-            "'settings' of mine have changed since (monolingual, cross-lingual, multilingual there, multilingual now)",
-        ),
-        ({"languages": ("de", "en")}, "'languages' of mine have changed since (en, de there, de, en now)"),
-    ],
-)
-def test_an_edited_task_is_refused_in_words(task, tmp_path, change, told):
-    assert run(task).exit_code == 0
-    write_task(tmp_path, **change)
-    before = (tmp_path / RESULT).read_bytes()
-    refused = run(task)
-    assert isinstance(refused.exception, ClirbenchError)
-    assert str(refused.exception) == f"{RESULT}: {told}: --force replaces it, --output FOLDER keeps both"
-    assert (tmp_path / RESULT).read_bytes() == before
-    assert run(task, "--force").exit_code == 0
-    assert "kept" in run(task).stderr
+def test_a_second_training_to_one_place_is_refused(here):
+    with (
+        only_writer(here / "trained", "wait"),
+        pytest.raises(ClirbenchError, match="trained: another run is writing it"),
+    ):
+        raise call("train", "static.toml", "--data", here, "--output", "trained").exception

@@ -1,10 +1,13 @@
 """inspect: what outranked an answer, against the ranks of the result."""
 
+import re
+
 import pytest
 from command_line import call
 
 import clirbench
 from clirbench.results.inspect import inspect_result
+from clirbench.support.errors import ClirbenchError
 
 LANGUAGES = ["en", "de", "th"]
 
@@ -58,3 +61,13 @@ def test_inspect_on_the_command_line(saved_pair):
 def test_inspect_refuses_another_model(saved_pair):
     wrong = call("inspect", saved_pair[0], "--query-language", "th", "--model", "clirbench/char-ngram").exception
     assert "but the result was made with" in str(wrong)
+
+
+def test_without_a_language_it_says_which_there_are_and_where_to_look_first(hybrid):
+    with pytest.raises(ClirbenchError, match="pass --query-language, one of") as error:
+        inspect_result(hybrid, None)
+    listed = re.findall(r"(\w\w) \(([\d.]+)\)", str(error.value))
+    assert {language for language, _ in listed} == {"en", "de", "th"}
+    scores = [hybrid.document.per_language[language]["multilingual"]["mAP"] for language, _ in listed]
+    assert scores == sorted(scores)
+    assert [score for _, score in listed] == [f"{100 * score:.1f}" for score in scores]

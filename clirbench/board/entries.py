@@ -11,6 +11,7 @@ from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import Verification, parse_verification
+from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.paths import data_dir
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -95,13 +96,13 @@ def read_entry(path: Path) -> Entry:
         if file.is_file():
             document = parse_submitted(file.read_bytes(), file)
             if document.task.id != task:
-                raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run clirbench check {path}")
+                raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run {command('check', path)}")
             if isinstance(document, Document):
                 refuse_another_task(file, document.task)
             results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
     toml = path / model_toml.FILE
     if not toml.is_file():
-        raise ClirbenchError(f"{toml}: is missing: run clirbench check {path}")
+        raise ClirbenchError(f"{toml}: is missing: run {command('check', path)}")
     model = parse_model_file(toml.read_bytes(), toml)
     variant = next((r.document.encoder.variant for r in results.values() if isinstance(r, Result)), "")
     verification = None

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import app, examples, listed, optional
+from clirbench.support.commands import command
 from clirbench.support.terminal import PlainTable, stdout
 
 
@@ -47,7 +48,7 @@ def init(
     files = init_task(name, Path(name) if output is None else output, chosen)
     for path in files:
         typer.echo(path)
-    typer.echo(f"next: put your texts in, then  clirbench run --model ORG/NAME --tasks {files[0]}")
+    typer.echo(f"next: put your texts in, then  {command('run', '--model', 'ORG/NAME', '--tasks', files[0])}")
 
 
 @app.command(epilog=examples("clirbench models"))

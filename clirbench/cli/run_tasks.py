@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,13 +28,14 @@ from clirbench.results.read import parse_mteb_result, read_mteb_result
 from clirbench.results.rescore import with_measures
 from clirbench.results.result import Result, read_result, refuse_changed_task
 from clirbench.results.schema import Document, MtebDocument
+from clirbench.support.commands import command
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically, writing
+from clirbench.support.files import only_writer, write_atomically, writing
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import reporting
 from clirbench.tasks.selection import Selection, select
-from clirbench.tasks.task_file import board_tasks, default_task, load_task, standard_suite
+from clirbench.tasks.task_file import default_task, is_on_board, load_task, standard_suite
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def run_tasks(request: RunRequest) -> Outcome:
     ]
     mteb_names = [task.removeprefix(MTEB_PREFIX) for task in names if task.startswith(MTEB_PREFIX)]
     check_streaming(request.streaming, request.model, [chosen.task for chosen in selections], bool(mteb_names))
-    with reporting() as reporter:
+    with reporting() as reporter, ExitStack() as writers:
         cache = cache_dir() if request.use_cache else None
         context = RunContext(
             vectors=cache and cache / "vectors",
@@ -110,7 +112,8 @@ def run_tasks(request: RunRequest) -> Outcome:
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
         folder = request.output / run_folder(model.info.name, model.settings.variant)
-        wanted = [_look(chosen, folder, model, request) for chosen in selections]
+        # Held until the results are saved: two runs at once would end well, and one result would be lost.
+        wanted = [_claim(chosen, folder, model, request, writers) for chosen in selections]
         for one in wanted:
             if one.kept is not None and one.changed:
                 one.kept.save(request.output)
@@ -120,8 +123,6 @@ def run_tasks(request: RunRequest) -> Outcome:
                 )
             elif one.kept is not None:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
-            else:
-                _check_writable(one.path)
         for line in describe(model):
             reporter.note(line)
         try:
@@ -146,6 +147,17 @@ def _load(name: str, selections: Sequence[Selection], request: RunRequest) -> Lo
         return load_encoder(name, request.options)
     languages = dict.fromkeys(language for chosen in selections for language in chosen.languages)
     return load_vectors(request.streaming.vectors, list(languages), request.options)
+
+
+def _claim(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest, writers: ExitStack) -> _Wanted:
+    """Look for the result of a selection. If there is none, claim its place until ``writers`` is closed."""
+    wanted = _look(chosen, folder, model, request)
+    if wanted.kept is not None:
+        return wanted
+    _check_writable(wanted.path)
+    writers.enter_context(only_writer(wanted.path, "choose another folder with --output"))
+    # Another run may have ended since the first look.
+    return _look(chosen, folder, model, request)
 
 
 def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest) -> _Wanted:
@@ -283,11 +295,12 @@ def _run_mteb_tasks(
             from clirbench.integrations.mteb_tasks import run_mteb_task
 
             context.reporter.note(f"mteb:{name}: evaluated by mteb")
-            document = run_mteb_task(model, name, languages, data)
-            content = (document.model_dump_json(indent=1) + "\n").encode()
-            parse_mteb_result(content, path)
-            with writing(path, "choose another folder with --output"):
-                write_atomically(path, content)
+            with only_writer(path, "choose another folder with --output"):
+                document = run_mteb_task(model, name, languages, data)
+                content = (document.model_dump_json(indent=1) + "\n").encode()
+                parse_mteb_result(content, path)
+                with writing(path, "choose another folder with --output"):
+                    write_atomically(path, content)
         results.append((document, path))
     return results
 
@@ -300,10 +313,8 @@ def _next_step(request: RunRequest, results: list[tuple[Document, Path]]) -> str
     document, path = results[0]
     if not document.task.complete and document.corpus is None:
         return "next: leave out --languages and --settings for a result that can be compared"
-    check = f"next: check that the numbers follow from the ranks with  clirbench score {path}"
-    if not document.task.complete or document.task.id not in board_tasks():
+    check = f"next: check that the numbers follow from the ranks with  {command('score', path)}"
+    if not any(document.task.complete and is_on_board(document.task.id) for document, _ in results):
         return check
-    return (
-        f"{check}\n"
-        f"      see the row on a board of your own:  clirbench submit {path.parent} --org NAME  and  clirbench site serve"
-    )
+    submit = command("submit", path.parent, "--org", "NAME")
+    return f"{check}\n      see the row on a board of your own:  {submit}  and  clirbench site serve"

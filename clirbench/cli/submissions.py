@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clirbench.cli.app import app, examples, grouped, optional
+from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
 
@@ -42,9 +43,9 @@ def submit(
     typer.echo(f"{made.folder}: {', '.join(made.tasks)}, model.toml")
     if made.missing:
         typer.echo(f"not known: {', '.join(made.missing)} (edit {made.folder}/model.toml, or pass --set)")
-    typer.echo(f"next: clirbench check {made.folder}\nthen:")
-    for command in made.commands:
-        typer.echo(f"  {command}")
+    typer.echo(f"next: {command('check', made.folder)}\nthen:")
+    for line in made.commands:
+        typer.echo(f"  {line}")
 
 
 @app.command(epilog=examples("clirbench check submissions", "clirbench check submissions/me__model --format json"))

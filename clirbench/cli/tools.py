@@ -92,7 +92,7 @@ class RunAgain:
 @grouped
 def inspect(
     result: ResultArgument,
-    query_language: Annotated[str, typer.Option(help="Whose queries to look at.")],
+    query_language: Annotated[str | None, optional("Whose queries to look at.", "you are told which there are")] = None,
     worst: Annotated[int, typer.Option(help="How many topics, worst first.")] = 10,
     *,
     again: RunAgain,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clirbench.cli.app import app, examples, grouped, optional
+from clirbench.support.commands import command
 from clirbench.support.progress import reporting
 
 
@@ -50,6 +51,5 @@ def train(
     with reporting() as reporter:
         trained = run_recipe(recipe, changes.by_key(), output, data, reporter, allow_overlap=allow_overlap, force=force)
     typer.echo(f"model: {trained.model}")
-    typer.echo(
-        f"next: evaluate it with  clirbench run --model {trained.model} --name {trained.record['recipe']['name']}"
-    )
+    run = command("run", "--model", trained.model, "--name", trained.record["recipe"]["name"])
+    typer.echo(f"next: evaluate it with  {run}")

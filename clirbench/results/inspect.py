@@ -19,6 +19,7 @@ from clirbench.results.schema import Document
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, Reporter, Silent, follow_download
+from clirbench.support.terminal import cell
 from clirbench.tasks.collection import Collection, load_collection, with_queries
 from clirbench.tasks.task_file import stated_task
 
@@ -74,7 +75,7 @@ class Inspection:
 
 def inspect_result(
     result: Result,
-    query_language: str,
+    query_language: str | None,
     worst: int = 10,
     *,
     task: str | None = None,
@@ -95,6 +96,10 @@ def inspect_result(
     """
     document, ranks = result.document, result.ranks
     reporter = reporter or Silent()
+    if query_language is None:
+        raise ClirbenchError(
+            f"inspect looks at one language's queries: pass --query-language, one of {_by_score(document)}"
+        )
     if query_language not in ranks.languages:
         raise ClirbenchError(
             f"the result holds no language '{query_language}': choose from {','.join(ranks.languages)}"
@@ -159,6 +164,15 @@ def inspect_result(
         first=dict(leaders.most_common()),
         differing=differing,
     )
+
+
+def _by_score(document: Document) -> str:
+    """The query languages with their scores in the widest setting, lowest first: where there is most to look at."""
+    setting, metric = document.task.settings[-1], document.task.metrics[0]
+    scores = {language: values.get(setting, {}).get(metric) for language, values in document.per_language.items()}
+    ordered = sorted(scores, key=lambda language: (scores[language] is None, scores[language]))
+    listed = ", ".join(f"{language} ({cell(scores[language], 100)})" for language in ordered)
+    return f"{listed}; in brackets {setting} {metric} x100"
 
 
 def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: slice) -> Topic:

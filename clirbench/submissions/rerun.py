@@ -23,6 +23,7 @@ from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
 from clirbench.submissions.safe_model import DATA_FILES, JSON_FILES, WEIGHTS, refuse_unsafe
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
+from clirbench.support.commands import command
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically
@@ -138,7 +139,7 @@ def _submitted(folder: Path, sample: Sample) -> Result:
         raise ClirbenchError(f"{folder}: cannot be written: verification.json belongs there, change its permissions")
     # The check reads a stranger's files in a process with limits. This process reads them only after they have passed.
     if check_submissions([folder])[0].errors:
-        raise ClirbenchError(f"{folder}: has errors: see clirbench check {folder}")
+        raise ClirbenchError(f"{folder}: has errors: see {command('check', folder)}")
     return read_result(folder / f"{task}.json")
 
 

@@ -1,6 +1,7 @@
 """Assemble a submission from a folder of results: the result files, and ``model.toml`` with all known values."""
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from clirbench.submissions.model_toml import ModelFile, evaluation_sets, holds, 
 from clirbench.submissions.safe_read import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.support.errors import ClirbenchError, first_line, printable
-from clirbench.support.files import write_atomically
+from clirbench.support.files import only_writer, write_atomically
 from clirbench.support.text_files import read_text
 from clirbench.tasks.task_file import board_tasks
 
@@ -79,13 +80,14 @@ def submit(
     for key, trick in tricks(model.model_dump()):
         raise ClirbenchError(f"model.toml: '{printable(key)}' {trick}")
     mteb_results = _mteb_results(results, folder, first, name, force)
-    for result in whole:
-        renamed = result.document.model.model_copy(update={"name": name})
-        document = result.document.model_copy(update={"model": renamed})
-        Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
-    for path, renamed_result in mteb_results.items():
-        write_atomically(path, renamed_result)
-    write_atomically(folder / model_toml.FILE, content)
+    with only_writer(folder, "choose another folder with --submissions"):
+        for result in whole:
+            renamed = result.document.model.model_copy(update={"name": name})
+            document = result.document.model_copy(update={"model": renamed})
+            Result(document, result.ranks, result.ranks_file).save(submissions, force=force)
+        for path, renamed_result in mteb_results.items():
+            write_atomically(path, renamed_result)
+        write_atomically(folder / model_toml.FILE, content)
     missing = [key for key in _TEXT if not values[key]]
     missing += [f"trained_on.{task}" for task in evaluation_sets() if values["trained_on"][task] == "unknown"]
     return Submission(
@@ -93,8 +95,8 @@ def submit(
         tasks=[result.document.task.id for result in whole],
         missing=missing,
         commands=[
-            f"git switch -c submit-{folder.name}",
-            f"git add {folder}",
+            f"git switch -c {shlex.quote(f'submit-{folder.name}')}",
+            f"git add {shlex.quote(str(folder))}",
             f'git commit -m "Results of {name}"',
             "git push -u origin HEAD   # to your fork; then open the pull request that it offers",
         ],
@@ -147,8 +149,15 @@ def _whole_results(folder: Path) -> list[Result]:
     results = read_results(folder, leave_out=[VERIFICATION])
     whole = [r for r in results if r.document.task.complete and r.document.task.id in board_tasks()]
     if not whole:
+        tasks = ", ".join(board_tasks())
+        held = ", ".join(result.document.task.id for result in results if result.document.task.complete)
+        if held:
+            raise ClirbenchError(
+                f"{folder}: holds results on {held} only; own tasks and the demo are not for the board: "
+                f"run a task of the board ({tasks})"
+            )
         raise ClirbenchError(
-            f"{folder}: holds no result on a whole task of the board ({', '.join(board_tasks())}): "
+            f"{folder}: holds no result on a whole task of the board ({tasks}): "
             "clirbench run --model ORG/NAME without --languages and --settings"
         )
     for result in whole:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
@@ -53,6 +53,33 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ClirbenchError(f"{path}: cannot be read ({reason}): {remedy}") from error
+
+
+@contextmanager
+def only_writer(path: Path, remedy: str) -> Iterator[None]:
+    """Around work that ends with writing ``path``: no other process may be at the same work.
+
+    The lock is the system's, on a hidden file beside ``path``. It ends with the process, however that ends.
+
+    Raises:
+        ClirbenchError: Another process is at it, or the folder cannot be written; the line names ``path`` and the remedy.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    with writing(path, remedy):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ClirbenchError(f"{path}: another run is writing it: wait until it has ended, or {remedy}") from error
+    try:
+        yield
+    finally:
+        # Removed while it is held: who holds a lock on a removed file looks again.
+        with suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -139,6 +140,8 @@ def load_task(name: str) -> Task:
         known = path.is_file()
     except OSError:
         known = False
+    if not known and name.endswith(".toml"):
+        raise ClirbenchError(f"no file '{printable(name[:200])}' here: {_meant(path)}")
     if not known:
         raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
     try:
@@ -155,6 +158,17 @@ def load_task(name: str) -> Task:
     if file.id != path.stem:
         raise ClirbenchError(f"{path}: 'id' is '{file.id}' but the file is named '{path.stem}': make them equal")
     return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
+
+
+def _meant(path: Path) -> str:
+    """What to do where a task file is not there: its name is misspelt, or its folder is left out."""
+    try:
+        beside = sorted(path.parent.glob("*.toml")) + sorted(path.parent.glob("*/*.toml"))
+    except (OSError, ValueError):
+        beside = []
+    names = {one.name: one for one in reversed(beside)}
+    near = get_close_matches(path.name, names, n=1)
+    return f"did you mean {printable(str(names[near[0]]))}?" if near else "correct the path of the TOML file in --tasks"
 
 
 def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
@@ -182,6 +196,11 @@ def board_tasks() -> dict[str, Task]:
         ClirbenchError: A task file is wrong, two tasks claim one place, or main numbers of two kinds would be averaged.
     """
     return {task.id: task for task in _tasks() if task.board}
+
+
+def is_on_board(name: str) -> bool:
+    """Whether a task is one of the board's; other task files are not read, so that a wrong one among them does no harm here."""
+    return name in list_tasks() and load_task(name).board is not None
 
 
 def board_columns(name: str) -> BoardColumns:

@@ -1,10 +1,13 @@
 """Training on hybrid batches: recipes, training data, batches and a trainer."""
 
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import only_writer
 from clirbench.support.progress import Reporter
 
 if TYPE_CHECKING:
@@ -33,4 +36,7 @@ def run_recipe(
         from clirbench.training.train import train
     except ImportError as error:
         raise ClirbenchError(f"clirbench train needs {error.name}: pip install 'clirbench[train]'") from error
-    return train(read, path, output, data, reporter, allow_overlap=allow_overlap, force=force)
+    # The processes that torchrun starts work on one training: the first of them holds the folder.
+    first = os.environ.get("RANK", "0") == "0"
+    with only_writer(output.resolve(), "choose another --output") if first else nullcontext():
+        return train(read, path, output, data, reporter, allow_overlap=allow_overlap, force=force)
