@@ -75,12 +75,18 @@ class VectorOptions:
     transform_sample: Annotated[
         Path | None, optional("JSON Lines of texts to fit the transform on.", "the candidates")
     ] = None
+    truncate_dim: Annotated[int | None, optional("Keep so many of the first dimensions of the vectors.", "all")] = None
+    quantise: Annotated[
+        str | None, optional("Round the vectors: int8, or binary, compared by Hamming distance.", "no")
+    ] = None
+    quantise_sample: Annotated[
+        Path | None, optional("JSON Lines of texts to fit the ranges of int8 on.", "the candidates")
+    ] = None
 
     @property
     def values(self) -> dict[str, Any]:
         """The options as :class:`clirbench.EncoderOptions` takes them."""
-        sample = None if self.transform_sample is None else str(self.transform_sample)
-        return {**asdict(self), "transform_sample": sample}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """What clirbench asks of a model, how a model is identified, and the options that a user may set."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.samples import POOL, read_sample
 from clirbench.encoders.transforms import Transform, parse_transform
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
@@ -29,7 +31,9 @@ OF_PROMPTS = (
     "candidate_prompt_name",
     "encode_task",
 )
-OF_VECTORS = ("similarity", "truncate_dim", "transform", "transform_sample", "quantise")
+# Settings that are applied to finished vectors, after the cache.
+OF_FINISHED = ("truncate_dim", "transform", "transform_sample", "quantise", "quantise_sample")
+OF_VECTORS = ("similarity", *OF_FINISHED)
 # Where a setting came from; the screen shows "option" as "you".
 Source: TypeAlias = Literal["registry", "model", "option", "none"]
 
@@ -99,6 +103,7 @@ class EncoderOptions:
         name: Name in results, as ORG/NAME.
         transform: Removal of language bias from finished vectors: "center", "lir:K" or "lsar:K".
         transform_sample: JSON Lines file of texts to fit the transform on; None for the candidates of the run.
+        quantise_sample: JSON Lines file of texts to fit the ranges of int8 on; None for the candidates of the run.
     """
 
     batch_size: int = 32
@@ -122,6 +127,7 @@ class EncoderOptions:
     name: str | None = None
     transform: str | None = None
     transform_sample: str | None = None
+    quantise_sample: str | None = None
 
 
 @dataclass(frozen=True)
@@ -215,10 +221,15 @@ class LoadedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedEncoder(LoadedModel):
-    """A model with one vector per text. ``transform`` is the transform that ``settings.transform`` names, with its texts."""
+    """A model with one vector per text.
+
+    ``transform`` is the transform that ``settings.transform`` names, with its texts. ``quantise_texts`` are the texts by language
+    on which the ranges of int8 are fitted; empty for the candidates of the run.
+    """
 
     encoder: Encoder
     transform: Transform | None = None
+    quantise_texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,22 +261,37 @@ def require_encoder(model: LoadedModel) -> LoadedEncoder:
     )
 
 
-def with_transform(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
-    """Add the transform that the options ask for.
+def with_vector_options(model: LoadedModel, options: EncoderOptions) -> LoadedModel:
+    """Add what the options say of finished vectors: how many dimensions are kept, the transform, the quantisation.
 
     Raises:
-        ClirbenchError: The transform is unknown, its sample cannot be read, or the model is not an encoder with cosine
-            similarity.
+        ClirbenchError: The transform is unknown, a sample cannot be read, or the model is no encoder, or none with the cosine
+            similarity that a transform needs.
     """
-    if options.transform is None:
-        if options.transform_sample is not None:
-            raise ClirbenchError("--transform-sample does nothing without --transform: add --transform")
-        return model
-    transform = parse_transform(options.transform, options.transform_sample)
-    if model.settings.similarity != "cosine":
-        raise ClirbenchError(f"--transform needs cosine similarity, not {model.settings.similarity}: leave it out")
-    settings = replace(model.settings, transform=str(transform), transform_sample=transform.sample)
-    return replace(require_encoder(model), settings=settings, transform=transform)
+    if options.transform_sample is not None and options.transform is None:
+        raise ClirbenchError("--transform-sample does nothing without --transform: add --transform")
+    if options.quantise_sample is not None and options.quantise != "int8":
+        raise ClirbenchError("--quantise-sample does nothing without --quantise int8: add --quantise int8")
+    if options.truncate_dim is not None:
+        model = _with(require_encoder(model), truncate_dim=options.truncate_dim)
+    if options.transform is not None:
+        transform = parse_transform(options.transform, options.transform_sample)
+        if model.settings.similarity != "cosine":
+            raise ClirbenchError(f"--transform needs cosine similarity, not {model.settings.similarity}: leave it out")
+        encoder = _with(require_encoder(model), transform=str(transform), transform_sample=transform.sample)
+        model = replace(encoder, transform=transform)
+    if options.quantise is not None:
+        encoder = require_encoder(model)
+        sample = POOL if options.quantise == "int8" else None
+        texts: Mapping[str, Sequence[str]] = {}
+        if options.quantise_sample is not None:
+            sample, texts = read_sample(Path(options.quantise_sample), "--quantise-sample")
+        model = replace(_with(encoder, quantise=options.quantise, quantise_sample=sample), quantise_texts=texts)
+    return model
+
+
+def _with(model: LoadedEncoder, **settings: Any) -> LoadedEncoder:
+    return replace(model, settings=replace(model.settings, **settings))
 
 
 def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:

@@ -1,6 +1,6 @@
 """Encode a collection: each distinct text once per role. The vectors are checked, and cached for the next run."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from scipy import sparse
 
 from clirbench.encoders.base import LoadedEncoder, Vectors
 from clirbench.encoders.calls import ask
-from clirbench.encoders.transforms import Transform, fit_transform
+from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.transforms import Removal, Transform, fit_transform
 from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_keep
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts, normalised, scaled
 from clirbench.support.context import RunContext
@@ -29,7 +30,7 @@ class Encoded:
         texts: Distinct texts, counted once per role.
         encoded: How many of these texts this run encoded; the others came from the cache.
         seconds: Seconds that the encoder took.
-        dimensions: Size of the encoder's vectors.
+        dimensions: Size of the vectors, after they were truncated.
         zero: Distinct texts whose vector is all zero.
         output_dtype: Of the vectors as the encoder gave them; None where that is not known.
     """
@@ -61,7 +62,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
     with a ``prepare`` method, are not cached; those of a server's model without a revision are, for a day.
 
-    The vectors are scaled and transformed, so that inner products order candidates as the model's similarity does. If
+    The vectors are truncated, scaled, transformed and quantised (:mod:`clirbench.encoders.compress`), so that inner products
+    order candidates as the model's similarity, or the Hamming distance of one bit a dimension, does. If
     ``context.allow_zero`` lets all-zero vectors pass, all scores of such a query tie, and its golds lose the ties.
 
     Raises:
@@ -99,17 +101,24 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         raise ClirbenchError(
             f"{model.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"
         )
-    queries, candidates = scaled(by_role[0], by_role[1], model.settings.similarity)
+    settings = model.settings
+    queries, candidates = (truncated(vectors, settings.truncate_dim) for vectors in by_role)
+    # Rounded vectors are compared as they are, so the other similarities scale them after rounding.
+    rounds = settings.quantise is not None and settings.similarity != "cosine"
+    queries, candidates = scaled(queries, candidates, "dot" if rounds else settings.similarity)
     queries, candidates = queries[indices[0]], candidates[indices[1]]
+    removal = None
     if model.transform is not None:
-        queries, candidates = _transformed(model, model.transform, collection, queries, candidates)
+        removal, queries, candidates = _transformed(model, model.transform, collection, queries, candidates)
+    if settings.quantise is not None:
+        queries, candidates = _quantised(model, collection, queries, candidates, removal)
     return Encoded(
         queries=queries,
         candidates=candidates,
         texts=by_role[0].shape[0] + by_role[1].shape[0],
         encoded=clock.texts,
         seconds=clock.seconds,
-        dimensions=by_role[0].shape[1],
+        dimensions=settings.truncate_dim or by_role[0].shape[1],
         zero=zero,
         output_dtype=clock.output_dtype,
     )
@@ -117,7 +126,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
 
 def _transformed(
     model: LoadedEncoder, transform: Transform, collection: Collection, queries: Vectors, candidates: Vectors
-) -> tuple[Vectors, Vectors]:
+) -> tuple[Removal, Vectors, Vectors]:
     """Fit the transform, and apply it to the block of each language."""
     if not isinstance(queries, np.ndarray) or not isinstance(candidates, np.ndarray):
         raise ClirbenchError(f"{model.info.name} gives sparse vectors, which --transform cannot take: leave it out")
@@ -126,24 +135,45 @@ def _transformed(
         for array, starts in ((queries, collection.query_starts), (candidates, collection.candidate_starts))
     ]
     if transform.texts:
-        samples = [_sample(model, transform, language) for language in collection.languages]
+        samples = [_sample(model, transform.texts, language, "transform") for language in collection.languages]
     else:
         samples = [candidates[part] for part in blocks[1][1]]
     removal = fit_transform(transform, samples)
     moved = [
         np.concatenate([normalised(removal(array[part], i)) for i, part in enumerate(parts)]) for array, parts in blocks
     ]
-    return moved[0], moved[1]
+    return removal, moved[0], moved[1]
 
 
-def _sample(model: LoadedEncoder, transform: Transform, language: str) -> NDArray[np.float32]:
-    texts = list(transform.texts.get(language, ()))
+def _quantised(
+    model: LoadedEncoder, collection: Collection, queries: Vectors, candidates: Vectors, removal: Removal | None
+) -> tuple[Vectors, Vectors]:
+    """Round the vectors to one bit or to 8 bits a dimension; those of 8 bits are then scaled for the similarity."""
+    if model.settings.quantise == "binary":
+        return signs(queries), signs(candidates)
+    sample = candidates
+    if model.quantise_texts:
+        by_language = [_sample(model, model.quantise_texts, language, "quantise") for language in collection.languages]
+        if removal is not None:
+            by_language = [normalised(removal(vectors, i)) for i, vectors in enumerate(by_language)]
+        sample = np.concatenate(by_language)
+    ranges = value_ranges(sample)
+    rounded = [rounded_to_8_bits(vectors, ranges) for vectors in (queries, candidates)]
+    return scaled(rounded[0], rounded[1], model.settings.similarity)
+
+
+def _sample(
+    model: LoadedEncoder, by_language: Mapping[str, Sequence[str]], language: str, option: str
+) -> NDArray[np.float32]:
+    """Encode the sample of a language for an option: truncated, and scaled for cosine similarity."""
+    texts = list(by_language.get(language, ()))
     if not texts:
-        raise ClirbenchError(f"--transform-sample has no text in {language}: add some, or fit on the candidates")
+        raise ClirbenchError(f"--{option}-sample has no text in {language}: add some, or fit on the candidates")
     check = VectorCheck(model, "sample text", None, refuse_zero=False)
     parts = [texts[start : start + TEXTS_PER_SHARD] for start in range(0, len(texts), TEXTS_PER_SHARD)]
-    vectors = [encode_texts(model.encoder.encode_candidates, part, check, Clock()) for part in parts]
-    return np.asarray(normalised(np.concatenate(vectors)), dtype=np.float32)
+    vectors = np.concatenate([encode_texts(model.encoder.encode_candidates, part, check, Clock()) for part in parts])
+    vectors = np.asarray(truncated(vectors, model.settings.truncate_dim))
+    return np.asarray(normalised(vectors) if model.settings.similarity == "cosine" else vectors, dtype=np.float32)
 
 
 def _shards(

@@ -22,7 +22,7 @@ from clirbench.encoders.base import (
     SettingSources,
     check_options,
     refuse,
-    with_transform,
+    with_vector_options,
 )
 from clirbench.encoders.declared import declared_info, declared_length, declared_similarity
 from clirbench.encoders.endpoint import is_endpoint, load_endpoint
@@ -55,7 +55,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedMode
     """
     options = options or EncoderOptions()
     check_options(options)
-    return with_transform(_load(name, options), options)
+    return with_vector_options(_load(name, options), options)
 
 
 def _load(name: str, options: EncoderOptions) -> LoadedModel:
@@ -109,7 +109,7 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
     for option in OF_LOADING:
         if getattr(options, option):
             raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
-    return with_transform(_wrap_memory(model, options), options)
+    return with_vector_options(_wrap_memory(model, options), options)
 
 
 def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedModel:

@@ -9,7 +9,7 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.vector_files import VectorFolder
 
-_REFUSED = (*base.OF_LOADING, *base.OF_PROMPTS, *(name for name in base.OF_VECTORS if name != "similarity"))
+_REFUSED = (*base.OF_LOADING, *base.OF_PROMPTS, "transform", "transform_sample", "quantise_sample")
 
 
 class _NoEncoder:
@@ -29,6 +29,10 @@ def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOp
     """
     base.check_options(options)
     base.refuse(options, _REFUSED, "vectors that are there already")
+    if options.quantise == "int8":
+        raise ClirbenchError(
+            "--quantise int8 is fitted on texts, which --vectors does not have: round the vectors yourself, or use binary"
+        )
     if options.name is None:
         raise ClirbenchError("--vectors needs --name ORG/NAME: the files do not say whose vectors they are")
     opened = VectorFolder(folder)
@@ -39,4 +43,5 @@ def load_vectors(folder: Path, languages: Sequence[str], options: base.EncoderOp
         digest.update(f"{name}\0{content}\n".encode())
     info = base.ModelInfo(options.name, "vectors", f"sha256:{digest.hexdigest()}", "vectors-sha256")
     settings = base.EncoderSettings(similarity=options.similarity or "cosine")
-    return base.LoadedEncoder(encoder=_NoEncoder(), info=info, settings=settings)
+    loaded = base.LoadedEncoder(encoder=_NoEncoder(), info=info, settings=settings)
+    return base.require_encoder(base.with_vector_options(loaded, options))

@@ -5,7 +5,6 @@
 - ``lsar:K`` removes a subspace of K directions in which the languages' means differ (Xie et al. 2022, arXiv 2401.05792).
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.samples import POOL, read_sample
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.text_files import object_of_line, read_text
 
 Matrix = NDArray[np.float32]
-POOL = "pool"
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def parse_transform(text: str, sample: str | Path | None = None) -> Transform:
     name, rank = match[1] or match[2], int(match[3] or 0)
     if sample is None:
         return Transform(name, rank)
-    digest, texts = _read_sample(Path(sample))
+    digest, texts = read_sample(Path(sample), "--transform-sample")
     return Transform(name, rank, digest, texts)
 
 
@@ -122,17 +120,3 @@ def _low_rank_subspace(means: NDArray[np.float64], rank: int) -> Matrix:
     shared /= (shared**2).sum()
     left, _, _ = np.linalg.svd(approximation - shared, full_matrices=False)
     return np.asarray(left[:, :rank], dtype=np.float32)
-
-
-def _read_sample(path: Path) -> tuple[str, dict[str, list[str]]]:
-    content = read_text(path, "correct --transform-sample")
-    texts: dict[str, list[str]] = {}
-    for number, line in enumerate(content.split("\n"), 1):
-        if not line.strip():
-            continue
-        row = object_of_line(line, f"{path}:{number}")
-        language, text = row.get("language"), row.get("text")
-        if not isinstance(language, str) or not isinstance(text, str) or not text.strip():
-            raise ClirbenchError(f"{path}:{number}: 'language' and 'text' must be non-empty text: correct the line")
-        texts.setdefault(language, []).append(text)
-    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}", texts

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import OF_FINISHED, LoadedEncoder
 from clirbench.support.files import write_atomically, writing
 
 TEXTS_PER_SHARD = 512
@@ -60,8 +60,8 @@ class CacheEntry:
             "model": encoder.info.name,
             "kind": encoder.info.kind,
             "revision": encoder.info.revision,
-            # A transform is applied to cached vectors too, so all transforms share one entry.
-            "settings": {k: v for k, v in asdict(encoder.settings).items() if not k.startswith("transform")},
+            # What is done to finished vectors is done to cached ones too, so all variants share one entry.
+            "settings": {k: v for k, v in asdict(encoder.settings).items() if k not in OF_FINISHED},
             "packages": versions(encoder),
             **({"served by": encoder.served_by} if encoder.served_by else {}),
             "role": role,

@@ -72,6 +72,7 @@ class VectorCheck:
                 f"{self.model.info.name} gave {kind} vectors after {self.kind} ones: give one kind for all texts"
             )
         self.kind = kind
+        self._refuse_options(vectors)
         if looks_packed(numbers):
             raise ClirbenchError(
                 f"{self.model.info.name} gave {numbers.dtype} vectors that look like packed bits (all values of a byte are about "
@@ -92,6 +93,18 @@ class VectorCheck:
             text = texts[int(np.argmax(zero))]
             raise self._error("gave an empty (all-zero) vector", text, "pass --allow-zero-vectors to score it as lost")
         return vectors
+
+    def _refuse_options(self, vectors: Vectors) -> None:
+        """Refuse --truncate-dim and --quantise where the vectors cannot take them: known after the first batch, not before."""
+        name, settings = self.model.info.name, self.model.settings
+        kept, dimensions = settings.truncate_dim, vectors.shape[1]
+        if (kept or settings.quantise) and not isinstance(vectors, np.ndarray):
+            option = "--truncate-dim" if kept else "--quantise"
+            raise ClirbenchError(f"{name} gives sparse vectors, which {option} cannot take: leave it out")
+        if kept is not None and kept >= dimensions:
+            raise ClirbenchError(
+                f"--truncate-dim is {kept}, and vectors of {name} have {dimensions} dimensions: keep fewer, or leave it out"
+            )
 
     def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:
         shown = text if len(text) <= 80 else text[:79] + "…"

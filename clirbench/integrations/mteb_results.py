@@ -51,9 +51,10 @@ def export(result: Result, folder: Path) -> list[Path]:
         raise ClirbenchError(
             "the result is of a restricted run, and mteb's layout cannot record that: run all languages and settings"
         )
-    if document.encoder.transform is not None:
+    if document.encoder.variant:
         raise ClirbenchError(
-            "mteb's layout records a model's name and revision, but no transform: export a run without --transform"
+            f"mteb's layout records a model's name and revision, but not '{document.encoder.variant}': export a run of the model "
+            "as it comes"
         )
     model = document.model
     meta = model_meta(model.name, model.revision, model.dimensions, document.encoder.similarity)

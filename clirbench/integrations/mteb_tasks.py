@@ -12,7 +12,7 @@ from mteb.types import PromptType
 from sentence_transformers.util import SimilarityFunction
 
 from clirbench.encoders.arrays import as_float32
-from clirbench.encoders.base import LoadedEncoder, LoadedModel
+from clirbench.encoders.base import OF_FINISHED, LoadedEncoder, LoadedModel
 from clirbench.encoders.from_mteb import MtebEncoder
 from clirbench.encoders.revision import folder_revision
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts
@@ -132,7 +132,7 @@ def run_mteb_task(
 
 
 def _plain_encoder(loaded: LoadedModel, name: str) -> LoadedEncoder:
-    if not isinstance(loaded, LoadedEncoder) or loaded.transform is not None:
+    if not isinstance(loaded, LoadedEncoder) or any(getattr(loaded.settings, name) for name in OF_FINISHED):
         raise ClirbenchError(f"mteb's tasks take encoders as they are, not {loaded.info.name}: leave mteb:{name} out")
     if hasattr(loaded.encoder, "prepare"):
         raise ClirbenchError(

@@ -5,6 +5,7 @@ from typing import Any
 
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.load import load_encoder
+from clirbench.encoders.samples import POOL
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError
 
@@ -43,7 +44,7 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
         )
     name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
     options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
-    options["transform"] = settings.transform
+    options |= settings.model_dump(include={"truncate_dim", "transform", "quantise"})
     # A bundled model takes none of the options below, because its settings are fixed.
     if name.startswith("mteb:"):
         options |= {"similarity": settings.similarity, "revision": stated.revision}
@@ -70,12 +71,14 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
 
 
 def refuse_unknown_sample(document: Document) -> None:
-    """Fail if the transform of a result was fitted on a file: the result holds the file's checksum, not its texts."""
-    if document.encoder.transform_sample not in (None, "pool"):
-        raise ClirbenchError(
-            f"the transform of {document.model.name} was fitted on a file of texts that the result does not hold: "
-            "give a result that was made without --transform-sample"
-        )
+    """Fail if a transform or int8 was fitted on a file of texts: the result holds the file's checksum, not its texts."""
+    samples = {"transform": document.encoder.transform_sample, "quantise": document.encoder.quantise_sample}
+    for option, sample in samples.items():
+        if sample not in (None, POOL):
+            raise ClirbenchError(
+                f"--{option} of {document.model.name} was fitted on a file of texts that the result does not hold: "
+                f"give a result that was made without --{option}-sample"
+            )
 
 
 def refuse_another_model(loaded: LoadedModel, document: Document) -> None:

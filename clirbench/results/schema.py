@@ -73,7 +73,7 @@ class EncoderPart(_Strict):
     transform: Annotated[str, Field(pattern=r"^(center|(lir|lsar):[1-9][0-9]{0,3})$")] | None = None
     transform_sample: Annotated[str, Field(pattern=r"^(pool|sha256:[0-9a-f]{64})$")] | None = None
     quantise: Literal["int8", "binary"] | None = None
-    quantise_sample: Literal["pool"] | None = None
+    quantise_sample: Annotated[str, Field(pattern=r"^(pool|sha256:[0-9a-f]{64})$")] | None = None
     depth: Size | None = None
 
     @model_validator(mode="before")

@@ -39,8 +39,11 @@ def command(document: Document) -> str:
         "--candidate-prompt": (own or served) and encoder.candidate_prompt,
         "--max-length": own and encoder.query_max_length == encoder.candidate_max_length and encoder.query_max_length,
         "--dtype": own and encoder.dtype != "float32" and encoder.dtype,
+        "--truncate-dim": encoder.truncate_dim,
         "--transform": encoder.transform,
-        "--transform-sample": encoder.transform and encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",
+        "--transform-sample": encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",
+        "--quantise": encoder.quantise,
+        "--quantise-sample": encoder.quantise_sample not in (None, "pool") and "SAMPLE.jsonl",
     }
     words = ["clirbench", "run", "--model", name, "--tasks", document.task.id]
     words += [word for option, value in options.items() if value for word in (option, str(value))]

@@ -95,7 +95,10 @@ class ShardCounter:
         vectors = scaled_rows(self._model, self._first, raw, "candidate", language)
         _, _, scores = self.gold_scores(None if self._pooled else shard.language)
         # The check has already measured the norms of vectors that are compared as the encoder gave them.
-        as_they_came = self._model.settings.similarity == "dot" and not self._by_language and not (like >= 0).any()
+        settings = self._model.settings
+        as_they_came = (
+            settings.similarity == "dot" and not settings.quantise and not self._by_language and not (like >= 0).any()
+        )
         longest = check.longest if as_they_came else None
         wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
         if self._pooled and self._top:

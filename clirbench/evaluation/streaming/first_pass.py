@@ -3,7 +3,7 @@
 Pass 2 compares every passage of the corpus with these scores, so a gold has the same score in every comparison.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import groupby
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, LoadedEncoder, LoadedModel, require_encoder
+from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
 from clirbench.encoders.transforms import Removal, fit_transform
 from clirbench.encoders.vectors import Clock, VectorCheck, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.ranking.kernel import OVERFLOW
@@ -42,6 +43,7 @@ class FirstPass:
         centre: float32 (dimensions,), origin of euclidean distances; empty for the other similarities.
         offsets: float32 (languages, dimensions), offsets of the transform; empty without a transform.
         bases: float32 (languages, dimensions, rank), bases of the transform; empty without a transform.
+        ranges: float32 (2, dimensions), least and greatest values for rounding to 8 bits; empty without it.
         zero: Number of vectors that are all zero.
     """
 
@@ -53,7 +55,13 @@ class FirstPass:
     centre: DenseVectors
     offsets: DenseVectors
     bases: DenseVectors
+    ranges: DenseVectors
     zero: int
+
+    @property
+    def dimensions(self) -> int:
+        """Size of the vectors, after they were truncated."""
+        return int(self.offsets.shape[1])
 
     @property
     def removal(self) -> Removal | None:
@@ -127,9 +135,10 @@ def first_pass(
     place = {language: i for i, language in enumerate(judged.languages)}
     gold_language = np.array([place[language] for language, _ in order], dtype=np.int32)
     removal = _fitted(model, judged)
-    none = np.zeros((0, golds.shape[1]), dtype=np.float32)
-    centre = golds.mean(axis=0, dtype=np.float64).astype(np.float32)
-    # The scaling below needs the centre and the transform. The queries and the scores are filled in after it.
+    kept = truncated(golds, model.settings.truncate_dim)
+    none = np.zeros((0, kept.shape[1]), dtype=np.float32)
+    centre = kept.mean(axis=0, dtype=np.float64).astype(np.float32)
+    # The scaling below needs the centre, the transform and the ranges. The queries and the scores are filled in after it.
     unscored = FirstPass(
         queries=none,
         golds=golds,
@@ -139,6 +148,7 @@ def first_pass(
         centre=centre if model.settings.similarity == "euclidean" else none[:, 0],
         offsets=removal.offsets if removal else none,
         bases=np.stack(removal.bases) if removal else none[:, :, None],
+        ranges=_ranges(model, judged, removal) if model.settings.quantise == "int8" else none,
         zero=zero,
     )
     scaled_queries = scaled_rows(model, unscored, queries, "query", judged.query_language)
@@ -152,9 +162,17 @@ def require_streamable(model: LoadedModel) -> LoadedEncoder:
     """Return the model if it can encode the corpus of a task shard by shard, and refuse any other model.
 
     Raises:
-        ClirbenchError: The model has no vectors, or must see all candidates before it encodes one.
+        ClirbenchError: The model has no vectors, or it, its transform or its quantisation must see all candidates together.
     """
     encoder = require_encoder(model)
+    if encoder.transform is not None and not encoder.transform.texts:
+        raise ClirbenchError(
+            "--transform is fitted on all candidates, which a streamed task never has together: add --transform-sample FILE"
+        )
+    if encoder.settings.quantise == "int8" and not encoder.quantise_texts:
+        raise ClirbenchError(
+            "--quantise int8 is fitted on all candidates, which a streamed task never has together: add --quantise-sample FILE"
+        )
     if hasattr(encoder.encoder, "prepare"):
         raise ClirbenchError(
             f"{encoder.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
@@ -219,28 +237,25 @@ def scaled_rows(
     role: str,
     language: NDArray[np.int32],
 ) -> DenseVectors:
-    """Scale vectors for the model's similarity, then apply the transform of their language. Inner products are then the scores.
+    """Truncate, scale, transform and quantise vectors. Inner products are then the scores.
 
     Each row is scaled by itself: its result does not depend on the other rows.
 
     ``vectors`` are float32 (texts, dimensions), as the encoder gave them. ``role`` is "query" or "candidate". ``language`` is
-    int32 (texts,), an index into the run's languages. Only the centre and the transform of ``first`` are used.
+    int32 (texts,), an index into the run's languages. Only the centre, the transform and the ranges of ``first`` are used.
 
     Raises:
         ClirbenchError: A product could overflow float32.
     """
-    similarity = model.settings.similarity
+    similarity, quantise = model.settings.similarity, model.settings.quantise
+    vectors = _moved(model, first.removal, vectors, language)
+    if quantise == "binary":
+        return signs(vectors)
+    if quantise == "int8":
+        vectors = rounded_to_8_bits(vectors, first.ranges)
+        vectors = unit(vectors) if similarity == "cosine" else vectors
     if similarity == "euclidean":
         vectors = np.asarray(by_distance(vectors - first.centre, role))
-    elif similarity == "cosine":
-        vectors = unit(vectors)
-    removal = first.removal
-    if removal is not None:
-        moved = np.empty_like(vectors)
-        for code in np.unique(language):
-            rows = language == code
-            moved[rows] = normalised(removal(vectors[rows], int(code)))
-        vectors = moved
     # By Cauchy-Schwarz, no product exceeds the larger of the two squared norms: if both are finite, every score is finite.
     # GoldScores.count checks the candidates.
     if role == "query" and similarity != "cosine" and not np.isfinite(squares_of(vectors)).all():
@@ -248,21 +263,47 @@ def scaled_rows(
     return np.ascontiguousarray(vectors)
 
 
+def _moved(
+    model: LoadedEncoder, removal: Removal | None, vectors: DenseVectors, language: NDArray[np.int32]
+) -> DenseVectors:
+    """Truncate vectors, scale them to length 1 for cosine similarity, and apply the transform of their language."""
+    vectors = np.asarray(truncated(vectors, model.settings.truncate_dim))
+    if model.settings.similarity == "cosine":
+        vectors = unit(vectors)
+    if removal is None:
+        return vectors
+    moved = np.empty_like(vectors)
+    for code in np.unique(language):
+        rows = language == code
+        moved[rows] = normalised(removal(vectors[rows], int(code)))
+    return moved
+
+
+def _ranges(model: LoadedEncoder, judged: Judged, removal: Removal | None) -> DenseVectors:
+    samples = []
+    for code, language in enumerate(judged.languages):
+        vectors = _encoded_sample(model, model.quantise_texts, language, "quantise")
+        samples.append(_moved(model, removal, vectors, np.full(len(vectors), code, dtype=np.int32)))
+    return value_ranges(np.concatenate(samples))
+
+
+def _encoded_sample(
+    model: LoadedEncoder, by_language: Mapping[str, Sequence[str]], language: str, option: str
+) -> DenseVectors:
+    texts = list(by_language.get(language, ()))
+    if not texts:
+        raise ClirbenchError(f"--{option}-sample has no text in {language}: add some")
+    check = VectorCheck(model, "sample text", None, refuse_zero=False)
+    return encode_distinct(model.encoder.encode_candidates, texts, check, Clock())
+
+
 def _fitted(model: LoadedEncoder, judged: Judged) -> Removal | None:
     transform = model.transform
     if transform is None:
         return None
-    if not transform.texts:
-        raise ClirbenchError(
-            "--transform is fitted on all candidates, which a streamed task never has together: add --transform-sample FILE"
-        )
     samples = []
     for language in judged.languages:
-        texts = list(transform.texts.get(language, ()))
-        if not texts:
-            raise ClirbenchError(f"--transform-sample has no text in {language}: add some")
-        check = VectorCheck(model, "sample text", None, refuse_zero=False)
-        vectors = encode_distinct(model.encoder.encode_candidates, texts, check, Clock())
+        vectors = truncated(_encoded_sample(model, transform.texts, language, "transform"), model.settings.truncate_dim)
         samples.append(np.asarray(normalised(vectors)))
     return fit_transform(transform, samples)
 

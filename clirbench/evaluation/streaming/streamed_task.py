@@ -318,7 +318,7 @@ class ShardsToCount:
         encoding = clock.seconds + total.encode_seconds / (work.streaming.workers or 1)
         ranking = max(0.0, time.perf_counter() - self.began - encoding)
         return Cost(
-            dimensions=work.first.golds.shape[1],
+            dimensions=work.first.dimensions,
             texts=texts,
             encoded=clock.texts + total.encoded,
             encode_seconds=clock.seconds + total.encode_seconds,
