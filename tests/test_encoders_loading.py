@@ -162,7 +162,7 @@ def with_code(code):
         (lambda f: (f / "modules.json").write_text("[{"), "modules.json is no JSON", "copy it again"),
         (lambda f: (f / "modules.json").write_text('[{"path": ""}]'), "it lacks 'type'", "the folder's files"),
         (lambda f: shutil.rmtree(f / "1_Pooling"), "modules.json names 1_Pooling", "get the whole model"),
-        (lambda f: model_folders.edit(f, "config.json", model_type="unborn"), "knows no 'unborn'", "upgrade transformers"),
+        (lambda f: model_folders.edit(f, "config.json", model_type="unborn"), "knows no 'unborn'", "pip install -U transformers"),
         (
             lambda f: model_folders.edit(f, "config.json", hidden_size=32),
             "37 weights (embeddings.LayerNorm.bias, embeddings.LayerNorm.weight, embeddings.position_embeddings.weight "
@@ -265,6 +265,22 @@ def test_warnings_of_others_are_silenced_and_their_errors_are_not(caplog):
             assert asked.level == logging.DEBUG
     finally:
         asked.setLevel(level)
+
+
+def test_warnings_of_the_users_own_code_are_shown(tmp_path):
+    (tmp_path / "warning_encoder.py").write_text(
+        "import logging, warnings\n"
+        "def make():\n"
+        "    warnings.warn('of the user')\n"
+        "    warnings.warn_explicit('of a library', UserWarning, '/usr/lib/site-packages/one.py', 1)\n"
+        "    logging.getLogger('huggingface_hub.repocard').warning('of the hub')\n"
+        "    raise SystemExit(3)\n"
+    )
+    ran = clir(tmp_path, "run", "--model", "warning_encoder:make", "--tasks", "demo", PYTHONWARNINGS="")
+    assert ran.returncode == 3
+    assert "of the user" in ran.stderr
+    assert "of a library" not in ran.stderr
+    assert "of the hub" not in ran.stderr
 
 
 def test_a_model_is_loaded_with_its_files_as_they_are(tmp_path):

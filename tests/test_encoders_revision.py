@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_models
 
+import clirbench
 from clirbench.encoders import from_sentence_transformers
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import load_encoder
@@ -21,6 +22,7 @@ from clirbench.encoders.revision import (
     snapshot_revision,
     whole_revision,
 )
+from clirbench.support.errors import ClirbenchError
 
 TRUSTED = EncoderOptions(trust_remote_code=True)
 COMMITS = [hashlib.sha1(bytes([number])).hexdigest() for number in range(3)]
@@ -224,3 +226,36 @@ def test_a_model_whose_parts_are_not_known_has_no_revision_and_says_so(monkeypat
     assert (loaded.info.revision, loaded.info.revision_kind) == (None, "unknown")
     assert [note for note in loaded.notes if "tokenizer someone/words" in note and "nothing is kept or cached" in note]
     assert loaded.info.name == f"local/static-{folder_revision(tmp_path / 'static')[:8]}"
+
+
+class Own:
+    """An encoder of the user's own: random vectors by a seed, rounded a little otherwise for one text alone."""
+
+    name, revision = "me/own", "v1"
+
+    def __init__(self, seed, dimensions=8, noise=1e-3):
+        self.seed, self.dimensions, self.noise, self.asked = seed, dimensions, noise, []
+
+    def encode_queries(self, texts):
+        self.asked.append(len(texts))
+        rows = [np.random.default_rng([self.seed, *text.encode()]).standard_normal(self.dimensions) for text in texts]
+        return np.array(rows) * (1 + self.noise * (len(texts) == 1))
+
+    encode_candidates = encode_queries
+
+
+def cached(encoder, tmp_path):
+    return clirbench.evaluate(encoder, "demo", languages=["en", "de"], cache=tmp_path / "vectors")
+
+
+@pytest.mark.parametrize("other", [Own(2), Own(1, dimensions=4)])
+def test_two_encoders_of_one_name_and_revision_do_not_share_vectors(tmp_path, other):
+    first = cached(Own(1), tmp_path).document
+    again = Own(1)
+    # One text of each role is compared, and its other rounding is no other vector.
+    assert cached(again, tmp_path).document.headline == first.headline
+    assert again.asked == [1, 1]
+    with pytest.raises(ClirbenchError, match="me/own gives other vectors than the cache has under its revision 'v1'"):
+        cached(other, tmp_path)
+    other.revision = "v2"
+    assert cached(other, tmp_path).document.headline != first.headline

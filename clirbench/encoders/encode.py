@@ -19,6 +19,9 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, Reporter
 from clirbench.tasks.collection import Collection
 
+# Two vectors of one text are the same if they differ by at most this share of their length.
+_ROUNDING = 0.02
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -68,7 +71,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
 
     Raises:
         ClirbenchError: A vector has the wrong shape, NaN or infinity, or is all zero where this is refused; the message names the
-            first such text. Or the cache cannot be written.
+            first such text. Or the cache cannot be written, or has other vectors under the revision of an encoder of your own.
     """
     context = context or RunContext()
     prepare = getattr(model.encoder, "prepare", None)
@@ -89,6 +92,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
         entry = CacheEntry(cache, model, role, distinct) if cache else None
+        if entry and model.info.kind == "own":
+            _refuse_stale(model, role, encode, entry, distinct)
         check = VectorCheck(model, role, dimensions, not context.allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
         dense = isinstance(shards[0], np.ndarray)
@@ -174,6 +179,27 @@ def _sample(
     vectors = np.concatenate([encode_texts(model.encoder.encode_candidates, part, check, Clock()) for part in parts])
     vectors = np.asarray(truncated(vectors, model.settings.truncate_dim))
     return np.asarray(normalised(vectors) if model.settings.similarity == "cosine" else vectors, dtype=np.float32)
+
+
+def _refuse_stale(
+    model: LoadedEncoder, role: str, encode: Callable[[list[str]], Any], entry: CacheEntry, texts: list[str]
+) -> None:
+    """Fail if an encoder of the user's own no longer gives the vectors that the cache has under its revision.
+
+    Only its author says when its revision changes, so one text is encoded again.
+    """
+    part = texts[:TEXTS_PER_SHARD]
+    cached = entry.get(0, len(part))
+    if cached is None:
+        return
+    now = encode_texts(encode, part[:1], VectorCheck(model, role, None, refuse_zero=False), Clock())
+    same = isinstance(now, np.ndarray) and now.shape[1] == cached.shape[1]
+    # In half precision, the other texts of a batch change the last digits of a vector.
+    if not same or np.linalg.norm(now[0] - cached[0]) > _ROUNDING * np.linalg.norm(cached[0]):
+        raise ClirbenchError(
+            f"{model.info.name} gives other vectors than the cache has under its revision '{model.info.revision}': "
+            "change its 'revision', which names one state of the encoder, or pass --no-cache"
+        )
 
 
 def _shards(

@@ -236,7 +236,7 @@ def _of_packages(error: Exception, text: str) -> tuple[str, str] | None:
     """A package that is not installed, or is too old for the model."""
     if unknown := re.search(r"model type `([^`]+)` but Transformers does not recognize", text):
         version = metadata.version("transformers")
-        return f"transformers {version} knows no '{unknown[1]}'", "pip install --upgrade transformers"
+        return f"transformers {version} knows no '{unknown[1]}'", "pip install -U transformers"
     if "FlashAttention" in text or "flash_attn" in text:
         return first_line(error), "pip install flash-attn (it needs a CUDA device)"
     if not isinstance(error, ImportError):

@@ -6,6 +6,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 _LIBRARIES = (
     "accelerate",
@@ -44,10 +46,17 @@ def others_silenced() -> Iterator[None]:
 def silence_others() -> None:
     """Silence the warnings of other libraries in this process and in those that it starts.
 
-    ``-W`` and ``PYTHONWARNINGS`` of Python, and the variables with which the libraries set their verbosity, win.
+    Warnings of the user's own code are shown. ``-W`` and ``PYTHONWARNINGS`` of Python, and the variables with which the libraries
+    set their verbosity, win.
     """
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], filename: str, *more: Any) -> None:
+            if not {"site-packages", "dist-packages"} & set(Path(filename).parts):
+                shown(message, category, filename, *more)
+
+        warnings.showwarning = show  # type: ignore[assignment]
     for name in _VERBOSITY:
         os.environ.setdefault(name, "error")
     for library in _LIBRARIES:
