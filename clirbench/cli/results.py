@@ -76,7 +76,7 @@ def _score_run(run: Path, options: TrecRunOptions) -> None:
     if options.language is None:
         raise ClirbenchError("--run needs --language: a run is of one language's queries")
     task = load_task(options.task or first_on_board(streamed=True))
-    document = score_run(read_run(run), task, options.language, options.data, options.name)
+    document = score_run(read_run(run), task, options.language, options.data, options.name, _noted)
     target = options.output / model_folder(document.model) / f"{document.task.id}+{options.language}{RUN_ENDING}"
     if target.is_file() and document.run.sha256 not in target.read_text(encoding="utf-8", errors="replace"):
         raise ClirbenchError(f"{target} holds the scores of another run: give this one a --name, or another --output")
@@ -85,6 +85,10 @@ def _score_run(run: Path, options: TrecRunOptions) -> None:
     console = stdout()
     console.print(trec_run_table(document, console))
     console.print(f"{document.task.id}: {target}", markup=False, soft_wrap=True)
+
+
+def _noted(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @app.command(

@@ -1,10 +1,14 @@
-"""Score TREC runs that another system made, such as BM25 or a re-ranker, with pytrec_eval."""
+"""Score TREC runs that another system made, such as BM25 or a re-ranker, with pytrec_eval.
+
+The passages are ranked here, and pytrec_eval is given the ranks: it reads scores as float32, and orders equal ones by identifier.
+"""
 
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +18,14 @@ from clirbench.metrics.retrieval import Values
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED, Bootstrap, interval
 from clirbench.results.build import task_part
 from clirbench.results.schema import BootstrapPart, EstimatePart, RunDocument, RunPart
-from clirbench.results.trec_export import TREC_NAMES
+from clirbench.results.trec_export import TREC_NAMES, trec_field
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
 from clirbench.support.names import check_name
 from clirbench.support.text_files import decode
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.judged import Judged, load_judged, open_judgements
+from clirbench.tasks.ids_and_grades import look, twin
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
@@ -33,12 +38,26 @@ Ranking = dict[str, float]
 
 @dataclass(frozen=True)
 class TrecRun:
-    """A TREC run as read: scores by query, then passage. ``depth`` is the number of passages of the query with the most."""
+    """A TREC run as read: scores by query, then passage.
+
+    Attributes:
+        rankings: The scores, in the order of the file.
+        depth: Number of passages of the query with the most.
+        tag: The name of the run in the file.
+        sha256: SHA-256 of the file's bytes.
+        contradicted: The queries whose ranks in the file give another order than their scores.
+    """
 
     rankings: Mapping[str, Ranking]
     depth: int
     tag: str
     sha256: str
+    contradicted: tuple[str, ...] = ()
+
+    @property
+    def tied(self) -> int:
+        """Number of queries that have two passages with one score."""
+        return sum(len(set(ranking.values())) < len(ranking) for ranking in self.rankings.values())
 
 
 def read_run(path: Path) -> TrecRun:
@@ -50,13 +69,15 @@ def read_run(path: Path) -> TrecRun:
     with reading(path, "correct --run"):
         content = path.read_bytes()
     rankings: dict[str, Ranking] = {}
+    ranks: dict[str, array[float]] = {}
     tag = ""
     for number, line in enumerate(decode(content, path).split("\n"), 1):
-        fields = line.split()
+        # Not split(): it would cut an identifier at a no-break space.
+        fields = re.findall(r"[^ \t\r]+", line)
         if not fields:
             continue
         try:
-            query, _, passage, _, score, name = fields
+            query, _, passage, rank, score, name = fields
             value = float(score)
         except ValueError as error:
             raise ClirbenchError(
@@ -70,14 +91,37 @@ def read_run(path: Path) -> TrecRun:
         if passage in ranking:
             raise ClirbenchError(f"{path}:{number}: passage '{passage}' stands twice for query '{query}': keep one")
         ranking[passage] = value
+        ranks.setdefault(query, array("d")).append(int(rank) if re.fullmatch(r"\d{1,15}", rank) else math.nan)
         tag = tag or name
     if not rankings:
         raise ClirbenchError(f"{path}: holds no line of a run: correct --run")
-    return TrecRun(rankings, max(map(len, rankings.values())), tag, hashlib.sha256(content).hexdigest())
+    contradicted = tuple(query for query, ranking in rankings.items() if _contradict(ranks[query], ranking))
+    depth = max(map(len, rankings.values()))
+    return TrecRun(rankings, depth, tag, hashlib.sha256(content).hexdigest(), contradicted)
 
 
-def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: str | None = None) -> RunDocument:
-    """Score a run of one language in the monolingual setting, as ``trec_eval -c`` does.
+def _contradict(ranks: Sequence[float], ranking: Ranking) -> bool:
+    """Whether the ranks of a query put a passage before one that has a higher score. A rank that is no number is NaN."""
+    scores, places = np.array(list(ranking.values())), np.asarray(ranks)
+    if np.isnan(places).any():
+        return False
+    # Equal ranks say nothing about the order of their passages.
+    in_order = scores[np.lexsort((-scores, places))]
+    return bool((np.diff(in_order) > 0).any())
+
+
+def score_run(
+    run: TrecRun,
+    task: Task,
+    language: str,
+    data: Path | None,
+    name: str | None = None,
+    note: Callable[[str], None] | None = None,
+) -> RunDocument:
+    """Score a run of one language in the monolingual setting, as ``trec_eval -c`` does, but for ties.
+
+    Passages are ordered by score as the file has it, in float64. Among equal scores gold passages come last, as everywhere in
+    clirbench. The ranks in the file are not read.
 
     A judged query that the run lacks counts as 0. A metric that reads more passages than the run has is null: the ranks of gold
     passages beyond the run's end are unknown.
@@ -88,20 +132,25 @@ def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: 
         language: The language of the queries and of the corpus.
         data: Folder of topics and judgements; None for the task's own.
         name: Name of the system, as ORG/NAME; None for ``trec/<tag>``.
+        note: Called with a line for the user, for each thing about the run that may not be meant.
 
     Returns:
         The mean of each metric, with its bootstrap interval over queries.
 
     Raises:
-        ClirbenchError: The run has queries that the task lacks, or ranks nothing but judged passages.
+        ClirbenchError: The run has queries that the task lacks, ranks nothing but judged passages, or has an identifier that only
+            looks like a judged one.
     """
     if not task.streamed:
         raise ClirbenchError(f"candidates of {task.id} have no identifiers that a run could name: use a streamed task")
     if language not in task.languages:
         raise ClirbenchError(f"{task.id} has no language '{language[:40]}': choose from {','.join(task.languages)}")
     judgements = open_judgements(task, data)
-    judged = load_judged(task, [language], judgements)
+    judged = _as_fields(load_judged(task, [language], judgements))
     _check(run, judged, language)
+    if note is not None:
+        for line in _notes(run, judged.judged_ids[language]):
+            note(line)
     label = name or f"trec/{re.sub(r'[^A-Za-z0-9._-]+', '-', run.tag).strip('-._') or 'run'}"
     check_name(label)
     pool = task.counts["candidates"][language]
@@ -135,14 +184,56 @@ def score_run(run: TrecRun, task: Task, language: str, data: Path | None, name: 
     )
 
 
+def _as_fields(judged: Judged) -> Judged:
+    """Write the identifiers as a run writes them."""
+    return replace(
+        judged,
+        ids=tuple(map(trec_field, judged.ids)),
+        gold_ids=tuple(map(trec_field, judged.gold_ids)),
+        judged_ids={language: frozenset(map(trec_field, ids)) for language, ids in judged.judged_ids.items()},
+    )
+
+
+def _notes(run: TrecRun, judged: frozenset[str]) -> Iterator[str]:
+    """Lines about what may not be meant: equal scores, ranks of another order, identifiers that are not the corpus's."""
+    queries = len(run.rankings)
+    if run.tied:
+        yield (
+            f"{run.tied:,} of {queries:,} queries have passages with equal scores: gold passages come last among these "
+            "(trec_eval orders them by identifier)"
+        )
+    if run.contradicted:
+        yield (
+            f"{len(run.contradicted):,} of {queries:,} queries have ranks of another order than their scores (first: "
+            f"{run.contradicted[0][:40]!a}): the scores count"
+        )
+    passages = [passage for ranking in run.rankings.values() for passage in ranking]
+    if judged.isdisjoint(passages):
+        yield (
+            f"no passage of the run is a judged one (it ranks {passages[0][:40]!a}, and {min(judged)[:40]!a} is judged): are "
+            "its identifiers those of the corpus?"
+        )
+
+
 def _check(run: TrecRun, judged: Judged, language: str) -> None:
     unknown = sorted(set(run.rankings) - set(judged.ids))
+    confused = next((line for query in unknown if (line := twin(query, judged.ids))), "")
+    if confused:
+        raise ClirbenchError(f"the run has query {confused}: write it as the topics do")
     if unknown:
         raise ClirbenchError(
             f"the run has {len(unknown):,} queries that {judged.task.id} does not have in {language} (first: "
             f"'{printable(unknown[0][:40])}'): give the run of that language's dev queries"
         )
     known = judged.judged_ids[language]
+    looks = {look(passage): passage for passage in known}
+    for passage in {
+        passage for ranking in run.rankings.values() for passage in ranking if not passage.isascii()
+    } - known:
+        if look(passage) in looks:
+            raise ClirbenchError(
+                f"the run has passage {twin(passage, [looks[look(passage)]])}: write it as the corpus does"
+            )
     if all(passage in known for ranking in run.rankings.values() for passage in ranking):
         raise ClirbenchError(
             "every passage of the run is a judged one: ranking just those is no retrieval (what a system finds among the "
@@ -153,18 +244,28 @@ def _check(run: TrecRun, judged: Judged, language: str) -> None:
 def _evaluate(
     run: TrecRun, judged: Judged, metrics: Sequence[str]
 ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Compute each metric for each query: float64 (queries,) by metric."""
+    """Compute each metric for each query: float64 (queries,) by metric.
+
+    pytrec_eval is given the places from the end as scores: whole numbers, which float32 holds exactly.
+    """
     import pytrec_eval
 
     qrels: dict[str, dict[str, int]] = {}
     for query, passage in zip(judged.gold_query, judged.gold_ids, strict=True):
         qrels.setdefault(judged.ids[query], {})[passage] = 1
     names = {metric: TREC_NAMES[metric] for metric in metrics}
-    by_query = pytrec_eval.RelevanceEvaluator(qrels, set(names.values())).evaluate(run.rankings)
+    places = {query: _places(ranking, qrels.get(query, {})) for query, ranking in run.rankings.items()}
+    by_query = pytrec_eval.RelevanceEvaluator(qrels, set(names.values())).evaluate(places)
     return {
         metric: np.array([by_query[query][name] if query in by_query else 0.0 for query in judged.ids])
         for metric, name in names.items()
     }
+
+
+def _places(ranking: Ranking, golds: Mapping[str, int]) -> Ranking:
+    """The place of each passage, counted from the last: by score, and gold passages last among equal scores."""
+    order = sorted(ranking, key=lambda passage: (-ranking[passage], passage in golds))
+    return {passage: float(len(order) - place) for place, passage in enumerate(order)}
 
 
 def _table(values: Values) -> TopicTable:

@@ -1,12 +1,13 @@
 """Write a result in the format of trec_eval."""
 
 from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 import numpy as np
 
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.result import Result
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError
 
 TREC_NAMES = {
     "mAP": "map",
@@ -20,15 +21,19 @@ TREC_NAMES = {
 }
 
 
+def trec_field(name: str) -> str:
+    """An identifier as one field of a TREC file. White space and what cannot be printed is percent-encoded: "a b" is "a%20b"."""
+    return "".join(c if c.isprintable() and not c.isspace() else quote(c) for c in name)
+
+
 def trec_lines(
     result: Result, settings: Sequence[str] | None = None, metrics: Sequence[str] | None = None
 ) -> Iterator[str]:
     """Per-query metrics in the form of ``trec_eval -q``: metric, query and value, separated by tabs.
 
-    A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``. Each metric of a setting ends with its
-    average over queries, named ``<setting>/all``. trec_eval has no ``map_cut_20_min`` and no ``recip_rank_10``: the
-    first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10. A tab in a topic's name is written
-    as a backslash and t, so that every line has three fields.
+    A query is named ``<setting>/<query language>-<candidate language, or all>/<topic>``, with the topic as :func:`trec_field` has
+    it. Each metric of a setting ends with its average over queries, named ``<setting>/all``. trec_eval has no ``map_cut_20_min``
+    and no ``recip_rank_10``: the first divides by min(golds, 20), the second is 0 where the first gold is beyond rank 10.
 
     ``settings`` and ``metrics``, by clirbench's names, are None for all of the result.
 
@@ -61,8 +66,9 @@ def _setting_lines(result: Result, setting: str, metrics: Sequence[str]) -> Iter
     assert rank is not None  # noqa: S101
     _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
     lists = RankedLists.of(number.astype(np.intp), rank[rows])
+    topics = [trec_field(topic) for topic in ranks.topics]
     names = [
-        f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{printable(ranks.topics[ranks.topic[row]])}"
+        f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{topics[ranks.topic[row]]}"
         for row in rows[first]
     ]
     for metric in metrics:

@@ -17,9 +17,9 @@ _SELECTORS = "\ufe0e\ufe0f"
 
 
 def identifier(value: object) -> str | None:
-    """An identifier as text; None if the value is no identifier."""
+    """An identifier as text; None if the value is no identifier. Half a character (a lone surrogate) is none."""
     if isinstance(value, str):
-        return value if value.strip() else None
+        return value if value.strip() and (value.isascii() or not re.search("[\ud800-\udfff]", value)) else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 

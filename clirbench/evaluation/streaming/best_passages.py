@@ -7,6 +7,7 @@ from clirbench.evaluation.streaming.job import Work
 from clirbench.evaluation.trec_runs import read_run
 from clirbench.ranking.shards import Best
 from clirbench.results.schema import Document
+from clirbench.results.trec_export import trec_field
 from clirbench.support.errors import ClirbenchError
 
 
@@ -46,10 +47,11 @@ def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
     """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
     Scores have nine digits, so that different float32 scores stay different. Other tools order equal scores by their own rules.
+    Identifiers are written by :func:`clirbench.results.trec_export.trec_field`.
     """
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in tag) or "clirbench"
     return "".join(
-        f"{query} Q0 {passage} {rank} {score:.9g} {name}\n"
+        f"{trec_field(query)} Q0 {trec_field(passage)} {rank} {score:.9g} {name}\n"
         for query, passages in best.items()
         for rank, (passage, score) in enumerate(passages, 1)
     )
