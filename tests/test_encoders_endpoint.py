@@ -389,6 +389,30 @@ def test_what_only_the_server_can_do_is_refused(option, value):
         load_encoder("http://127.0.0.1:1/v1#m", EncoderOptions(**{option: value}))
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, True),
+        ({"prompts": "none"}, False),
+        ({"query_prompt": "query: "}, False),
+        ({"query_prompt": ""}, False),
+    ],
+)
+def test_a_hub_name_with_prompts_in_mteb_s_registry_is_noted(options, said):
+    notes = load_encoder("http://127.0.0.1:1/v1#intfloat/multilingual-e5-small", EncoderOptions(**options)).notes
+    told = "mteb's registry puts 'query: ' before a query of intfloat/multilingual-e5-small and 'passage: ' before a candidate"
+    assert any(told in note for note in notes) == said
+
+
+def test_a_similarity_of_mteb_s_registry_is_noted(monkeypatch):
+    from clirbench.encoders.registry import Registered
+
+    monkeypatch.setattr(endpoint, "registered", lambda name: Registered(similarity="dot"))
+    told = "note: mteb's registry compares vectors of org/m by dot: --similarity chooses it"
+    assert told in load_encoder("http://127.0.0.1:1/v1#org/m").notes
+    assert told not in load_encoder("http://127.0.0.1:1/v1#org/m", EncoderOptions(similarity="cosine")).notes
+
+
 # A run
 
 

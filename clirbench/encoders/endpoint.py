@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders import base
 from clirbench.encoders.api_calls import PassingError, repeated
+from clirbench.encoders.registry import registered
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.names import check_name
 from clirbench.support.paths import API_KEY, OPENAI_KEY
@@ -170,7 +171,7 @@ def load_endpoint(name: str, options: base.EncoderOptions) -> base.LoadedEncoder
         ),
         settings=settings,
         sources=sources,
-        notes=_notes(options.revision, settings, key),
+        notes=(*_notes(options.revision, settings, key), *_registry_notes(endpoint.model, options, settings)),
         batch_size=options.batch_size,
         device=str(endpoint),
         api=True,
@@ -190,6 +191,26 @@ def _notes(revision: str | None, settings: base.EncoderSettings, key: "Key") -> 
     if key.withheld:
         notes.append(f"note: {key.remedy}")
     return tuple(notes)
+
+
+def _registry_notes(model: str, options: base.EncoderOptions, settings: base.EncoderSettings) -> list[str]:
+    """What mteb's registry says otherwise of a model that a server has under its hub name."""
+    unsaid = options.prompts is None and options.query_prompt is None and options.candidate_prompt is None
+    if "/" not in model or not (unsaid or options.similarity is None):
+        return []
+    entry = registered(model)
+    notes = []
+    if entry and unsaid and entry.prompts and any(entry.prompts):
+        query, candidate = (prompt if len(prompt) <= 60 else f"{prompt[:59]}…" for prompt in entry.prompts)
+        notes.append(
+            f"note: mteb's registry puts {query!r} before a query of {model} and {candidate!r} before a candidate: "
+            "unless the server does, pass --query-prompt and --candidate-prompt (--prompts none: neither)"
+        )
+    if entry and options.similarity is None and entry.similarity in {*base.SIMILARITIES} - {settings.similarity}:
+        notes.append(
+            f"note: mteb's registry compares vectors of {model} by {entry.similarity}: --similarity chooses it"
+        )
+    return notes
 
 
 @dataclass(frozen=True)
