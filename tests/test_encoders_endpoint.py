@@ -360,6 +360,7 @@ def test_an_address_says_where_and_which_model(name, address, model):
     ("name", "told"),
     [
         ("https://user:sk-1@models.example/v1#m", "holds a user: leave it out, and set CLIRBENCH_API_KEY"),
+        ("https://user:8/sk-1@models.example/v1#m", "holds a user"),
         ("https://models.example/v1?key=sk-1#m", "has a query"),
         ("https://models.example/v1", "does not say which model of the server: write https://models.example/v1#MODEL"),
         ("https://huggingface.co/intfloat/e5", "for a model of the hub, ORG/NAME without an address"),
@@ -377,6 +378,13 @@ def test_a_wrong_address_is_one_line_without_secrets(name, told):
     assert told in str(caught.value)
     assert "sk-1" not in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("revision", ["r" * 201, "two\nlines"])
+def test_a_revision_that_a_result_could_not_hold_is_refused_before_anything_is_sent(revision):
+    with pytest.raises(ClirbenchError, match="--revision is longer than 200 characters, or not one line"):
+        load_encoder("http://127.0.0.1:1/v1#m", EncoderOptions(revision=revision))
+    assert load_encoder("http://127.0.0.1:1/v1#m", EncoderOptions(revision="")).info.revision is None
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ def parse_endpoint(name: str) -> Endpoint:
         raise ClirbenchError("the address in --model is no URL: write it as http://HOST:PORT/v1#MODEL") from error
     if not host or port == 0:
         raise ClirbenchError("the address in --model has no host: write it as http://HOST:PORT/v1#MODEL")
-    if "@" in parts.netloc:
+    # Also in the path, where a password with a slash would put it.
+    if "@" in address:
         raise ClirbenchError(f"the address of {host} in --model holds a user: leave it out, and set {API_KEY}")
     if parts.query:
         raise ClirbenchError(f"the address of {host} in --model has a query ('?...'): leave it out")
@@ -148,6 +149,9 @@ def load_endpoint(name: str, options: base.EncoderOptions) -> base.LoadedEncoder
             raise ClirbenchError(
                 f"the model {endpoint.model[:80]!r} of {endpoint.host} cannot name a folder: pass --name ORG/NAME too"
             ) from error
+    revision = options.revision or None
+    if revision and (len(revision) > 200 or not revision.isprintable()):
+        raise ClirbenchError("--revision is longer than 200 characters, or not one line: shorten it")
     own_name = options.name or endpoint.model
     settings = base.EncoderSettings(
         similarity=options.similarity or "cosine",
@@ -166,12 +170,12 @@ def load_endpoint(name: str, options: base.EncoderOptions) -> base.LoadedEncoder
         info=base.ModelInfo(
             name=own_name,
             kind="endpoint",
-            revision=options.revision,
-            revision_kind="declared" if options.revision else "unknown",
+            revision=revision,
+            revision_kind="declared" if revision else "unknown",
         ),
         settings=settings,
         sources=sources,
-        notes=(*_notes(options.revision, settings, key), *_registry_notes(endpoint.model, options, settings)),
+        notes=(*_notes(revision, settings, key), *_registry_notes(endpoint.model, options, settings)),
         batch_size=options.batch_size,
         device=str(endpoint),
         api=True,
