@@ -264,9 +264,16 @@ def test_scripts_are_small():
 def test_on_the_command_line(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     some(tmp_path / "submissions", FEW[:2])
-    built = CliRunner().invoke(app, ["site", "build"])
+    built = CliRunner().invoke(app, ["site", "build", "--submissions", "submissions"])
     assert built.exit_code == 0, built.output
     assert "_site: 7 pages; open _site/index.html" in built.output
+
+
+def test_the_rows_of_two_folders_are_on_one_site(tmp_path):
+    some(tmp_path / "here", FEW[:2])
+    some(tmp_path / "checkout", FEW[1:3])
+    build_site(tmp_path / "here", tmp_path / "out", also=[tmp_path / "checkout"])
+    assert {path.stem for path in (tmp_path / "out" / "models").iterdir()} == set(FEW[:3])
 
 
 def test_serving_shows_and_rebuilds(tmp_path):
@@ -275,7 +282,7 @@ def test_serving_shows_and_rebuilds(tmp_path):
 
     some(tmp_path / "submissions", FEW[:1])
     server = subprocess.Popen(
-        [sys.executable, "-u", "-m", "clirbench", "site", "serve", "--port", "0"],
+        [sys.executable, "-u", "-m", "clirbench", "site", "serve", "--port", "0", "--submissions", "submissions"],
         cwd=tmp_path, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

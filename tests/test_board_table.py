@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board.entries import read_entries, submissions_dir
+from clirbench.board.entries import read_all_entries, read_entries, results_of, submission_folders, submissions_dir
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
@@ -173,3 +173,22 @@ def test_the_folder_of_submissions_is_found(monkeypatch, tmp_path):
     assert submissions_dir() == SUBMISSIONS
     (tmp_path / "submissions").mkdir()
     assert submissions_dir() == Path("submissions")
+
+
+def test_a_first_submission_of_ones_own_stands_among_the_others(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(SUBMISSIONS / "clirbench__hybrid", tmp_path / "submissions" / "me__hybrid")
+    for path in (tmp_path / "submissions" / "me__hybrid").iterdir():
+        if path.suffix != ".parquet":
+            path.write_text(path.read_text(encoding="utf-8").replace("clirbench/hybrid", "me/hybrid"), encoding="utf-8")
+    names = clirbench.leaderboard(task="xquad-r")["model"].tolist()
+    assert {"me/hybrid", "clirbench/hybrid", "clirbench/bm25"} <= set(names)
+    assert clirbench.leaderboard("submissions", "xquad-r")["model"].tolist() == ["me/hybrid"]
+    assert {entry.label for entry in read_all_entries(submission_folders())} >= {"me/hybrid", "clirbench/bm25"}
+    assert results_of("me/hybrid").keys() == results_of("clirbench/hybrid").keys()
+    ran = CliRunner().invoke(app, ["leaderboard", "--task", "xquad-r"])
+    assert f"rows of submissions and {SUBMISSIONS}: --submissions shows one folder alone" in ran.stdout
+    # What lies here comes before what the checkout has of the same name.
+    shutil.copytree(SUBMISSIONS / "clirbench__bm25", tmp_path / "submissions" / "clirbench__bm25")
+    (here,) = [one for one in read_all_entries(submission_folders()) if one.label == "clirbench/bm25"]
+    assert here.folder == Path("submissions") / "clirbench__bm25"

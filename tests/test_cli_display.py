@@ -201,6 +201,17 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign(value, sign, text):
     assert cell(value, 100, sign=sign) == text
 
 
+def test_the_first_screen_says_which_way_is_better(hybrid):
+    console = Recorder()
+    print_summary([hybrid.document], console)
+    text = " ".join(shown(Group(*console.printed), 80).split())
+    assert "higher is better; rank distance: lower is better own-lang. preference: best near x1.00" in text
+    bias = tables_in(headline_tables(hybrid.document, screen(100)))[1]
+    better = dict(zip(bias.columns[0].cells, bias.columns[3].cells, strict=True))
+    assert (better["rank_distance"], better["Max@R_normalised"]) == ("lower", "higher")
+    assert "rank dist.: lower is better" in " ".join(shown(board_tables(leaderboard(), screen(80)), 80).split())
+
+
 def test_the_gate_prints_no_negative_nothing(hybrid):
     table = gate_table(gate(hybrid, hybrid, 0.5, "5%"), screen(100))
     assert "-0" not in shown(table, 100)

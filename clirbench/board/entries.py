@@ -1,6 +1,7 @@
 """Read the submissions of a folder for the board, and find results by the name that a user types."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,27 @@ def submissions_dir(folder: str | Path | None = None) -> Path:
         raise ClirbenchError("there is no folder 'submissions' here: run in a clone, or pass --submissions") from error
 
 
+def submission_folders(folder: str | Path | None = None) -> list[Path]:
+    """The folders whose submissions a board shows: ``folder``; or, without one, ``submissions`` here and the checkout's.
+
+    Without the checkout's, the first submission of one's own would take all other rows off the board.
+    """
+    folders = [submissions_dir(folder)]
+    if folder is None:
+        with suppress(ClirbenchError):
+            shipped = data_dir("submissions")
+            folders += [] if folders[0].resolve() == shipped.resolve() else [shipped]
+    return folders
+
+
+def read_all_entries(folders: Sequence[Path]) -> list[Entry]:
+    """The submissions of several folders, as :func:`read_entries` reads each; of one name, the first folder's is taken."""
+    entries: dict[str, Entry] = {}
+    for entry in (entry for folder in folders for entry in read_entries(folder)):
+        entries.setdefault(entry.folder.name, entry)
+    return list(entries.values())
+
+
 def read_entries(folder: Path) -> list[Entry]:
     """Read every submission of a folder by :func:`read_entry`, in the order of their names."""
     # Links are not followed, so a board shows only what lies in its folder.
@@ -135,7 +157,7 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
         if not whole:
             raise ClirbenchError(f"{path}: holds restricted results only: give a result JSON, or run whole tasks")
         return whole
-    entries = read_entries(submissions_dir(submissions))
+    entries = read_all_entries(submission_folders(submissions))
     for entry in entries:
         if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
             if entry.origin == "reported":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clirbench.board.entries import Entry, read_entries, submissions_dir
+from clirbench.board.entries import Entry, read_all_entries, submission_folders
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
 from clirbench.metrics.scores import headline_tables
@@ -20,7 +20,7 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
     """The board as a DataFrame: one row per submission, in the order of the first task's main number, reported rows last.
 
     Args:
-        submissions: Folder of submissions; None for ``submissions`` here.
+        submissions: Folder of submissions; None for ``submissions`` here, and those of the checkout.
         task: Only this task.
 
     Returns:
@@ -39,11 +39,11 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
     """
     if task is not None and task not in board_tasks():
         raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(board_tasks())}")
-    folder = submissions_dir(submissions)
-    entries = [entry for entry in read_entries(folder) if task is None or task in entry.results]
+    folders = submission_folders(submissions)
+    entries = [entry for entry in read_all_entries(folders) if task is None or task in entry.results]
     if not entries:
         raise ClirbenchError(
-            f"{folder}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
+            f"{folders[0]}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
         )
     tasks = [task] if task else list(board_tasks())
     return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})

@@ -14,7 +14,7 @@ from clirbench.support.terminal import stdout
 
 site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
 app.add_typer(site, name="site")
-SubmissionsOption = Annotated[Path | None, optional("Folder of submissions.", "submissions, here or in the checkout")]
+SubmissionsOption = Annotated[Path | None, optional("Folder of submissions.", "submissions, here and in the checkout")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the site, replaced as a whole.")]
 
 
@@ -66,6 +66,7 @@ def leaderboard(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
+    from clirbench.board.entries import submission_folders
     from clirbench.board.table import leaderboard as board
     from clirbench.board.text import FORMATS, board_text
     from clirbench.cli.display.board import board_tables
@@ -76,6 +77,10 @@ def leaderboard(
     if format == "table":
         console = stdout()
         console.print(board_tables(frame, console))
+        folders = submission_folders(submissions)
+        if len(folders) > 1:
+            line = f"rows of {' and '.join(map(str, folders))}: --submissions shows one folder alone"
+            console.print(line, markup=False, soft_wrap=True)
     else:
         typer.echo(board_text(frame, format), nl=False)
 
@@ -83,11 +88,12 @@ def leaderboard(
 @site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
 def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_site")) -> None:
     """Build the site from submissions: plain files that open from disk."""
-    from clirbench.board.entries import submissions_dir
+    from clirbench.board.entries import submission_folders
     from clirbench.board.site.build import build_site
 
     with reporting() as reporter:
-        pages = build_site(submissions_dir(submissions), output, reporter)
+        folders = submission_folders(submissions)
+        pages = build_site(folders[0], output, reporter, also=folders[1:])
     typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
 
 
@@ -98,8 +104,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any.")] = 8000,
 ) -> None:
     """Show the site on this machine only, and rebuild it when submissions or templates change."""
-    from clirbench.board.entries import submissions_dir
+    from clirbench.board.entries import submission_folders
     from clirbench.board.site.serve import serve_site
 
     with reporting() as reporter:
-        serve_site(submissions_dir(submissions), output, port, reporter)
+        serve_site(submission_folders(submissions), output, port, reporter)

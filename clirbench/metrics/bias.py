@@ -228,6 +228,12 @@ OVERALL_BIAS: dict[str, Measure] = {
 _SHOWN = {"share": (100, 1, "x100"), "ranks": (1, 1, "ranks"), "times its share": (1, 2, "times its share")}
 
 
+def better(name: str) -> str:
+    """Which values of a measure of bias are better: "higher", "lower" or "near 1"; "" for an unknown one."""
+    measure = BIAS.get(name) or OVERALL_BIAS.get(name)
+    return measure.better if measure else ""
+
+
 def shown_as(name: str) -> tuple[int, int, str]:
     """Scale, decimals and unit with which a measure of bias is shown; an unknown one is shown as a share."""
     measure = BIAS.get(name) or OVERALL_BIAS.get(name)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from clirbench.board.entries import Entry, read_entries, read_entry
+from clirbench.board.entries import Entry, read_all_entries, read_entry
 from clirbench.board.site import content
 from clirbench.board.site.charts import scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
@@ -43,21 +43,23 @@ DOCS_MARK = ".clirbench-docs"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
-def build_site(submissions: Path, output: Path, reporter: Reporter | None = None) -> int:
-    """Build the site, and return the number of its pages; the same input gives the same bytes.
+def build_site(submissions: Path, output: Path, reporter: Reporter | None = None, also: Sequence[Path] = ()) -> int:
+    """Build the site of one folder of submissions, and others ``also``; return the number of its pages.
+
+    The same input gives the same bytes.
 
     The folder ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else,
     if it cannot be written, or if a submission cannot be read.
     """
     reporter = reporter or Silent()
-    output, submissions = output.resolve(), submissions.resolve()
-    if output == output.parent or submissions.is_relative_to(output):
+    output, folders = output.resolve(), [folder.resolve() for folder in (submissions, *also)]
+    if output == output.parent or any(folder.is_relative_to(output) for folder in folders):
         raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
     docs = output / "docs"
     kept = [docs] if (docs / DOCS_MARK).is_file() else []
     if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
         raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
-    entries = read_entries(submissions)
+    entries = read_all_entries(folders)
     if not entries:
         raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
     part = output.with_name(f".{output.name}.part")

@@ -25,16 +25,16 @@ class _Quiet(SimpleHTTPRequestHandler):
         super().end_headers()
 
 
-def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -> None:
+def serve_site(submissions: Sequence[Path], output: Path, port: int, reporter: Reporter) -> None:
     """Build, serve on 127.0.0.1, and rebuild on change until interrupted. Port 0 means any free port."""
-    build_site(submissions, output, reporter)
+    build_site(submissions[0], output, reporter, also=submissions[1:])
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Quiet, directory=str(output)))
     except (OSError, OverflowError) as error:
         raise ClirbenchError(f"cannot listen on port {port} ({error}): choose another --port, or 0 for any") from error
     threading.Thread(target=server.serve_forever, daemon=True).start()
     reporter.note(f"http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)")
-    watched = [submissions, data_dir("site")]
+    watched = [*submissions, data_dir("site")]
     seen = _state(watched)
     try:
         while True:
@@ -42,7 +42,7 @@ def serve_site(submissions: Path, output: Path, port: int, reporter: Reporter) -
             before, seen = seen, _state(watched)
             if seen != before:
                 try:
-                    reporter.note(f"rebuilt {build_site(submissions, output)} pages")
+                    reporter.note(f"rebuilt {build_site(submissions[0], output, also=submissions[1:])} pages")
                 except ClirbenchError as error:
                     # Somebody is in the middle of an edit, so the old site stays until a build succeeds.
                     reporter.note(f"not rebuilt: {error}")

@@ -7,7 +7,7 @@ import pandas as pd
 from rich.console import Console, Group
 from rich.text import Text
 
-from clirbench.board.text import column_key, shown_board
+from clirbench.board.text import SHORT, column_key, shown_board
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
@@ -35,7 +35,10 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         for _, row in shown.loc[ranked.index].iterrows():
             style = "dim italic" if row["origin"] == "reported" else ""
             table.add_row(*(str(row[column]) for column in ("model", *columns, "parameters", "origin")), style=style)
-        parts += [title(f"{name}: x100 ± 95 % margin; rank: what pairwise tests over topics cannot exclude"), table]
+        above = f"{name}: x100 ± 95 % margin; rank: what pairwise tests over topics cannot exclude"
+        if any(column.endswith(SHORT["bias"]) for column in columns):
+            above += f"; {SHORT['bias']}: lower is better"
+        parts += [title(above), table]
         if any(str(text).endswith("*") for column in columns for text in shown.loc[ranked.index, column]):
             number = len(task.languages)
             parts.append(Text(f"* mean over fewer than the {number} languages of {name}: not comparable"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console, Group
 from rich.text import Text
 
-from clirbench.metrics.bias import shown_as
+from clirbench.metrics.bias import better, shown_as
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, RunDocument
 from clirbench.support.errors import printable
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
@@ -35,6 +35,7 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
                 style="yellow",
                 soft_wrap=True,
             )
+    console.print(_legend(documents))
 
 
 def _headlines(documents: Sequence[Document], metric: str, console: Console) -> Group:
@@ -51,6 +52,15 @@ def _headlines(documents: Sequence[Document], metric: str, console: Console) -> 
             *(_margin(document.headline.get(settings[0], {}).get(name), 100) for name in second),
         )
     return Group(title(f"{model_label(documents[0])}: {metric} x100 ± 95 % margin"), table)
+
+
+def _legend(documents: Sequence[Document]) -> Text:
+    """Which way is better, for the columns that these results have."""
+    lines = ["higher is better; rank distance: lower is better" if _columns(documents)[0] else "higher is better"]
+    by_language = [numbers for document in documents for numbers in document.per_language.values()]
+    if any(numbers.get("bias", {}).get("own_language_preference") is not None for numbers in by_language):
+        lines.append("own-lang. preference: best near x1.00; above it, texts in the question's language jump the queue")
+    return Text("\n".join(lines), overflow="fold")
 
 
 def pair_table(document: Document, metric: str, console: Console) -> Group:
@@ -106,10 +116,10 @@ def headline_tables(document: Document, console: Console) -> Group:
     metrics = plain_table(console, ("metric x100", *settings), left=("metric x100",))
     for name in document.task.metrics:
         metrics.add_row(name, *(_margin(document.headline[s].get(name), 100) for s in settings))
-    bias = plain_table(console, ("bias", "value", "unit"), left=("bias", "unit"))
+    bias = plain_table(console, ("bias", "value", "unit", "better"), left=("bias", "unit", "better"))
     for name, estimate in document.headline.get("bias", {}).items():
         scale, digits, unit = shown_as(name)
-        bias.add_row(name, _margin(estimate, scale, digits), unit)
+        bias.add_row(name, _margin(estimate, scale, digits), unit, better(name))
     return Group(title(f"{_task_label(document)}: macro averages ± 95 % margin"), metrics, bias)
 
 
