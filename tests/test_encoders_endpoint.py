@@ -471,23 +471,47 @@ def test_what_came_before_a_failure_is_paid_for_once(server, pauses, tmp_path, m
     server.requests.clear()
     again = run(server, tmp_path / "results", "--batch-size", "16")
     assert again.exit_code == 0, again.exception
-    assert f"{count - 32} texts will be sent" in again.stderr
-    assert len(server.texts) == count - 32
+    # One vector that was kept is compared with a new one.
+    assert f"{count - 32 + 1} texts will be sent" in again.stderr
+    assert len(server.texts) == count - 32 + 1
 
 
 def test_without_a_revision_vectors_are_kept_for_a_day(server, tmp_path):
     assert run(server, tmp_path / "first").exit_code == 0
     sent = len(server.texts)
-    assert run(server, tmp_path / "second").exit_code == 0
-    assert len(server.texts) == sent
+    second = run(server, tmp_path / "second")
+    # One of each role is compared with what was kept.
+    assert "e5: 2 texts will be sent" in second.stderr
+    assert "e5: 2 texts were sent in 2 requests" in second.stderr
+    assert len(server.texts) == sent + 2
     old = time.time() - 25 * 3600
     for shard in (tmp_path / "cache").rglob("*.npy"):
         os.utime(shard, (old, old))
     third = run(server, tmp_path / "third")
     assert f"{sent} texts will be sent" in third.stderr
-    assert len(server.texts) == 2 * sent
+    assert len(server.texts) == 2 * sent + 2
     assert run(server, tmp_path / "fourth").exit_code == 0
-    assert len(server.texts) == 2 * sent
+    assert len(server.texts) == 2 * sent + 4
+
+
+@pytest.mark.parametrize("role", ["query", "candidate"])
+def test_another_model_under_the_same_name_does_not_meet_the_vectors_of_the_first(server, tmp_path, role):
+    prompt = f"--{role}-prompt"
+    assert run(server, tmp_path / "first", prompt, "! ").exit_code == 0
+
+    def change(body):
+        # Of the texts with the prompt only, and in no other request than that of the comparison.
+        if server.texts[-1].startswith("! "):
+            [item.update(embedding=vector_of(str(item["index"])).tolist()) for item in body["data"]]
+
+    server.change = change
+    sent = len(server.requests)
+    again = run(server, tmp_path / "second", prompt, "! ")
+    assert "the server gives other vectors than within the last day, so it has another model now" in str(
+        again.exception
+    )
+    assert len(server.requests) == sent + (1 if role == "query" else 2)
+    assert run(server, tmp_path / "third", prompt, "! ", "--revision", "2").exit_code == 0
 
 
 def test_another_address_shares_no_vectors(server, tmp_path):
@@ -524,6 +548,13 @@ def test_a_fusion_may_have_a_server_s_model(server, tmp_path):
     assert folders == ["fusion__rrf-e5-clirbench-bm25"]
 
 
+def test_dimensions_are_cut_here_and_the_server_is_not_asked_to(server, tmp_path):
+    assert run(server, tmp_path, "--truncate-dim", "4").exit_code == 0
+    document = read_result(next(tmp_path.glob("e5*/demo+en.json"))).document
+    assert (document.encoder.truncate_dim, document.model.dimensions) == (4, 4)
+    assert not any("dimensions" in body for _, body in server.requests)
+
+
 def test_plan_does_not_spend(server):
     ran = call("plan", "-m", f"{server.url}#e5", "--tasks", "demo")
     assert "e5 is an API" in str(ran.exception)
@@ -545,7 +576,7 @@ def test_inspect_asks_the_server_that_it_is_given_and_says_what_it_sends(server,
     assert "ran behind a server" in str(call("inspect", result, "--query-language", "en").exception)
     ran = call("inspect", result, "--query-language", "en", "--worst", "3", "--model", f"{server.url}#e5")
     assert ran.exit_code == 0, ran.exception
-    # The candidates are in the cache, and these three queries are not: the cache is one of whole sets of texts.
+    # The candidates are in the cache, and these three queries are not: the cache knows whole sets of texts.
     assert "e5: 3 texts will be sent" in ran.stderr
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from clirbench.encoders.base import LoadedFusion, LoadedModel, require_encoder
 from clirbench.encoders.encode import by_length
 from clirbench.encoders.endpoint import EndpointEncoder
-from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_keep
+from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_be_stale, may_keep
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection
 
@@ -49,11 +49,14 @@ def api_cost(model: LoadedModel, collections: Iterable[Collection], cache: Path 
         ):
             distinct = by_length(all_texts)
             entry = CacheEntry(cache, encoder, role, distinct) if cache else None
+            compared = not may_be_stale(encoder)
             for number, start in enumerate(range(0, len(distinct), TEXTS_PER_SHARD)):
                 part = distinct[start : start + TEXTS_PER_SHARD]
-                if entry is None or entry.get(number, len(part)) is None:
-                    texts += len(part)
-                    tokens += sum(math.ceil(len((prompt + text).encode()) / _BYTES_PER_TOKEN) for text in part)
+                if entry is not None and entry.get(number, len(part)) is not None:
+                    # One kept vector is compared with a new one.
+                    part, compared = ([] if compared else part[:1]), True
+                texts += len(part)
+                tokens += sum(math.ceil(len((prompt + text).encode()) / _BYTES_PER_TOKEN) for text in part)
     return ApiCost(texts, tokens)
 
 

@@ -12,7 +12,7 @@ from clirbench.encoders.base import LoadedEncoder, Vectors
 from clirbench.encoders.calls import ask
 from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
 from clirbench.encoders.transforms import Removal, Transform, fit_transform
-from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_keep
+from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_be_stale, may_keep
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts, normalised, scaled
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
@@ -71,7 +71,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
 
     Raises:
         ClirbenchError: A vector has the wrong shape, NaN or infinity, or is all zero where this is refused; the message names the
-            first such text. Or the cache cannot be written, or has other vectors under the revision of an encoder of your own.
+            first such text. Or the cache cannot be written, or has other vectors under the revision of an encoder of your own,
+            or of a server without one.
     """
     context = context or RunContext()
     prepare = getattr(model.encoder, "prepare", None)
@@ -92,7 +93,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
         entry = CacheEntry(cache, model, role, distinct) if cache else None
-        if entry and model.info.kind == "own":
+        if entry and may_be_stale(model):
             _refuse_stale(model, role, encode, entry, distinct)
         check = VectorCheck(model, role, dimensions, not context.allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
@@ -184,18 +185,24 @@ def _sample(
 def _refuse_stale(
     model: LoadedEncoder, role: str, encode: Callable[[list[str]], Any], entry: CacheEntry, texts: list[str]
 ) -> None:
-    """Fail if an encoder of the user's own no longer gives the vectors that the cache has under its revision.
+    """Fail if an encoder of the user's own, or a server, no longer gives the vectors that the cache has.
 
-    Only its author says when its revision changes, so one text is encoded again.
+    Only its author says when the revision of an encoder changes, and a server does not say it. So one text is encoded again.
     """
-    part = texts[:TEXTS_PER_SHARD]
-    cached = entry.get(0, len(part))
+    parts = [texts[start : start + TEXTS_PER_SHARD] for start in range(0, len(texts), TEXTS_PER_SHARD)]
+    kept = ((part[:1], entry.get(number, len(part))) for number, part in enumerate(parts))
+    text, cached = next(((text, vectors) for text, vectors in kept if vectors is not None), ([], None))
     if cached is None:
         return
-    now = encode_texts(encode, part[:1], VectorCheck(model, role, None, refuse_zero=False), Clock())
+    now = encode_texts(encode, text, VectorCheck(model, role, None, refuse_zero=False), Clock())
     same = isinstance(now, np.ndarray) and now.shape[1] == cached.shape[1]
     # In half precision, the other texts of a batch change the last digits of a vector.
     if not same or np.linalg.norm(now[0] - cached[0]) > _ROUNDING * np.linalg.norm(cached[0]):
+        if model.served_by is not None:
+            raise ClirbenchError(
+                f"{model.info.name}: the server gives other vectors than within the last day, so it has another model now: "
+                "name it with --revision, or pass --no-cache"
+            )
         raise ClirbenchError(
             f"{model.info.name} gives other vectors than the cache has under its revision '{model.info.revision}': "
             "change its 'revision', which names one state of the encoder, or pass --no-cache"

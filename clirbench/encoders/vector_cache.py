@@ -29,6 +29,11 @@ def may_keep(encoder: LoadedEncoder) -> bool:
     return encoder.info.revision is not None or encoder.served_by is not None
 
 
+def may_be_stale(encoder: LoadedEncoder) -> bool:
+    """Whether kept vectors must be compared with a new one: only its author says when an encoder changes, or nobody does."""
+    return encoder.info.kind == "own" or (encoder.served_by is not None and encoder.info.revision is None)
+
+
 def versions(encoder: LoadedEncoder) -> dict[str, str]:
     """List the versions of the packages that compute the vectors. The cache never mixes vectors of two versions."""
     if encoder.info.kind not in ("sentence-transformers", "mteb"):
