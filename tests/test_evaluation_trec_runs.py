@@ -4,10 +4,12 @@ import math
 import unicodedata
 
 import pytest
+from command_line import call
 from miracl_corpus import write_mteb, write_original, write_task
 
 from clirbench.evaluation.streaming.best_passages import trec_run
 from clirbench.evaluation.trec_runs import read_run, score_run
+from clirbench.results.result import read_result
 from clirbench.results.trec_export import trec_field
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import load_task
@@ -166,3 +168,28 @@ def test_runs_that_are_written_are_read_with_any_identifier(tmp_path):
     # Other tools write a no-break space as it is.
     path.write_text("1 Q0 a\u00a0b 1 2 t\n", encoding="utf-8")
     assert list(read_run(path).rankings["1"]) == ["a\u00a0b"]
+
+
+def test_a_run_with_spaces_in_its_identifiers_scores_as_its_result(tmp_path, monkeypatch):
+    """--save-top writes what --run reads, whatever the identifiers of the corpus are."""
+    monkeypatch.chdir(tmp_path)
+    topics = [("q 1", "red apples", {"a b\t": 1, "c": 0}), ("q\u00a02", "blue sky", {"d e": 1})]
+    texts = [
+        ("a b\t", "red apples"),
+        ("c", "red"),
+        ("d e", "blue skies"),
+        ("w 1", "sky"),
+        ("w 2", "apples"),
+        ("w 3", "blue"),
+    ]
+    passages = [(name, "", text) for name, text in texts]
+    write_mteb(tmp_path / "corpus", "te", topics, passages)
+    toml = write_task(tmp_path, {"te": (topics, passages)})
+    ran = call("run", "--model", "clirbench/hybrid", "--tasks", toml, "--data", "corpus", "--save-top", "6")
+    assert ran.exit_code == 0, ran.output
+    result = read_result("results/clirbench__hybrid/tiny-miracl.json")
+    run = read_run(tmp_path / "results" / "clirbench__hybrid" / "tiny-miracl.te.trec")
+    assert set(run.rankings) == {"q%201", "q%C2%A02"}
+    document = score_run(run, load_task(str(toml)), "te", tmp_path / "corpus")
+    for name, estimate in document.headline["monolingual"].items():
+        assert estimate.value == pytest.approx(result.score("monolingual", name)), name

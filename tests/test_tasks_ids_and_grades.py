@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from command_line import call
 from miracl_corpus import invented, write_mteb, write_original, write_task
 
 import clirbench
@@ -118,7 +119,9 @@ def test_identifiers_and_grades_of_mtebs_layout(tmp_path):
     ]  # fmt: skip
     layout = mteb_folder(tmp_path / "fractions", [7.0, 8.0], [1, 2])
     for read in (layout.topics, layout.judgements, lambda language: layout.block(language, 0, 0, 9)):
-        with pytest.raises(ClirbenchError, match=r"the identifier 7\.0 is a float: write text or a whole number"):
+        with pytest.raises(
+            ClirbenchError, match=r"7\.0 is no identifier: write text that is not empty, or a whole number"
+        ):
             read("en")
     for name, column in (("true", [True, False]), ("text", ["1", "0"]), ("nan", [float("nan"), 1.0])):
         layout = mteb_folder(tmp_path / name, ["a", "b"], column)
@@ -143,9 +146,7 @@ def test_identifiers_and_grades_of_the_original_layout(tmp_path):
         if name is not None:
             assert list(corpus._passages("en", 0, 0)) == [Passage(name, "a")]
         else:
-            with pytest.raises(
-                ClirbenchError, match=r"docs-0.jsonl.gz:1: the identifier .* write text or a whole number"
-            ):
+            with pytest.raises(ClirbenchError, match=r"docs-0.jsonl.gz:1: .+ is no identifier: write text"):
                 corpus.block("en", 0, 0, 9)
 
 
@@ -156,7 +157,7 @@ def test_identifiers_of_vectors(tmp_path):
     pq.write_table(pa.table({"id": [7, 8], "vector": vectors}), folder / "passages.parquet")
     assert VectorFolder(tmp_path).block("en", 0, 0, 9).ids == ["7", "8"]
     pq.write_table(pa.table({"id": [7.0, 8.0], "vector": vectors}), folder / "passages.parquet")
-    with pytest.raises(ClirbenchError, match=r"passages.parquet: the identifier 7\.0 is a float"):
+    with pytest.raises(ClirbenchError, match=r"passages.parquet: 7\.0 is no identifier"):
         VectorFolder(tmp_path).block("en", 0, 0, 9)
 
 
@@ -258,3 +259,26 @@ def test_identifiers_of_one_look_in_a_corpus(tmp_path, layout, topics, passages,
     assert set(taken(tmp_path, layout).golds) == {("te", "3#1"), ("te", "3#2")}
     with pytest.raises(ClirbenchError, match=f"{told}.*: write both alike"):
         taken(tmp_path, layout, topics, passages)
+
+
+def test_vectors_whose_identifiers_look_like_those_of_the_topics(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    topics = invented("te")
+    passages = [(name, "", name) for name in ("3#0", "3#1", "3#2", "9#9")]
+    write_original(tmp_path / "corpus", "te", topics, passages)
+    toml = write_task(tmp_path, {"te": (topics, passages)})
+    folder = tmp_path / "vectors" / "te"
+    folder.mkdir(parents=True)
+    for part, names in (("queries", ["44\u200b", "45"]), ("passages", [name for name, _, _ in passages])):
+        np.save(folder / f"{part}.npy", np.eye(len(names), 4, dtype=np.float32))
+        (folder / f"{part}.ids.txt").write_text("\n".join(names), encoding="utf-8")
+    command = ("run", "--vectors", "vectors", "--name", "me/v", "--tasks", toml, "--data", "corpus")
+    error = call(*command).exception
+    assert isinstance(error, ClirbenchError)
+    assert (
+        r"vectors of te lack query '44', which differs from '44\u200b' only in the invisible character U+200B"
+        in str(error)
+    )
+    # With mark and CRLF, as an editor on Windows leaves them.
+    (folder / "queries.ids.txt").write_bytes("\ufeff44\r\n45\r\n".encode())
+    assert call(*command).exit_code == 0

@@ -1,5 +1,6 @@
 """A task of one's own: what `init-task` writes runs, what is wrong is named by file, line and field."""
 
+import hashlib
 import json
 import re
 
@@ -104,6 +105,24 @@ def test_the_hash_follows_the_texts(tmp_path):
     assert clirbench.load_task(write(tmp_path, changed)).hash != first
 
 
+def test_the_hash_follows_the_rows_and_not_the_bytes(tmp_path):
+    path = write(tmp_path)
+    task = clirbench.load_task(path)
+    files = [tmp_path / "q.jsonl", tmp_path / "c.jsonl"]
+    plain = [file.read_bytes() for file in files]
+    # Of rows that each end in LF it is the checksum of the bytes: results of earlier versions stay.
+    assert task.sources["en"].sha256 == hashlib.sha256(plain[0] + b"\0" + plain[1] + b"1.0").hexdigest()
+    for change in (
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content.removesuffix(b"\n"),
+        lambda content: content.replace(b"\n", b"\n\n"),
+    ):
+        for file, content in zip(files, plain, strict=True):
+            file.write_bytes(change(content))
+        assert clirbench.load_task(path).hash == task.hash
+
+
 QUERY, CANDIDATE = QUERIES[0], CANDIDATES[0]
 
 
@@ -148,6 +167,10 @@ def test_a_wrong_line_is_named(tmp_path, which, row, told):
         (
             ('reader = "jsonl"\n', 'reader = "jsonl"\nrelevant_from = "two"\n'),
             "'relevant_from' is wrong (Input should be",
+        ),
+        (
+            ('reader = "jsonl"\n', 'reader = "jsonl"\nrelevant_from = nan\n'),
+            "'relevant_from' is wrong (Input should be a finite",
         ),
     ],
 )

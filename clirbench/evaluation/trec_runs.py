@@ -217,8 +217,7 @@ def _notes(run: TrecRun, judged: frozenset[str]) -> Iterator[str]:
 
 def _check(run: TrecRun, judged: Judged, language: str) -> None:
     unknown = sorted(set(run.rankings) - set(judged.ids))
-    confused = next((line for query in unknown if (line := twin(query, judged.ids))), "")
-    if confused:
+    if unknown and (confused := twin(unknown[0], judged.ids)):
         raise ClirbenchError(f"the run has query {confused}: write it as the topics do")
     if unknown:
         raise ClirbenchError(

@@ -56,7 +56,7 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
             number = next(iter(asked[known].values())).number
             raise line.wrong(f"topic {twin(topic, [known])} (line {number})", "write both alike")
         if language in asked.setdefault(topic, {}):
-            raise line.wrong(f"topic '{topic}' is asked twice in {language}", "keep one of the two")
+            raise line.wrong(f"topic '{printable(topic)}' is asked twice in {language}", "keep one of the two")
         asked[topic][language] = line
         queries[language].append((topic, line.text()))
     for line in _lines(files.candidates, ("language", "text"), ("answers",)):
@@ -65,14 +65,16 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
             if topic not in asked:
                 if confused := twin(topic, asked):
                     raise line.wrong(f"'answers' has topic {confused}", "write it as the query does")
-                raise line.wrong(f"'answers' has topic '{topic}', which no query asks", "correct one of the two")
+                raise line.wrong(
+                    f"'answers' has topic '{printable(topic)}', which no query asks", "correct one of the two"
+                )
             golds[language].append((topic, len(candidates[language])))
         candidates[language].append(line.text())
     answered = {topic for pairs in golds.values() for topic, _ in pairs}
     for topic, lines in asked.items():
         if topic not in answered:
             first = next(iter(lines.values()))
-            raise first.wrong(f"no candidate answers topic '{topic}'", f"add one to {files.candidates.name}")
+            raise first.wrong(f"no candidate answers topic '{printable(topic)}'", f"add one to {files.candidates.name}")
     for language in languages:
         for what, texts in (("query", queries[language]), ("candidate", candidates[language])):
             if not texts:

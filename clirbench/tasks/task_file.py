@@ -83,7 +83,7 @@ class _File(_Table):
 class _OwnFile(_File):
     queries: Text
     candidates: Text
-    relevant_from: float = RELEVANT_FROM
+    relevant_from: Annotated[float, Field(allow_inf_nan=False)] = RELEVANT_FROM
     homepage: Text = ""
     citation: Text = ""
     # Not Settings: the settings that the data allow are known only once the data are read.

@@ -23,6 +23,7 @@ from clirbench.tasks.corpora.base import Candidates
 from clirbench.tasks.corpora.inventory import Inventory
 from clirbench.tasks.corpora.judged import Judged
 from clirbench.tasks.corpora.vector_files import VectorFolder
+from clirbench.tasks.ids_and_grades import twin
 
 # Texts that an encoder gets at a time, longest first, so that the texts of a batch have about the same length.
 _TEXTS = 512
@@ -315,6 +316,8 @@ def _query_vectors(folder: VectorFolder, judged: Judged, check: VectorCheck) -> 
         place = {id_: row for row, id_ in enumerate(ids)}
         wanted = judged.ids[judged.starts[i] : judged.starts[i + 1]]
         lost = [id_ for id_ in wanted if id_ not in place]
+        if lost and (confused := twin(lost[0], place)):
+            raise ClirbenchError(f"{folder.source}: the vectors of {language} lack query {confused}: write both alike")
         if lost:
             raise ClirbenchError(
                 f"{folder.source}: {len(lost):,} queries of {language} have no vector (first: '{lost[0]}'): add them"

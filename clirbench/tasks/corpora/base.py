@@ -124,10 +124,8 @@ def id_of(value: object, place: str) -> str:
     """
     name = identifier(value)
     if name is None:
-        shown = printable(str(value)[:40])
-        raise ClirbenchError(
-            f"{place}: the identifier {shown} is a {type(value).__name__}: write text or a whole number"
-        )
+        shown = printable(f"{value!a}"[:40])
+        raise ClirbenchError(f"{place}: {shown} is no identifier: write text that is not empty, or a whole number")
     return name
 
 
