@@ -128,15 +128,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(home, args, message):
     assert not (home / "results").exists()
 
 
-def test_a_defect_shows_its_traceback(home):
-    (home / "faulty.py").write_text(
-        "class F:\n    def encode_queries(self, t): return 1 / 0\n"
-        "    encode_candidates = encode_queries\ndef make(): return F()\n"
+def run_that_raises(home, raising):
+    """`clirbench run` with an expression in the place of the run."""
+    code = (
+        "import sys\n"
+        "from clirbench.cli import main, run_tasks\n"
+        f"run_tasks.run_tasks = lambda request: {raising}\n"
+        "sys.argv = ['clirbench', 'run']\n"
+        "main()\n"
     )
-    ran = clir(home, "run", "--model", "faulty:make", "--tasks", "demo")
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=home, env=environment(home), check=False
+    )
+
+
+def test_a_defect_shows_its_traceback(home):
+    ran = run_that_raises(home, "1 / 0")
     assert ran.returncode == 1
     assert "ZeroDivisionError" in ran.stderr
     assert "Traceback" in ran.stderr
+
+
+def test_no_memory_on_this_machine_is_one_line(home):
+    ran = run_that_raises(home, "__import__('numpy').zeros((10**7, 10**7))")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("clirbench: this machine is out of memory (Unable to allocate")
+    assert ran.stderr.count("\n") == 1
 
 
 def test_another_run_is_not_overwritten(home):
@@ -154,6 +171,16 @@ def test_another_run_is_not_overwritten(home):
     forced = clir(home, "run", "--model", "own:make", "--tasks", "demo", "--query-prompt", "q: ", "--force")
     assert forced.returncode == 0
     assert path.read_bytes() != content
+
+
+def test_the_screen_says_how_many_texts_came_from_the_cache(home):
+    command = ("run", "--model", "clirbench/hybrid", "--tasks", "demo", "--languages")
+    assert "came from the cache" not in clir(home, *command, "en,de").stderr
+    again = clir(home, *command, "en,de", "--output", "elsewhere").stderr
+    document = clirbench.read_result(next((home / "elsewhere").rglob("*.json"))).document
+    assert document.cost.texts > document.cost.texts_encoded == 0
+    assert f"demo: {document.cost.texts:,} of {document.cost.texts:,} texts came from the cache" in again
+    assert again.count("came from the cache") == 1
 
 
 def test_a_model_without_revision_is_never_taken_for_the_same(home):

@@ -108,7 +108,8 @@ def test_what_was_encoded_before_is_kept_and_the_traceback_begins_in_the_user_s_
     assert [frame.name for frame in frames] == ["encode_queries"]
     again = encode_module.encode_collection(clirbench.encoders.load.as_loaded(second), tiny(), context)
     assert first.encoded
-    assert not set(first.encoded) & set(second.encoded)
+    # One text of each role is encoded again, to see that the cache still holds the encoder's vectors.
+    assert len(set(first.encoded) & set(second.encoded)) <= 2
     assert again.texts - again.encoded == len(first.encoded)
 
 

@@ -283,6 +283,8 @@ def test_your_own_factory(tmp_path, monkeypatch):
         ("clirbench/char-ngram", {"dtype": "int8"}, "use float32, float16, bfloat16"),
         ("clirbench/char-ngram", {"similarity": "maxsim"}, "use cosine, dot, euclidean"),
         ("clirbench/char-ngram", {"batch_size": 0}, "use 1 or more"),
+        ("clirbench/hybrid", {"batch_size": 10**12}, "--batch-size is 1000000000000: use at most 1,000,000,000"),
+        ("mine:make", {"query_prompt": "x" * 5001}, "--query-prompt has more than 5,000 characters"),
         ("clirbench/char-ngram", {"name": "../up"}, "cannot name a folder"),
         ("clirbench/char-ngram", {"name": ""}, "cannot name a folder"),
         ("", {}, "--model is empty"),

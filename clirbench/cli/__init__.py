@@ -7,7 +7,7 @@ import traceback
 from clirbench.cli import run, train, results, tools, submissions, board, lists  # isort: skip  # noqa: F401
 from clirbench.cli.app import app
 from clirbench.cli.streams import ReaderGoneError, give_up_output, guard_streams
-from clirbench.support.errors import ClirbenchError, ModelError, printable
+from clirbench.support.errors import ClirbenchError, ModelError, first_line, printable
 from clirbench.support.quiet import silence_others
 
 __all__ = ["app", "main"]
@@ -32,6 +32,12 @@ def main() -> None:
         if isinstance(error, ModelError) and error.__cause__ is not None:
             sys.stderr.write("".join(traceback.format_exception(error.__cause__)))
         sys.stderr.write("\n".join(map(printable, f"clirbench: {error}".split("\n"))) + "\n")
+        sys.exit(2)
+    except MemoryError as error:
+        give_up_output()
+        sys.stderr.write(
+            f"clirbench: this machine is out of memory ({first_line(error)}): close other programs, or run fewer --languages\n"
+        )
         sys.exit(2)
     except OSError as error:
         if error.filename is None:

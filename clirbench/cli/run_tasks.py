@@ -202,9 +202,13 @@ def _run_missing(
         result.save(request.output, force=request.force)
         task.forget()
         results[one.path] = result.document
-        zero = result.document.cost.zero_vectors
-        if zero:
-            context.reporter.note(f"{one.selection.task.id}: {zero} all-zero vectors, scored as lost")
+        spent, task_id = result.document.cost, one.selection.task.id
+        # A streamed task keeps counts of shards, not vectors.
+        if spent.texts_encoded < spent.texts and not one.selection.task.streamed:
+            kept = spent.texts - spent.texts_encoded
+            context.reporter.note(f"{task_id}: {kept:,} of {spent.texts:,} texts came from the cache")
+        if spent.zero_vectors:
+            context.reporter.note(f"{task_id}: {spent.zero_vectors} all-zero vectors, scored as lost")
     return results
 
 

@@ -34,6 +34,8 @@ OF_PROMPTS = (
 # Settings that are applied to finished vectors, after the cache.
 OF_FINISHED = ("truncate_dim", "transform", "transform_sample", "quantise", "quantise_sample")
 OF_VECTORS = ("similarity", *OF_FINISHED)
+# What a result can record.
+_LARGEST, _LONGEST_PROMPT = 10**9, 5000
 # Where a setting came from; the screen shows "option" as "you".
 Source: TypeAlias = Literal["registry", "model", "option", "none"]
 
@@ -324,3 +326,8 @@ def check_options(options: EncoderOptions) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ClirbenchError(f"--{name.replace('_', '-')} is {value}: use 1 or more")
+        if value is not None and value > _LARGEST:
+            raise ClirbenchError(f"--{name.replace('_', '-')} is {value}: use at most {_LARGEST:,}")
+    for name in ("query_prompt", "candidate_prompt"):
+        if len(getattr(options, name) or "") > _LONGEST_PROMPT:
+            raise ClirbenchError(f"--{name.replace('_', '-')} has more than {_LONGEST_PROMPT:,} characters: shorten it")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.encoders.base import EncoderOptions
+from clirbench.encoders.calls import is_out_of_memory
 from clirbench.encoders.hub import cached_snapshot
 from clirbench.encoders.revision import outside_parts
 from clirbench.support.errors import ClirbenchError, first_line
@@ -158,6 +159,8 @@ def _explained(
     resized = [key for report in reports for key in report.resized]
     if "trust_remote_code" in text:
         return "it brings code of its own", "read that code, then pass --trust-remote-code"
+    if is_out_of_memory(error):
+        return f"out of memory: {first_line(error)}", "pass --dtype float16, or another --device"
     return (
         (place and _of_files(place, name))
         or (options.device and _of_device(options.device))
