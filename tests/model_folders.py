@@ -10,12 +10,17 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import tiny_models
+from packaging.version import Version
 
 from clirbench.encoders.describe import SHOWN
+
+# transformers before 5.6 looks for the weights of an adapter under other names, and fills all of them with random numbers.
+NO_ADAPTERS = Version(metadata.version("transformers")) < Version("5.6")
 
 # Code that a model brings: a module that keeps the first dimensions.
 _CODE = """

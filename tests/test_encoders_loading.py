@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import warnings
 
@@ -54,7 +55,9 @@ def test_a_checkpoint_without_a_layer_stops_with_the_names_of_the_weights(folder
 
 
 def test_one_missing_weight_stops_too(folder):
-    weights_of(folder, lambda held: {name: held[name] for name in held if name != "embeddings.LayerNorm.bias"})
+    # Some releases write the bias of a norm as "beta".
+    names = ("embeddings.LayerNorm.bias", "embeddings.LayerNorm.beta")
+    weights_of(folder, lambda held: {name: held[name] for name in held if name not in names})
     assert "lacks 1 weight (embeddings.LayerNorm.bias)" in refused(folder)
 
 
@@ -92,7 +95,9 @@ def test_half_an_adapter_stops(tmp_path):
     folder = model_folders.adapter(tmp_path)
     path = folder / "adapter_model.safetensors"
     save_file({name: held for name, held in load_file(path).items() if "lora_B" not in name}, path, {"format": "pt"})
-    assert "lacks 4 weights (" in refused(folder)
+    message = refused(folder)
+    assert re.search(r"the adapter of '.*' lacks \d weights \(.*lora_B.*\), which would be random", message)
+    assert "pip install -U transformers peft" in message
 
 
 def test_an_adapter_without_its_base_model(tmp_path):
@@ -110,6 +115,9 @@ def test_an_adapter_alone_is_a_model(tmp_path):
     for file in folder.iterdir():
         if file.is_file() and file.name not in ("modules.json", "config_sentence_transformers.json"):
             shutil.copy(file, bare)
+    if model_folders.NO_ADAPTERS:
+        assert "the adapter of" in refused(bare)
+        return
     whole, alone = load_encoder(str(folder)), load_encoder(str(bare))
     for texts in (["wo?"], ["dort", "hier"]):
         a, b = (np.asarray(loaded.encoder.encode_queries(texts)) for loaded in (whole, alone))

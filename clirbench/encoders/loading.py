@@ -26,11 +26,15 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Report:
-    """What transformers says about the weights that it read into ``model``: those not in the checkpoint, and of another size."""
+    """What transformers says about the weights that it read into ``model``: those not in the checkpoint, and of another size.
+
+    ``adapter`` says that the checkpoint is that of an adapter.
+    """
 
     model: Any
     missing: list[str]
     resized: list[str]
+    adapter: bool
 
 
 def load_checked(name: str, make: Callable[[], Any], place: Callable[[], Path | None], options: EncoderOptions) -> Any:
@@ -77,7 +81,7 @@ def _reports() -> Iterator[list[Report]]:
 
     reports: list[Report] = []
 
-    def collecting(report: Callable[..., None]) -> Callable[..., None]:
+    def collecting(report: Callable[..., None], adapter: bool) -> Callable[..., None]:
         def collect(**given: Any) -> None:
             # Before transformers 5.1 the keys are arguments of their own.
             info = given.get("loading_info")
@@ -87,7 +91,7 @@ def _reports() -> Iterator[list[Report]]:
             )
             # Each weight of another size comes with both sizes.
             resized = [key if isinstance(key, str) else key[0] for key in resized]
-            reports.append(Report(given["model"], sorted(missing), sorted(resized)))
+            reports.append(Report(given["model"], sorted(missing), sorted(resized), adapter))
             report(**given)
 
         return collect
@@ -96,7 +100,7 @@ def _reports() -> Iterator[list[Report]]:
     kept = [(home, getattr(home, name)) for home in (modeling_utils, peft)]
     try:
         for home, report in kept:
-            setattr(home, name, collecting(report))
+            setattr(home, name, collecting(report, home is peft))
         yield reports
     finally:
         for home, report in kept:
@@ -113,6 +117,12 @@ def _refuse_missing(name: str, model: Any, reports: Sequence[Report]) -> None:
         missing = report.missing
         if not _uses_pooler(report.model, used.values()):
             missing = [key for key in missing if "pooler" not in key.split(".")]
+        if missing and report.adapter:
+            # transformers before 5.6 does not find the weights of an adapter that is whole.
+            raise ClirbenchError(
+                f"the adapter of '{name}' lacks {_listed(missing)}, which would be random numbers: "
+                "get the whole adapter again, or  pip install -U transformers peft"
+            )
         if missing:
             raise ClirbenchError(
                 f"the checkpoint of '{name}' lacks {_listed(missing)}, which would be random numbers: "
