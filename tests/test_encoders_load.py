@@ -145,6 +145,7 @@ def test_a_hub_model_that_is_not_there_offline(tmp_path):
     ran = clirbench_offline(tmp_path, "run", "--model", "someone/missing", "--tasks", "demo")
     assert ran.returncode == 2
     assert "not in the hub cache and HF_HUB_OFFLINE is set" in ran.stderr
+    assert "hf download someone/missing" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 

@@ -108,6 +108,15 @@ def test_an_adapter_without_its_base_model(tmp_path):
     assert f"there is no folder {tmp_path / 'gone'}, its base model" in refused(folder)
 
 
+def test_a_model_of_a_newer_library_says_so(folder):
+    assert load_encoder(str(folder)).notes == ()
+    model_folders.edit(folder, "config_sentence_transformers.json", __version__={"sentence_transformers": "99.1.0"})
+    [note] = load_encoder(str(folder)).notes
+    assert note.startswith("saved by sentence-transformers 99.1.0 and read by ")
+    model_folders.edit(folder, "config_sentence_transformers.json", __version__={})
+    assert load_encoder(str(folder)).notes == ()
+
+
 def test_an_adapter_alone_is_a_model(tmp_path):
     folder = model_folders.adapter(tmp_path)
     bare = tmp_path / "bare"

@@ -12,6 +12,7 @@ import tiny_models
 import clirbench
 from clirbench.encoders import from_sentence_transformers
 from clirbench.encoders.base import EncoderOptions
+from clirbench.encoders.hub import resolve_commit
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.revision import (
     Part,
@@ -130,6 +131,13 @@ def test_a_model_on_the_hub_with_a_part_elsewhere_has_more_than_its_commit(hub):
     assert commit_of(first) == COMMITS[1]
     hub("someone/plain", COMMITS[2], config_json={})
     assert snapshot_revision(COMMITS[1], adapter).text != first
+
+
+def test_a_repository_of_an_adapter_alone_is_found_offline(hub):
+    hub("someone/adapter", COMMITS[0], adapter_config_json={"base_model_name_or_path": "someone/base"})
+    assert resolve_commit("someone/adapter", None) == COMMITS[0]
+    with pytest.raises(ClirbenchError, match="hf download someone/other --revision v2"):
+        resolve_commit("someone/other", "v2")
 
 
 def test_a_commit_is_cut_out_of_a_revision_alone():

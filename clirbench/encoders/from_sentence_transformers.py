@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clirbench.encoders import base
 from clirbench.encoders.hub import cached_snapshot, resolve_commit
 from clirbench.encoders.lengths import Reader, check_lengths, readers, set_length, within_positions
-from clirbench.encoders.loading import load_checked
+from clirbench.encoders.loading import load_checked, notes_of
 from clirbench.encoders.precision import saved_dtype, weights_dtype
 from clirbench.encoders.prompts import choose, look_up
 from clirbench.encoders.revision import Revision, commit_of, folder_revision, snapshot_revision, whole_revision
@@ -155,8 +155,10 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
 
 
 def _versioned(loaded: base.LoadedModel, revision: Revision, folder: Path | None) -> base.LoadedModel:
-    """Add what the files of a model say: the dtype of its checkpoint, and why it has no revision."""
-    notes = loaded.notes if revision.text else (*loaded.notes, revision.note(loaded.info.name))
+    """Add what the files of a model say: the dtype of its checkpoint, who saved it, and why it has no revision."""
+    notes = (*loaded.notes, *notes_of(folder))
+    if revision.text is None:
+        notes = (*notes, revision.note(loaded.info.name))
     return replace(loaded, saved_dtype=saved_dtype(folder), notes=notes)
 
 

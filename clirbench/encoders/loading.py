@@ -63,6 +63,24 @@ def load_checked(name: str, make: Callable[[], Any], place: Callable[[], Path | 
     return model
 
 
+def notes_of(folder: Path | None) -> tuple[str, ...]:
+    """The lines that a user must read of a model's files: it was saved by a newer sentence-transformers than the one here."""
+    path = folder / "config_sentence_transformers.json" if folder else None
+    if path is None or not path.is_file():
+        return ()
+    saved = json.loads(path.read_text(encoding="utf-8")).get("__version__")
+    by = str(saved.get("sentence_transformers")) if isinstance(saved, dict) else ""
+    here = metadata.version("sentence-transformers")
+    if _release(by) <= _release(here):
+        return ()
+    return (f"saved by sentence-transformers {by} and read by {here}, which may not know all of its settings",)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return tuple(map(int, numbers.groups())) if numbers else ()
+
+
 def import_libraries() -> None:
     """Import the libraries that load models: they set the level of their loggers when they are imported."""
     with others_silenced():
