@@ -7,6 +7,8 @@ import clirbench
 from clirbench.encoders.base import EncoderOptions, require_encoder
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.load import load_encoder
+from clirbench.results.rescore import rescore
+from clirbench.submissions.impossible_ranks import impossible
 from clirbench.support.errors import ClirbenchError
 
 
@@ -56,3 +58,12 @@ def test_a_fusion_on_the_demo_set_runs_and_resumes(tmp_path):
     assert result.score("monolingual", "mAP") > min(values)
     assert result.document.model.kind == "fusion"
     assert clirbench.read_result(result.save(tmp_path)).ranks_file == result.ranks_file
+
+
+def test_the_numbers_of_a_fusion_follow_from_its_ranks():
+    """Its ranks in two pools come from two rankings, so no rule compares them."""
+    result = clirbench.evaluate("rrf:clirbench/char-ngram+clirbench/hybrid", "demo", languages=["en", "de"])
+    sizes = result.document.counts.candidates
+    assert rescore(result).differences == []
+    assert impossible(result.ranks, sizes, by_pool=True) == []
+    assert any("pool_rank" in rule for rule in impossible(result.ranks, sizes))

@@ -74,7 +74,12 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
     Only measured results have these ranks, because a test needs the values of every topic.
     """
     setting, metric = board_columns(task).main
-    measured = [(entry.folder, r) for entry in entries if isinstance(r := entry.results.get(task), Result)]
+    measured = [
+        (entry.folder, r)
+        for entry in entries
+        # Without a value, as below the depth of a second stage, there is nothing to test.
+        if isinstance(r := entry.results.get(task), Result) and r.score(setting, metric) is not None
+    ]
     if not measured:
         return {}
     tables = [

@@ -154,7 +154,7 @@ def show(
     from clirbench.results.result import read_result
 
     document = read_result(result).document
-    metric = metric or document.task.metrics[0]
+    metric = metric or document.main_metric
     if metric not in document.task.metrics:
         raise ClirbenchError(f"{result} holds no metric '{metric}': choose from {', '.join(document.task.metrics)}")
     console = stdout()

@@ -40,6 +40,7 @@ class LoadingOptions:
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
     device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
     dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
+    backend: Annotated[str | None, optional("onnx or openvino, in the place of torch.")] = None
     max_length: Annotated[int | None, optional("Longest query and candidate, in tokens.")] = None
     revision: Annotated[
         str | None, optional("Branch, tag or commit on the hub; of a server's model, what you call it.")
@@ -67,6 +68,9 @@ class VectorOptions:
     candidate_prompt_name: Annotated[str | None, optional("Name of a prompt of the model, for candidates.", "none")] = (
         None
     )
+    encode_task: Annotated[
+        str | None, optional("Adapter of a model that has several: NAME, or QUERY,CANDIDATE.", "the model's")
+    ] = None
     similarity: Annotated[
         str | None, optional("cosine, dot or euclidean.", "mteb's for hub names that it knows, else the model's")
     ] = None
@@ -82,6 +86,7 @@ class VectorOptions:
     quantise_sample: Annotated[
         Path | None, optional("JSON Lines of texts to fit the ranges of int8 on.", "the candidates")
     ] = None
+    depth: Annotated[int | None, optional("Candidates that the second stage of rerank:A+B orders again.")] = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -128,7 +133,7 @@ class SubjectOptions:
         str | None,
         optional(
             "Hub name, local folder, mteb:ORG/NAME, clirbench/NAME, MODULE:FACTORY, a server's http://HOST:PORT/v1#MODEL, "
-            "rrf:A+B, or sum:0.7*A+0.3*B.",
+            "rrf:A+B, sum:0.7*A+0.3*B, or rerank:A+B.",
             False,
             "--model",
             "-m",
@@ -207,7 +212,7 @@ def run(
         console.print(mteb_table([document for document, _ in outcome.mteb_results], console))
     for document, path in outcome.results:
         if result.pairs:
-            console.print(pair_table(document, document.task.metrics[0], console))
+            console.print(pair_table(document, document.main_metric, console))
         console.print(f"{document.task.id}: {path}", markup=False, soft_wrap=True)
     for theirs, path in outcome.mteb_results:
         console.print(f"mteb:{theirs.task}: {path}", markup=False, soft_wrap=True)

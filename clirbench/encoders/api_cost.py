@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clirbench.encoders.base import LoadedFusion, LoadedModel, require_encoder
+from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedRerank, require_encoder
 from clirbench.encoders.encode import by_length
 from clirbench.encoders.endpoint import EndpointEncoder
 from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_be_stale, may_keep
@@ -33,9 +33,11 @@ class ApiCost:
 
 
 def api_cost(model: LoadedModel, collections: Iterable[Collection], cache: Path | None) -> ApiCost:
-    """Count what a run of these collections would send to the API of a model, or of the parts of a fusion."""
+    """Count what a run of these collections would send to the API of a model, of the parts of a fusion, or of a first stage."""
     texts = tokens = 0
     collections = list(collections)
+    if isinstance(model, LoadedRerank):
+        return api_cost(model.first, collections, cache)
     if isinstance(model, LoadedFusion):
         costs = [api_cost(part, collections, cache) for part in model.parts if part.api]
         return ApiCost(sum(cost.texts for cost in costs), sum(cost.tokens for cost in costs))
@@ -65,6 +67,8 @@ def spent(model: LoadedModel, price: float | None) -> list[str]:
 
     ``price`` is in dollars per million tokens. A model of mteb's registry does not say what it spent.
     """
+    if isinstance(model, LoadedRerank):
+        return spent(model.first, price)
     if isinstance(model, LoadedFusion):
         return [line for part in model.parts for line in spent(part, price)]
     encoder = getattr(model, "encoder", None)

@@ -196,7 +196,7 @@ class SettingSources:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model that is loaded and identified: an encoder, a scorer or a fusion of both.
+    """A model that is loaded and identified: an encoder, a scorer, a fusion of both, or two stages.
 
     Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size``, ``device`` and ``trust_remote_code``, which
     are no part of the model's identity. ``api`` says that a provider computes the vectors and charges for them. ``served_by`` is
@@ -248,6 +248,29 @@ class LoadedFusion(LoadedModel):
     method: str
     weights: tuple[float, ...]
     parts: tuple[LoadedModel, ...]
+
+
+class PairScorer(Protocol):
+    """A model that reads a query and a candidate together, and gives one score for the pair."""
+
+    def score_pairs(self, pairs: list[tuple[str, str]]) -> DenseVectors:
+        """Score pairs of a query and a candidate: float32 (pairs,), higher is better."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedReranker(LoadedModel):
+    """A second stage: a model that scores pairs of a query and a candidate."""
+
+    scorer: PairScorer
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedRerank(LoadedModel):
+    """Two stages: of each query, the best ``settings.depth`` candidates of the first one are ordered by the second one."""
+
+    first: LoadedModel
+    second: LoadedReranker
 
 
 def require_encoder(model: LoadedModel) -> LoadedEncoder:

@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Queries and candidates that a multi-vector model compares at a time: each pair takes a matrix of token products.
 _QUERIES, _CANDIDATES = 16, 512
+Loaded = TypeVar("Loaded", bound=base.LoadedModel)
 
 
 class SentenceTransformerEncoder:
@@ -119,7 +120,24 @@ def _mode_kept(model: Any) -> Iterator[None]:
 
 
 def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.LoadedModel:
-    """Load a model from a local folder, or from the hub at an exact commit.
+    """Load an encoder from a local folder, or from the hub at an exact commit.
+
+    Raises:
+        ClirbenchError: The name is neither a model folder nor a model on the hub, or the model cannot be loaded.
+    """
+    return load_placed(name, options, _make, wrap_sentence_transformer)
+
+
+def load_placed(
+    name: str, options: base.EncoderOptions, make: Callable[..., Any], wrap: Callable[..., Loaded]
+) -> Loaded:
+    """Load a model of any class of sentence-transformers from a local folder, or from the hub at an exact commit.
+
+    Args:
+        name: A folder, or a name on the hub.
+        options: Device, revision, name and the like.
+        make: Called with the name, the commit (None for a folder) and the options; returns the model of the library.
+        wrap: Called with that model, the options, its revision, the kind of the revision and a name; returns what is returned.
 
     Raises:
         ClirbenchError: The name is neither a model folder nor a model on the hub, or the model cannot be loaded.
@@ -133,28 +151,26 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
         if not any((folder / file).is_file() for file in ("modules.json", "config.json", "adapter_config.json")):
             raise ClirbenchError(f"{folder} is not a model folder (no modules.json, no config.json): correct --model")
         base.refuse(options, ("revision",), "a local folder")
-        make = partial(_construct, str(folder.resolve()), None, options)
-        model = load_checked(name, make, lambda: folder, options)
+        made = partial(_construct, make, str(folder.resolve()), None, options)
+        model = load_checked(name, made, lambda: folder, options)
         revision = whole_revision(folder, options.trust_remote_code)
         digest = (revision.text or folder_revision(folder)).removeprefix("sha256:")
         label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
-        loaded = wrap_sentence_transformer(model, options, revision.text, "folder-sha256", label)
-        return _versioned(loaded, revision, folder)
+        return _versioned(wrap(model, options, revision.text, "folder-sha256", label), revision, folder)
     if folder.exists() or not _HUB_NAME.fullmatch(name):
         raise ClirbenchError(
             f"no model '{name}': give a hub name (org/name), a folder, mteb:org/name, clirbench/char-ngram or module:factory"
         )
     commit = resolve_commit(name, commit_of(options.revision))
-    make = partial(_construct, name, commit, options)
-    model = load_checked(name, make, lambda: cached_snapshot(name, commit), options)
+    made = partial(_construct, make, name, commit, options)
+    model = load_checked(name, made, lambda: cached_snapshot(name, commit), options)
     snapshot = cached_snapshot(name, commit)
     revision = snapshot_revision(commit, snapshot, options.trust_remote_code)
     label = options.name or name
-    loaded = wrap_sentence_transformer(model, options, revision.text, "hub-commit", label, hub_name=name)
-    return _versioned(loaded, revision, snapshot)
+    return _versioned(wrap(model, options, revision.text, "hub-commit", label, hub_name=name), revision, snapshot)
 
 
-def _versioned(loaded: base.LoadedModel, revision: Revision, folder: Path | None) -> base.LoadedModel:
+def _versioned(loaded: Loaded, revision: Revision, folder: Path | None) -> Loaded:
     """Add what the files of a model say: the dtype of its checkpoint, who saved it, and why it has no revision."""
     notes = (*loaded.notes, *notes_of(folder))
     if revision.text is None:
@@ -234,6 +250,11 @@ def _class_of(name: str, commit: str | None) -> Any:
     declared = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
     # PyLate calls a multi-vector model ColBERT.
     kind = "MultiVectorEncoder" if declared == "ColBERT" else str(declared or "SentenceTransformer")
+    if kind == "CrossEncoder":
+        raise ClirbenchError(
+            f"'{name}' is a cross-encoder, which has no vectors: use it as a second stage, "
+            f"--model rerank:FIRST+{name} --depth 100"
+        )
     if kind not in _CLASSES or not hasattr(sentence_transformers, kind):
         raise ValueError(
             f"it is a {kind[:40]}, which is no encoder that sentence-transformers {sentence_transformers.__version__} has"
@@ -241,16 +262,26 @@ def _class_of(name: str, commit: str | None) -> Any:
     return getattr(sentence_transformers, kind)
 
 
-def _construct(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
+def loading_arguments(commit: str | None, options: base.EncoderOptions) -> dict[str, Any]:
+    """The arguments with which any class of sentence-transformers loads a model."""
+    arguments = {"revision": commit, "device": options.device, "trust_remote_code": options.trust_remote_code}
+    # Older releases do not know a backend for every class.
+    arguments |= {"backend": options.backend} if options.backend else {}
+    # A pickle is refused, whatever the folder's own configuration asks for.
+    safe = {"model_kwargs": {"use_safetensors": True}, "local_files_only": True} if options.safe_only else {}
+    return arguments | safe
+
+
+def _make(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
+    return _class_of(name, commit)(name, **loading_arguments(commit, options))
+
+
+def _construct(make: Callable[..., Any], name: str, commit: str | None, options: base.EncoderOptions) -> Any:
     import torch
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    # A pickle is refused, whatever the folder's own configuration asks for.
-    safe = {"model_kwargs": {"use_safetensors": True}, "local_files_only": True} if options.safe_only else {}
-    model = _class_of(name, commit)(
-        name, revision=commit, device=options.device, trust_remote_code=options.trust_remote_code, **safe
-    )
+    model = make(name, commit, options)
     if options.dtype:
         model = model.to(getattr(torch, options.dtype))
     return model

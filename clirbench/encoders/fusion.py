@@ -18,7 +18,7 @@ from clirbench.support.names import check_name
 _K = 60
 _SPELLING = re.compile(r"(rrf|sum):(.+)", re.DOTALL)
 _WEIGHTED = re.compile(r"(\d*\.?\d+)\*(.+)", re.DOTALL)
-_OF_PARTS = ("revision", *base.OF_PROMPTS, *base.OF_VECTORS)
+_OF_PARTS = ("revision", "depth", *base.OF_PROMPTS, *base.OF_VECTORS)
 
 
 def is_fusion(name: str) -> bool:
@@ -50,7 +50,7 @@ def load_fusion(
         raise ClirbenchError(f"--model {name[:80]}: rrf looks at ranks and takes no weights; use sum")
     if not all(weight > 0 for weight in weights):
         raise ClirbenchError(f"--model {name[:80]}: a weight is 0: give a weight above 0")
-    parts = tuple(load(part, _for_part(part, options)) for part in names)
+    parts = tuple(load(part, for_part(part, options)) for part in names)
     if any(isinstance(part, base.LoadedFusion) for part in parts):
         raise ClirbenchError(f"--model {name[:80]}: a fusion cannot be a part of another")
     labels = [
@@ -84,10 +84,10 @@ def load_fusion(
     )
 
 
-def _for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
+def for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
     """Leave out the options that a part cannot take: the name is the fusion's, and bundled and served models have no device."""
     if name.startswith("clirbench/") or is_endpoint(name):
-        options = replace(options, device=None, dtype=None, max_length=None)
+        options = replace(options, device=None, dtype=None, backend=None, max_length=None)
     return replace(options, name=None)
 
 

@@ -44,17 +44,23 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedMode
             - a local folder, of sentence-transformers or packed by ``clirbench train``;
             - ``ORG/NAME``, a model of sentence-transformers on the hub;
             - ``http://HOST:PORT/v1#MODEL`` or ``https://...``, a model behind a server that speaks OpenAI's embeddings protocol;
-            - ``rrf:A+B`` or ``sum:0.7*A+0.3*B``, a fusion of several models.
+            - ``rrf:A+B`` or ``sum:0.7*A+0.3*B``, a fusion of several models;
+            - ``rerank:FIRST+RERANKER``, a model and a cross-encoder that orders its best candidates again.
         options: How to load and call the model.
 
     Returns:
-        An encoder, a scorer or a fusion.
+        An encoder, a scorer, a fusion or two stages.
 
     Raises:
         ClirbenchError: No such model exists, it cannot be loaded, or an option does not apply to it.
     """
     options = options or EncoderOptions()
     check_options(options)
+    if name.startswith("rerank:"):
+        from clirbench.encoders.rerank import load_rerank
+
+        return load_rerank(name, options, load_encoder)
+    refuse(options, ("depth",), "a model of one stage")
     return with_vector_options(_load(name, options), options)
 
 
@@ -109,6 +115,7 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
     for option in OF_LOADING:
         if getattr(options, option):
             raise ClirbenchError(f"'{option}' cannot be asked of a model in memory: set it on the model")
+    refuse(options, ("depth",), "a model of one stage")
     return with_vector_options(_wrap_memory(model, options), options)
 
 

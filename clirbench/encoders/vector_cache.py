@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import OF_FINISHED, LoadedEncoder
+from clirbench.encoders.base import OF_FINISHED, LoadedModel
 from clirbench.support.files import write_atomically, writing
 
 TEXTS_PER_SHARD = 512
@@ -24,17 +24,17 @@ _MANIFEST = "manifest.json"
 _SECONDS_WITHOUT_REVISION = 24 * 3600
 
 
-def may_keep(encoder: LoadedEncoder) -> bool:
+def may_keep(encoder: LoadedModel) -> bool:
     """Whether vectors of this model may be kept: it has a revision, or is a server's."""
     return encoder.info.revision is not None or encoder.served_by is not None
 
 
-def may_be_stale(encoder: LoadedEncoder) -> bool:
+def may_be_stale(encoder: LoadedModel) -> bool:
     """Whether kept vectors must be compared with a new one: only its author says when an encoder changes, or nobody does."""
     return encoder.info.kind == "own" or (encoder.served_by is not None and encoder.info.revision is None)
 
 
-def versions(encoder: LoadedEncoder) -> dict[str, str]:
+def versions(encoder: LoadedModel) -> dict[str, str]:
     """List the versions of the packages that compute the vectors. The cache never mixes vectors of two versions."""
     if encoder.info.kind not in ("sentence-transformers", "mteb"):
         return {}
@@ -51,11 +51,11 @@ class CacheEntry:
     Args:
         root: Folder of all vectors.
         encoder: The model. Its name, revision and settings are part of the key, so two models never share an entry.
-        role: "query" or "candidate".
+        role: "query" or "candidate"; "pair" for the scores of a second stage, one column a pair.
         texts: The distinct texts, in the order in which they are encoded.
     """
 
-    def __init__(self, root: Path, encoder: LoadedEncoder, role: str, texts: Sequence[str]) -> None:
+    def __init__(self, root: Path, encoder: LoadedModel, role: str, texts: Sequence[str]) -> None:
         digest = hashlib.sha256()
         for text in texts:
             digest.update(text.encode("utf-8", "surrogatepass") + b"\0")

@@ -85,7 +85,7 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     counts = vectors.count(task.selection.settings, context)  # how many candidates outrank each gold pair
     begin = time.perf_counter()
     ranks = rank(task, counts)
-    scores = score(task, counts, ranks)
+    scores = score(task, counts, ranks, model.settings.depth)
     cost = counts.cost
     loading = cost.seconds.pop("load", 0.0) + load_seconds
     cost.seconds = {"load": loading, **cost.seconds, "score": time.perf_counter() - begin}
@@ -98,8 +98,11 @@ def rank(task: LoadedTask, counts: Counts) -> GoldRanks:
     return gold_ranks(task.gold_pairs, counts.outranked, task.selection.settings, counts.within)
 
 
-def score(task: LoadedTask, counts: Counts, ranks: GoldRanks) -> Scores:
-    """Compute every number of a result: metrics and bias from the ranks, queue jumps from the counts."""
+def score(task: LoadedTask, counts: Counts, ranks: GoldRanks, depth: int | None = None) -> Scores:
+    """Compute every number of a result: metrics and bias from the ranks, queue jumps from the counts.
+
+    Numbers that read ranks below ``depth``, that of a second stage, are None.
+    """
     declared, settings = task.selection.task, task.selection.settings
     jumps = count_jumps(task.gold_pairs, counts.outranked, ranks) if "multilingual" in settings else None
-    return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps)
+    return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps, depth)

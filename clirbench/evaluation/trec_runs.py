@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from clirbench.metrics.per_topic import TopicTable
-from clirbench.metrics.retrieval import Values
+from clirbench.metrics.retrieval import Values, beyond
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED, Bootstrap, interval
 from clirbench.results.build import task_part
 from clirbench.results.schema import BootstrapPart, EstimatePart, RunDocument, RunPart
@@ -29,10 +29,6 @@ from clirbench.tasks.ids_and_grades import look, twin
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
-# How many passages of a ranking each metric reads; None for all.
-_DEPTH: dict[str, int | None] = {
-    name: int(match[1]) if (match := re.search(r"@(\d+)$", name)) else None for name in TREC_NAMES
-}
 Ranking = dict[str, float]
 
 
@@ -154,7 +150,7 @@ def score_run(
     label = name or f"trec/{re.sub(r'[^A-Za-z0-9._-]+', '-', run.tag).strip('-._') or 'run'}"
     check_name(label)
     pool = task.counts["candidates"][language]
-    metrics = [metric for metric in task.metrics if min(_DEPTH[metric] or pool, pool) <= run.depth]
+    metrics = [metric for metric in task.metrics if not beyond(metric, pool, run.depth)]
     values = _evaluate(run, judged, metrics)
     tables = {m: _table(v) for m, v in values.items()}
     bootstrap = Bootstrap(len(judged.queries))

@@ -1,5 +1,6 @@
 """Retrieval metrics: functions from the ranks of a query's golds to one value per query."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -117,6 +118,21 @@ def ndcg(lists: RankedLists, cutoff: int) -> Values:
     gain = lists.sum(np.where(lists.rank <= cutoff, 1 / np.log2(lists.rank + 1), 0.0))
     ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
     return gain / ideal[np.minimum(lists.golds, cutoff).astype(np.intp) - 1]
+
+
+def ranks_read(name: str) -> float:
+    """How many of the first ranks a metric or measure reads: its cut-off; infinity for one over the full pool.
+
+    >>> ranks_read("MRR@10"), ranks_read("mAP")
+    (10.0, inf)
+    """
+    cutoff = re.search(r"@(\d+)$", name)
+    return float(cutoff[1]) if cutoff else np.inf
+
+
+def beyond(name: str, pool: int, depth: int | None) -> bool:
+    """Whether a metric reads ranks below ``depth`` in a pool of so many candidates; never if ``depth`` is None."""
+    return depth is not None and min(ranks_read(name), pool) > depth
 
 
 _TREC = "trec_eval (https://github.com/usnistgov/trec_eval)"

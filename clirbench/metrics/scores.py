@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump
 from clirbench.metrics.per_topic import TopicTable, mean_of_present
-from clirbench.metrics.retrieval import METRICS, RankedLists, Values
+from clirbench.metrics.retrieval import METRICS, RankedLists, Values, beyond
 from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.support.errors import ClirbenchError
@@ -84,13 +84,16 @@ def compute_scores(
     metrics: Sequence[str],
     bias: Sequence[str],
     jumps: QueueJump | None = None,
+    depth: int | None = None,
 ) -> Scores:
     """Compute every number of a result; ``pool_sizes`` has the number of candidates by language.
 
     ``jumps`` is None where the multilingual setting was left out. Most measures of bias need that setting; the transfer ratio
-    needs the other two.
+    needs the other two. ``depth`` is that of a second stage: numbers that read ranks below it are None. In the monolingual and
+    cross-lingual settings the largest pool decides for all.
     """
-    return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, jumps).scores()
+    tables = ScoreTables(ranks, pool_sizes, settings, metrics, bias, depth)
+    return tables.scores(jumps)
 
 
 def headline_tables(
@@ -99,14 +102,16 @@ def headline_tables(
     metrics: Sequence[str],
     bias: Sequence[str],
     settings: Sequence[str] = SETTINGS,
+    depth: int | None = None,
 ) -> dict[tuple[str, str], TopicTable]:
     """The values behind the headline numbers, by topic: one table per setting (or "bias") and metric.
 
     The columns are query languages. In the cross-lingual setting they are pairs of languages, by query language, then candidate
     language, in the order of ``ranks.languages``. Every model on one task has the same topics and counts, so two models can be
     compared. ``pool_sizes`` has the number of candidates by language. Measures of bias need the multilingual setting.
+    The sums of a table that reads ranks below ``depth``, that of a second stage, are NaN.
     """
-    return ScoreTables(ranks, sum(pool_sizes.values()), settings, metrics, bias, None).headline()
+    return ScoreTables(ranks, pool_sizes, settings, metrics, bias, depth).headline()
 
 
 class ScoreTables:
@@ -119,13 +124,14 @@ class ScoreTables:
     def __init__(
         self,
         ranks: GoldRanks,
-        pool: int,
+        pool_sizes: Mapping[str, int],
         settings: Sequence[str],
         metrics: Sequence[str],
         bias: Sequence[str],
-        jumps: QueueJump | None,
+        depth: int | None,
     ) -> None:
-        self.ranks, self.pool, self.metrics, self.bias, self.jumps = ranks, pool, metrics, bias, jumps
+        self.ranks, self.metrics, self.bias, self.depth = ranks, metrics, bias, depth
+        self.pool, self.largest = sum(pool_sizes.values()), max(pool_sizes.values(), default=0)
         self.settings = [setting for setting in SETTINGS if setting in settings]
         self.languages = ranks.languages
         self.n = len(ranks.languages)
@@ -175,22 +181,28 @@ class ScoreTables:
             # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
             shared = table.counts if shared is None else shared
             same = np.array_equal(shared, table.counts)
-            self.tables[kind, name] = TopicTable(table.sums, shared) if same else table
+            sums = np.full_like(table.sums, np.nan) if self._beyond(name, kind) else table.sums
+            self.tables[kind, name] = TopicTable(sums, shared if same else table.counts)
 
-    def scores(self) -> Scores:
+    def _beyond(self, name: str, kind: str = "bias") -> bool:
+        """Whether a number reads ranks below the depth of a second stage, which orders no candidate there."""
+        return beyond(name, self.largest if kind == "own" else self.pool, self.depth)
+
+    def scores(self, jumps: QueueJump | None) -> Scores:
         """Compute every number, with its interval."""
         parts = self.headline()
         samples = dict(zip(parts, self.bootstrap.macros(list(parts.values())), strict=True))
         scores = Scores()
         for setting in self.settings:
             self._setting(setting, parts, samples, scores)
-        overall = self._overall(samples)
+        overall = self._overall(samples, jumps)
         if "multilingual" in self.settings or overall:
             self._bias(samples, overall, scores)
-        if self.jumps is not None:
-            for query, counts, ratios in zip(self.languages, self.jumps.counts, self.jumps.matrix, strict=True):
+        if jumps is not None:
+            whole = not self._beyond("own_language_preference")
+            for query, counts, ratios in zip(self.languages, jumps.counts, jumps.matrix, strict=True):
                 scores.queue_jump[query] = self._named([self._named(row) for row in counts.tolist()])
-                scores.queue_jump_ratio[query] = self._named(map(_number, ratios))
+                scores.queue_jump_ratio[query] = self._named(_number(ratio) if whole else None for ratio in ratios)
         return scores
 
     def _named(self, values: Iterable[Any]) -> dict[str, Any]:
@@ -253,7 +265,9 @@ class ScoreTables:
                 entry = row.setdefault(candidate_language, {"queries": int(table.queries[column])})
                 entry[name] = _number(table.means[column])
 
-    def _overall(self, samples: dict[tuple[str, str], Values]) -> dict[str, tuple[Headline, Values]]:
+    def _overall(
+        self, samples: dict[tuple[str, str], Values], jumps: QueueJump | None
+    ) -> dict[str, tuple[Headline, Values]]:
         """The measures of ``OVERALL_BIAS``: for each the headline number, and the values by query language."""
         overall: dict[str, tuple[Headline, Values]] = {}
         both = {"monolingual", "cross-lingual"} <= set(self.settings) and self.n > 1
@@ -262,8 +276,10 @@ class ScoreTables:
             with np.errstate(divide="ignore", invalid="ignore"):
                 sampled = samples["cross-lingual", "mAP"] / samples["monolingual", "mAP"]
             overall["transfer_ratio"] = _headline(ratio, sampled), by_language
-        if "own_language_preference" in self.bias and self.jumps is not None:
-            by_language = self.jumps.own_language_preference
+        if "own_language_preference" in self.bias and jumps is not None:
+            by_language = jumps.own_language_preference
+            if self._beyond("own_language_preference"):
+                by_language = np.full_like(by_language, np.nan)
             # There is no interval: it would need the queue jumps by topic, which the ranks do not give.
             overall["own_language_preference"] = Headline(_number(_mean(by_language))), by_language
         return overall

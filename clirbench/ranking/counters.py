@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.arrays import NoNumbersError, as_float32
-from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedScorer, require_encoder
+from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedRerank, LoadedScorer, require_encoder
 from clirbench.encoders.calls import ask
 from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.vectors import Clock
-from clirbench.ranking.in_memory import GoldCounter, Layout, Outranked, Products, count_outranked
+from clirbench.ranking.in_memory import Layout, Outranked, Products, count_outranked
 from clirbench.ranking.kernel import one_blas_thread
+from clirbench.ranking.second_stage import PoolCounter, SecondStage
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, RANK
@@ -30,6 +31,8 @@ from clirbench.tasks.collection import Collection
 ScoreBlock = NDArray[np.float32]
 # A function of start and stop that scores the queries start to stop - 1: float32 (queries, candidates).
 ScoreRows = Callable[[int, int], ScoreBlock]
+# The same for two kinds of pools: that of all languages, and that of each language. One array twice, except for a fusion.
+PoolScores = Callable[[int, int], tuple[ScoreBlock, ScoreBlock]]
 # Queries that are scored at a time. This bounds the memory for their scores.
 QUERIES = 64
 
@@ -45,7 +48,9 @@ class Cost:
         encode_seconds: Seconds spent in the model.
         zero: Distinct texts whose vector is all zero.
         output_dtype: Of the vectors as the model gave them; None where that is not known.
-        seconds: Seconds of each phase: "load", "encode", "rank", "score".
+        pairs: Pairs of a query and a candidate that a second stage ordered; None without one.
+        pairs_scored: How many of these pairs the run scored; the others came from the cache.
+        seconds: Seconds of each phase: "load", "encode", "rank", "rerank", "score".
     """
 
     dimensions: int | None = None
@@ -54,6 +59,8 @@ class Cost:
     encode_seconds: float = 0.0
     zero: int = 0
     output_dtype: str | None = None
+    pairs: int | None = None
+    pairs_scored: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -63,8 +70,8 @@ class Counts:
 
     Attributes:
         outranked: Counts by the scores in the pool of all languages.
-        within: Counts by the scores in each language's own pool. The same object as ``outranked``, except for a fusion, whose
-            scores depend on the pool.
+        within: Counts by the scores in each language's own pool. The same object as ``outranked``, except for a fusion and for
+            two stages, whose scores depend on the pool.
         cost: Cost of the run so far.
     """
 
@@ -86,10 +93,10 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
     Raises:
         ClirbenchError: A vector is wrong; the message names the first such text.
     """
-    if isinstance(model, LoadedFusion):
-        return FusionCounter(model, collection, context)
-    if isinstance(model, LoadedScorer):
-        return ScorerCounter(model, collection, context)
+    if isinstance(model, LoadedRerank):
+        return RerankCounter(model, collection, context)
+    if isinstance(model, LoadedFusion | LoadedScorer):
+        return ScoreCounter(model, collection, context)
     begin = time.perf_counter()
     encoded = encode_collection(require_encoder(model), collection, context)
     return VectorCounter(encoded, collection, time.perf_counter() - begin)
@@ -98,8 +105,10 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
 def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
     """Count the distinct texts of each role that a run encodes.
 
-    A scorer counts a text once per language; a fusion adds up its parts.
+    A scorer counts a text once per language; a fusion adds up its parts. The pairs of a second stage do not count.
     """
+    if isinstance(model, LoadedRerank):
+        return texts_to_encode(model.first, collection)
     if isinstance(model, LoadedFusion):
         return sum(texts_to_encode(part, collection) for part in model.parts)
     if isinstance(model, LoadedScorer):
@@ -166,31 +175,8 @@ class VectorCounter:
         return Outranked(wrong, gold)
 
 
-class ScorerCounter:
-    """A counter that compares the scores of one scorer, 64 queries at a time."""
-
-    def __init__(self, model: LoadedScorer, collection: Collection, context: RunContext) -> None:
-        self._began, self._clock = time.perf_counter(), Clock()
-        self._rows, self._texts = _rows_of_scorer(model, collection, self._clock, context)
-        self._collection = collection
-
-    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Count for every setting, because a scorer gives the scores of a query with all candidates at once.
-
-        Raises:
-            ClirbenchError: A score is not finite, or the array of scores has the wrong shape.
-        """
-        counter = _gold_counter(self._collection)
-        for start, stop in _blocks(len(self._collection.queries)):
-            counter.count_all(start, self._rows(start, stop))
-            context.reporter.advance(RANK, stop - start)
-        cost = _cost(self._clock, self._began)
-        cost.texts = self._texts
-        return Counts(counter.outranked, counter.outranked, cost)
-
-
-class FusionCounter:
-    """A counter that compares the fused scores of several models.
+class ScoreCounter:
+    """A counter that compares the scores of a scorer or a fusion, 64 queries at a time.
 
     A fused score depends on the candidates of the pool, so it is computed twice: over the pool of all languages, and over the
     pool of each language, as for a user who searches that language alone.
@@ -199,56 +185,105 @@ class FusionCounter:
         ClirbenchError: A vector of a part is wrong.
     """
 
-    def __init__(self, model: LoadedFusion, collection: Collection, context: RunContext) -> None:
-        self._began, self._clock = time.perf_counter(), Clock()
-        self._model, self._collection = model, collection
-        self._sources: list[ScoreRows] = []
-        self._texts = self._zero = 0
-        for part in model.parts:
-            if isinstance(part, LoadedScorer):
-                rows, texts = _rows_of_scorer(part, collection, self._clock, context)
-            else:
-                encoded = encode_collection(require_encoder(part), collection, context)
-                self._clock.texts += encoded.encoded
-                self._clock.seconds += encoded.seconds
-                self._zero += encoded.zero
-                rows, texts = _rows_of_vectors(encoded, collection), encoded.texts
-            self._sources.append(rows)
-            self._texts += texts
+    def __init__(self, model: LoadedModel, collection: Collection, context: RunContext) -> None:
+        self._began = time.perf_counter()
+        self._source, self._collection = _Source(model, collection, context), collection
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
-        """Count for every setting.
+        """Count for every setting, because the scores of a query with all candidates come at once.
 
         Raises:
             ClirbenchError: A score is not finite, or the array of scores has the wrong shape.
         """
-        method, weights, starts = self._model.method, self._model.weights, self._collection.candidate_starts
-        everywhere, within = _gold_counter(self._collection), _gold_counter(self._collection)
+        counter = PoolCounter(self._collection)
         for start, stop in _blocks(len(self._collection.queries)):
-            scores = np.stack([rows(start, stop) for rows in self._sources])
-            everywhere.count_all(start, fused(method, weights, scores))
-            by_language = [fused(method, weights, scores[:, :, a:b]) for a, b in pairwise(starts)]
-            within.count_all(start, np.concatenate(by_language, axis=1))
+            counter.count(start, *self._source.rows(start, stop))
             context.reporter.advance(RANK, stop - start)
-        cost = _cost(self._clock, self._began)
-        cost.texts, cost.zero = self._texts, self._zero
-        return Counts(everywhere.outranked, within.outranked, cost)
+        return Counts(*counter.outranked, self._source.cost(self._began))
 
 
-def _gold_counter(collection: Collection) -> GoldCounter:
-    return GoldCounter(
-        collection.gold_query, collection.gold_candidate, len(collection.queries), collection.candidate_starts
-    )
+class RerankCounter:
+    """A counter for two stages: a model, and one that orders its best candidates of each pool again.
+
+    Raises:
+        ClirbenchError: A vector of the first stage is wrong.
+    """
+
+    def __init__(self, model: LoadedRerank, collection: Collection, context: RunContext) -> None:
+        self._began = time.perf_counter()
+        self._model, self._collection = model, collection
+        self._source = _Source(model.first, collection, context)
+
+    def count(self, settings: Sequence[str], context: RunContext) -> Counts:
+        """Count in the pools that the settings read. In other pools the counts are the first stage's.
+
+        Raises:
+            ClirbenchError: A score is not finite, or scores have the wrong shape.
+        """
+        stage = SecondStage(self._collection, settings, self._model.settings.depth or 1)
+        counter = PoolCounter(self._collection)
+        for start, stop in _blocks(len(self._collection.queries)):
+            scores = self._source.rows(start, stop)
+            counter.count(start, *scores)
+            stage.choose(start, *scores)
+            context.reporter.advance(RANK, stop - start)
+        cost = self._source.cost(self._began)
+        again = time.perf_counter()
+        pairs = stage.pairs()
+        context.reporter.note(stage.line(pairs))
+        of_pairs, scored, _ = stage.score(self._model.second, pairs, context)
+        counts = stage.merge(counter.outranked, pairs, of_pairs)
+        cost.pairs, cost.pairs_scored = len(pairs), scored
+        cost.seconds["rerank"] = time.perf_counter() - again
+        return Counts(*counts, cost)
 
 
 def _blocks(queries: int) -> list[tuple[int, int]]:
     return [(start, min(start + QUERIES, queries)) for start in range(0, queries, QUERIES)]
 
 
-def _cost(clock: Clock, began: float) -> Cost:
-    """Split the time of the one pass: seconds inside the models count as encoding, all others as ranking."""
-    seconds = {"encode": clock.seconds, "rank": time.perf_counter() - began - clock.seconds}
-    return Cost(encoded=clock.texts, encode_seconds=clock.seconds, seconds=seconds)
+class _Source:
+    """The scores of a model that has read a collection. ``rows`` gives those of some queries, in both kinds of pools."""
+
+    rows: PoolScores
+
+    def __init__(self, model: LoadedModel, collection: Collection, context: RunContext) -> None:
+        self._clock = Clock()
+        self._texts = self._zero = 0
+        if not isinstance(model, LoadedFusion):
+            one = self._open(model, collection, context)
+            self.rows = lambda start, stop: (one(start, stop),) * 2
+            return
+        parts = [self._open(part, collection, context) for part in model.parts]
+        fuse, starts = partial(fused, model.method, model.weights), collection.candidate_starts
+
+        def rows(start: int, stop: int) -> tuple[ScoreBlock, ScoreBlock]:
+            scores = np.stack([part(start, stop) for part in parts])
+            by_language = [fuse(scores[:, :, a:b]) for a, b in pairwise(starts)]
+            return fuse(scores), np.concatenate(by_language, axis=1)
+
+        self.rows = rows
+
+    def cost(self, began: float) -> Cost:
+        """Split the time since ``began``: seconds inside the models count as encoding, all others as ranking."""
+        clock = self._clock
+        seconds = {"encode": clock.seconds, "rank": time.perf_counter() - began - clock.seconds}
+        return Cost(
+            texts=self._texts, encoded=clock.texts, encode_seconds=clock.seconds, zero=self._zero, seconds=seconds
+        )
+
+    def _open(self, model: LoadedModel, collection: Collection, context: RunContext) -> ScoreRows:
+        """Give an encoder or a scorer the texts, and return the function that scores queries."""
+        if isinstance(model, LoadedScorer):
+            rows, texts = _rows_of_scorer(model, collection, self._clock, context)
+        else:
+            encoded = encode_collection(require_encoder(model), collection, context)
+            self._clock.texts += encoded.encoded
+            self._clock.seconds += encoded.seconds
+            self._zero += encoded.zero
+            rows, texts = _rows_of_vectors(encoded, collection), encoded.texts
+        self._texts += texts
+        return rows
 
 
 def _distinct(collection: Collection, role: str) -> tuple[list[tuple[str, str]], NDArray[np.intp]]:

@@ -86,6 +86,8 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
             texts_per_second=cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None,
             peak_memory=peak_memory(),
             zero_vectors=cost.zero,
+            pairs=cost.pairs,
+            pairs_scored=cost.pairs_scored,
         ),
         counts=schema.CountsPart(
             topics=len(run.topics), queries=run.queries, gold_pairs=len(ranks), candidates=dict(run.pool_sizes)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clirbench.metrics.bias import BIAS
 from clirbench.metrics.per_topic import TopicTable, mean_of_present, shares_of_macro
-from clirbench.metrics.retrieval import METRICS, Values
+from clirbench.metrics.retrieval import METRICS, Values, ranks_read
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
 from clirbench.results.result import Result
@@ -101,7 +101,8 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
         One contrast per setting, per query language, and per language pair.
 
     Raises:
-        ClirbenchError: The two are not on the same task, languages and settings, or the metric is unknown.
+        ClirbenchError: The two are not on the same task, languages and settings, the metric is unknown, or it reads ranks below
+            the depth of a second stage.
     """
     metric = metric or first.document.task.metrics[0]
     if metric not in METRICS:
@@ -109,7 +110,9 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
     _same_task(first, second)
     bias = [BIAS_NAME] if BIAS_NAME in first.document.task.bias else []
     tables = [
-        headline_tables(r.ranks, r.document.counts.candidates, [metric], bias, r.document.task.settings)
+        headline_tables(
+            r.ranks, r.document.counts.candidates, [metric], bias, r.document.task.settings, r.document.encoder.depth
+        )
         for r in (first, second)
     ]
     bootstrap = Bootstrap(len(first.ranks.topics))
@@ -117,7 +120,15 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
         _Row(cell, name, table, tables[1][setting, name])
         for (setting, name), table in tables[0].items()
         for cell in _cells(setting, first.ranks.languages, table)
+        if not np.isnan(table.sums + tables[1][setting, name].sums).any()
     ]
+    if not rows:
+        depth = min(r.document.encoder.depth for r in (first, second) if r.document.encoder.depth)
+        others = [name for name in first.document.task.metrics if ranks_read(name) <= depth]
+        raise ClirbenchError(
+            f"{metric} reads ranks below the depth of a second stage, {depth}: "
+            f"pass --metric, one of {', '.join(others) or 'none'}"
+        )
     contrasts: list[Contrast] = []
     # Holm's correction is for one family: all settings, the languages of one setting, or all pairs.
     for family in ("overall", "language", "pair"):

@@ -125,10 +125,12 @@ def inspect_result(
     # A stable sort: among topics whose best golds have the same rank, the first topics are chosen.
     chosen = asked_topics[np.argsort(-best[asked_topics], kind="stable")[:worst]].tolist()
     source = stated_task(document.task.id, document.task.hash, task)
-    loaded = reload_model(document, model or ModelAt())
+    # Not after loading: the name of a fusion or of two stages is no model's name.
+    loaded = None if document.model.dimensions is None else reload_model(document, model or ModelAt())
     if not isinstance(loaded, LoadedEncoder):
         raise ClirbenchError(
-            f"{loaded.info.name} gives scores in the place of vectors, and inspect takes encoders only: inspect another model"
+            f"{document.model.name} gives scores in the place of vectors, and inspect takes encoders only: "
+            "inspect another model"
         )
     refuse_another_model(loaded, document)
     # All languages of the run are loaded, because a model that is fitted on the candidates must see the same candidates.

@@ -55,7 +55,8 @@ def rescore(result: Result) -> Rescore:
     The ranks give the headline, micro, per-language and per-pair numbers. The ranks do not give the languages of the candidates
     above a gold, so the queue-jump totals are only checked against two numbers. Summed over candidate languages, they must equal
     the number of wrong candidates above the golds in the pool. For the gold's own language, they must equal the number above the
-    golds in that language's block. The own-language preference is recomputed from the stated totals.
+    golds in that language's block, unless the model's scores depend on the pool. The own-language preference is recomputed from
+    the stated totals.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
@@ -68,7 +69,10 @@ def rescore(result: Result) -> Rescore:
             totals = None
         else:
             checked = totals.size
-            differences += _compare_jumps(ranks.languages, totals, *expected)
+            everywhere, own = expected
+            differences += _compare_jumps(
+                ranks.languages, totals, everywhere, None if document.model.scores_by_pool else own
+            )
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
     headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
@@ -111,7 +115,8 @@ def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals:
     if totals is not None:
         sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
         jumps = QueueJump(totals, wrong_shares(ranks, sizes))
-    return compute_scores(ranks, document.counts.candidates, document.task.settings, metrics, bias, jumps)
+    pools, settings = document.counts.candidates, document.task.settings
+    return compute_scores(ranks, pools, settings, metrics, bias, jumps, document.encoder.depth)
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
@@ -170,14 +175,16 @@ def _totals(result: Result) -> Counts | None:
         return None
 
 
-def _compare_jumps(languages: tuple[str, ...], totals: Counts, everywhere: Counts, own: Counts) -> list[Difference]:
+def _compare_jumps(
+    languages: tuple[str, ...], totals: Counts, everywhere: Counts, own: Counts | None
+) -> list[Difference]:
     differences = []
     for q, query in enumerate(languages):
         for g, gold in enumerate(languages):
             key = f"queue_jump.{query}.{gold}"
             if totals[q, g].sum() != everywhere[q, g] or (totals[q, g] < 0).any():
                 differences.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
-            if totals[q, g, g] != own[q, g]:
+            if own is not None and totals[q, g, g] != own[q, g]:
                 differences.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
     return differences
 

@@ -49,6 +49,11 @@ class ModelPart(_Strict):
     parameters: Annotated[int, Field(ge=0, le=10**14)] | None
     dimensions: Size | None = Field(description="null for a model that gives scores in the place of vectors")
 
+    @property
+    def scores_by_pool(self) -> bool:
+        """Whether a score depends on the pool, so that ranks in two pools need not agree: of a fusion, or of a second stage."""
+        return self.kind in ("fusion", "rerank")
+
 
 class EncoderPart(_Strict):
     """The settings in effect that change the vectors or scores. Lengths are in tokens; null is no limit.
@@ -139,12 +144,18 @@ class EnvironmentPart(_Strict):
 class CostPart(_Strict):
     """The time and memory of the run. ``peak_memory`` is that of the whole process, in bytes."""
 
-    seconds: dict[Literal["load", "encode", "rank", "score"], Amount]
+    seconds: dict[Literal["load", "encode", "rank", "rerank", "score"], Amount]
     texts: Count = Field(description="distinct texts, counted once per role")
     texts_encoded: Count = Field(description="how many of them this run encoded; the others came from the cache")
     texts_per_second: Amount | None
     peak_memory: Count | None
     zero_vectors: Count
+    pairs: Count | None = Field(
+        default=None, description="pairs of a query and a candidate that a second stage ordered; null without one"
+    )
+    pairs_scored: Count | None = Field(
+        default=None, description="how many of them this run scored; the others came from the cache"
+    )
 
 
 class CountsPart(_Strict):
@@ -273,6 +284,13 @@ class Document(_Strict):
         task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
         model = self.model.model_dump(include={"name", "kind", "revision"})
         return {**task, **model, **self.encoder.model_dump()}
+
+    @property
+    def main_metric(self) -> str:
+        """The task's first metric that has a value in each setting; the first one if none has, as where no query was ranked."""
+        settings = [self.headline[setting] for setting in self.task.settings if setting in self.headline]
+        valued = (m for m in self.task.metrics if all(s[m].value is not None for s in settings if m in s))
+        return next(valued, self.task.metrics[0])
 
     def pair_value(self, query: str, candidate: str, metric: str) -> float | None:
         """A metric of one query language against one candidate language; None where it was not run or is undefined.

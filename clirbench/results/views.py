@@ -19,7 +19,7 @@ COLUMNS = ("task", "setting", "metric", "query_language", "candidate_language", 
 
 def as_html(document: Document) -> str:
     """The headline and the heat map of language pairs as HTML without script or style sheet; every text is escaped."""
-    metric = document.task.metrics[0]
+    metric = document.main_metric
     settings = [setting for setting in SETTINGS if setting in document.headline]
     rows = [
         (name, *(_cell(_shown(document.headline[s].get(name), 100)) for s in settings))
@@ -88,7 +88,7 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ClirbenchError("matplotlib is not installed: pip install 'clirbench[plot]'") from error
-    metric = metric or document.task.metrics[0]
+    metric = metric or document.main_metric
     if metric not in document.task.metrics:
         raise ClirbenchError(f"the result holds no metric '{metric}': choose from {','.join(document.task.metrics)}")
     languages = document.task.languages
@@ -160,6 +160,10 @@ def hardest(
     setting = next((s for s in ("multilingual", "monolingual") if s in document.task.settings), None)
     if setting is None:
         raise ClirbenchError("hardest reads the multilingual or the monolingual setting: run one of them")
+    if document.encoder.depth is not None:
+        raise ClirbenchError(
+            "hardest reads ranks below the depth of a second stage: give the result of its first stage"
+        )
     source = stated_task(document.task.id, document.task.hash, task)
     table = headline_tables(ranks, document.counts.candidates, ["mAP"], [], [setting])[setting, "mAP"]
     # Both are float64 (topics, languages). A topic has no success in a language without a query.

@@ -12,7 +12,7 @@ from clirbench.ranking.gold_ranks import GoldRanks
 Integers = NDArray[np.int64]
 
 
-def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
+def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False) -> list[str]:
     """List the rules that the ranks of one result break, one line each.
 
     A ranking is one order of the candidates of a pool. So a rank lies within its pool, and no two golds have the same rank. The
@@ -37,6 +37,8 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
     Args:
         ranks: Sorted as a ranks file is.
         sizes: Number of candidates by language.
+        by_pool: The model's scores depend on the pool, as those of a fusion do. Then own ranks and pool ranks come from two
+            rankings, and no rule compares them.
     """
     n = len(ranks.languages)
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
@@ -56,7 +58,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
         return broken
     pool = ranks.pool_rank.astype(np.int64)
     total = int(size.sum())
-    for wrong, rule in (
+    rules = [
         ((pool < 1) | (pool > total), "pool_rank lies outside the pool"),
         # The candidates of the own language that outrank a gold outrank it in the whole pool as well.
         (pool < own, "pool_rank is smaller than own_rank"),
@@ -64,7 +66,8 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
         (pool - own > total - size[gold], "pool_rank counts more candidates of other languages than there are"),
         # The candidates that stand between two golds in their block stand between them in the whole pool as well.
         (np.append(neighbours & (np.diff(pool) < np.diff(own)), False), "pool_rank contradicts the order of own_rank"),
-    ):
+    ]
+    for wrong, rule in rules[:1] if by_pool else rules:
         if wrong.any():
             broken.append(_line(rule, ranks, wrong))
     # Sorted by query, then by pool rank: golds with the same pool rank become neighbours.
@@ -73,7 +76,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int]) -> list[str]:
     if tied.any():
         broken.append(_line("two golds share one pool_rank", ranks, order[tied]))
     # The bounds below are true only after the checks above: golds of a block have the same order in the pool.
-    return broken or _outside_bounds(ranks, order, own, pool, size)
+    return broken if broken or by_pool else _outside_bounds(ranks, order, own, pool, size)
 
 
 def _outside_bounds(

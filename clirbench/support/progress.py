@@ -11,7 +11,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.text import Text
 
-ENCODE, RANK, DOWNLOAD = "encode (texts)", "rank (queries)", "download"
+ENCODE, RANK, RERANK, DOWNLOAD = "encode (texts)", "rank (queries)", "second stage (pairs)", "download"
 # Called with the bytes received so far and the total, which is None where the host does not say.
 Advance = Callable[[int, int | None], None]
 _PLAIN_INTERVAL = 10.0

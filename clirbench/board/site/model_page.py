@@ -72,7 +72,7 @@ def measured_task(result: Result, key: str) -> dict[str, Any]:
         "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], _around_chance, 1, 2),
         "per_language": _per_language(result, key),
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
-        "distances": _distances(result, key) if "rank_distance" in bias else None,
+        "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": command(document),
         "languages": languages,
     }
@@ -139,9 +139,10 @@ def _around_chance(ratio: float) -> float:
 def _per_language(result: Result, key: str) -> dict[str, Any]:
     """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
     document, languages = result.document, result.ranks.languages
-    task, metric = document.task.id, document.task.metrics[0]
+    task, metric = document.task.id, document.main_metric
     apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
-    tables = headline_tables(result.ranks, document.counts.candidates, [metric], apart, document.task.settings)
+    sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
+    tables = headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
     chosen = {f"{setting} {metric}": tables[setting, metric] for setting in ("monolingual", "multilingual")}
     two = list(chosen)
     if apart:

@@ -20,15 +20,16 @@ def topics_script(result: Result, folder: str) -> str:
     """Per-topic AP and rank distance of one model and task, for the compare page: a script that registers them.
 
     Values are unsigned 16-bit, little-endian, one column after the other: AP x 65,534 rounded, rank distance unchanged (below
-    65,535), and 65,535 if a topic has no such query.
+    65,535), and 65,535 if a topic has no such query, or the value reads ranks below the depth of a second stage.
     """
     document = result.document
-    tables = headline_tables(result.ranks, document.counts.candidates, ["mAP"], ["rank_distance"])
+    sizes, depth = document.counts.candidates, document.encoder.depth
+    tables = headline_tables(result.ranks, sizes, ["mAP"], ["rank_distance"], depth=depth)
     columns: list[list[str]] = []
     blocks = []
     languages = document.task.languages
     for (setting, metric), table in tables.items():
-        present = table.counts > 0
+        present = (table.counts > 0) & ~np.isnan(table.sums)
         scale = 1.0 if metric == "rank_distance" else 65534.0
         values = np.where(present, np.rint(table.sums / np.maximum(table.counts, 1) * scale), MISSING)
         blocks.append(np.minimum(values, MISSING).astype("<u2").T)

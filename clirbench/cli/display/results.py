@@ -18,8 +18,8 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
 
     Tasks with another main metric get a table of their own.
     """
-    for metric in dict.fromkeys(document.task.metrics[0] for document in documents):
-        alike = [document for document in documents if document.task.metrics[0] == metric]
+    for metric in dict.fromkeys(document.main_metric for document in documents):
+        alike = [document for document in documents if document.main_metric == metric]
         console.print(_headlines(alike, metric, console))
     for document in documents:
         console.print(_by_language(document, console))
@@ -145,7 +145,7 @@ def _columns(documents: Sequence[Document]) -> tuple[bool, Sequence[str], Sequen
 
 
 def _by_language(document: Document, console: Console) -> Group:
-    metric = document.task.metrics[0]
+    metric = document.main_metric
     parallel, settings, second = _columns([document])
     above = title(f"{_task_label(document)} by query language: {metric} x100")
     more = ["rank distance"] if parallel else [f"{settings[0]}\n{name}" for name in second]
