@@ -75,7 +75,7 @@ def many_languages(document, number):
 
 
 def forecast():
-    row = LanguageForecast("en", 12_345, 106_332_152, 1.2e10, 1_234.0, 3600.0, 86_400.0 * 3, 7200.0)
+    row = LanguageForecast("en", 12_345, 106_332_152, 256, 1.2e10, 1_234.0, 3600.0, 86_400.0 * 3, 7200.0)
     return Forecast(load_task("miracl"), "cpu", (row, row), 10**10, 10**11, 5317)
 
 

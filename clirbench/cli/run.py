@@ -237,7 +237,7 @@ def plan(
     tasks: Annotated[
         str | None, optional("Tasks, comma-separated.", "the first streamed task of the board", "--tasks", "-t")
     ] = None,
-    sample: Annotated[int, typer.Option(help="Texts that are encoded for each language.")] = 256,
+    sample: Annotated[int, typer.Option(help="Texts of each language that are encoded at most.")] = 256,
     workers: Annotated[int, typer.Option(help="Show up to so many workers.")] = 16,
 ) -> None:
     """Say what a run would take, from a measured sample: texts, tokens, hours, memory, disk, also on more workers."""

@@ -31,7 +31,9 @@ def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) 
     what = "counts and pass 1" if forecast.shards else "the vector cache"
     shards = f", {forecast.shards:,} shards" if forecast.shards else ""
     memory, disk = (humanize.metric(size, "B", precision=2) for size in (forecast.memory, forecast.disk))
+    measured = sum(row.measured for row in rows)
     lines = (
+        f"measured on {measured:,} texts",
         f"workers like this one: {times}",
         f"peak memory of each: about {memory}",
         f"disk for {what}: at most {disk}{shards}",

@@ -1,6 +1,7 @@
 """Forecast the time, memory and disk of a run from a measured sample, before a week of work begins."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,11 @@ from clirbench.tasks.task import Task
 
 # The sample of a language comes from at most this many of its files.
 _FILES = 4
-_WARM_UP = 16
+_WARM_UP = 8
+# Encoding stops after so many seconds in all, however slow the model; each language has an equal part of them.
+_SECONDS = 12.0
+# The first texts of a language, and the texts between two looks at the clock.
+_FIRST, _MORE = 8, 64
 # Random vectors that are compared to measure the counting: number of passages, and largest number of queries.
 _COUNTED = 4_000
 _QUERIES = 1_000
@@ -33,14 +38,16 @@ PHASE = "encode a sample (texts)"
 class LanguageForecast:
     """What one language of a run would take.
 
-    The seconds are those to read all passages once, to encode all of them, and to compare all of them with the queries.
-    ``tokens``, the number of tokens in all passages, is estimated from the sample; None if the encoder cannot count tokens.
-    ``per_second`` is the number of passages that are encoded per second.
+    The seconds are those to read all passages once, to encode all texts, and to compare all passages with the queries.
+    ``measured`` is the number of texts whose encoding was measured. ``tokens``, the number of tokens in all passages, is
+    estimated from the sample; None if the encoder cannot count tokens. ``per_second`` is the number of texts that are encoded per
+    second.
     """
 
     language: str
     queries: int
     passages: int
+    measured: int
     tokens: float | None
     per_second: float
     read_seconds: float
@@ -79,8 +86,8 @@ def forecast(
 ) -> Forecast:
     """Measure the encoding of a sample of each language and the comparison of random vectors, and scale both times up.
 
-    ``sample`` is a number of texts per language, taken from up to four of its files. For a task in memory, only the encoding is
-    forecast.
+    ``sample`` is the largest number of texts per language, taken from up to four of its files. A slow model encodes fewer: a
+    forecast must be short against the run. For a task in memory, only the encoding is forecast.
 
     Raises:
         ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.
@@ -132,24 +139,39 @@ def _encoding(
         if prepare:
             encode_texts(encode, texts[language], check, clock)
         else:
-            dimensions = encode_distinct(encode, texts[language], check, clock).shape[1]
+            clock, dimensions = _measured(encode, texts[language], check, _SECONDS / len(selection.languages))
         reporter.advance(PHASE, len(texts[language]))
         tokens = _token_counts(model, texts[language])
-        passages = counts["candidates"][language]
+        queries, passages = counts["queries"][language], counts["candidates"][language]
         per_second = clock.texts / max(clock.seconds, 1e-9)
         rows.append(
             LanguageForecast(
                 language=language,
-                queries=counts["queries"][language],
+                queries=queries,
                 passages=passages,
+                measured=clock.texts,
                 tokens=None if tokens is None else passages * sum(tokens) / max(1, len(tokens)),
                 per_second=per_second,
                 read_seconds=passages * sampled.seconds[language],
-                encode_seconds=passages / per_second,
+                encode_seconds=(queries + passages) / per_second,
                 count_seconds=0.0,
             )
         )
     return rows, dimensions
+
+
+def _measured(
+    encode: Callable[[list[str]], Any], texts: Sequence[str], check: VectorCheck, seconds: float
+) -> tuple[Clock, int]:
+    """Encode texts until the seconds are over; the clock of what was encoded, and the dimensions of its vectors."""
+    clock, encoded = Clock(), _FIRST
+    dimensions = encode_distinct(encode, list(texts[:_FIRST]), check, clock).shape[1]
+    # A few texts are slower one by one than many. They count only where there is no time for more.
+    fast = Clock()
+    while encoded < len(texts) and clock.seconds + fast.seconds < seconds:
+        encode_distinct(encode, list(texts[encoded : encoded + _MORE]), check, fast)
+        encoded += _MORE
+    return (fast if fast.texts else clock), dimensions
 
 
 def _streamed(
