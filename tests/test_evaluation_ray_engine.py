@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import HEARS_CTRL_C, environment, wait_until
@@ -244,6 +245,26 @@ def test_a_mistake_in_a_worker_is_one_line_here(home, nodes):
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "test/slow gave NaN for the candidate" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
+
+
+def test_an_exception_in_a_worker_is_one_line_that_names_the_shard():
+    exceptions = pytest.importorskip("ray.exceptions")
+    from clirbench.evaluation.streaming.ray_engine import _Pool
+    from clirbench.support.errors import ClirbenchError
+
+    def get(_):
+        raise exceptions.RayTaskError(
+            "count", "Traceback: many lines", ZeroDivisionError("division by zero\nsecond line")
+        )
+
+    pool = object.__new__(_Pool)
+    pool._ray = SimpleNamespace(get=get, exceptions=exceptions)
+    with pytest.raises(ClirbenchError) as error:
+        pool._get("ref", "counted shard sw.0.20000")
+    assert str(error.value).startswith(
+        "a Ray worker failed while it counted shard sw.0.20000 (ZeroDivisionError: division by zero): "
+    )
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import shutil
 import tomllib
 
 import pytest
+from command_line import call
 from typer.testing import CliRunner
 
 import clirbench
@@ -160,6 +161,22 @@ def test_facts_of_two_files_must_agree(tasks):
     (tasks / "village.toml").write_text(other, encoding="utf-8")
     with pytest.raises(ClirbenchError, match=r"village.toml: 'board.main' is not that of town"):
         board_tasks()
+
+
+def test_one_wrong_task_file_stops_only_what_needs_it(tasks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tasks / "broken.toml").write_text('format = 1\nid = "broken"\n')
+    shown = call("run", "-o", "results")
+    assert shown.exit_code == 0, shown.exception
+    result = "results/clirbench__hybrid/demo.json"
+    for arguments in (["show", result], ["score", result], ["compare", result, result], ["models"], ["tasks"]):
+        ran = call(*arguments)
+        assert ran.exit_code == 0, (arguments, ran.exception)
+    assert "cannot be used" in ran.stdout
+    assert "village" in ran.stdout
+    for arguments in (["run", "--tasks", "broken"], ["leaderboard"], ["check", data_dir("submissions")]):
+        with pytest.raises(ClirbenchError, match=r"broken\.toml: missing key 'name': add it"):
+            raise call(*arguments).exception
 
 
 def test_a_folder_may_lack_defaults(tasks, monkeypatch):

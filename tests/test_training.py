@@ -579,3 +579,10 @@ def test_mistakes_on_the_command_line(tmp_path, data, monkeypatch):
         assert isinstance(mistake, ClirbenchError), mistake
         assert message in str(mistake)
         assert "\n" not in str(mistake)
+
+
+def test_dev_scores_on_the_screen_are_in_points_of_100():
+    from clirbench.training.fit import dev_line
+
+    logs = {"eval_multilingual.mAP": 0.30794, "eval_bias.rank_distance": 1234.5, "eval_runtime": 3.0, "loss": 0.5}
+    assert dev_line(logs) == "dev multilingual.mAP x100 30.8, bias.rank_distance 1,234.5"

@@ -7,6 +7,7 @@ import typer
 
 from clirbench.cli.app import app, examples, listed, optional
 from clirbench.support.commands import command
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.terminal import PlainTable, stdout
 
 
@@ -17,7 +18,12 @@ def tasks() -> None:
 
     table = _named()
     for name in list_tasks():
-        task = load_task(name)
+        try:
+            task = load_task(name)
+        except ClirbenchError as error:
+            # One wrong file is no reason to hide the others.
+            table.add_row(name, f"cannot be used: {error}\n")
+            continue
         queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
         size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
         languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"

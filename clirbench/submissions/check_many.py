@@ -18,6 +18,7 @@ from clirbench.submissions.check_one import examine
 from clirbench.submissions.findings import Examined, Finding
 from clirbench.submissions.safe_read import skeleton
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.tasks.task_file import board_tasks
 
 
 class Limits(NamedTuple):
@@ -69,7 +70,12 @@ def check_submissions(
 
     Returns:
         The findings on each folder, in the order of ``folders``.
+
+    Raises:
+        ClirbenchError: A task file is wrong.
     """
+    # A wrong task file is not the fault of a submission.
+    board_tasks()
     asked = {os.path.realpath(path) for path in folders}
     rest = [path for path in others if os.path.realpath(path) not in asked]
     everything = _isolated([*folders, *rest], untrusted, limits, advance)

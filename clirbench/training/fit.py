@@ -20,6 +20,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from clirbench.support.files import write_atomically
 from clirbench.support.progress import Reporter
+from clirbench.support.terminal import cell
 from clirbench.training.batches import HybridBatchSampler, Weights
 from clirbench.training.dev import DevEvaluator
 from clirbench.training.prepare import TrainingData
@@ -214,13 +215,23 @@ class _Progress(TrainerCallback):  # type: ignore[misc]
             return
         _write_log(state.log_history, self._output)
         if logs and "eval_runtime" in logs:
-            shown = {k.removeprefix("eval_"): v for k, v in logs.items() if k.endswith((".mAP", "rank_distance"))}
-            scores = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
-            self._reporter.note(f"step {state.global_step:,}: dev {scores}")
+            self._reporter.note(f"step {state.global_step:,}: {dev_line(logs)}")
+
+
+def dev_line(logs: Mapping[str, float]) -> str:
+    """The dev scores of a trainer's log as people read them: mAP x100, and rank distance in ranks."""
+    parts = []
+    for key, value in logs.items():
+        if key.endswith((".mAP", ".rank_distance")):
+            name = key.removeprefix("eval_")
+            parts.append(
+                f"{name} {cell(value, 1)}" if name.endswith("rank_distance") else f"{name} x100 {cell(value, 100)}"
+            )
+    return f"dev {', '.join(parts)}"
 
 
 def _write_log(history: list[dict[str, Any]], output: Path) -> None:
-    """Write ``log.csv``: one line for each step, one column for each logged value."""
+    """Write ``log.csv``, for programs: one line for each step, one column for each logged value, shares in 0 to 1."""
     by_step: dict[int, dict[str, Any]] = {}
     for entry in history:
         row = by_step.setdefault(entry["step"], {})

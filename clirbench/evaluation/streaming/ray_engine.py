@@ -191,7 +191,7 @@ class _Pool:
     def _ready(self, ref: Any, queue: deque[Shard]) -> None:
         actor = self._starting.pop(ref)
         try:
-            self._get(ref)
+            self._get(ref, "loaded the model")
         except _DiedError as error:
             # A model may kill every worker that loads it, so the number of new workers has a limit.
             if self._started >= self._wanted + _DEATHS * self._wanted:
@@ -206,7 +206,7 @@ class _Pool:
     def _counted(self, ref: Any, queue: deque[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
         actor, shard = self._busy.pop(ref)
         try:
-            counts = ShardCounts.from_bytes(self._get(ref))
+            counts = ShardCounts.from_bytes(self._get(ref, f"counted shard {shard.name}"))
         except _DiedError as error:
             # The worker may be alive, with only its answer lost.
             self._ray.kill(actor)
@@ -242,13 +242,18 @@ class _Pool:
                 fresh = shard
         return fresh or queue[0]
 
-    def _get(self, ref: Any) -> Any:
+    def _get(self, ref: Any, doing: str) -> Any:
+        """What a worker returned; ``doing`` says what it did."""
         try:
             return self._ray.get(ref)
         except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ClirbenchError):
-                raise ClirbenchError(str(error.cause)) from error
-            raise
+            cause = error.cause
+            if isinstance(cause, ClirbenchError):
+                raise ClirbenchError(str(cause)) from error
+            raise ClirbenchError(
+                f"a Ray worker failed while it {doing} ({type(cause).__name__}: {first_line(cause)}): mend that, or run again "
+                "without --engine ray to see where; what is counted is kept"
+            ) from error
         # Any error of Ray itself: the process or its node died, ran out of memory, or the answer was lost.
         except self._ray.exceptions.RayError as error:
             raise _DiedError(first_line(error)) from error
