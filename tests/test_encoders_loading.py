@@ -108,6 +108,29 @@ def test_an_adapter_without_its_base_model(tmp_path):
     assert f"there is no folder {tmp_path / 'gone'}, its base model" in refused(folder)
 
 
+def test_weights_of_another_size_stop_even_where_the_folder_allows_them(folder):
+    model_folders.edit(folder, "config.json", max_position_embeddings=128)
+    model_folders.edit(folder, "sentence_bert_config.json", model_args={"ignore_mismatched_sizes": True})
+    assert "has 1 weight (embeddings.position_embeddings.weight) in another size than config.json says" in refused(
+        folder
+    )
+
+
+def test_a_layer_of_sentence_transformers_without_a_weight_is_named(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = model_folders.with_dense(tmp_path)
+    path = folder / "2_Dense" / "model.safetensors"
+    save_file({name: held for name, held in load_file(path).items() if "bias" not in name}, path)
+    assert re.search(r'Missing key\(s\) in state_dict: "linear.bias"\): get the whole model again', refused(folder))
+
+
+def test_a_packed_model_whose_weights_are_a_pointer(tmp_path):
+    folder = model_folders.packed(tmp_path)
+    (folder / "model.safetensors").write_text(POINTER)
+    assert "not a packed model (model.safetensors is a Git LFS pointer, not the file): git lfs pull" in refused(folder)
+
+
 def test_a_model_of_a_newer_library_says_so(folder):
     assert load_encoder(str(folder)).notes == ()
     model_folders.edit(folder, "config_sentence_transformers.json", __version__={"sentence_transformers": "99.1.0"})

@@ -22,6 +22,7 @@ _WEIGHTS = (".safetensors", ".bin")
 # Packages whose name on the index is not that of their module.
 _PACKAGES = {"flash_attn": "flash-attn", "sklearn": "scikit-learn", "PIL": "pillow", "google.protobuf": "protobuf"}
 _NAMED = 3
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _explained(
     if is_out_of_memory(error):
         return f"out of memory: {first_line(error)}", "pass --dtype float16, or another --device"
     return (
-        (place and _of_files(place, name))
+        (place and fault_of_files(place, name))
         or (options.device and _of_device(options.device))
         or (resized and (f"{_listed(resized)} in another size than config.json says", "get both from one place"))
         or _of_packages(error, text)
@@ -203,8 +204,12 @@ def _explained(
     )
 
 
-def _of_files(folder: Path, name: str) -> tuple[str, str] | None:
-    """Look for what is wrong with the files of a model's folder."""
+def fault_of_files(folder: Path, name: str) -> tuple[str, str] | None:
+    """Look for what is wrong with the files of the folder of the model ``name``; None if nothing is.
+
+    Returns:
+        The fault, and what helps.
+    """
     hub = not Path(name).expanduser().is_dir()
     again = (
         f"hf download {name.removeprefix('mteb:')} --force-download"
@@ -296,6 +301,9 @@ def _of_text(text: str, options: EncoderOptions) -> tuple[str, str] | None:
         return "the files of its tokenizer are missing, such as tokenizer.json", "get the whole model again"
     if "out of memory" in text.lower() or "allocate memory" in text:
         return "too little memory for its weights", "pass --dtype float16, or another --device"
+    if "in loading state_dict" in text:
+        # The names of the weights stand on further lines.
+        return " ".join(text.split())[:_LONGEST], "get the whole model again"
     if options.dtype and re.search(r"bfloat16|half|float16|float64", text, re.I):
         return f"the device cannot compute in {options.dtype}", "pass --dtype float32"
     return None

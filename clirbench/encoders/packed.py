@@ -10,8 +10,9 @@ from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from clirbench.encoders import base
+from clirbench.encoders.loading import fault_of_files
 from clirbench.encoders.revision import folder_revision
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
 FORMAT = 1
@@ -103,7 +104,8 @@ class PackedEncoder:
         except ClirbenchError:
             raise
         except Exception as error:  # tokenizers raises nothing more precise
-            raise ClirbenchError(f"{folder}: not a packed model ({error}): reinstall or rebuild it") from error
+            line, remedy = fault_of_files(folder, str(folder)) or (first_line(error), "reinstall or rebuild it")
+            raise ClirbenchError(f"{folder}: not a packed model ({line}): {remedy}") from error
         self.parameters = int(self.weights.size)
 
     def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
