@@ -217,3 +217,45 @@ def test_a_verification_of_other_ranks_does_not_count(folder):
     ):
         path.write_text(spoilt)
         assert any(f.level == "error" and f.file == str(path) for f in examine(folder).findings)
+
+
+def test_settings_that_differ_are_named_before_the_run_and_with_the_verdict(tmp_path, monkeypatch):
+    """A model that is loaded in another dtype, with other libraries than the submission's."""
+    from model_folders import in_half
+    from own_task import write_task
+
+    from clirbench.submissions import rerun
+    from clirbench.support.progress import Silent
+
+    model, task = str(in_half(tmp_path)), str(write_task(tmp_path))
+    result = clirbench.evaluate(model, task, options=EncoderOptions(dtype="float32", name="me/model"))
+    environment = result.document.environment
+    older = environment.model_copy(update={"packages": environment.packages | {"torch": "1.0"}})
+    result = clirbench.Result(
+        result.document.model_copy(update={"environment": older}), result.ranks, result.ranks_file
+    )
+    loaded = clirbench.load_encoder(model, EncoderOptions(dtype="float16", max_length=8, name="me/model"))
+    again = clirbench.evaluate(loaded, task)
+    notes = []
+
+    class Listening(Silent):
+        def note(self, text):
+            notes.append(text)
+
+    def run(*_):
+        assert notes == [
+            "me/model has dtype 'float16' here, but 'float32' in the result",
+            "me/model has query max length 8 here, but 64 in the result",
+            "me/model has candidate max length 8 here, but 64 in the result",
+        ]
+        return again
+
+    monkeypatch.setattr(rerun, "_submitted", lambda *_: result)
+    monkeypatch.setattr(rerun, "_load", lambda *_: loaded)
+    monkeypatch.setattr(rerun, "_run", run)
+    outcome = verify(tmp_path, "somebody", Sample(languages=2), reporter=Listening())
+    assert outcome.equal < 1
+    assert outcome.differences[:3] == [note.removeprefix("me/model has ") for note in notes]
+    assert any(line.startswith("torch ") and "but 1.0 in the result" in line for line in outcome.differences)
+    monkeypatch.setattr(rerun, "_run", lambda *_: result)
+    assert verify(tmp_path, "somebody", Sample(languages=2)).differences == []

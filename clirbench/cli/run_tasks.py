@@ -21,6 +21,7 @@ from clirbench.evaluation.streaming.best_passages import check_runs
 from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
+from clirbench.evaluation.text_lengths import cut_note
 from clirbench.metrics.scores import check_names
 from clirbench.results.build import task_part
 from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
@@ -209,6 +210,8 @@ def _run_missing(
             context.reporter.note(f"{task_id}: {kept:,} of {spent.texts:,} texts came from the cache")
         if spent.zero_vectors:
             context.reporter.note(f"{task_id}: {spent.zero_vectors} all-zero vectors, scored as lost")
+        if note := cut_note(model, result.document.lengths):
+            context.reporter.note(f"{task_id}: {note}")
     return results
 
 

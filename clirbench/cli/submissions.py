@@ -126,4 +126,6 @@ def verify(
         f"{100 * verification.close:.2f} % close, largest difference of mAP {verification.largest_difference:.4f} "
         f"({', '.join(verification.languages)})"
     )
+    for difference in verification.differences:
+        typer.echo(f"  differs: {difference}")
     raise typer.Exit(1 if verification.verdict == "differ" else 0)

@@ -1,6 +1,7 @@
 """Static models in a packed form: 4 or 8 bits per weight, read without torch."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,10 @@ class PackedEncoder:
         return np.asarray(bags @ self.weights, dtype=np.float32)
 
     encode_candidates = encode_queries
+
+    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int]:
+        """Count the tokens of each text; both roles read the whole text."""
+        return self.count_tokens(list(texts))
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text."""

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.loaded_task import LoadedTask, announce, load_data
+from clirbench.evaluation.text_lengths import text_lengths
 from clirbench.metrics.bias import count_jumps
 from clirbench.metrics.scores import Scores, check_names, compute_scores
 from clirbench.ranking.counters import Counts
@@ -89,7 +90,15 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     cost = counts.cost
     loading = cost.seconds.pop("load", 0.0) + load_seconds
     cost.seconds = {"load": loading, **cost.seconds, "score": time.perf_counter() - begin}
-    run = Run(task.selection, task.gold_pairs.topics, len(task.queries), task.pool_sizes, cost, task.corpus)
+    run = Run(
+        selection=task.selection,
+        topics=task.gold_pairs.topics,
+        queries=len(task.queries),
+        pool_sizes=task.pool_sizes,
+        cost=cost,
+        corpus=task.corpus,
+        lengths=text_lengths(model, task),
+    )
     return build_result(model, run, ranks, scores)
 
 

@@ -6,13 +6,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedModel
 from clirbench.ranking import counters
 from clirbench.ranking.counters import Counter
-from clirbench.results.schema import CorpusPart
+from clirbench.results.schema import CorpusPart, Role
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, RANK, follow_download
@@ -42,6 +46,9 @@ class LoadedTask(Protocol):
     @property
     def corpus(self) -> CorpusPart | None:
         """What a result records of the corpus that was read; None for data in memory."""
+
+    def texts(self) -> dict[Role, dict[str, Sequence[str]]]:
+        """The texts by role and language, which may repeat; a sample of the candidates where they are not in memory."""
 
     def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Count the texts that a run encodes and the queries that it ranks; 0 where this is not known before the run."""
@@ -86,6 +93,18 @@ class InMemoryTask:
     @property
     def corpus(self) -> None:
         """None: the data are in memory."""
+
+    def texts(self) -> dict[Role, dict[str, Sequence[str]]]:
+        """All texts by role and language."""
+        collection = self.collection
+        parts: tuple[tuple[Role, tuple[str, ...], NDArray[np.int64]], ...] = (
+            ("query", collection.queries, collection.query_starts),
+            ("candidate", collection.candidates, collection.candidate_starts),
+        )
+        return {
+            role: {x: texts[a:b] for x, (a, b) in zip(collection.languages, pairwise(starts.tolist()), strict=True)}
+            for role, texts, starts in parts
+        }
 
     def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Count the texts that a run encodes, including cached ones, and the queries that it ranks."""

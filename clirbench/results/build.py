@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from clirbench.encoders.base import LoadedModel
 from clirbench.metrics.scores import Scores
@@ -50,7 +49,7 @@ class Run:
     pool_sizes: Mapping[str, int]
     cost: Cost
     corpus: schema.CorpusPart | None = None
-    lengths: dict[Literal["query", "candidate"], dict[str, schema.LengthPart]] | None = None
+    lengths: dict[schema.Role, dict[str, schema.LengthPart]] | None = None
 
 
 def task_part(selection: Selection) -> schema.TaskPart:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.results.result import Result, other_run
+from clirbench.results.stated import stated_settings
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.text_files import read_text
@@ -12,6 +13,8 @@ from clirbench.tasks.task_file import list_tasks, load_task
 
 def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     """Convert the headline numbers of one model to the hub's records. Shares are from 0 to 1.
+
+    Each record says how the texts were encoded.
 
     Returns:
         The name of the model, and one ``huggingface_hub.EvalResult`` per headline number.
@@ -47,6 +50,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
                 dataset_type=f"clirbench/{document.task.id}",
                 dataset_name=f"{known.name if known else document.task.id} ({setting})",
                 dataset_config=setting,
+                dataset_args=stated_settings(document),
                 metric_type=f"{setting}_{name}",
                 metric_name=name,
                 metric_value=round(estimate.value, 6),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from clirbench.encoders.base import EncoderOptions, LoadedModel
+from clirbench.encoders.base import DTYPES, SIMILARITIES, EncoderOptions, LoadedModel
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.samples import POOL
 from clirbench.results.schema import Document
@@ -52,11 +52,16 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
         # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
         # Two different lengths are the model's own: one option could not set both.
         alike = settings.query_max_length == settings.candidate_max_length
+        # Older results of mteb's models state what the registry says, not what was in effect.
+        known = document.provenance is not None or stated.kind != "mteb"
         options |= {
             "name": stated.name,
-            **settings.model_dump(include={"similarity", "query_prompt", "candidate_prompt"}),
-            "max_length": settings.query_max_length if alike else None,
-            "dtype": settings.dtype if settings.dtype != "float32" else None,
+            # With "none", neither the registry nor the model adds a prompt, and a text is never taken for a name.
+            "prompts": "none",
+            **settings.model_dump(include={"query_prompt", "candidate_prompt"}),
+            "similarity": settings.similarity if settings.similarity in SIMILARITIES else None,
+            "max_length": settings.query_max_length if alike and known else None,
+            "dtype": settings.dtype if settings.dtype in DTYPES and known else None,
             "revision": stated.revision if at.name is None else None,
             "safe_only": at.safe_only and at.name is not None,
         }
@@ -88,9 +93,16 @@ def refuse_another_model(loaded: LoadedModel, document: Document) -> None:
         raise ClirbenchError(
             f"{name} is revision {loaded.info.revision}, but the result was made with {document.model.revision}: pass --model"
         )
-    for key, value in document.encoder.model_dump().items():
-        if getattr(loaded.settings, key) != value:
-            raise ClirbenchError(
-                f"{name} has {key.replace('_', ' ')} {getattr(loaded.settings, key)!r} here, but {value!r} in the result: "
-                "pass --model for the one that it was made with"
-            )
+    for difference in other_settings(loaded, document):
+        raise ClirbenchError(f"{name} has {difference}: pass --model for the one that it was made with")
+
+
+def other_settings(loaded: LoadedModel, document: Document) -> list[str]:
+    """Name each setting in which a loaded model differs from what a result states, with both values."""
+    stated = document.encoder.model_dump()
+    here = {key: getattr(loaded.settings, key) for key in stated}
+    return [
+        f"{key.replace('_', ' ')} {here[key]!r} here, but {value!r} in the result"
+        for key, value in stated.items()
+        if here[key] != value
+    ]

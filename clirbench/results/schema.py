@@ -17,6 +17,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Number = Finite | None
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+Role = Literal["query", "candidate"]
 _LENGTHS = ("query_max_length", "candidate_max_length")
 
 
@@ -261,7 +262,7 @@ class Document(_Strict):
     cost: CostPart
     counts: CountsPart
     provenance: ProvenancePart | None = Field(default=None, description="null in results of older versions")
-    lengths: dict[Literal["query", "candidate"], dict[str, LengthPart]] | None = Field(
+    lengths: dict[Role, dict[str, LengthPart]] | None = Field(
         default=None, description="by role and language; null where the model does not say how it cuts texts"
     )
     corpus: CorpusPart | None = Field(default=None, description="of streamed tasks only")

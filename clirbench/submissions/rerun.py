@@ -17,7 +17,7 @@ from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, announce
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import model_folder
-from clirbench.results.reload_model import ModelAt, refuse_unknown_sample, reload_model
+from clirbench.results.reload_model import ModelAt, other_settings, refuse_unknown_sample, reload_model
 from clirbench.results.result import Result, read_result
 from clirbench.results.schema import Document
 from clirbench.submissions.check_many import check_submissions
@@ -95,10 +95,20 @@ def verify(
             f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
             "give that revision"
         )
-    again = _run(loaded, document.task.id, languages, reporter or Silent())
+    reporter = reporter or Silent()
+    differences = other_settings(loaded, document)
+    for difference in differences:
+        reporter.note(f"{loaded.info.name} has {difference}")
+    again = _run(loaded, document.task.id, languages, reporter)
     equal, close, pairs = compare_ranks(result.ranks, again.ranks, languages)
     largest = largest_difference(document, again.document, languages)
     packages = {name: metadata.version(name) for name in _PACKAGES}
+    stated = document.environment.packages
+    differences += [
+        f"{name} {version} here, but {stated[name]} in the result"
+        for name, version in packages.items()
+        if name in stated and stated[name] != version
+    ]
     verification = Verification(
         format=1,
         by=by.strip(),
@@ -113,6 +123,7 @@ def verify(
         close=close,
         largest_difference=largest,
         verdict=verdict(equal, close, largest),
+        differences=differences if equal < 1 else [],
         packages={"clirbench": __version__, "python": platform.python_version(), **packages},
     )
     write_atomically(folder / FILE, (verification.model_dump_json(indent=1) + "\n").encode())

@@ -34,6 +34,7 @@ class Verification(BaseModel):
         close: Share of the pairs where each of the two ranks differs by at most 1, or by at most 2 %.
         largest_difference: The largest difference of mAP, over the sample's query languages and all settings.
         verdict: See :func:`verdict`.
+        differences: Settings and packages in which the run differs from the submission; empty if all ranks are equal.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -51,6 +52,7 @@ class Verification(BaseModel):
     close: Share
     largest_difference: Share
     verdict: Verdict
+    differences: list[Annotated[str, Field(max_length=12_000)]] = []
     packages: dict[str, Line]
 
 

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from clirbench.board.site.charts import Bar, bars, histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
+from clirbench.encoders.base import DTYPES, SIMILARITIES
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
+from clirbench.results.stated import stated_settings
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
 
@@ -32,13 +34,17 @@ def command(document: Document) -> str:
         name = "http://HOST:PORT/v1#" + document.environment.device.partition("#")[2]
     # Only models of sentence-transformers have these options, and those of a server the prompts.
     own = model.kind == "sentence-transformers"
+    chosen = own and encoder.similarity in SIMILARITIES
     options = {
         "--name": (local or (served and not name.endswith(f"#{model.name}"))) and model.name,
         "--revision": (served or model.revision_kind == "hub-commit") and model.revision,
+        # A reader's release of mteb, or the model's configuration, may have other prompts: those of the result are spelt out.
+        "--prompts": own and "none",
         "--query-prompt": (own or served) and encoder.query_prompt,
         "--candidate-prompt": (own or served) and encoder.candidate_prompt,
         "--max-length": own and encoder.query_max_length == encoder.candidate_max_length and encoder.query_max_length,
-        "--dtype": own and encoder.dtype != "float32" and encoder.dtype,
+        "--similarity": chosen and encoder.similarity,
+        "--dtype": own and encoder.dtype in DTYPES and encoder.dtype,
         "--truncate-dim": encoder.truncate_dim,
         "--transform": encoder.transform,
         "--transform-sample": encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",
@@ -74,6 +80,7 @@ def measured_task(result: Result, key: str) -> dict[str, Any]:
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": command(document),
+        "stated": stated_settings(document),
         "languages": languages,
     }
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from clirbench.metrics.bias import better, shown_as
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, RunDocument
+from clirbench.results.stated import stated_settings
 from clirbench.support.errors import printable
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
@@ -121,6 +122,26 @@ def headline_tables(document: Document, console: Console) -> Group:
         scale, digits, unit = shown_as(name)
         bias.add_row(name, _margin(estimate, scale, digits), unit, better(name))
     return Group(title(f"{_task_label(document)}: macro averages ± 95 % margin"), metrics, bias)
+
+
+def settings_table(document: Document, console: Console) -> Group:
+    """How the texts of a result were encoded, and by language how long they are for the model and how many it cuts."""
+    above = title(f"{_task_label(document)}: how it was encoded")
+    table = plain_table(console, ("setting", "value"), left=("setting", "value"))
+    for name, value in stated_settings(document).items():
+        table.add_row(name, printable(value))
+    if document.lengths is None:
+        return Group(above, table)
+    roles = [role for role in ("query", "candidate") if role in document.lengths]
+    heads = [f"{role}\n{what}" for role in roles for what in ("tokens", "cut %")]
+    lengths = plain_table(console, ("language", *heads), left=("language",))
+    for language in document.task.languages:
+        parts = [document.lengths[role].get(language) for role in roles]
+        shown = [(cell(part.mean_tokens, 1), cell(part.cut, 100)) if part else ("-", "-") for part in parts]
+        lengths.add_row(language, *(value for pair in shown for value in pair))
+    return Group(
+        above, table, title("Mean tokens a text before the cut, with prompt, and share of texts that are cut"), lengths
+    )
 
 
 def _task_label(document: Document) -> str:

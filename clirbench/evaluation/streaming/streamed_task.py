@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
 from clirbench.ranking.in_memory import Outranked
 from clirbench.ranking.shards import GoldScores
-from clirbench.results.schema import CorpusPart
+from clirbench.results.schema import CorpusPart, Role
 from clirbench.support.context import RunContext
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.progress import Reporter
@@ -43,6 +44,8 @@ from clirbench.tasks.corpora.inventory import Inventory, Shard, take_inventory
 from clirbench.tasks.corpora.judged import load_judged, open_judgements
 from clirbench.tasks.selection import Selection
 
+# Passages of each language whose tokens are counted.
+_COUNTED = 2048
 ENCODE_FIRST, _EVERYTHING = "encode queries and golds (texts)", "all languages (passages)"
 
 
@@ -110,6 +113,15 @@ class StreamedTask:
         """The input of the counting of shards; it exists once :meth:`encode` has run."""
         assert self._work is not None, "encode comes first"  # noqa: S101
         return self._work
+
+    def texts(self) -> dict[Role, dict[str, Sequence[str]]]:
+        """The queries, and the first 2,048 passages of each language, which a run reads once more."""
+        judged, languages = self._judged, self.selection.languages
+        queries: dict[str, Sequence[str]] = {
+            x: judged.queries[a:b] for x, (a, b) in zip(languages, pairwise(judged.starts.tolist()), strict=True)
+        }
+        blocks = {x: self._candidates.block(x, 0, 0, _COUNTED) for x in languages}
+        return {"query": queries, "candidate": {x: block.texts or [] for x, block in blocks.items()}}
 
     def sizes(self, model: LoadedModel) -> tuple[int, int]:
         """Return 0 and 0: the phases of a streamed task are announced while the corpus is read."""
