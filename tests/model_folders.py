@@ -221,7 +221,7 @@ KINDS = (
     Kind("cross-encoder", cross_encoder),
 )
 
-COLUMNS = ("folder", "prompts", "similarity", "weights", "longest input", "revision", "what clirbench says")
+COLUMNS = ("folder", "prompts", "similarity", "weights", "longest input", "revision covers", "what clirbench says")
 BEGIN, END = "<!-- model-folders -->", "<!-- /model-folders -->"
 
 
@@ -229,6 +229,7 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
     """What clirbench uses for one kind of folder and says, as a row of the table in the docs."""
     from clirbench.encoders.base import EncoderOptions
     from clirbench.encoders.load import load_encoder
+    from clirbench.encoders.revision import outside_parts
     from clirbench.support.errors import ClirbenchError
 
     # Python imports a module of elsewhere from here.
@@ -236,8 +237,9 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
     path = kind.build(folder)
     try:
         model = load_encoder(str(path), EncoderOptions(name="me/model", **kind.options))
+        parts = [part.what for part in outside_parts(path, model.trust_remote_code)]
     except ClirbenchError as error:
-        return (kind.name, *["refused"] * (len(COLUMNS) - 2), _plain(str(error), folder))
+        return (kind.name, *["-"] * (len(COLUMNS) - 2), f"refused: {_plain(str(error), folder)}")
     finally:
         sys.path.remove(str(folder))
         for name in ("own", "clirbench_elsewhere"):
@@ -253,7 +255,10 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
     ]
     saved = f", saved in {model.saved_dtype}" if model.saved_dtype not in (None, settings.dtype) else ""
     lengths = [str(length or "any") for length in (settings.query_max_length, settings.candidate_max_length)]
-    revision = model.info.revision_kind if model.info.revision else "none: neither kept nor cached"
+    revision = " and ".join(["its files", *parts]) if model.info.revision else "none: neither kept nor cached"
+    notes = [_plain(note, folder) for note in model.notes]
+    if settings.variant:
+        notes.append(f"(the row is `me/model + {settings.variant}`)")
     return (
         kind.name,
         ", ".join(prompts) or "none",
@@ -261,7 +266,7 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
         settings.dtype + saved,
         lengths[0] if lengths[0] == lengths[1] else f"query {lengths[0]}, candidate {lengths[1]}",
         revision,
-        " ".join(_plain(note, folder) for note in model.notes) or "-",
+        "; ".join(notes) or "-",
     )
 
 
