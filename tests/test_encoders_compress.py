@@ -15,6 +15,7 @@ from test_evaluation_streaming import Continuous, rows_of, run, sorted_ranks
 import clirbench
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.compress import codes_of_8_bits, rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.describe import describe
 from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import as_loaded
 from clirbench.encoders.precomputed import load_vectors
@@ -285,3 +286,10 @@ def test_settings_of_a_quantised_model():
     model = as_loaded(Own(), EncoderOptions(quantise="int8", truncate_dim=3))
     assert model.settings == replace(as_loaded(Own()).settings, quantise="int8", quantise_sample="pool", truncate_dim=3)
     assert model.settings.variant == "3 dimensions, int8"
+
+
+def test_the_first_line_of_a_run_says_that_bits_are_compared_by_hamming_distance():
+    (line, *_) = describe(as_loaded(Own("dot"), EncoderOptions(quantise="binary", truncate_dim=3)))
+    assert line.startswith("me/own + 3 dimensions, binary: ")
+    assert "Hamming distance of the bits" in line
+    assert "dot" not in line

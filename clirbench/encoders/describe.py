@@ -23,11 +23,9 @@ def describe(model: LoadedModel) -> list[str]:
         for role, task in (("query", settings.query_task), ("candidate", settings.candidate_task))
         if task
     ]
-    similarity = (
-        "Hamming distance (you)"
-        if settings.quantise == "binary"
-        else settings.similarity + (f" ({SHOWN[sources.similarity]})" if sources.similarity != "none" else "")
-    )
+    similarity = settings.similarity + (f" ({SHOWN[sources.similarity]})" if sources.similarity != "none" else "")
+    if settings.quantise == "binary":
+        similarity = "Hamming distance of the bits"
     saved = f" (saved in {model.saved_dtype})" if model.saved_dtype not in (None, settings.dtype) else ""
     parts = [_revision(model.info.revision), *prompts, *tasks, similarity]
     inside = ["precision and length unknown"] if model.served_by else [settings.dtype + saved, _lengths(model)]
