@@ -47,8 +47,8 @@ def main():
         cache = Path(folder)
         whole, _ = row(arguments.model, None, None, cache)
         for part in KEPT:
-            for quantise in BITS:
-                lines.append(row(arguments.model, part and whole // part, quantise, cache)[1])
+            dimensions = part and whole // part
+            lines += [row(arguments.model, dimensions, quantise, cache)[1] for quantise in BITS]
     table = "\n".join(lines)
     print(table)
     if arguments.write:

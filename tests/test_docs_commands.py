@@ -47,7 +47,7 @@ NOT_RUN = {
     r"^clirbench train": "hours; tests/test_training.py trains on toy data",
     r"^clirbench verify": "downloads the model; tests/test_submissions_rerun.py has one beside it",
     r"^clirbench run .*--tasks mteb:": "data of mteb's from the hub; tests/test_integrations_mteb.py has small copies",
-    r"^clirbench .*--transform-sample": "needs a file of the reader's; tests/test_docs_examples.py writes one",
+    r"^clirbench .*--(transform|quantise)-sample": "needs a file of the reader's; tests/test_docs_examples.py writes one",
 }
 
 

@@ -324,6 +324,22 @@ def test_transforms_on_the_demo_set(shell, tmp_path):
     assert "clirbench/hybrid + center minus clirbench/hybrid + lir:1" in told[-1]
     (with_sample,) = (line for line in lines if "--transform-sample" in line)
     shell(f"{with_sample} --output other")
+    (with_sample,) = (line for line in commands("how-to/size-and-quality.md") if "--quantise-sample" in line)
+    shell(f"{with_sample} --output other")
+
+
+@pytest.mark.parametrize("options", [{}, {"truncate_dim": 64, "quantise": "binary"}])
+def test_rows_of_the_table_of_sizes(options):
+    result = clirbench.evaluate("clirbench/hybrid", "demo", options=clirbench.EncoderOptions(**options))
+    size, number = result.document.model.dimensions, options.get("quantise", "float32")
+    (row,) = (
+        line for line in page("how-to/size-and-quality.md").splitlines() if line.startswith(f"| {size} | {number} |")
+    )
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert int(cells[2].replace(",", "")) == size * (4 if number == "float32" else 1 / 8)
+    for cell, setting in zip(cells[3:6], ("monolingual", "cross-lingual", "multilingual"), strict=True):
+        assert cell.startswith(f"{100 * result.score(setting, 'mAP'):.1f} ±")
+    assert cells[6] == f"{result.score('bias', 'rank_distance'):,.0f}"
 
 
 def test_what_pages_import_is_there():
