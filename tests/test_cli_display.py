@@ -186,11 +186,22 @@ def test_a_long_name_folds_at_its_parts_and_leaves_the_numbers():
     assert all(line[:30].rstrip().endswith(("-", "/")) for line in text.splitlines()[2:])
 
 
-def test_the_verdict_of_a_comparison_is_kept_when_numbers_are_left_out(hybrid, lexical):
-    text = shown(comparison_tables(compare(hybrid, lexical, ("me/one", "me/two")), screen(50)), 50)
-    assert "difference" in text
-    assert "me/one is" in text
-    assert "not shown at 50 columns:" in text
+def test_a_comparison_loses_nothing_on_a_narrow_terminal(hybrid, lexical):
+    comparison = compare(hybrid, lexical, ("me/one", "me/two"))
+    for width in (40, 50, 60, 80):
+        text = shown(comparison_tables(comparison, screen(width), pairs=True), width)
+        words = " ".join(text.split())
+        assert "not shown" not in text
+        for contrast in comparison.of("overall") + comparison.of("pair"):
+            assert f"{contrast.p:.4f}" in text
+        for heading in ("difference", "interval", "(Holm)", "shown", "me/one is better"):
+            assert heading in words, (heading, width)
+
+
+def test_the_board_says_at_60_columns_which_rows_are_reported(board):
+    text = shown(board_tables(board, screen(60)), 60)
+    assert "not shown at 60 columns" in text
+    assert "measured" in text
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         ranked = present.assign(reported=present["origin"] == "reported").sort_values(
             ["reported", column_key(name, *board_columns(name).main)], ascending=[True, False], na_position="last"
         )
-        table = plain_table(console)
+        # A figure of a publication must not be taken for a measured one.
+        table = plain_table(console, keep=("origin",))
         for column in ("model", *columns, "parameters", "origin"):
             left = column in ("model", "origin") or column.endswith("zero-shot")
             table.add_column(column.removeprefix(f"{name} "), words=left)
@@ -77,7 +78,7 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
 
 def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> PlainTable:
     headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown")
-    table = plain_table(console, headings, left=(heading, "shown"), keep=("difference", "shown"))
+    table = plain_table(console, headings, left=(heading, "shown"), blocks=True)
     verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
     for name, contrast in contrasts.items():
         table.add_row(name, *_cells(contrast), verdicts[contrast.better])
