@@ -63,12 +63,20 @@ def results(tmp_path_factory):
     return path.parent
 
 
-TOLD = "xquad-r.json: is of another task that is called xquad-r, or of an earlier version of it: remove it, or run the model"
+TOLD = "xquad-r.json is of another task that is called xquad-r, or of an earlier version of it: remove it, or run the model"
 
 
 def test_its_result_is_not_submitted(results, tmp_path):
     assert TOLD in refused("submit", results, "--org", "me", "--submissions", tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_its_result_is_given_to_no_card_and_not_to_mteb(results, tmp_path):
+    path = results / "xquad-r.json"
+    told = "the result is of another task that is called xquad-r, or of an earlier version of it"
+    assert told in refused("card", path)
+    assert told in refused("export", path, "--format", "mteb", "--output", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
 
 
 def test_its_result_is_named_by_board_site_and_check(results, tmp_path):

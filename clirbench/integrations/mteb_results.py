@@ -9,7 +9,7 @@ from mteb.models.model_meta import ModelMeta, ScoringFunction
 from mteb.results import TaskResult
 
 from clirbench.integrations.mteb import SPLIT, metadata_of
-from clirbench.results.result import Result
+from clirbench.results.result import Result, refuse_another_task
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import writing
 from clirbench.tasks.task_file import list_tasks, load_task
@@ -47,6 +47,7 @@ def export(result: Result, folder: Path) -> list[Path]:
         raise ClirbenchError(
             f"{document.task.id} is not a task that clirbench gives to mteb: give a result of {', '.join(exported)}"
         )
+    refuse_another_task("the result", document.task)
     if not document.task.complete:
         raise ClirbenchError(
             "the result is of a restricted run, and mteb's layout cannot record that: run all languages and settings"

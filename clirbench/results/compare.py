@@ -159,11 +159,16 @@ def sentence(comparison: Comparison, setting: str) -> str:
 def _same_task(first: Result, second: Result) -> None:
     """Fail if the topics of two results cannot be paired."""
     a, b = first.document.task, second.document.task
-    for key in ("id", "hash", "languages", "settings"):
+    for key in ("id", "languages", "settings"):
         if getattr(a, key) != getattr(b, key):
             raise ClirbenchError(
                 f"the two results differ in 'task.{key}' ({getattr(a, key)!a}, {getattr(b, key)!a}): compare like with like"
             )
+    if a.hash != b.hash:
+        what = "texts or grades" if a.sources != b.sources else "languages, settings or counts"
+        raise ClirbenchError(
+            f"the two results differ in the {what} of {a.id}, which has changed: compare like with like"
+        )
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
     if not same or any(
         not np.array_equal(getattr(first.ranks, name), getattr(second.ranks, name))

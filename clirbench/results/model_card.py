@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from clirbench.results.result import Result, other_run
+from clirbench.results.result import Result, other_run, refuse_another_task
 from clirbench.results.stated import stated_settings
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically, writing
@@ -37,6 +37,7 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
     scores = []
     for result in results:
         document = result.document
+        refuse_another_task("the result", document.task)
         known = load_task(document.task.id) if document.task.id in list_tasks() else None
         if not document.task.complete:
             raise ClirbenchError(

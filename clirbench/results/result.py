@@ -15,7 +15,7 @@ from clirbench.results.read import read_content, read_document
 from clirbench.results.schema import Document, EstimatePart, TaskPart
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
-from clirbench.tasks.task_file import board_tasks
+from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
 
 @dataclass(frozen=True)
@@ -168,15 +168,16 @@ def other_run(first: Document, second: Document) -> str | None:
     return next((part for part in ("model", "encoder") if getattr(first, part) != getattr(second, part)), None)
 
 
-def refuse_another_task(path: Path, stated: TaskPart) -> None:
-    """Refuse a result whose task has the name of a task of the board, but other data or another protocol.
+def refuse_another_task(where: Path | str, stated: TaskPart) -> None:
+    """Refuse a result whose task has the name of a shipped task, but other data or another protocol.
 
     Raises:
-        ClirbenchError: The hash of the task is not that of the board's. The message names ``path``.
+        ClirbenchError: The hash of the task is not that of the shipped one. The message begins with ``where``.
     """
-    if stated.hash != board_tasks()[stated.id].hash:
+    task = board_tasks().get(stated.id) or (load_task(stated.id) if stated.id in list_tasks() else None)
+    if task is not None and stated.hash != task.hash:
         raise ClirbenchError(
-            f"{path}: is of another task that is called {stated.id}, or of an earlier version of it: remove it, or run the "
+            f"{where} is of another task that is called {stated.id}, or of an earlier version of it: remove it, or run the "
             f"model again with --tasks {stated.id}"
         )
 
