@@ -295,3 +295,32 @@ def test_an_address_where_nothing_is(home):
     assert ran.returncode == 2
     assert "cannot reach a Ray cluster at 'nobody'" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
+
+
+def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path):
+    """Another release of mteb may have other prompts for a name of the hub: here the driver's are made up."""
+    from dataclasses import replace
+    from types import SimpleNamespace
+
+    from clirbench.encoders.base import EncoderOptions
+    from clirbench.encoders.load import load_encoder
+    from clirbench.evaluation.streaming import ray_engine
+    from clirbench.support.errors import ClirbenchError
+    from clirbench.support.version import __version__
+
+    driver = load_encoder("clirbench/hybrid", EncoderOptions())
+    work = SimpleNamespace(streaming=SimpleNamespace(vectors=None), selection=SimpleNamespace(languages=("sw",)))
+    recipe = ray_engine._Recipe(
+        model="clirbench/hybrid",
+        options=EncoderOptions(),
+        expected=driver.info,
+        settings=replace(driver.settings, query_prompt="query: "),
+        version=__version__,
+        folder=str(tmp_path),
+        mirror=None,
+        threads=1,
+    )
+    with pytest.raises(
+        ClirbenchError, match="a node loads clirbench/hybrid with query prompt '', the driver with 'query: '"
+    ):
+        ray_engine._Worker(recipe).prepare(work)

@@ -15,6 +15,7 @@ from test_ranking_shards import unit_rows
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import evaluate_loaded
+from clirbench.evaluation.streaming import streamed_task
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.ranking.near_ties import exact_products
@@ -122,6 +123,23 @@ def test_equals_sorting_every_pool(tmp_path, layout, shard):
     assert rows_of(result) == expected
     assert not rescore(result).differences
     assert result.document.corpus.layout == layout
+
+
+def test_the_lengths_of_texts_are_those_of_all_queries_and_of_the_first_passages(tmp_path, monkeypatch):
+    monkeypatch.setattr(streamed_task, "_COUNTED", 5)
+    folder, task, data = build(tmp_path, invented, ["sw", "yo"], distractors=40, per_file=17)
+    encoder = Hashed()
+    encoder.token_lengths = lambda role, texts: [len(text) for text in texts]
+    encoder.max_length = 30
+    result = run(encoder, folder, task, tmp_path, shard=20)[1]
+    for language in ("sw", "yo"):
+        asked = list(dict.fromkeys(text for _, text, _ in invented(language)))
+        read = list(dict.fromkeys(text for _, text in texts_of(data)[language][:5]))
+        for role, texts in (("query", asked), ("candidate", read)):
+            part = result.document.lengths[role][language]
+            assert part.texts == len(texts)
+            assert part.mean_tokens == pytest.approx(sum(map(len, texts)) / len(texts))
+            assert part.cut == pytest.approx(sum(len(text) > 30 for text in texts) / len(texts))
 
 
 class Noisy(Continuous):

@@ -226,7 +226,7 @@ def _stream(
         from clirbench.evaluation.streaming.ray_engine import connect, ray_engine
 
         streaming = connect(streaming)
-        engine = ray_engine(str(request.model or DEFAULT), request.options, model.info, context.reporter)
+        engine = ray_engine(str(request.model or DEFAULT), request.options, model, context.reporter)
     return StreamedTask(selection, streaming, path.with_name(f"{path.stem}.shards"), engine)
 
 

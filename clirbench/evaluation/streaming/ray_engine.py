@@ -8,11 +8,18 @@ import os
 import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clirbench.encoders.base import EncoderOptions, LoadedEncoder, ModelInfo, require_encoder
+from clirbench.encoders.base import (
+    EncoderOptions,
+    EncoderSettings,
+    LoadedEncoder,
+    LoadedModel,
+    ModelInfo,
+    require_encoder,
+)
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.streaming.count_shard import ShardCounter
@@ -37,6 +44,7 @@ class _Recipe:
     model: str
     options: EncoderOptions
     expected: ModelInfo
+    settings: EncoderSettings
     version: str
     folder: str
     mirror: str | None
@@ -67,6 +75,12 @@ class _Worker:
                 f"a node loads {model.info.name} as revision {model.info.revision}, the driver {recipe.expected.revision}: "
                 "every node needs the same model"
             )
+        for key, value in asdict(recipe.settings).items():
+            if getattr(model.settings, key) != value:
+                raise ClirbenchError(
+                    f"a node loads {model.info.name} with {key.replace('_', ' ')} {getattr(model.settings, key)!r}, the driver "
+                    f"with {value!r}: install the same mteb and transformers on every node, or set it with an option"
+                )
         candidates = candidates_of(work.selection.task, work.streaming)
         self._counter = ShardCounter(model, work, candidates, recipe.threads)
 
@@ -122,14 +136,15 @@ def connect(streaming: Streaming) -> Streaming:
     return streaming if streaming.workers else replace(streaming, workers=room)
 
 
-def ray_engine(model: str, options: EncoderOptions, expected: ModelInfo, reporter: Reporter) -> Engine:
+def ray_engine(model: str, options: EncoderOptions, expected: LoadedModel, reporter: Reporter) -> Engine:
     """Make an engine that counts on the connected cluster. Each node loads the model by its name, and must get ``expected``."""
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
         recipe = _Recipe(
             model=str(Path(model).resolve()) if Path(model).is_dir() else model,
             options=options,
-            expected=expected,
+            expected=expected.info,
+            settings=expected.settings,
             version=__version__,
             folder=str(Path.cwd()),
             mirror=str(Path(mirror).resolve()) if (mirror := os.environ.get("CLIRBENCH_MIRROR")) else None,
