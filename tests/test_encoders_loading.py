@@ -237,6 +237,7 @@ def test_a_package_that_the_models_code_needs_is_named(folder, module, package):
         (ModuleNotFoundError("No module named 'sklearn'", name="sklearn"), "pip install scikit-learn"),
         (ImportError("Loading a PEFT model requires the `peft` package: `pip install peft`."), "pip install peft"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), "--dtype float16"),
+        (OSError("We couldn't connect to 'https://huggingface.co' to load the files"), "hf download me/own"),
         (MemoryError("cannot allocate memory"), "--dtype float16"),
         (TypeError("BFloat16 is not supported on MPS"), "pass --dtype float32"),
     ],

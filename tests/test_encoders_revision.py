@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import shutil
 import sys
 
 import model_folders
 import numpy as np
 import pytest
 import tiny_models
+from command_line import clir
 
 import clirbench
 from clirbench.encoders import from_sentence_transformers
@@ -138,6 +140,32 @@ def test_a_repository_of_an_adapter_alone_is_found_offline(hub):
     assert resolve_commit("someone/adapter", None) == COMMITS[0]
     with pytest.raises(ClirbenchError, match="hf download someone/other --revision v2"):
         resolve_commit("someone/other", "v2")
+
+
+def test_a_run_of_an_adapter_on_the_hub(hub, tmp_path):
+    folder = model_folders.edit(
+        model_folders.adapter(tmp_path), "adapter_config.json", base_model_name_or_path="someone/base"
+    )
+    for name, commit, source in (("adapter", COMMITS[0], folder), ("base", COMMITS[1], tmp_path / "plain")):
+        shutil.copytree(source, hub(f"someone/{name}", commit), dirs_exist_ok=True)
+    # The cache knows which files the hub does not have.
+    absent = tmp_path / "hub" / "models--someone--adapter" / ".no_exist" / COMMITS[0]
+    absent.mkdir(parents=True)
+    for name in ("config.json", "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
+        (absent / name).touch()
+    ran = clir(
+        tmp_path, "run", "--model", "someone/adapter", "--tasks", "demo", "--languages", "en,de", "--allow-zero-vectors",
+        HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "hub"),
+    )  # fmt: skip
+    if model_folders.NO_ADAPTERS:
+        assert "pip install -U transformers peft" in ran.stderr
+        return
+    assert ran.returncode == 0, ran.stderr
+    assert f"revision {COMMITS[0][:12]}+sha256:" in ran.stderr
+    written = tmp_path / "results" / "someone__adapter" / "demo+de-en.json"
+    model = json.loads(written.read_text(encoding="utf-8"))["model"]
+    snapshot = tmp_path / "hub" / "models--someone--adapter" / "snapshots" / COMMITS[0]
+    assert (model["revision"], model["revision_kind"]) == (snapshot_revision(COMMITS[0], snapshot).text, "hub-commit")
 
 
 def test_a_commit_is_cut_out_of_a_revision_alone():

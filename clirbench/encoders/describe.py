@@ -1,5 +1,7 @@
 """Say in one line what a run uses: model, revision, prompts, similarity, precision, length and device."""
 
+import re
+
 from clirbench.encoders.base import LoadedModel, Source
 
 SHOWN: dict[Source, str] = {"registry": "mteb's registry", "model": "model", "option": "you", "none": "none"}
@@ -35,8 +37,8 @@ def describe(model: LoadedModel) -> list[str]:
 def _revision(revision: str | None) -> str:
     if revision is None:
         return "no revision"
-    kind, colon, digest = revision.rpartition(":")
-    return f"revision {kind}{colon}{digest[:12]}"
+    # A commit and a checksum of parts elsewhere may stand together.
+    return "revision " + re.sub(r"[0-9a-f]{13,}", lambda digits: digits[0][:12], revision)
 
 
 def _prompt(role: str, prompt: str, source: Source) -> str:

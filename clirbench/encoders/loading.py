@@ -196,6 +196,7 @@ def _explained(
         or (resized and (f"{_listed(resized)} in another size than config.json says", "get both from one place"))
         or _of_packages(error, text)
         or (place and _of_parts(place, options))
+        or _of_cache(name, text)
         or _of_text(text, options)
         or (
             f"it lacks {error}" if isinstance(error, KeyError) else first_line(error),
@@ -293,6 +294,13 @@ def _of_parts(folder: Path, options: EncoderOptions) -> tuple[str, str] | None:
                 return f"there is no folder {part.name}, its {part.what}", "put it there, or correct the path"
             return f"{part.name}, its {part.what}, is not in the hub cache", f"hf download {part.name}"
     return None
+
+
+def _of_cache(name: str, text: str) -> tuple[str, str] | None:
+    """Files of a model on the hub that were never fetched, where the hub cannot be asked."""
+    if not re.search(r"couldn't connect to|outgoing traffic has been disabled|offline mode", text):
+        return None
+    return "the hub cannot be reached, and not all of its files are in the cache", f"hf download {name}, while online"
 
 
 def _of_text(text: str, options: EncoderOptions) -> tuple[str, str] | None:
