@@ -280,7 +280,7 @@ def test_your_own_factory(tmp_path, monkeypatch):
         ("mteb:mteb/baseline-random-encoder", {"query_prompt": "q"}, "does not apply"),
         ("no_such_module_here:make", {}, "cannot import 'no_such_module_here'"),
         ("a/b/c", {}, "no model 'a/b/c'"),
-        ("https://example.org/x y", {}, "cannot be a hub name|no model"),
+        ("https://example.org/x y", {}, "does not say which model of the server"),
         ("clirbench/char-ngram", {"dtype": "int8"}, "use float32, float16, bfloat16"),
         ("clirbench/char-ngram", {"similarity": "maxsim"}, "use cosine, dot, euclidean"),
         ("clirbench/char-ngram", {"batch_size": 0}, "use 1 or more"),
