@@ -9,7 +9,7 @@ import model_folders
 import numpy as np
 import pytest
 import tiny_models
-from command_line import clir
+from command_line import call, clir
 
 import clirbench
 from clirbench.encoders import from_sentence_transformers
@@ -266,6 +266,14 @@ def test_a_model_whose_parts_are_not_known_has_no_revision_and_says_so(monkeypat
     assert (loaded.info.revision, loaded.info.revision_kind) == (None, "unknown")
     assert [note for note in loaded.notes if "tokenizer someone/words" in note and "nothing is kept or cached" in note]
     assert loaded.info.name == f"local/static-{folder_revision(tmp_path / 'static')[:8]}"
+    run = ("run", "--model", tmp_path / "static", "--name", "me/own", "--tasks", "demo", "--languages", "en,de")
+    run += ("--allow-zero-vectors", "--output", tmp_path / "results")
+    first = call(*run)
+    assert first.exit_code == 0
+    assert "tokenizer someone/words is not known: nothing is kept or cached" in " ".join(first.stderr.split())
+    assert not list((tmp_path / "cache").rglob("*.npy"))
+    with pytest.raises(ClirbenchError, match="has changed since: the run's first lines say why"):
+        raise call(*run).exception
 
 
 class Own:

@@ -263,7 +263,8 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Result | None:
                 "pass --output for another folder, or --force to replace it"
             )
     if model.info.revision is None:
-        remedy = "declare its --revision" if model.served_by else "give it a 'revision' attribute"
+        remedy = "give it a 'revision' attribute" if model.info.kind == "own" else "the run's first lines say why"
+        remedy = "declare its --revision" if model.served_by else remedy
         raise ClirbenchError(
             f"{path} is there, and nobody can tell whether {model.info.name} has changed since: {remedy}, "
             "pass --output for another folder, or --force to replace it"
