@@ -313,6 +313,12 @@ def test_what_is_returned_is_never_the_model_s_memory():
     assert not np.shares_memory(copy.indices, matrix.indices)
 
 
+@pytest.mark.parametrize(("dtype", "name"), [(">f4", "float32"), (np.int16, "int16"), (bool, "bool")])
+def test_the_dtype_on_record_is_that_of_the_numbers_not_of_their_bytes(tiny, dtype, name):
+    mine = encoder(lambda texts: (honest(texts) + 20).astype(dtype))
+    assert encode_collection(as_loaded(mine), tiny()).output_dtype == name
+
+
 def test_one_reason_without_a_model():
     with pytest.raises(NoNumbersError, match=r"not numbers in one shape \(text\): return an array"):
         as_float32(["a"])

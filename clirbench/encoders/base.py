@@ -44,11 +44,11 @@ Source: TypeAlias = Literal["registry", "model", "option", "none"]
 class Encoder(Protocol):
     """A model that gives one vector per text.
 
-    Both methods return one row per text: a NumPy array, a torch tensor or a SciPy CSR matrix of shape (texts, dimensions), of any
-    floating dtype. Optional attributes: ``similarity`` ("cosine" when absent, "dot" or "euclidean"); ``name``; ``revision``, a
-    text that changes whenever the vectors change (vectors of a model without it are not cached); ``parameters``, the number of
-    weights; ``max_length``, in tokens; and a method ``prepare(candidates)``, called once with the distinct candidates before any
-    encoding.
+    Both methods return one row per text, of real numbers of any dtype: a NumPy array, a torch tensor, a SciPy matrix or a list of
+    rows, (texts, dimensions). It is copied before the encoder is called again. Optional attributes: ``similarity`` ("cosine" when
+    absent, "dot" or "euclidean"); ``name``; ``revision``, a text that changes whenever the vectors change (vectors of a model
+    without it are not cached); ``parameters``, the number of weights; ``max_length``, in tokens; and a method
+    ``prepare(candidates)``, called once with the distinct candidates before any encoding.
     """
 
     def encode_queries(self, texts: list[str]) -> Any:

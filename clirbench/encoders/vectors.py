@@ -149,7 +149,8 @@ def encode_texts(encode: Callable[[list[str]], Any], texts: list[str], check: Ve
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(texts)
     if hasattr(raw, "dtype"):
-        clock.output_dtype = str(raw.dtype).removeprefix("torch.")
+        # The name of a NumPy dtype leaves out the order of bytes.
+        clock.output_dtype = str(getattr(raw.dtype, "name", raw.dtype)).removeprefix("torch.")
     return check(raw, texts)
 
 

@@ -263,6 +263,10 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
     if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
         message = f"is not the SHA-256 of {ranks_path.name}: submit both as they were written"
         examined.error(path, "ranks.sha256", message)
+    kept, size = document.encoder.truncate_dim, document.model.dimensions
+    if kept not in (None, size):
+        message = f"is {size}, not the {kept} of 'encoder.truncate_dim': submit the file as it was written"
+        examined.error(path, "model.dimensions", message)
     task, said = load_task(document.task.id), document.task
     if said.hash != task.hash:
         message = (
