@@ -1,6 +1,6 @@
 """Model folders of every kind that people have, built offline with small random weights, and what clirbench says of each.
 
-``python tests/model_folders.py`` writes the table of docs/explanation/model-folders.md.
+``python tests/model_folders.py`` writes the tables of docs/explanation/model-folders.md.
 """
 
 import json
@@ -222,11 +222,12 @@ KINDS = (
 )
 
 COLUMNS = ("folder", "prompts", "similarity", "weights", "longest input", "revision covers", "what clirbench says")
+REFUSED = ("folder", "what clirbench says")
 BEGIN, END = "<!-- model-folders -->", "<!-- /model-folders -->"
 
 
 def row(kind: Kind, folder: Path) -> tuple[str, ...]:
-    """What clirbench uses for one kind of folder and says, as a row of the table in the docs."""
+    """What clirbench uses for one kind of folder and says, as a row of a table in the docs; a refused folder has two cells."""
     from clirbench.encoders.base import EncoderOptions
     from clirbench.encoders.load import load_encoder
     from clirbench.encoders.revision import outside_parts
@@ -239,7 +240,7 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
         model = load_encoder(str(path), EncoderOptions(name="me/model", **kind.options))
         parts = [part.what for part in outside_parts(path, model.trust_remote_code)]
     except ClirbenchError as error:
-        return (kind.name, *["-"] * (len(COLUMNS) - 2), f"refused: {_plain(str(error), folder)}")
+        return kind.name, _plain(str(error), folder)
     finally:
         sys.path.remove(str(folder))
         for name in ("own", "clirbench_elsewhere"):
@@ -276,19 +277,22 @@ def _plain(text: str, folder: Path) -> str:
     return re.sub(r"\b[0-9a-f]{12,64}\b", "…", text).replace("|", "\\|").replace("\n", " ")
 
 
-def table(folder: Path) -> str:
-    """The table in the docs, in Markdown; the folders are built below ``folder``."""
+def tables(folder: Path) -> str:
+    """The tables in the docs, in Markdown: folders that run, and folders that are refused. They are built below ``folder``."""
     rows = []
     for number, kind in enumerate(KINDS):
         below = folder / f"{number:02}"
         below.mkdir()
         rows.append(row(kind, below))
-    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join(_table(head, [one for one in rows if len(one) == len(head)]) for head in (COLUMNS, REFUSED))
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def written(page: str, new: str) -> str:
-    """A page with a new table between its two marks."""
+    """A page with new tables between its two marks."""
     before, _, rest = page.partition(BEGIN)
     return f"{before}{BEGIN}\n\n{new}\n\n{END}{rest.partition(END)[2]}"
 
@@ -297,4 +301,4 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "model-
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as where:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), table(Path(where))), encoding="utf-8")
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), tables(Path(where))), encoding="utf-8")

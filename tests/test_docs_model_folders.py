@@ -1,9 +1,9 @@
-"""The table of model folders in the docs is what clirbench uses and says."""
+"""The tables of model folders in the docs are what clirbench uses and says."""
 
 import model_folders
 
 
-def test_the_table_of_model_folders_is_what_clirbench_uses_and_says(tmp_path):
+def test_the_tables_of_model_folders_are_what_clirbench_uses_and_says(tmp_path):
     page = model_folders.PAGE.read_text(encoding="utf-8")
-    assert model_folders.written(page, model_folders.table(tmp_path)) == page
+    assert model_folders.written(page, model_folders.tables(tmp_path)) == page
     assert len(model_folders.KINDS) >= 15

@@ -690,7 +690,9 @@ def test_submit_reads_mteb_for_a_registered_model(tmp_path):
 def test_mistakes_of_submitters(tmp_path, arguments, message):
     shutil.copytree(SUBMISSIONS / NAME, tmp_path / "results")
     options = clirbench.EncoderOptions()
-    clirbench.evaluate("clirbench/hybrid", "demo", options=options).save(tmp_path / "restricted")
+    clirbench.evaluate("clirbench/hybrid", "demo", options=options, languages=["en", "de"]).save(
+        tmp_path / "restricted"
+    )
     (tmp_path / "restricted" / "clirbench__hybrid").rename(tmp_path / "x")
     shutil.rmtree(tmp_path / "restricted")
     (tmp_path / "x").rename(tmp_path / "restricted")

@@ -67,7 +67,7 @@ def simulated(name, seed, skill):
     scores = compute_scores(ranks, pools, task.settings, task.metrics, task.bias, jumps)
     digest = dict.fromkeys(task.languages, "0" * 64)
     corpus = CorpusPart(source="folder x", layout="original", shard=20_000, shards=5_300, engine="local", sha256=digest)
-    cost = Cost(8, 1, 1, 1.0, 0, {"load": 1.0, "encode": 1.0, "rank": 1.0, "score": 1.0})
+    cost = Cost(8, 1, 1, 1.0, 0, seconds={"load": 1.0, "encode": 1.0, "rank": 1.0, "score": 1.0})
     run = Run(select(task), judged.topics, len(judged.queries), pools, cost, corpus)
     model = LoadedEncoder(encoder=None, info=ModelInfo(name, "own", "1", "declared", 1), settings=EncoderSettings())
     return build_result(model, run, ranks, scores)
