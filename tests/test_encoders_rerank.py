@@ -213,6 +213,8 @@ def test_a_killed_run_goes_on_with_the_scores_that_it_has(reranker, tmp_path, mo
     [
         (lambda pairs: np.zeros((len(pairs), 2)), "one score a pair"),
         (lambda pairs: np.full(len(pairs), np.nan), "not finite"),
+        (lambda pairs: np.zeros((10**7, 10**7)), "out of memory .*: lower --batch-size or --max-length"),
+        (lambda pairs: pairs.clear() or pairs[0], "raised IndexError .* when it was given .* texts"),
     ],
 )
 def test_wrong_scores_of_a_second_stage_are_refused(reranker, monkeypatch, scores, told):

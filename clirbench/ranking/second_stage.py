@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedReranker
+from clirbench.encoders.calls import ask
 from clirbench.encoders.vector_cache import CacheEntry
 from clirbench.ranking.in_memory import GoldCounter, Outranked
 from clirbench.ranking.kernel import best_first
@@ -181,7 +182,8 @@ class SecondStage:
 
     def _checked(self, model: LoadedReranker, pairs: NDArray[np.int64]) -> _Scores:
         texts = self._texts(pairs)
-        scores = np.asarray(model.scorer.score_pairs(texts), dtype=np.float32)
+        raw = ask(model.info, "query", [query for query, _ in texts], model.scorer.score_pairs, list(texts))
+        scores = np.array(raw, dtype=np.float32)
         if scores.shape != (len(texts),):
             shape = "x".join(map(str, scores.shape))
             raise ClirbenchError(
