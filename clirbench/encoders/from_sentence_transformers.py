@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders import base
+from clirbench.encoders.adapters import Tasks, choose_tasks
+from clirbench.encoders.from_pylate import PylateModel, is_pylate, pylate_class, pylate_readers, pylate_settings
 from clirbench.encoders.hub import cached_snapshot, resolve_commit
 from clirbench.encoders.lengths import Reader, check_lengths, readers, set_length, within_positions
 from clirbench.encoders.loading import load_checked, notes_of
@@ -31,18 +33,25 @@ Loaded = TypeVar("Loaded", bound=base.LoadedModel)
 class SentenceTransformerEncoder:
     """A SentenceTransformer or SparseEncoder, with a reader for each role."""
 
-    def __init__(self, model: Any, batch_size: int, by_role: dict[str, Reader], sparse: bool = False) -> None:
-        self._model, self._batch_size, self._readers = model, batch_size, by_role
+    def __init__(
+        self,
+        model: Any,
+        batch_size: int,
+        by_role: dict[str, Reader],
+        tasks: Tasks = (None, None),
+        sparse: bool = False,
+    ) -> None:
+        self._model, self._batch_size, self._readers, self._tasks = model, batch_size, by_role, tasks
         # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Encode queries: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_query, texts, self._readers["query"])
+        return self._encode(self._model.encode_query, texts, self._readers["query"], self._tasks[0])
 
     def encode_candidates(self, texts: list[str]) -> Any:
         """Encode candidates: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_document, texts, self._readers["candidate"])
+        return self._encode(self._model.encode_document, texts, self._readers["candidate"], self._tasks[1])
 
     def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
         """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
@@ -54,9 +63,11 @@ class SentenceTransformerEncoder:
         lengths = reader.count(texts)
         return lengths and [min(length, reader.limit or length) for length in lengths]
 
-    def _encode(self, encode: Any, texts: list[str], reader: Reader) -> Any:
+    def _encode(self, encode: Any, texts: list[str], reader: Reader, task: str | None) -> Any:
+        # The two methods for the roles pass a task of their own.
+        call = encode if task is None else partial(self._model.encode, task=task)
         with _mode_kept(self._model), within_positions(reader):
-            return encode(
+            return call(
                 texts,
                 prompt=reader.prompt,
                 batch_size=self._batch_size,
@@ -194,23 +205,30 @@ def wrap_sentence_transformer(
         ClirbenchError: The similarity is not cosine, dot or euclidean, or an option does not apply to the model.
     """
     label = name or "memory/sentence-transformer"
+    if is_pylate(model):
+        return _wrap_pylate(model, options, revision, revision_kind, label)
     multi = _is(model, "MultiVectorEncoder")
     if multi:
-        base.refuse(options, base.OF_VECTORS, "a multi-vector model")
+        base.refuse(options, (*base.OF_VECTORS, "encode_task"), "a multi-vector model")
     chosen = choose(model, options, look_up(hub_name or options.name, options, hub_name is not None))
     if not multi and chosen.similarity not in base.SIMILARITIES:
         raise ClirbenchError(f"{label} uses {chosen.similarity} similarity: pass --similarity cosine, dot or euclidean")
     if options.max_length is not None:
         set_length(model, options.max_length)
     by_role = readers(model, chosen.query_prompt, chosen.candidate_prompt)
-    notes = check_lengths(by_role)
+    tasks, told = ((None, None), []) if multi else choose_tasks(model, options, label)
+    notes = (*told, *check_lengths(by_role))
+    counted = sum(parameter.numel() for parameter in model.parameters())
     settings = base.EncoderSettings(
         similarity=chosen.similarity,
         dtype=weights_dtype(model),
+        backend=backend_of(model, options),
         query_max_length=by_role["query"].limit,
         candidate_max_length=by_role["candidate"].limit,
         query_prompt=chosen.query_prompt,
         candidate_prompt=chosen.candidate_prompt,
+        query_task=tasks[0],
+        candidate_task=tasks[1],
     )
     identity: dict[str, Any] = {
         "info": base.ModelInfo(
@@ -218,7 +236,8 @@ def wrap_sentence_transformer(
             kind="sentence-transformers",
             revision=revision,
             revision_kind=revision_kind if revision else "unknown",
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            # Another backend does not say how many there are.
+            parameters=None if settings.backend else counted,
         ),
         "settings": settings,
         "sources": chosen.sources,
@@ -229,8 +248,52 @@ def wrap_sentence_transformer(
     }
     if multi:
         return base.LoadedScorer(scorer=MultiVectorScorer(model, options.batch_size, by_role), **identity)
-    encoder = SentenceTransformerEncoder(model, options.batch_size, by_role, sparse=_is(model, "SparseEncoder"))
+    encoder = SentenceTransformerEncoder(model, options.batch_size, by_role, tasks, sparse=_is(model, "SparseEncoder"))
     return base.LoadedEncoder(encoder=encoder, **identity)
+
+
+def _wrap_pylate(
+    model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, label: str
+) -> base.LoadedScorer:
+    """Wrap a model of PyLate, whose prompts and lengths are its own."""
+    base.refuse(options, (*base.OF_VECTORS, *base.OF_PROMPTS, "max_length"), "a model of PyLate, which has its own")
+    settings, sources, notes = pylate_settings(model)
+    return base.LoadedScorer(
+        scorer=MultiVectorScorer(PylateModel(model), options.batch_size, pylate_readers(model)),
+        info=base.ModelInfo(
+            name=label,
+            kind="sentence-transformers",
+            revision=revision,
+            revision_kind=revision_kind if revision else "unknown",
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+        ),
+        settings=settings,
+        sources=sources,
+        notes=notes,
+        batch_size=options.batch_size,
+        device=str(model.device),
+        trust_remote_code=options.trust_remote_code,
+    )
+
+
+def backend_of(model: Any, options: base.EncoderOptions) -> str | None:
+    """The backend that computes a model's vectors; None for torch.
+
+    Raises:
+        ClirbenchError: The options ask for a backend that no part of the model uses, or for a dtype of an exported model.
+    """
+    # The model itself repeats what was asked for, whether or not a part of it can do it.
+    parts = [module for module in model.modules() if module is not model]
+    used = {str(getattr(module, "backend", None)) for module in parts} & set(base.BACKENDS)
+    if options.backend is not None and options.backend not in used:
+        raise ClirbenchError(
+            f"--backend {options.backend} does not apply to this model, no part of which uses it: leave it out"
+        )
+    if used and options.dtype is not None:
+        raise ClirbenchError(
+            f"--dtype does not apply to the backend {min(used)}, whose model is exported in one precision: leave it out"
+        )
+    return min(used, default=None)
 
 
 def _is(model: Any, kind: str) -> bool:
@@ -247,9 +310,13 @@ def _class_of(name: str, commit: str | None) -> Any:
     from sentence_transformers.util import load_file_path
 
     path = load_file_path(name, "config_sentence_transformers.json", revision=commit)
-    declared = json.loads(Path(path).read_text(encoding="utf-8")).get("model_type") if path else None
-    # PyLate calls a multi-vector model ColBERT.
-    kind = "MultiVectorEncoder" if declared == "ColBERT" else str(declared or "SentenceTransformer")
+    config = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    declared = config.get("model_type")
+    # PyLate calls a multi-vector model ColBERT, or does not say so. Where PyLate is installed, its own class is used.
+    of_pylate = declared == "ColBERT" or (declared is None and config.get("similarity_fn_name") == "MaxSim")
+    if of_pylate and (own := pylate_class()):
+        return own
+    kind = "MultiVectorEncoder" if of_pylate else str(declared or "SentenceTransformer")
     if kind == "CrossEncoder":
         raise ClirbenchError(
             f"'{name}' is a cross-encoder, which has no vectors: use it as a second stage, "
@@ -282,6 +349,7 @@ def _construct(make: Callable[..., Any], name: str, commit: str | None, options:
 
     logging.disable_progress_bar()
     model = make(name, commit, options)
-    if options.dtype:
+    # An exported model has no weights of torch.
+    if options.dtype and not options.backend:
         model = model.to(getattr(torch, options.dtype))
     return model

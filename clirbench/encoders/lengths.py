@@ -189,7 +189,8 @@ def _positions(module: Any) -> int | None:
     import torch
 
     body = getattr(module, "auto_model", None)
-    for part in body.modules() if body is not None else ():
+    # A model of another backend has no modules.
+    for part in body.modules() if hasattr(body, "modules") else ():
         for name in ("position_embeddings", "embed_positions", "wpe"):
             table = getattr(part, name, None)
             if isinstance(table, torch.nn.Embedding):

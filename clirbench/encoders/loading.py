@@ -22,6 +22,11 @@ _WEIGHTS = (".safetensors", ".bin")
 # Packages whose name on the index is not that of their module.
 _PACKAGES = {"flash_attn": "flash-attn", "sklearn": "scikit-learn", "PIL": "pillow", "google.protobuf": "protobuf"}
 _NAMED = 3
+# No release of optimum-onnx runs with transformers 5.
+_BACKENDS = {
+    "onnx": "pip install 'sentence-transformers[onnx]' in an environment of its own, because it needs transformers 4",
+    "openvino": "pip install 'sentence-transformers[openvino]'",
+}
 _LONGEST = 300
 
 
@@ -116,7 +121,8 @@ def _reports() -> Iterator[list[Report]]:
         return collect
 
     name = "log_state_dict_report"
-    kept = [(home, getattr(home, name)) for home in (modeling_utils, peft)]
+    # transformers 4, which a backend may need, reports otherwise.
+    kept = [(home, getattr(home, name)) for home in (modeling_utils, peft) if hasattr(home, name)]
     try:
         for home, report in kept:
             setattr(home, name, collecting(report, home is peft))
@@ -188,6 +194,8 @@ def _explained(
     resized = [key for report in reports for key in report.resized]
     if "trust_remote_code" in text:
         return "it brings code of its own", "read that code, then pass --trust-remote-code"
+    if options.backend and (isinstance(error, ImportError) or "backend requires" in text):
+        return f"the packages of the backend {options.backend} are not here, or do not fit", _BACKENDS[options.backend]
     if is_out_of_memory(error):
         return f"out of memory: {first_line(error)}", "pass --dtype float16, or another --device"
     return (

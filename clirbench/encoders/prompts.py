@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from clirbench.encoders.adapters import asked_tasks
 from clirbench.encoders.base import SIMILARITIES, EncoderOptions, SettingSources, Source
 from clirbench.encoders.registry import Registered, registered
 from clirbench.support.errors import ClirbenchError
@@ -92,14 +93,15 @@ def _prompt(
         return "", "option"
     if entry is not None and entry.prompts is not None and options.prompts != "model":
         return entry.prompts[role == "candidate"], "registry"
-    prompt = _own_prompt(model, role)
+    prompt = _own_prompt(model, role, asked_tasks(options)[role == "candidate"])
     return prompt, "model" if prompt else "none"
 
 
-def _own_prompt(model: Any, role: str) -> str:
-    """The prompt that sentence-transformers itself would use."""
+def _own_prompt(model: Any, role: str, task: str | None = None) -> str:
+    """The prompt that sentence-transformers itself would use; a task that is asked for brings the prompt of its name."""
     prompts = model.prompts or {}
-    chosen = next((name for name in _NAMES[role] if name in prompts), model.default_prompt_name)
+    names = (task, *_NAMES[role])
+    chosen = next((name for name in names if name in prompts), model.default_prompt_name)
     return str(prompts.get(chosen, "") or "") if chosen else ""
 
 

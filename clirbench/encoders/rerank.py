@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clirbench.encoders import base
-from clirbench.encoders.from_sentence_transformers import load_placed, loading_arguments
+from clirbench.encoders.from_sentence_transformers import backend_of, load_placed, loading_arguments
 from clirbench.encoders.fusion import for_part
 from clirbench.encoders.lengths import check_lengths, readers, set_length
 from clirbench.encoders.precision import weights_dtype
@@ -136,7 +136,7 @@ def _wrap(
         settings=base.EncoderSettings(
             similarity="rerank",
             dtype=weights_dtype(model),
-            backend=options.backend,
+            backend=backend_of(model, options),
             query_max_length=reader.limit,
             candidate_max_length=reader.limit,
         ),

@@ -18,6 +18,7 @@ from clirbench.support.files import write_atomically, writing
 
 TEXTS_PER_SHARD = 512
 _FORMAT = 1
+_OF_BACKEND = {"onnx": ("onnxruntime", "optimum"), "openvino": ("openvino", "optimum")}
 _MANIFEST = "manifest.json"
 # Nobody can tell whether a server's model without a revision has changed. Its vectors may cost money, so they are kept for a day:
 # a run that failed can go on.
@@ -38,7 +39,14 @@ def versions(encoder: LoadedModel) -> dict[str, str]:
     """List the versions of the packages that compute the vectors. The cache never mixes vectors of two versions."""
     if encoder.info.kind not in ("sentence-transformers", "mteb"):
         return {}
-    return {name: metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "mteb")}
+    names = (
+        "torch",
+        "transformers",
+        "sentence-transformers",
+        "mteb",
+        *_OF_BACKEND.get(encoder.settings.backend or "", ()),
+    )
+    return {name: metadata.version(name) for name in names}
 
 
 class CacheEntry:

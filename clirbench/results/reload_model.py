@@ -63,6 +63,8 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
             "max_length": settings.query_max_length if alike and known else None,
             "dtype": settings.dtype if settings.dtype in DTYPES and known else None,
             "revision": stated.revision if at.name is None else None,
+            "backend": settings.backend,
+            "encode_task": settings.query_task and f"{settings.query_task},{settings.candidate_task}",
             "safe_only": at.safe_only and at.name is not None,
         }
     elif stated.kind in ("own", "endpoint"):

@@ -45,10 +45,13 @@ def command(document: Document) -> str:
         "--max-length": own and encoder.query_max_length == encoder.candidate_max_length and encoder.query_max_length,
         "--similarity": chosen and encoder.similarity,
         "--dtype": own and encoder.dtype in DTYPES and encoder.dtype,
+        "--backend": encoder.backend,
+        "--encode-task": encoder.query_task and f"{encoder.query_task},{encoder.candidate_task}",
         "--truncate-dim": encoder.truncate_dim,
         "--transform": encoder.transform,
         "--transform-sample": encoder.transform_sample not in (None, "pool") and "SAMPLE.jsonl",
         "--quantise": encoder.quantise,
+        "--depth": encoder.depth,
         "--quantise-sample": encoder.quantise_sample not in (None, "pool") and "SAMPLE.jsonl",
     }
     words = ["clirbench", "run", "--model", name, "--tasks", document.task.id]
