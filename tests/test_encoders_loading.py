@@ -86,7 +86,7 @@ def test_weights_that_the_model_does_not_have_are_no_fault(folder):
     import torch
 
     weights_of(folder, lambda held: held | {"cls.predictions.bias": torch.zeros(3)})
-    load_encoder(str(folder))
+    assert load_encoder(str(folder)).info.revision is not None
 
 
 def test_half_an_adapter_stops(tmp_path):
