@@ -294,7 +294,9 @@ def _run_mteb_tasks(
         path = folder / f"{MTEB_FILE_START}{stem}.json"
         if path.exists() and not context.force:
             document = read_mteb_result(path)
-            if document.model.revision is None or not model.identity.items() <= document.identity.items():
+            stated = document.identity
+            same = all(value == stated.get(key, value) for key, value in model.identity.items())
+            if document.model.revision is None or not same:
                 raise ClirbenchError(
                     f"{path} holds another run: pass --output for another folder, or --force to replace it"
                 )

@@ -198,8 +198,9 @@ class SettingSources:
 class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer, a fusion of both, or two stages.
 
-    Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size``, ``device`` and ``trust_remote_code``, which
-    are no part of the model's identity. ``api`` says that a provider computes the vectors and charges for them. ``served_by`` is
+    Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size`` and ``device``, which are no part of the
+    model's identity. ``trust_remote_code`` says that code which the model brings could run: with it, a model that a library
+    also knows is another one. ``api`` says that a provider computes the vectors and charges for them. ``served_by`` is
     the address and name of a server's model; None for any other model. ``notes`` are lines that a user must read before a run.
     """
 
@@ -218,7 +219,8 @@ class LoadedModel:
     def identity(self) -> dict[str, Any]:
         """Everything in which a result must agree with this model to be its result, by the names that results use."""
         info = self.info
-        return {"name": info.name, "kind": info.kind, "revision": info.revision, **asdict(self.settings)}
+        model = {"name": info.name, "kind": info.kind, "revision": info.revision}
+        return {**model, "trust_remote_code": self.trust_remote_code, **asdict(self.settings)}
 
 
 @dataclass(frozen=True, kw_only=True)

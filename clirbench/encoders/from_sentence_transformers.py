@@ -20,7 +20,14 @@ from clirbench.encoders.lengths import Reader, check_lengths, readers, set_lengt
 from clirbench.encoders.loading import load_checked, notes_of
 from clirbench.encoders.precision import saved_dtype, weights_dtype
 from clirbench.encoders.prompts import choose, look_up
-from clirbench.encoders.revision import Revision, commit_of, folder_revision, snapshot_revision, whole_revision
+from clirbench.encoders.revision import (
+    Revision,
+    brings_code,
+    commit_of,
+    folder_revision,
+    snapshot_revision,
+    whole_revision,
+)
 from clirbench.support.errors import ClirbenchError
 
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
@@ -186,7 +193,9 @@ def _versioned(loaded: Loaded, revision: Revision, folder: Path | None) -> Loade
     notes = (*loaded.notes, *notes_of(folder))
     if revision.text is None:
         notes = (*notes, revision.note(loaded.info.name))
-    return replace(loaded, saved_dtype=saved_dtype(folder), notes=notes)
+    # A model without code of its own is the same model with the option and without it.
+    trusted = loaded.trust_remote_code and (folder is None or brings_code(folder))
+    return replace(loaded, saved_dtype=saved_dtype(folder), notes=notes, trust_remote_code=trusted)
 
 
 def wrap_sentence_transformer(

@@ -79,7 +79,7 @@ def load_fusion(
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         batch_size=options.batch_size,
         device=parts[0].device,
-        trust_remote_code=options.trust_remote_code,
+        trust_remote_code=any(part.trust_remote_code for part in parts),
         api=any(part.api for part in parts),
     )
 

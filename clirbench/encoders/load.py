@@ -162,6 +162,7 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
         raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
     if not isinstance(encoder, Encoder | Scorer):
         if hasattr(encoder, "encode"):
+            refuse(options, [name for name in OF_LOADING if name != "max_length"], f"the model that {name}() makes")
             return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
     refuse(options, OF_LOADING, f"your own encoder {name}")

@@ -13,7 +13,7 @@ from typing import Any
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.calls import is_out_of_memory
 from clirbench.encoders.hub import cached_snapshot
-from clirbench.encoders.revision import outside_parts
+from clirbench.encoders.revision import outside_parts, read_configuration, untrusted_functions
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.quiet import others_silenced
 
@@ -66,6 +66,8 @@ def load_checked(name: str, make: Callable[[], Any], place: Callable[[], Path | 
     if hasattr(inner, "modules"):
         _refuse_missing(name, inner, reports)
         _refuse_empty_vocabulary(name, inner)
+        if not getattr(inner, "trust_remote_code", options.trust_remote_code):
+            _refuse_replaced(name, place())
     return model
 
 
@@ -177,6 +179,16 @@ def _refuse_empty_vocabulary(name: str, model: Any) -> None:
             raise ClirbenchError(
                 f"the tokenizer of '{name}' knows no word, so all texts would be alike: "
                 "its files are missing, get the whole model again"
+            )
+
+
+def _refuse_replaced(name: str, folder: Path | None) -> None:
+    """Fail if sentence-transformers has put another function in the place of one that it does not trust."""
+    for path in sorted(folder.rglob("*config.json")) if folder else ():
+        for function in untrusted_functions(read_configuration(path)):
+            raise ClirbenchError(
+                f"'{name}' uses {function}, which only runs if it is trusted, else another function takes its place: "
+                "read it, then pass --trust-remote-code"
             )
 
 

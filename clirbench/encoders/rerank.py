@@ -92,7 +92,7 @@ def load_rerank(
         notes=(*first.notes, note, *second.notes),
         batch_size=options.batch_size,
         device=second.device,
-        trust_remote_code=options.trust_remote_code,
+        trust_remote_code=first.trust_remote_code or second.trust_remote_code,
         api=first.api,
         served_by=first.served_by,
     )
@@ -141,6 +141,7 @@ def _wrap(
             candidate_max_length=reader.limit,
         ),
         device=str(model.device),
+        trust_remote_code=options.trust_remote_code,
     )
 
 

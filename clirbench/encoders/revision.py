@@ -17,6 +17,8 @@ from clirbench.encoders.hub import cached_snapshot
 _AND = "+sha256:"
 # Functions with which code fetches a part of a model; the first argument names it.
 _FETCHING = ("from_pretrained", "hf_hub_download", "snapshot_download")
+# Under these keys, configurations name functions.
+_FUNCTIONS = ("activation_function", "activation_fn", "sbert_ce_default_activation_function")
 # The classes of PyLate that sentence-transformers replaces by its own.
 _OWN_CLASSES = ("sentence_transformers.", "pylate.")
 
@@ -105,6 +107,45 @@ def outside_parts(folder: Path, trust_remote_code: bool = False) -> list[Part]:
     return sorted(part for part in parts if not _inside(part, folder))
 
 
+def brings_code(folder: Path) -> bool:
+    """Whether a model names classes or functions that only run with ``trust_remote_code``, or has parts outside its folder."""
+    for path in _files(folder, set()):
+        if path.name.endswith("config.json") or path.name == "modules.json":
+            document = read_configuration(path)
+            if any(True for _ in _mapped(document)) or any(untrusted_functions(document)):
+                return True
+            if not all(name.startswith(_OWN_CLASSES) for name in _classes(path, document)):
+                return True
+    return bool(outside_parts(folder, trust_remote_code=True))
+
+
+def untrusted_functions(document: Any) -> Iterator[str]:
+    """The functions that a configuration names, and that sentence-transformers replaces by others without ``trust_remote_code``."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            # A name without a dot is one that transformers knows.
+            if key in _FUNCTIONS and isinstance(value, str) and "." in value and not value.startswith("torch."):
+                yield value
+            yield from untrusted_functions(value)
+
+
+def read_configuration(path: Path) -> Any:
+    """A configuration as JSON; None where it cannot be read, which the library that loads the model says."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _classes(path: Path, document: Any) -> list[str]:
+    """The classes of the modules that modules.json, or the configuration of a Router, names."""
+    modules = document if path.name == "modules.json" and isinstance(document, list) else []
+    types = [module.get("type") for module in modules if isinstance(module, dict)]
+    if isinstance(document, dict) and isinstance(document.get("types"), dict):
+        types += document["types"].values()
+    return [name for name in types if isinstance(name, str)]
+
+
 def _of_parts(folder: Path, trust: bool, above: frozenset[Path]) -> tuple[str | None, tuple[Part, ...]]:
     """The checksum over a folder's parts elsewhere, "" if there is none, None if a part is unknown; and the unknown parts."""
     above |= {folder.resolve()}
@@ -137,25 +178,18 @@ def _version(part: Part, trust: bool, above: frozenset[Path]) -> str | None:
 
 def _named_by(path: Path, folder: Path, trust: bool) -> Iterator[Part]:
     """The parts that a configuration names."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # The library that loads the model says what is wrong with it.
-        return
+    document = read_configuration(path)
     modules = document if path.name == "modules.json" and isinstance(document, list) else []
-    types = [module.get("type") for module in modules if isinstance(module, dict)]
     if isinstance(document, dict):
         for key, what in (("base_model_name_or_path", "base model"), ("tokenizer_name_or_path", "tokenizer")):
             if isinstance(document.get(key), str):
                 yield Part(what, document[key])
-        if isinstance(document.get("types"), dict):
-            types += document["types"].values()
     for module in modules:
         place = module.get("path") if isinstance(module, dict) else None
         if isinstance(place, str) and (Path(place).is_absolute() or ".." in Path(place).parts):
             yield Part("module", str(folder / place))
     if trust:
-        for reference in [*_mapped(document), *(name for name in types if isinstance(name, str))]:
+        for reference in [*_mapped(document), *_classes(path, document)]:
             yield from _code_of(reference, folder)
 
 

@@ -77,6 +77,7 @@ class CacheEntry:
             "settings": {k: v for k, v in asdict(encoder.settings).items() if k not in OF_FINISHED},
             "packages": versions(encoder),
             **({"served by": encoder.served_by} if encoder.served_by else {}),
+            **({"trusted": True} if encoder.trust_remote_code else {}),
             "role": role,
             "texts": digest.hexdigest(),
         }

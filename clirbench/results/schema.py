@@ -281,10 +281,11 @@ class Document(_Strict):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What two runs must share to be the same run: task, languages, settings, model revision and encoder settings."""
+        """What two runs must share to be the same run: task, languages, settings, model revision, trust and encoder settings."""
         task = self.task.model_dump(include={"id", "hash", "languages", "settings"})
         model = self.model.model_dump(include={"name", "kind", "revision"})
-        return {**task, **model, **self.encoder.model_dump()}
+        trusted = self.environment.trust_remote_code
+        return {**task, **model, "trust_remote_code": trusted, **self.encoder.model_dump()}
 
     @property
     def main_metric(self) -> str:

@@ -203,6 +203,7 @@ class StreamedTask:
             "model": encoder.info.name,
             "model_kind": encoder.info.kind,
             "model_revision": encoder.info.revision,
+            "trust_remote_code": encoder.trust_remote_code,
             "encoder_settings": asdict(encoder.settings),
             "package_versions": versions(encoder),
             "shard_size": self._streaming.shard,
