@@ -272,6 +272,18 @@ def test_your_own_factory(tmp_path, monkeypatch):
         load_encoder("my_encoder_module:make", EncoderOptions(dtype="float16"))
 
 
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"device": "cuda:3"}, {"revision": "v1"}])
+def test_a_factory_loads_its_model_itself(st_model, tmp_path, monkeypatch, options):
+    code = f"from sentence_transformers import SentenceTransformer\ndef make(): return SentenceTransformer({str(st_model)!r})\n"
+    (tmp_path / "my_library_module.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(
+        ClirbenchError, match=f"--{next(iter(options))} does not apply to the model that my_library_module:make"
+    ):
+        load_encoder("my_library_module:make", EncoderOptions(**options))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [

@@ -25,6 +25,7 @@ from clirbench.encoders.revision import (
     snapshot_revision,
     whole_revision,
 )
+from clirbench.encoders.vector_cache import CacheEntry
 from clirbench.support.errors import ClirbenchError
 
 TRUSTED = EncoderOptions(trust_remote_code=True)
@@ -308,3 +309,39 @@ def test_two_encoders_of_one_name_and_revision_do_not_share_vectors(tmp_path, ot
         cached(other, tmp_path)
     other.revision = "v2"
     assert cached(other, tmp_path).document.headline != first.headline
+
+
+def test_a_model_that_the_library_knows_is_another_one_with_its_own_code(tmp_path):
+    folder = model_folders.plain(tmp_path)
+    model_folders.edit(folder, "config.json", auto_map={"AutoModel": "own.Own"})
+    (folder / "own.py").write_text(
+        "from transformers import BertModel\n\n\nclass Own(BertModel):\n    def forward(self, *args, **kwargs):\n"
+        "        output = super().forward(*args, **kwargs)\n"
+        "        output.last_hidden_state = output.last_hidden_state.flip(-1)\n        return output\n",
+        encoding="utf-8",
+    )
+    as_known, as_own = (load_encoder(str(folder), options) for options in (EncoderOptions(), TRUSTED))
+    one, other = (np.asarray(model.encoder.encode_queries(["a river"])) for model in (as_known, as_own))
+    assert np.abs(one - other).max() > 0.1
+    assert as_known.info == as_own.info
+    assert as_known.identity != as_own.identity
+    entries = {CacheEntry(tmp_path, model, "query", ["a river"]).folder for model in (as_known, as_own)}
+    assert len(entries) == 2
+    clirbench.evaluate(as_known, "demo", languages=["en", "de"]).save(tmp_path / "results")
+    with pytest.raises(ClirbenchError, match="holds another run"):
+        clirbench.evaluate(as_own, "demo", languages=["en", "de"]).save(tmp_path / "results")
+
+
+def test_a_model_without_code_is_the_same_with_and_without_trust(tmp_path):
+    folder = model_folders.with_dense(tmp_path)
+    assert load_encoder(str(folder)).identity == load_encoder(str(folder), TRUSTED).identity
+
+
+def test_a_function_that_the_library_would_replace_is_refused(tmp_path):
+    folder = model_folders.with_dense(tmp_path)
+    model_folders.edit(folder, "2_Dense/config.json", activation_function="transformers.activations.GELUActivation")
+    with pytest.raises(
+        ClirbenchError, match="uses transformers.activations.GELUActivation, .* pass --trust-remote-code"
+    ):
+        load_encoder(str(folder))
+    assert load_encoder(str(folder), TRUSTED).identity["trust_remote_code"]

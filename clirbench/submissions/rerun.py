@@ -97,6 +97,9 @@ def verify(
         )
     reporter = reporter or Silent()
     differences = other_settings(loaded, document)
+    trusted = document.environment.trust_remote_code
+    if trusted != loaded.trust_remote_code:
+        differences.append(f"trust remote code {loaded.trust_remote_code} here, but {trusted} in the result")
     for difference in differences:
         reporter.note(f"{loaded.info.name} has {difference}")
     again = _run(loaded, document.task.id, languages, reporter)
