@@ -120,7 +120,7 @@ def brings_code(folder: Path) -> bool:
 
 
 def untrusted_functions(document: Any) -> Iterator[str]:
-    """The functions that a configuration names, and that sentence-transformers replaces by others without ``trust_remote_code``."""
+    """The functions of a configuration that sentence-transformers replaces by others without ``trust_remote_code``."""
     if isinstance(document, dict):
         for key, value in document.items():
             # A name without a dot is one that transformers knows.
