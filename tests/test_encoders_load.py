@@ -274,7 +274,7 @@ def test_your_own_factory(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("options", [{"dtype": "float16"}, {"device": "cuda:3"}, {"revision": "v1"}])
 def test_a_factory_loads_its_model_itself(st_model, tmp_path, monkeypatch, options):
-    code = f"from sentence_transformers import SentenceTransformer\ndef make(): return SentenceTransformer({str(st_model[1])!r})\n"
+    code = f"import sentence_transformers as st\ndef make(): return st.SentenceTransformer({str(st_model[1])!r})\n"
     (tmp_path / "my_library_module.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -5,7 +5,7 @@ from clirbench.results.schema import Document
 
 
 def stated_settings(document: Document) -> dict[str, str]:
-    """The prompts and the similarity with their sources, the lengths, the precision and the variant of a result."""
+    """The prompts and the similarity with their sources, the lengths, the precision, the tasks and the variant of a result."""
     encoder, provenance = document.encoder, document.provenance
     sources = provenance.model_dump() if provenance else {}
     saved, output = sources.get("saved_dtype"), sources.get("output_dtype")
@@ -18,6 +18,8 @@ def stated_settings(document: Document) -> dict[str, str]:
         "longest candidate": _length(lengths[1]),
         "weights": encoder.dtype + (f", saved in {saved}" if saved not in (None, encoder.dtype) else ""),
     }
+    tasks = {"query task": encoder.query_task, "candidate task": encoder.candidate_task}
+    stated |= {role: task for role, task in tasks.items() if task is not None}
     if output is not None:
         stated["vectors"] = output
     if encoder.variant:
