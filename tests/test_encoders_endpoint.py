@@ -321,7 +321,7 @@ def test_a_key_goes_only_where_it_may(monkeypatch, address, variables, sent):
 def test_a_key_that_is_withheld_is_said(monkeypatch):
     monkeypatch.setenv("CLIRBENCH_API_KEY", SECRET)
     notes = load_encoder("http://models.example/v1#m").notes
-    assert "note: CLIRBENCH_API_KEY is not sent over plain http: write https in --model" in notes
+    assert "CLIRBENCH_API_KEY is not sent over plain http: write https in --model" in notes
 
 
 @pytest.mark.parametrize("key", ["ключ", "two words", "a\x00b"])
@@ -416,7 +416,7 @@ def test_a_similarity_of_mteb_s_registry_is_noted(monkeypatch):
     from clirbench.encoders.registry import Registered
 
     monkeypatch.setattr(endpoint, "registered", lambda name: Registered(similarity="dot"))
-    told = "note: mteb's registry compares vectors of org/m by dot: --similarity chooses it"
+    told = "mteb's registry compares vectors of org/m by dot: --similarity chooses it"
     assert told in load_encoder("http://127.0.0.1:1/v1#org/m").notes
     assert told not in load_encoder("http://127.0.0.1:1/v1#org/m", EncoderOptions(similarity="cosine")).notes
 
@@ -507,7 +507,7 @@ def test_another_model_under_the_same_name_does_not_meet_the_vectors_of_the_firs
     server.change = change
     sent = len(server.requests)
     again = run(server, tmp_path / "second", prompt, "! ")
-    assert "the server gives other vectors than within the last day, so it has another model now" in str(
+    assert "the server gives other vectors than it did within the last day, so it has another model now" in str(
         again.exception
     )
     assert len(server.requests) == sent + (1 if role == "query" else 2)

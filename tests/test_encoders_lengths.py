@@ -70,8 +70,8 @@ def test_sparse_and_multi_vector_models(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": 65}, "lower --max-length: the model has 64 positions"),
-        ({"max_length": 99_999_999_999}, "lower --max-length: the model has 64 positions"),
+        ({"max_length": 65}, "but the model has 64 positions: lower it"),
+        ({"max_length": 99_999_999_999}, "but the model has 64 positions: lower it"),
         ({"max_length": 1}, "leaves no token of a query, because the special tokens take 2"),
         ({"max_length": 2}, "leaves no token of a query"),
         ({"max_length": 9, "candidate_prompt": "passage:"}, "leaves no token of a candidate, because the prompt and"),
@@ -86,7 +86,7 @@ def test_a_configuration_beyond_the_positions_is_said_and_stops_at_a_longer_text
     folder = edit(plain(tmp_path), "sentence_bert_config.json", max_seq_length=100)
     edit(folder, "tokenizer_config.json", model_max_length=100)
     loaded = load_encoder(str(folder))
-    assert any("up to 100 tokens, but it has 64 positions" in note for note in loaded.notes), loaded.notes
+    assert any("allows 100 tokens, but the model has 64 positions" in note for note in loaded.notes), loaded.notes
     loaded.encoder.encode_queries(["short"])
     with pytest.raises(ClirbenchError, match="pass --max-length 64, because the model has 64 positions"):
         loaded.encoder.encode_candidates([LONG])

@@ -135,7 +135,7 @@ def test_a_model_of_a_newer_library_says_so(folder):
     assert load_encoder(str(folder)).notes == ()
     model_folders.edit(folder, "config_sentence_transformers.json", __version__={"sentence_transformers": "99.1.0"})
     [note] = load_encoder(str(folder)).notes
-    assert note.startswith("saved by sentence-transformers 99.1.0 and read by ")
+    assert note.startswith("the model was saved by sentence-transformers 99.1.0, and ")
     model_folders.edit(folder, "config_sentence_transformers.json", __version__={})
     assert load_encoder(str(folder)).notes == ()
 

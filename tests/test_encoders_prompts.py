@@ -61,13 +61,13 @@ def test_prompts_by_name(named):
     ("options", "message"),
     [
         ({"query_prompt": "s2p_query"}, "is the name of a prompt of the model: pass --query-prompt-name s2p_query"),
-        ({"query_prompt_name": "query"}, "no prompt of: it has s2p_query, s2p_passage"),
+        ({"query_prompt_name": "query"}, "no prompt of that name: choose from s2p_query, s2p_passage"),
         ({"candidate_prompt_name": "s2p_passage", "candidate_prompt": "x"}, "are both given: give one"),
         ({"prompts": "registry"}, "mteb's registry does not know a model without --name"),
         ({"prompts": "registry", "name": "me/unheard-of"}, "mteb's registry does not know 'me/unheard-of'"),
         (
             {"prompts": "registry", "name": "jinaai/jina-embeddings-v3"},
-            "through JinaWrapper, so its prompts are not known",
+            "through JinaWrapper, so mteb's prompts are not known",
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_the_registry_is_asked_for_another_name_only_on_request(prompted):
     assert used(load_encoder(prompted, EncoderOptions(name=name))) == ("find: ", "text: ")
     asked = load_encoder(prompted, EncoderOptions(name=name, prompts="registry"))
     assert (used(asked), sources(asked)) == (("query: ", "passage: "), ("registry", "registry"))
-    assert any("mteb's registry has 'query: ', the model 'find: '" in note for note in asked.notes)
+    assert any("mteb's registry has 'query: ', which is used; the model has 'find: '" in note for note in asked.notes)
 
 
 def test_a_model_in_memory_is_run_as_it_is(prompted):

@@ -43,7 +43,7 @@ class LoadingOptions:
     backend: Annotated[str | None, optional("onnx or openvino, in the place of torch.")] = None
     max_length: Annotated[int | None, optional("Longest query and candidate, in tokens.")] = None
     revision: Annotated[
-        str | None, optional("Branch, tag or commit on the hub; of a server's model, what you call it.")
+        str | None, optional("Branch, tag or commit on the hub; for a server's model, a text of your own.")
     ] = None
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
@@ -79,7 +79,7 @@ class VectorOptions:
     transform_sample: Annotated[
         Path | None, optional("JSON Lines of texts to fit the transform on.", "the candidates")
     ] = None
-    truncate_dim: Annotated[int | None, optional("Keep so many of the first dimensions of the vectors.", "all")] = None
+    truncate_dim: Annotated[int | None, optional("Number of first dimensions that are kept.", "all")] = None
     quantise: Annotated[
         str | None, optional("Round the vectors: int8, or binary, compared by Hamming distance.", "no")
     ] = None

@@ -112,6 +112,8 @@ def run_tasks(request: RunRequest) -> Outcome:
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
+        for line in describe(model):
+            reporter.note(line)
         folder = request.output / run_folder(model.info.name, model.settings.variant)
         # Held until the results are saved: two runs at once would end well, and one result would be lost.
         wanted = [_claim(chosen, folder, model, request, writers) for chosen in selections]
@@ -120,12 +122,10 @@ def run_tasks(request: RunRequest) -> Outcome:
                 one.kept.save(request.output)
                 what = " and ".join(f"'{key}'" for key in one.changed)
                 reporter.note(
-                    f"{one.selection.task.id}: recomputed {one.path} from its ranks, for {what} as the task has now"
+                    f"{one.selection.task.id}: recomputed {one.path} from its ranks, because the task now has other {what}"
                 )
             elif one.kept is not None:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
-        for line in describe(model):
-            reporter.note(line)
         try:
             results = _run_missing(model, wanted, request, context, load_seconds)
         finally:

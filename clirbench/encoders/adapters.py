@@ -39,16 +39,18 @@ def choose_tasks(model: Any, options: EncoderOptions, label: str) -> tuple[Tasks
         if not takes or not known or set(known) >= _ROLES:
             return asked, []
         return asked, [
-            f"the model has tasks ({', '.join(known)}) and none is chosen: --encode-task QUERY,CANDIDATE chooses"
+            f"the model has tasks that are not used: {', '.join(known)} (--encode-task QUERY,CANDIDATE chooses)"
         ]
     if not takes:
         routes = " (a Router reads queries and candidates each in its own way)" if _routed(model) else ""
         raise ClirbenchError(f"--encode-task does not apply to {label}, which has no tasks{routes}: leave it out")
     if not known:
-        return asked, ["the model does not list its tasks: it may read a name that it does not know in any way"]
+        return asked, ["the model does not list its tasks, so nobody can tell whether it knows the one that you name"]
     for name in asked:
         if name not in known:
-            raise ClirbenchError(f"--encode-task has '{name}', which {label} has not: choose from {', '.join(known)}")
+            raise ClirbenchError(
+                f"--encode-task has '{name}', which is no task of {label}: choose from {', '.join(known)}"
+            )
     return asked, []
 
 

@@ -83,7 +83,9 @@ def spent(model: LoadedModel, price: float | None) -> list[str]:
         line += f", ${usage.tokens / 1e6 * price:,.2f} at ${price:g} a million" if price is not None else ""
     # A name with a version, such as "ada-002-v2" for "ada-002", is the same.
     others = ", ".join(f"'{other}'" for other in sorted(usage.models) if not f"{other}-".startswith(f"{wanted}-"))
-    note = f"note: {name}: '{wanted}' was asked for, and the server names its model {others}: check that it is the one you mean"
+    note = (
+        f"{name}: '{wanted}' was asked for, and the server names its model {others}: check that it is the one you mean"
+    )
     return [line, note] if others else [line]
 
 

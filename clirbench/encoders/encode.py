@@ -200,8 +200,8 @@ def _refuse_stale(
     if not same or np.linalg.norm(now[0] - cached[0]) > _ROUNDING * np.linalg.norm(cached[0]):
         if model.served_by is not None:
             raise ClirbenchError(
-                f"{model.info.name}: the server gives other vectors than within the last day, so it has another model now: "
-                "name it with --revision, or pass --no-cache"
+                f"{model.info.name}: the server gives other vectors than it did within the last day, so it has "
+                "another model now: name it with --revision, or pass --no-cache"
             )
         raise ClirbenchError(
             f"{model.info.name} gives other vectors than the cache has under its revision '{model.info.revision}': "

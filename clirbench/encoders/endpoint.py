@@ -186,14 +186,14 @@ def load_endpoint(name: str, options: base.EncoderOptions) -> base.LoadedEncoder
 def _notes(revision: str | None, settings: base.EncoderSettings, key: "Key") -> tuple[str, ...]:
     """What a user must know of a server's model before a run."""
     more = "beyond these prompts" if settings.query_prompt or settings.candidate_prompt else "before the texts"
-    notes = [f"note: the server may put prompts of its own {more}, and cut long texts: it does not say"]
+    notes = [f"the server may put prompts of its own {more}, and cut long texts: it does not say"]
     if revision is None:
         notes.append(
-            "note: the server does not say which revision its model has: vectors are kept for a day, and a result that is there "
-            "is not taken for this run's; --revision TEXT declares one"
+            "the server does not say which revision its model has: vectors are cached for a day, and the result is not kept "
+            "(--revision TEXT declares one)"
         )
     if key.withheld:
-        notes.append(f"note: {key.remedy}")
+        notes.append(key.remedy)
     return tuple(notes)
 
 
@@ -207,13 +207,11 @@ def _registry_notes(model: str, options: base.EncoderOptions, settings: base.Enc
     if entry and unsaid and entry.prompts and any(entry.prompts):
         query, candidate = (prompt if len(prompt) <= 60 else f"{prompt[:59]}…" for prompt in entry.prompts)
         notes.append(
-            f"note: mteb's registry puts {query!r} before a query of {model} and {candidate!r} before a candidate: "
+            f"mteb's registry puts {query!r} before a query of {model} and {candidate!r} before a candidate: "
             "unless the server does, pass --query-prompt and --candidate-prompt (--prompts none: neither)"
         )
     if entry and options.similarity is None and entry.similarity in {*base.SIMILARITIES} - {settings.similarity}:
-        notes.append(
-            f"note: mteb's registry compares vectors of {model} by {entry.similarity}: --similarity chooses it"
-        )
+        notes.append(f"mteb's registry compares vectors of {model} by {entry.similarity}: --similarity chooses it")
     return notes
 
 

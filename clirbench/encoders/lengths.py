@@ -89,9 +89,9 @@ def set_length(model: Any, length: int) -> None:
             raise ClirbenchError("--max-length does not apply to a static model: leave it out")
         positions = _positions(module)
         if positions is not None and length > positions:
-            raise ClirbenchError(f"--max-length is {length}: lower --max-length: the model has {positions} positions")
+            raise ClirbenchError(f"--max-length is {length}, but the model has {positions} positions: lower it")
         if length > _LONGEST:
-            raise ClirbenchError(f"--max-length is {length}: lower --max-length to at most {_LONGEST:,}")
+            raise ClirbenchError(f"--max-length is {length}: use at most {_LONGEST:,}")
         module.max_seq_length = length
         if hasattr(module.tokenizer, "model_max_length"):
             module.tokenizer.model_max_length = length
@@ -122,7 +122,7 @@ def check_lengths(by_role: dict[str, Reader]) -> list[str]:
             )
     limits = {(reader.limit, reader.positions) for reader in by_role.values() if reader.too_far}
     return [
-        f"the model's configuration reads {'all' if limit is None else f'up to {limit}'} tokens, but it has {positions} "
+        f"the model's configuration allows {'any length' if limit is None else f'{limit} tokens'}, but the model has {positions} "
         f"positions: a longer text stops the run (--max-length {positions} cuts it)"
         for limit, positions in sorted(limits, key=str)
     ]

@@ -72,7 +72,7 @@ def load_checked(name: str, make: Callable[[], Any], place: Callable[[], Path | 
 
 
 def notes_of(folder: Path | None) -> tuple[str, ...]:
-    """The lines that a user must read of a model's files: it was saved by a newer sentence-transformers than the one here."""
+    """The lines that a user must read of a model's files: it was saved by a newer sentence-transformers."""
     path = folder / "config_sentence_transformers.json" if folder else None
     if path is None or not path.is_file():
         return ()
@@ -81,7 +81,7 @@ def notes_of(folder: Path | None) -> tuple[str, ...]:
     here = metadata.version("sentence-transformers")
     if _release(by) <= _release(here):
         return ()
-    return (f"saved by sentence-transformers {by} and read by {here}, which may not know all of its settings",)
+    return (f"the model was saved by sentence-transformers {by}, and {here} here may not know all of its settings",)
 
 
 def _release(version: str) -> tuple[int, ...]:
@@ -153,7 +153,7 @@ def _refuse_missing(name: str, model: Any, reports: Sequence[Report]) -> None:
         if missing:
             raise ClirbenchError(
                 f"the checkpoint of '{name}' lacks {_listed(missing)}, which would be random numbers: "
-                "get the whole model again, or ask who made it"
+                "get the whole model again, or ask its maker for them"
             )
         if report.resized:
             raise ClirbenchError(

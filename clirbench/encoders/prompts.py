@@ -38,10 +38,12 @@ def look_up(name: str | None, options: EncoderOptions, on_hub: bool) -> Register
     entry = registered(name) if name else None
     if entry is None:
         label = f"'{name}'" if name else "a model without --name"
-        raise ClirbenchError(f"--prompts registry: mteb's registry does not know {label}: leave it out")
+        raise ClirbenchError(
+            f"--prompts registry: mteb's registry does not know {label}: give its hub name with --name, or leave --prompts out"
+        )
     if entry.loader:
         raise ClirbenchError(
-            f"--prompts registry: mteb runs {name} through {entry.loader}, so its prompts are not known here: "
+            f"--prompts registry: mteb runs {name} through {entry.loader}, so mteb's prompts are not known here: "
             f"pass --model mteb:{name}"
         )
     return entry
@@ -79,8 +81,10 @@ def _prompt(
         if text is not None:
             raise ClirbenchError(f"--{role}-prompt and --{role}-prompt-name are both given: give one")
         if name not in own:
-            has = f"it has {', '.join(own)}" if own else f"it has none, so pass --{role}-prompt TEXT"
-            raise ClirbenchError(f"--{role}-prompt-name is '{name[:60]}', which the model has no prompt of: {has}")
+            has = f"choose from {', '.join(own)}" if own else f"it has none, so pass --{role}-prompt TEXT"
+            raise ClirbenchError(
+                f"--{role}-prompt-name is '{name[:60]}', but the model has no prompt of that name: {has}"
+            )
         return own[name], "option"
     if text is not None:
         if text in own and options.prompts != "none":
@@ -113,12 +117,15 @@ def _similarity(model: Any, options: EncoderOptions, entry: Registered | None) -
         return options.similarity, "option", []
     theirs = entry.similarity if entry and entry.similarity in SIMILARITIES and own in SIMILARITIES else None
     if theirs is None:
-        missing = f"the model's configuration names no similarity: {own} is used (--similarity chooses another)"
+        # A multi-vector model has no other.
+        other = " (--similarity chooses another)" if own in SIMILARITIES else ""
+        missing = f"the model's configuration names no similarity: {own} is used{other}"
         return own, "model" if declared else "none", [] if declared else [missing]
     if theirs == own:
         return theirs, "registry", []
-    says = f"is for {own}" if declared else "names none"
-    return theirs, "registry", [f"similarity: mteb's registry is for {theirs}, the model {says} (--similarity chooses)"]
+    says = f"has {own}" if declared else "names none"
+    note = f"similarity: mteb's registry has {theirs}, which is used; the model {says} (--similarity chooses another)"
+    return theirs, "registry", [note]
 
 
 def _differences(model: Any, entry: Registered, sources: tuple[Source, Source]) -> list[str]:
@@ -126,17 +133,17 @@ def _differences(model: Any, entry: Registered, sources: tuple[Source, Source]) 
     notes = []
     if entry.loader and sources != ("option", "option"):
         notes.append(
-            f"mteb runs this model through {entry.loader}, so its prompts are not known here: the model's own are used "
+            f"mteb runs this model through {entry.loader}, so mteb's prompts are not known here: the model's own are used "
             "(--model mteb:ORG/NAME runs it as mteb does)"
         )
     if entry.more:
         notes.append(
-            f"mteb also loads this model with {', '.join(entry.more)}, which is not used here (--model mteb:ORG/NAME does)"
+            f"mteb also loads this model with {', '.join(entry.more)}, which clirbench does not use (--model mteb:ORG/NAME does)"
         )
     for role, source, prompt in zip(("query", "candidate"), sources, entry.prompts or ("", ""), strict=True):
         own = _own_prompt(model, role)
         if source == "registry" and own and own != prompt:
             notes.append(
-                f"{role} prompt: mteb's registry has {prompt!r}, the model {own!r} (--prompts model uses the model's)"
+                f"{role} prompt: mteb's registry has {prompt!r}, which is used; the model has {own!r} (--prompts model uses it)"
             )
     return notes

@@ -55,11 +55,11 @@ def load_rerank(
     if not plus or not first_name or not second_name:
         raise ClirbenchError(f"--model {name[:80]}: {_HOW}")
     if options.depth is None:
-        raise ClirbenchError(f"--model {name[:80]}: pass --depth, how many candidates are ordered again, such as 100")
-    base.refuse(options, ("revision",), "two stages: give folders, or the main branch of each")
+        raise ClirbenchError(f"--model {name[:80]}: pass --depth, the number of candidates to order again, such as 100")
+    base.refuse(options, ("revision",), "two stages, each of which has its own")
     first = load(first_name, for_part(first_name, replace(options, depth=None)))
     if isinstance(first, base.LoadedRerank):
-        raise ClirbenchError(f"--model {name[:80]}: the first of two stages cannot have two stages itself")
+        raise ClirbenchError(f"--model {name[:80]}: the first stage has two stages itself: give a model of one stage")
     second = load_reranker(second_name, options)
     labels = [re.sub(r"[^\w.-]", "-", part.info.name) for part in (first, second)]
     own_name = options.name or f"rerank/{'-'.join(labels)}"
@@ -118,7 +118,9 @@ def _wrap(
     model: Any, options: base.EncoderOptions, revision: str | None, revision_kind: str, name: str, **_: Any
 ) -> base.LoadedReranker:
     if model.num_labels != 1:
-        raise ClirbenchError(f"{name} gives {model.num_labels} scores for a pair: a second stage needs one")
+        raise ClirbenchError(
+            f"{name} gives {model.num_labels} scores for a pair, and a second stage needs one: give another cross-encoder"
+        )
     if options.max_length is not None:
         set_length(model, options.max_length)
     # A pair is one input, so it has one length.
@@ -157,4 +159,4 @@ def _refuse_no_head(name: str, commit: str | None) -> None:
             return
         heads = stated if isinstance(stated, list) else heads
     if not any(str(head).endswith(_HEADS) for head in heads):
-        raise ClirbenchError(f"'{name}' is no cross-encoder (it has no score of a pair): {_HOW}")
+        raise ClirbenchError(f"'{name}' is no cross-encoder (it gives no score for a pair): {_HOW}")

@@ -76,7 +76,7 @@ class VectorCheck:
         if looks_packed(numbers):
             raise ClirbenchError(
                 f"{self.model.info.name} gave {numbers.dtype} vectors that look like packed bits (all values of a byte are about "
-                "equally frequent): np.unpackbits them, or return floats and pass --quantise binary; numbers come as float32"
+                "equally frequent): unpack them with np.unpackbits, or return float32"
             )
         values = vectors if isinstance(vectors, np.ndarray) else vectors.data
         squares = squares_of(vectors)
@@ -103,7 +103,7 @@ class VectorCheck:
             raise ClirbenchError(f"{name} gives sparse vectors, which {option} cannot take: leave it out")
         if kept is not None and kept >= dimensions:
             raise ClirbenchError(
-                f"--truncate-dim is {kept}, and vectors of {name} have {dimensions} dimensions: keep fewer, or leave it out"
+                f"--truncate-dim is {kept}, but vectors of {name} have {dimensions} dimensions: keep fewer, or leave it out"
             )
 
     def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:

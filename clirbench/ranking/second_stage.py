@@ -187,7 +187,8 @@ class SecondStage:
         if scores.shape != (len(texts),):
             shape = "x".join(map(str, scores.shape))
             raise ClirbenchError(
-                f"{model.info.name} gave scores of shape {shape} for {len(texts)} pairs: a second stage gives one score a pair"
+                f"{model.info.name} gave scores of shape {shape} for {len(texts)} pairs, not one score a pair: "
+                "give another cross-encoder"
             )
         finite = np.isfinite(scores)
         if not finite.all():

@@ -166,9 +166,7 @@ def _same_task(first: Result, second: Result) -> None:
             )
     if a.hash != b.hash:
         what = "texts or grades" if a.sources != b.sources else "languages, settings or counts"
-        raise ClirbenchError(
-            f"the two results differ in the {what} of {a.id}, which has changed: compare like with like"
-        )
+        raise ClirbenchError(f"the two results differ in the {what} of {a.id}: compare like with like")
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
     if not same or any(
         not np.array_equal(getattr(first.ranks, name), getattr(second.ranks, name))

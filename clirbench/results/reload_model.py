@@ -96,7 +96,7 @@ def refuse_another_model(loaded: LoadedModel, document: Document) -> None:
             f"{name} is revision {loaded.info.revision}, but the result was made with {document.model.revision}: pass --model"
         )
     for difference in other_settings(loaded, document):
-        raise ClirbenchError(f"{name} has {difference}: pass --model for the one that it was made with")
+        raise ClirbenchError(f"{name} has {difference}: pass the model of the result with --model")
 
 
 def other_settings(loaded: LoadedModel, document: Document) -> list[str]:
