@@ -96,9 +96,9 @@ class EncoderOptions:
         candidate_prompt_name: Name of a prompt that the model has, put before each candidate.
         encode_task: Task of a model with one adapter per task: "NAME", or "QUERY,CANDIDATE".
         similarity: "cosine", "dot" or "euclidean".
-        truncate_dim: Keep so many of the first dimensions.
+        truncate_dim: Number of first dimensions that are kept.
         quantise: Round the vectors to "int8" or "binary".
-        depth: Candidates that a second stage ranks again.
+        depth: Number of candidates that a second stage orders again.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that the model brings.
         safe_only: Read no weights but safetensors, and fetch nothing: for a stranger's folder.

@@ -28,7 +28,7 @@ _Scores = NDArray[np.float32]
 
 
 class PoolCounter:
-    """A counter of the candidates that outrank golds by two arrays of scores: in the pool of all languages, and within each."""
+    """Counts the candidates that outrank golds, by their scores in the pool of all languages and in that of each language."""
 
     def __init__(self, collection: Collection) -> None:
         golds = collection.gold_query, collection.gold_candidate, len(collection.queries), collection.candidate_starts
@@ -143,7 +143,7 @@ class SecondStage:
     def merge(
         self, first: tuple[Outranked, Outranked], pairs: NDArray[np.int64], scores: _Scores
     ) -> tuple[Outranked, Outranked]:
-        """The counts of both stages: by the scores of pairs for golds among the best candidates, the first stage's for others.
+        """The counts of both stages: the second stage's for golds among the best candidates, the first stage's for all others.
 
         Args:
             first: Counts by the first stage, in the pool of all languages and within each.

@@ -62,7 +62,7 @@ class EncoderPart(_Strict):
     ``dtype`` is that of the weights, "unknown" for a server's. ``query_task`` and ``candidate_task`` name adapters of the model.
     ``transform`` names the method that removed language bias, such as "lir:2". ``transform_sample`` names the texts on which it
     was fitted: "pool" for the candidates, "sha256:..." for the texts of a file; ``quantise_sample`` does so for the ranges of
-    int8. ``depth`` is the number of candidates that a second stage ranked again. Results of older versions have one
+    int8. ``depth`` is the number of candidates that a second stage ordered again. Results of older versions have one
     ``max_length`` for both roles.
     """
 
