@@ -256,7 +256,7 @@ def row(kind: Kind, folder: Path) -> tuple[str, ...]:
     ]
     saved = f", saved in {model.saved_dtype}" if model.saved_dtype not in (None, settings.dtype) else ""
     lengths = [str(length or "any") for length in (settings.query_max_length, settings.candidate_max_length)]
-    revision = " and ".join(["its files", *parts]) if model.info.revision else "none: neither kept nor cached"
+    revision = " and ".join(["its files", *parts]) if model.info.revision else "none"
     notes = [_plain(note, folder) for note in model.notes]
     if settings.variant:
         notes.append(f"(the row is `me/model + {settings.variant}`)")

@@ -266,16 +266,21 @@ def test_a_model_whose_parts_are_not_known_has_no_revision_and_says_so(monkeypat
     monkeypatch.setattr(from_sentence_transformers, "whole_revision", lambda folder, trust: unknown)
     loaded = load_encoder(str(tiny_models.static_model(tmp_path)))
     assert (loaded.info.revision, loaded.info.revision_kind) == (None, "unknown")
-    assert [note for note in loaded.notes if "tokenizer someone/words" in note and "nothing is kept or cached" in note]
+    assert [note for note in loaded.notes if "tokenizer someone/words" in note and "its vectors are not cached" in note]
     assert loaded.info.name == f"local/static-{folder_revision(tmp_path / 'static')[:8]}"
     run = ("run", "--model", tmp_path / "static", "--name", "me/own", "--tasks", "demo", "--languages", "en,de")
     run += ("--allow-zero-vectors", "--output", tmp_path / "results")
     first = call(*run)
     assert first.exit_code == 0
-    assert "tokenizer someone/words is not known: nothing is kept or cached" in " ".join(first.stderr.split())
+    assert "words is not known: its vectors are not cached, and a later run does not keep this result" in " ".join(
+        first.stderr.split()
+    )
     assert not list((tmp_path / "cache").rglob("*.npy"))
+    second = call(*run)
     with pytest.raises(ClirbenchError, match="has changed since: the run's first lines say why"):
-        raise call(*run).exception
+        raise second.exception
+    assert second.stderr.startswith("me/own: no revision")
+    assert "tokenizer someone/words is not known" in " ".join(second.stderr.split())
 
 
 class Own:

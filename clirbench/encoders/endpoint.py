@@ -189,8 +189,8 @@ def _notes(revision: str | None, settings: base.EncoderSettings, key: "Key") -> 
     notes = [f"the server may put prompts of its own {more}, and cut long texts: it does not say"]
     if revision is None:
         notes.append(
-            "the server does not say which revision its model has: vectors are cached for a day, and the result is not kept "
-            "(--revision TEXT declares one)"
+            "the server does not say which revision its model has: vectors are cached for a day, and a later run does "
+            "not keep this result (--revision TEXT declares one)"
         )
     if key.withheld:
         notes.append(key.remedy)

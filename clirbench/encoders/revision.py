@@ -48,7 +48,10 @@ class Revision:
     def note(self, name: str) -> str:
         """The line that says why a model has no revision."""
         parts = ", ".join(map(str, self.unknown))
-        return f"{name} has no revision, because the version of its {parts} is not known: nothing is kept or cached"
+        return (
+            f"{name} has no revision, because the version of its {parts} is not known: its vectors are not cached, and a later "
+            "run does not keep this result"
+        )
 
 
 def folder_revision(folder: Path) -> str:
