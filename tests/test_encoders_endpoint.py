@@ -534,7 +534,9 @@ def test_a_declared_revision_keeps_the_result(server, tmp_path):
 def test_a_result_without_a_revision_is_not_taken_for_another_run_s(server, tmp_path):
     assert run(server, tmp_path).exit_code == 0
     again = run(server, tmp_path)
-    assert "nobody can tell whether e5 has changed since: declare its --revision" in str(again.exception)
+    assert "nobody can tell whether e5 has changed since, because it has no revision: declare its --revision" in str(
+        again.exception
+    )
 
 
 def test_a_fusion_may_have_a_server_s_model(server, tmp_path):

@@ -112,8 +112,6 @@ def run_tasks(request: RunRequest) -> Outcome:
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
-        for line in describe(model):
-            reporter.note(line)
         folder = request.output / run_folder(model.info.name, model.settings.variant)
         # Held until the results are saved: two runs at once would end well, and one result would be lost.
         wanted = [_claim(chosen, folder, model, request, writers) for chosen in selections]
@@ -126,6 +124,8 @@ def run_tasks(request: RunRequest) -> Outcome:
                 )
             elif one.kept is not None:
                 reporter.note(f"{one.selection.task.id}: kept {one.path} (same run; --force runs it again)")
+        for line in describe(model):
+            reporter.note(line)
         try:
             results = _run_missing(model, wanted, request, context, load_seconds)
         finally:
@@ -263,11 +263,11 @@ def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Result | None:
                 "pass --output for another folder, or --force to replace it"
             )
     if model.info.revision is None:
-        remedy = "give it a 'revision' attribute" if model.info.kind == "own" else "the run's first lines say why"
-        remedy = "declare its --revision" if model.served_by else remedy
+        remedy = "give it a 'revision' attribute, " if model.info.kind == "own" else ""
+        remedy = "declare its --revision, " if model.served_by else remedy
         raise ClirbenchError(
-            f"{path} is there, and nobody can tell whether {model.info.name} has changed since: {remedy}, "
-            "pass --output for another folder, or --force to replace it"
+            f"{path} is there, and nobody can tell whether {model.info.name} has changed since, because it has no revision: "
+            f"{remedy}pass --output for another folder, or --force to replace it"
         )
     return result
 

@@ -187,7 +187,7 @@ def _refuse_replaced(name: str, folder: Path | None) -> None:
     for path in sorted(folder.rglob("*config.json")) if folder else ():
         for function in untrusted_functions(read_configuration(path)):
             raise ClirbenchError(
-                f"'{name}' uses {function}, which only runs if it is trusted, else another function takes its place: "
+                f"'{name}' uses {function}, which sentence-transformers replaces by another unless it is trusted: "
                 "read it, then pass --trust-remote-code"
             )
 
