@@ -4,7 +4,7 @@ import json
 
 import pytest
 import typer.testing
-from model_folders import configured, cut_candidates, in_half
+from model_folders import configured, cross_encoder, cut_candidates, in_half
 from own_task import write_task
 
 import clirbench
@@ -64,6 +64,8 @@ def test_show_has_the_settings_and_the_lengths_by_language(prompted, tmp_path):
         {"prompts": "none", "candidate_prompt": "query"},
         {"query_prompt_name": "document", "similarity": "dot"},
         {"max_length": 16, "dtype": "bfloat16"},
+        {"truncate_dim": 8, "transform": "center", "quantise": "int8"},
+        {"quantise": "binary", "similarity": "dot"},
     ],
 )
 def test_a_result_is_run_again_with_what_it_states(prompted, tmp_path, options):
@@ -89,6 +91,23 @@ def test_a_result_in_float32_is_loaded_in_float32_again(tmp_path):
     loaded = reload_model(document, ModelAt(folder))
     assert (loaded.settings.dtype, other_settings(loaded, document)) == ("float32", [])
     assert str(loaded.encoder.encode_queries(["a"]).dtype) == "torch.float32"
+
+
+def test_the_command_of_two_stages_says_what_to_fill_in(tmp_path):
+    task = str(write_task(tmp_path))
+    model = f"rerank:clirbench/char-ngram+{cross_encoder(tmp_path)}"
+    document = clirbench.evaluate(model, task, options=EncoderOptions(name="me/two", depth=2)).document
+    assert command(document) == ("clirbench run --model rerank:FIRST+RERANKER --tasks mine --name me/two --depth 2")
+
+
+def test_the_tasks_of_a_model_are_stated(prompted, tmp_path):
+    document = clirbench.evaluate(prompted, str(write_task(tmp_path))).document
+    assert "query task" not in stated_settings(document)
+    settings = document.encoder.model_copy(
+        update={"query_task": "retrieval.query", "candidate_task": "retrieval.passage"}
+    )
+    stated = stated_settings(document.model_copy(update={"encoder": settings}))
+    assert (stated["query task"], stated["candidate task"]) == ("retrieval.query", "retrieval.passage")
 
 
 def test_two_lengths_are_those_of_the_model_again(tmp_path):

@@ -179,6 +179,7 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
     ("changes", "options", "message"),
     [
         ({"kind": "own"}, {}, "code of its submitters' own"),
+        ({"kind": "rerank"}, {}, "has two stages, which its result does not name apart: it cannot be verified"),
         ({"kind": "endpoint"}, {}, "is behind a server: it cannot be verified"),
         ({"revision": "sha256:0"}, {}, "but the submission was made with sha256:0"),
         ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),

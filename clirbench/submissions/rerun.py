@@ -247,7 +247,12 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
             raise ClirbenchError(f"{stated.name} is said to be bundled, and is not: ask its submitters what it is")
         return reload_model(document, at)
     if stated.kind not in ("sentence-transformers", "packed", "mteb"):
-        whose = "is behind a server" if stated.kind == "endpoint" else "is code of its submitters' own"
+        others = {
+            "endpoint": "is behind a server",
+            "rerank": "has two stages, which its result does not name apart",
+            "fusion": "is a fusion, and its result does not name its parts apart",
+        }
+        whose = others.get(stated.kind, "is code of its submitters' own")
         raise ClirbenchError(f"{stated.name} {whose}: it cannot be verified by running it")
     in_registry = stated.kind == "mteb" and model is None
     if in_registry and trust is not None:

@@ -24,11 +24,16 @@ from clirbench.tasks.task import SETTINGS
 
 
 def command(document: Document) -> str:
-    """The command that reproduces a result. FOLDER, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has."""
+    """The command that reproduces a result. FOLDER, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has.
+
+    So does FIRST+RERANKER: a result names its two stages in one name, which cannot be taken apart.
+    """
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
     served = model.kind == "endpoint"
     name = "FOLDER" if local else f"mteb:{model.name}" if model.kind == "mteb" else model.name
+    if model.kind == "rerank":
+        name = "rerank:FIRST+RERANKER"
     if served:
         # The page must not bring its readers to send their key to a stranger's server.
         name = "http://HOST:PORT/v1#" + document.environment.device.partition("#")[2]
@@ -36,7 +41,7 @@ def command(document: Document) -> str:
     own = model.kind == "sentence-transformers"
     chosen = own and encoder.similarity in SIMILARITIES
     options = {
-        "--name": (local or (served and not name.endswith(f"#{model.name}"))) and model.name,
+        "--name": (local or model.kind == "rerank" or (served and not name.endswith(f"#{model.name}"))) and model.name,
         "--revision": (served or model.revision_kind == "hub-commit") and model.revision,
         # A reader's release of mteb, or the model's configuration, may have other prompts: those of the result are spelt out.
         "--prompts": own and "none",
