@@ -253,6 +253,8 @@ def test_int8_needs_a_sample_where_the_candidates_are_never_together(tmp_path):
         require_streamable(as_loaded(Own(), EncoderOptions(transform="center")))
     with pytest.raises(ClirbenchError, match="--quantise int8 is fitted on texts, which --vectors does not have"):
         load_vectors(tmp_path, ["sw"], EncoderOptions(quantise="int8", name="me/vectors"))
+    with pytest.raises(ClirbenchError, match="--depth does not apply to vectors that are there already"):
+        load_vectors(tmp_path, ["sw"], EncoderOptions(depth=5, name="me/vectors"))
 
 
 def test_a_variant_is_a_row_of_its_own_and_its_result_is_kept(tmp_path, monkeypatch):

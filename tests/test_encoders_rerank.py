@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,17 @@ def test_options_of_vectors_and_prompts_are_the_first_stages(reranker, tmp_path)
     assert (model.settings.query_prompt, model.settings.transform) == ("q: ", "center")
     assert model.settings.variant == "center, depth 3"
     assert model.info.revision != two_stages(reranker, first).info.revision
+
+
+def test_a_prompt_of_the_cross_encoder_is_stated(reranker, tmp_path):
+    folder = shutil.copytree(reranker, tmp_path / "prompted")
+    edit(folder, "config_sentence_transformers.json", prompts={"judge": "Judge: "}, default_prompt_name="judge")
+    model, bare = two_stages(folder), two_stages(reranker)
+    assert model.notes[-1].endswith("prompt 'Judge: ' (model)")
+    assert "prompt" not in bare.notes[-1]
+    assert model.second.settings.query_prompt == "Judge: "
+    pair = [("a river", "the sea")]
+    assert model.second.scorer.score_pairs(pair) != bare.second.scorer.score_pairs(pair)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, ("monolingual",), ("cross-lingual", "multilingual")])

@@ -9,7 +9,7 @@ from clirbench.encoders import base
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.vector_files import VectorFolder
 
-_REFUSED = (*base.OF_LOADING, *base.OF_PROMPTS, "transform", "transform_sample", "quantise_sample")
+_REFUSED = (*base.OF_LOADING, *base.OF_PROMPTS, "transform", "transform_sample", "quantise_sample", "depth")
 
 
 class _NoEncoder:

@@ -74,6 +74,7 @@ def load_rerank(
     note = (
         f"second stage: {second.info.name}, revision {version}, {second.settings.dtype}, "
         f"{'any length' if length is None else f'at most {length} tokens of a pair'}"
+        + (f", prompt {second.settings.query_prompt[:60]!r} (model)" if second.settings.query_prompt else "")
     )
     return base.LoadedRerank(
         first=first,
@@ -141,6 +142,10 @@ def _wrap(
             backend=backend_of(model, options),
             query_max_length=reader.limit,
             candidate_max_length=reader.limit,
+            # The library itself puts it before each pair, and older releases have none.
+            query_prompt=str(
+                (getattr(model, "prompts", None) or {}).get(getattr(model, "default_prompt_name", None)) or ""
+            ),
         ),
         device=str(model.device),
         trust_remote_code=options.trust_remote_code,
