@@ -304,6 +304,7 @@ def test_lists(home):
     listed = clir(home, "models").stdout
     assert "clirbench/char-ngram-romanised" in listed
     assert "a server's http://HOST:PORT/v1#MODEL" in listed
+    assert "two stages, rerank:MODEL+CROSS-ENCODER" in listed
     assert "rank_distance" in clir(home, "metrics").stdout
     schema = json.loads(clir(home, "schema").stdout)
     assert set(schema["discriminator"]["mapping"]) == {"measured", "reported"}

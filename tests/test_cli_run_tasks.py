@@ -108,6 +108,14 @@ def test_a_second_run_to_one_place_is_refused_and_the_first_one_saves(here):
     assert sorted(path.name for path in place.parent.iterdir()) == ["demo.json", "demo.ranks.parquet"]
 
 
+def test_a_run_that_failed_leaves_no_empty_folder(here):
+    (here / "mine").mkdir()
+    for folder in ("mine", "results/new"):
+        with contextlib.suppress(KeyboardInterrupt), only_writer(here / folder / "demo.json", "wait"):
+            raise KeyboardInterrupt
+    assert sorted(path.name for path in here.rglob("*")) == ["mine", "results"]
+
+
 def test_a_run_that_was_killed_leaves_no_lock(tmp_path):
     place = tmp_path / "result.json"
     script = (

@@ -267,6 +267,7 @@ def test_the_command_line_says_what_the_second_stage_does(reranker, tmp_path):
     assert 5 <= int(told[3]) <= int(told[4] or told[3]) <= 15
     assert "R@1 x100" in outcome.stdout
     assert "mAP" not in outcome.stdout
+    assert "-: reads ranks below the 5 candidates that the second stage orders" in outcome.stdout
     assert f"second stage (pairs): {pairs:,} of {pairs:,}" in outcome.stderr
     assert document["encoder"]["depth"] == 5
 
@@ -279,8 +280,15 @@ def test_streamed_tasks_and_inspect_refuse_two_stages(reranker, tmp_path):
     with pytest.raises(ClirbenchError, match="has no vectors"):
         require_streamable(model)
     result = clirbench.evaluate(model, "demo", languages=["en", "de"])
-    with pytest.raises(ClirbenchError, match="gives scores in the place of vectors"):
-        inspect_result(result, "en")
+    for language in ("en", None):
+        with pytest.raises(ClirbenchError, match="gives scores in the place of vectors"):
+            inspect_result(result, language)
+
+
+def test_plan_says_that_it_measures_one_stage(reranker):
+    arguments = ["plan", "--model", f"rerank:clirbench/char-ngram+{reranker}", "--tasks", "demo"]
+    told = str(typer.testing.CliRunner().invoke(app, arguments).exception)
+    assert "pass FIRST of rerank:FIRST+RERANKER as --model" in told
 
 
 def test_two_results_are_compared_in_what_both_have(reranker, lexical):

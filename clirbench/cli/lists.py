@@ -67,8 +67,10 @@ def models() -> None:
         mark = " (the default)" if model.name == DEFAULT else ""
         table.add_row(model.name, f"{model.description}{mark}\n")
     stdout().print(table)
-    others = "others by name: ORG/NAME on the hub, a folder, mteb:ORG/NAME, MODULE:FACTORY, a server's http://HOST:PORT/v1#MODEL"
-    typer.echo(others)
+    typer.echo(
+        "others by name: ORG/NAME on the hub, a folder, mteb:ORG/NAME, MODULE:FACTORY, a server's http://HOST:PORT/v1#MODEL"
+    )
+    typer.echo("several models at once: a fusion, rrf:MODEL+MODEL; two stages, rerank:MODEL+CROSS-ENCODER")
 
 
 @app.command(epilog=examples("clirbench metrics"))

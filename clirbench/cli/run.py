@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from clirbench.cli.app import app, examples, grouped, listed, optional
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
 from clirbench.support.terminal import stdout
 
@@ -251,6 +252,8 @@ def plan(
     from clirbench.tasks.selection import select
     from clirbench.tasks.task_file import first_on_board, load_task
 
+    if model.startswith("rerank:"):
+        raise ClirbenchError("plan measures models of one stage: pass FIRST of rerank:FIRST+RERANKER as --model")
     chosen = [load_task(name) for name in listed(tasks, "--tasks") or [first_on_board(streamed=True)]]
     streaming = Streaming(**corpus.values)
     check_streaming(streaming, model, chosen)

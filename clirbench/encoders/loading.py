@@ -320,7 +320,8 @@ def _of_cache(name: str, text: str) -> tuple[str, str] | None:
     """Files of a model on the hub that were never fetched, where the hub cannot be asked."""
     if not re.search(r"couldn't connect to|outgoing traffic has been disabled|offline mode", text):
         return None
-    return "the hub cannot be reached, and not all of its files are in the cache", f"hf download {name}, while online"
+    fetch = f"fetch them while online with  hf download {name.removeprefix('mteb:')}"
+    return "the hub cannot be reached, and not all of its files are in the cache", fetch
 
 
 def _of_text(text: str, options: EncoderOptions) -> tuple[str, str] | None:

@@ -55,7 +55,9 @@ def load_rerank(
     if not plus or not first_name or not second_name:
         raise ClirbenchError(f"--model {name[:80]}: {_HOW}")
     if options.depth is None:
-        raise ClirbenchError(f"--model {name[:80]}: pass --depth, the number of candidates to order again, such as 100")
+        raise ClirbenchError(
+            "--model rerank:FIRST+RERANKER: pass --depth, the number of candidates to order again, such as 100"
+        )
     base.refuse(options, ("revision",), "two stages, each of which has its own")
     first = load(first_name, for_part(first_name, replace(options, depth=None)))
     if isinstance(first, base.LoadedRerank):

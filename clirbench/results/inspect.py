@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.api_cost import api_cost
-from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.base import require_encoder
 from clirbench.encoders.encode import distinct_texts, encode_collection
 from clirbench.ranking.in_memory import Layout, Products
 from clirbench.ranking.kernel import best_first
@@ -96,6 +96,12 @@ def inspect_result(
     """
     document, ranks = result.document, result.ranks
     reporter = reporter or Silent()
+    # Not after loading: the name of a fusion or of two stages is no model's name.
+    if document.model.dimensions is None:
+        raise ClirbenchError(
+            f"{document.model.name} gives scores in the place of vectors, and inspect takes encoders only: "
+            "inspect another model"
+        )
     if query_language is None:
         raise ClirbenchError(
             f"inspect looks at one language's queries: pass --query-language, one of {_by_score(document)}"
@@ -125,13 +131,7 @@ def inspect_result(
     # A stable sort: among topics whose best golds have the same rank, the first topics are chosen.
     chosen = asked_topics[np.argsort(-best[asked_topics], kind="stable")[:worst]].tolist()
     source = stated_task(document.task.id, document.task.hash, task)
-    # Not after loading: the name of a fusion or of two stages is no model's name.
-    loaded = None if document.model.dimensions is None else reload_model(document, model or ModelAt())
-    if not isinstance(loaded, LoadedEncoder):
-        raise ClirbenchError(
-            f"{document.model.name} gives scores in the place of vectors, and inspect takes encoders only: "
-            "inspect another model"
-        )
+    loaded = require_encoder(reload_model(document, model or ModelAt()))
     refuse_another_model(loaded, document)
     # All languages of the run are loaded, because a model that is fitted on the candidates must see the same candidates.
     collection = load_collection(source, ranks.languages, follow_download(reporter))

@@ -59,14 +59,15 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
 def only_writer(path: Path, remedy: str) -> Iterator[None]:
     """Around work that ends with writing ``path``: no other process may be at the same work.
 
-    The lock is the system's, on a hidden file beside ``path``. It ends with the process, however that ends.
+    The lock is the system's, on a hidden file beside ``path``. It ends with the process, however that ends. A folder that was
+    made for it and holds nothing at the end is removed.
 
     Raises:
         ClirbenchError: Another process is at it, or the folder cannot be written; the line names ``path`` and the remedy.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    lock, made = FileLock(path.with_name(f".{path.name}.lock")), not path.parent.exists()
     with writing(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -80,6 +81,10 @@ def only_writer(path: Path, remedy: str) -> Iterator[None]:
         with suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()
+        # A folder that holds nothing says that something was saved.
+        with suppress(OSError):
+            if made:
+                path.parent.rmdir()
 
 
 def sha256_of(path: Path) -> str:

@@ -61,6 +61,12 @@ def _legend(documents: Sequence[Document]) -> Text:
     by_language = [numbers for document in documents for numbers in document.per_language.values()]
     if any(numbers.get("bias", {}).get("own_language_preference") is not None for numbers in by_language):
         lines.append("own-lang. preference: best near x1.00; above it, texts in the question's language jump the queue")
+    depth = documents[0].encoder.depth
+    numbers = [
+        number.value for document in documents for part in document.headline.values() for number in part.values()
+    ]
+    if depth is not None and None in numbers:
+        lines.append(f"-: reads ranks below the {depth:,} candidates that the second stage orders")
     return Text("\n".join(lines), overflow="fold")
 
 
