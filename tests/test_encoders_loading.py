@@ -251,6 +251,15 @@ def test_what_a_library_says_becomes_a_remedy(error, remedy):
     assert str(caught.value).rpartition("): ")[2].startswith(remedy) or remedy in str(caught.value)
 
 
+def test_the_command_that_fetches_a_model_can_be_pasted():
+    def fail():
+        raise OSError("We couldn't connect to 'https://huggingface.co' to load the files")
+
+    # mteb: is no part of a name on the hub, and mteb pins a commit.
+    with pytest.raises(ClirbenchError, match=r"  hf download me/own --revision abc$"):
+        load_checked("mteb:me/own", fail, lambda: None, EncoderOptions(revision="abc"))
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "nothing"])
 def test_a_device_that_is_not_there(folder, device):
     assert f"there is no device '{device}' here): correct --device" in refused(folder, EncoderOptions(device=device))

@@ -83,7 +83,9 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
         raise ClirbenchError(f"mteb:{name} brings code of its own: read it, then pass --trust-remote-code")
     commit = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
     snapshot = partial(cached_snapshot, str(meta.name), commit)
-    model = load_checked(f"mteb:{name}", partial(meta.load_model, device=options.device), snapshot, options)
+    # mteb pins a commit, so that is the one to fetch where it is missing.
+    pinned = replace(options, revision=commit)
+    model = load_checked(f"mteb:{name}", partial(meta.load_model, device=options.device), snapshot, pinned)
     if commit is None:
         return wrap_mteb(model, options)
     revision = snapshot_revision(commit, snapshot(), options.trust_remote_code)

@@ -216,7 +216,7 @@ def _explained(
         or (resized and (f"{_listed(resized)} in another size than config.json says", "get both from one place"))
         or _of_packages(error, text)
         or (place and _of_parts(place, options))
-        or _of_cache(name, text)
+        or _of_cache(name, text, options)
         or _of_text(text, options)
         or (
             f"it lacks {error}" if isinstance(error, KeyError) else first_line(error),
@@ -316,11 +316,12 @@ def _of_parts(folder: Path, options: EncoderOptions) -> tuple[str, str] | None:
     return None
 
 
-def _of_cache(name: str, text: str) -> tuple[str, str] | None:
+def _of_cache(name: str, text: str, options: EncoderOptions) -> tuple[str, str] | None:
     """Files of a model on the hub that were never fetched, where the hub cannot be asked."""
     if not re.search(r"couldn't connect to|outgoing traffic has been disabled|offline mode", text):
         return None
-    fetch = f"fetch them while online with  hf download {name.removeprefix('mteb:')}"
+    at = f" --revision {options.revision}" if options.revision else ""
+    fetch = f"fetch them while online with  hf download {name.removeprefix('mteb:')}{at}"
     return "the hub cannot be reached, and not all of its files are in the cache", fetch
 
 
