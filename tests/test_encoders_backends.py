@@ -7,6 +7,7 @@ import tiny_models
 from model_folders import plain
 
 from clirbench.encoders.base import EncoderOptions
+from clirbench.encoders.describe import describe
 from clirbench.encoders.from_sentence_transformers import backend_of, wrap_sentence_transformer
 from clirbench.encoders.load import load_encoder
 from clirbench.support.errors import ClirbenchError
@@ -42,6 +43,8 @@ def test_the_backend_is_part_of_the_identity(tmp_path):
     assert wrapped.settings.backend == "onnx"
     assert wrapped.settings.variant == "onnx"
     assert wrapped.info.parameters is None
+    assert wrapped.settings.dtype == "unknown"
+    assert ", precision unknown, " in describe(wrapped)[0]
     with pytest.raises(ClirbenchError, match="--dtype does not apply to the backend onnx"):
         backend_of(model, EncoderOptions(dtype="float16"))
 

@@ -28,10 +28,16 @@ def describe(model: LoadedModel) -> list[str]:
     similarity = settings.similarity + (f" ({SHOWN[sources.similarity]})" if sources.similarity != "none" else "")
     if settings.quantise == "binary":
         similarity = "Hamming distance of the bits"
-    saved = f" (saved in {model.saved_dtype})" if model.saved_dtype not in (None, settings.dtype) else ""
     parts = [_revision(model.info.revision), *prompts, *tasks, similarity]
-    inside = ["precision and length unknown"] if model.served_by else [settings.dtype + saved, _lengths(model)]
+    inside = ["precision and length unknown"] if model.served_by else [precision(model), _lengths(model)]
     return [f"{label}: {', '.join([*parts, *inside, f'on {model.device}'])}", *model.notes]
+
+
+def precision(model: LoadedModel) -> str:
+    """The dtype of a model's weights, and of its checkpoint if that is another one."""
+    dtype = model.settings.dtype
+    saved = f" (saved in {model.saved_dtype})" if model.saved_dtype not in (None, dtype) else ""
+    return ("precision unknown" if dtype == "unknown" else dtype) + saved
 
 
 def _revision(revision: str | None) -> str:

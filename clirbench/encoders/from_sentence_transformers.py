@@ -228,10 +228,12 @@ def wrap_sentence_transformer(
     tasks, told = ((None, None), []) if multi else choose_tasks(model, options, label)
     notes = (*told, *check_lengths(by_role))
     counted = sum(parameter.numel() for parameter in model.parameters())
+    # An exported model may be in any precision, and its library may compute in another one.
+    backend = backend_of(model, options)
     settings = base.EncoderSettings(
         similarity=chosen.similarity,
-        dtype=weights_dtype(model),
-        backend=backend_of(model, options),
+        dtype=weights_dtype(model) if backend is None else "unknown",
+        backend=backend,
         query_max_length=by_role["query"].limit,
         candidate_max_length=by_role["candidate"].limit,
         query_prompt=chosen.query_prompt,

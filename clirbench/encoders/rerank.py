@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from clirbench.encoders import base
+from clirbench.encoders.describe import precision
 from clirbench.encoders.from_sentence_transformers import backend_of, load_placed, loading_arguments
 from clirbench.encoders.fusion import for_part
 from clirbench.encoders.lengths import check_lengths, readers, set_length
@@ -74,7 +75,7 @@ def load_rerank(
     length = second.settings.query_max_length
     version = (second.info.revision or "unknown").removeprefix("sha256:")[:12]
     note = (
-        f"second stage: {second.info.name}, revision {version}, {second.settings.dtype}, "
+        f"second stage: {second.info.name}, revision {version}, {precision(second)}, "
         f"{'any length' if length is None else f'at most {length} tokens of a pair'}"
         + (f", prompt {second.settings.query_prompt[:60]!r} (model)" if second.settings.query_prompt else "")
     )
@@ -128,6 +129,7 @@ def _wrap(
         set_length(model, options.max_length)
     # A pair is one input, so it has one length.
     reader = readers(model, "", "")["candidate"]
+    backend = backend_of(model, options)
     return base.LoadedReranker(
         scorer=CrossEncoderScorer(model, options.batch_size),
         info=base.ModelInfo(
@@ -140,8 +142,8 @@ def _wrap(
         notes=tuple(check_lengths({"candidate": reader})),
         settings=base.EncoderSettings(
             similarity="rerank",
-            dtype=weights_dtype(model),
-            backend=backend_of(model, options),
+            dtype=weights_dtype(model) if backend is None else "unknown",
+            backend=backend,
             query_max_length=reader.limit,
             candidate_max_length=reader.limit,
             # The library itself puts it before each pair, and older releases have none.

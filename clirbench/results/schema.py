@@ -59,7 +59,8 @@ class ModelPart(_Strict):
 class EncoderPart(_Strict):
     """The settings in effect that change the vectors or scores. Lengths are in tokens; null is no limit.
 
-    ``dtype`` is that of the weights, "unknown" for a server's. ``query_task`` and ``candidate_task`` name adapters of the model.
+    ``dtype`` is that of the weights, "unknown" for a server's and for another backend's. ``query_task`` and ``candidate_task``
+    name adapters of the model.
     ``transform`` names the method that removed language bias, such as "lir:2". ``transform_sample`` names the texts on which it
     was fitted: "pool" for the candidates, "sha256:..." for the texts of a file; ``quantise_sample`` does so for the ranges of
     int8. ``depth`` is the number of candidates that a second stage ordered again. Results of older versions have one
