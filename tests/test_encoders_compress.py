@@ -214,8 +214,8 @@ class Scorer:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"truncate_dim": 24}, "--truncate-dim is 24, and vectors of me/own have 24 dimensions: keep fewer"),
-        ({"truncate_dim": 100}, "--truncate-dim is 100, and vectors of me/own have 24 dimensions"),
+        ({"truncate_dim": 24}, "--truncate-dim is 24, but vectors of me/own have 24 dimensions: keep fewer"),
+        ({"truncate_dim": 100}, "--truncate-dim is 100, but vectors of me/own have 24 dimensions"),
         ({"truncate_dim": 0}, "--truncate-dim is 0: use 1 or more"),
         ({"quantise": "int4"}, "--quantise is 'int4': use int8, binary"),
         ({"quantise_sample": "x.jsonl"}, "does nothing without --quantise int8"),
