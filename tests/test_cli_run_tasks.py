@@ -114,6 +114,8 @@ def test_a_run_that_failed_leaves_no_empty_folder(here):
         with contextlib.suppress(KeyboardInterrupt), only_writer(here / folder / "demo.json", "wait"):
             raise KeyboardInterrupt
     assert sorted(path.name for path in here.rglob("*")) == ["mine", "results"]
+    assert clir(here, "run", "--tasks", "demo", "--languages", "en,de", "--truncate-dim", "9999").returncode == 2
+    assert list((here / "results").iterdir()) == []
 
 
 def test_a_run_that_was_killed_leaves_no_lock(tmp_path):

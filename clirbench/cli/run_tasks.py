@@ -155,8 +155,8 @@ def _claim(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequ
     wanted = _look(chosen, folder, model, request)
     if wanted.kept is not None:
         return wanted
-    _check_writable(wanted.path)
     writers.enter_context(only_writer(wanted.path, "choose another folder with --output"))
+    _check_writable(wanted.path)
     # Another run may have ended since the first look.
     return _look(chosen, folder, model, request)
 
