@@ -351,3 +351,12 @@ def test_the_real_encoder_from_a_package():
     assert result.score("monolingual", "mAP") > 0.4
     lexical = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en"])
     assert lexical.score("monolingual", "mAP") < 0.2
+
+
+def test_a_model_that_truncates_its_vectors_itself_says_so(st_model):
+    model = st_model[0]
+    assert not any("dimensions" in note for note in as_loaded(model).notes)
+    model.truncate_dim = 8
+    loaded = as_loaded(model)
+    assert "the model itself keeps the first 8 dimensions of its vectors" in loaded.notes
+    assert loaded.encoder.encode_queries(["a"]).shape == (1, 8)

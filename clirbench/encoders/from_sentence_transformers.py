@@ -226,7 +226,9 @@ def wrap_sentence_transformer(
         set_length(model, options.max_length)
     by_role = readers(model, chosen.query_prompt, chosen.candidate_prompt)
     tasks, told = ((None, None), []) if multi else choose_tasks(model, options, label)
-    notes = (*told, *check_lengths(by_role))
+    kept = getattr(model, "truncate_dim", None)
+    cut = [f"the model itself keeps the first {kept} dimensions of its vectors"] if kept else []
+    notes = (*told, *cut, *check_lengths(by_role))
     counted = sum(parameter.numel() for parameter in model.parameters())
     # An exported model may be in any precision, and its library may compute in another one.
     backend = backend_of(model, options)
