@@ -39,6 +39,14 @@ def test_prompts_similarity_lengths_and_precision_in_words(tmp_path):
     }
 
 
+def test_a_variant_says_on_what_it_was_fitted(tmp_path):
+    options = EncoderOptions(quantise="int8", truncate_dim=64)
+    stated = stated_settings(
+        clirbench.evaluate("clirbench/hybrid", str(write_task(tmp_path)), options=options).document
+    )
+    assert (stated["variant"], stated["fitted on"]) == ("64 dimensions, int8", "the candidates of the run")
+
+
 def test_show_has_the_settings_and_the_lengths_by_language(prompted, tmp_path):
     task = write_task(tmp_path)
     ran = run(

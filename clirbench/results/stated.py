@@ -24,6 +24,9 @@ def stated_settings(document: Document) -> dict[str, str]:
         stated["vectors"] = output
     if encoder.variant:
         stated["variant"] = encoder.variant
+    sample = encoder.transform_sample or encoder.quantise_sample
+    if sample is not None:
+        stated["fitted on"] = "the candidates of the run" if sample == "pool" else "a file of texts"
     return stated
 
 
