@@ -58,6 +58,6 @@ def test_every_table_that_a_benchmark_writes_has_its_place(benchmarks):
             + re.findall(r"made\[\"([\w-]+)\"\]|made = {\"([\w-]+)\"", text)
         )
     names = {name for found in written for name in ([found] if isinstance(found, str) else found) if name}
-    assert names == {"ablation", "benchmarks", "board", "site-benchmark", "streaming-benchmarks", "transfer"}
+    assert names == {"ablation", "benchmarks", "board", "site-benchmark", "sizes", "streaming-benchmarks", "transfer"}
     for name in names:
         assert blocks.read(name).startswith("| "), name
