@@ -26,7 +26,7 @@ def stated_settings(document: Document) -> dict[str, str]:
         stated["variant"] = encoder.variant
     sample = encoder.transform_sample or encoder.quantise_sample
     if sample is not None:
-        stated["fitted on"] = "the candidates of the run" if sample == "pool" else "a file of texts"
+        stated["fitted on"] = "the candidates of the run" if sample == "pool" else f"a file of texts, {sample}"
     return stated
 
 
