@@ -106,7 +106,7 @@ def task_metadata() -> Any:
 
 def _stand_in(given: dict[str, Any]) -> Any:
     """An encoder of mteb's that has the prompts of these arguments and no model: mteb itself then chooses the prompt."""
-    from mteb.models.abs_encoder import AbsEncoder, PromptSource
+    from mteb.models.abs_encoder import AbsEncoder
 
     # The abstract class asks for this method, and nothing calls it.
     encoder: Any = type("StandIn", (AbsEncoder,), {"encode": None})()
@@ -114,6 +114,9 @@ def _stand_in(given: dict[str, Any]) -> Any:
         setattr(encoder, key, given.get(key))
     encoder.apply_instruction_to_passages = given.get("apply_instruction_to_passages", True)
     if given.get("prompt_priority"):
+        # Older releases of mteb have no order of sources, and no model that asks for one.
+        from mteb.models.abs_encoder import PromptSource
+
         encoder.prompt_priority = [PromptSource.from_str(source) for source in given["prompt_priority"]]
     return encoder
 
