@@ -189,8 +189,8 @@ def _run_missing(
     if model.api and ready:
         # Streamed tasks refuse an API model, so all tasks are in memory here.
         collections = [task.collection for _, task, _ in ready if isinstance(task, InMemoryTask)]
-        cost = api_cost(model, collections, context.vectors)
-        context.reporter.note(cost.line(model.info.name, request.price))
+        forecast = api_cost(model, collections, context.vectors)
+        context.reporter.note(forecast.line(model.info.name, request.price))
     announce([task for _, task, _ in ready], model, context)
     results = {}
     # Tasks of seconds come before tasks of days. A task's texts are removed from memory once its result is written.
@@ -203,13 +203,13 @@ def _run_missing(
         result.save(request.output, force=request.force)
         task.forget()
         results[one.path] = result.document
-        spent, task_id = result.document.cost, one.selection.task.id
+        cost, task_id = result.document.cost, one.selection.task.id
         # A streamed task keeps counts of shards, not vectors.
-        if spent.texts_encoded < spent.texts and not one.selection.task.streamed:
-            kept = spent.texts - spent.texts_encoded
-            context.reporter.note(f"{task_id}: {kept:,} of {spent.texts:,} texts came from the cache")
-        if spent.zero_vectors:
-            context.reporter.note(f"{task_id}: {spent.zero_vectors} all-zero vectors, scored as lost")
+        if cost.texts_encoded < cost.texts and not one.selection.task.streamed:
+            kept = cost.texts - cost.texts_encoded
+            context.reporter.note(f"{task_id}: {kept:,} of {cost.texts:,} texts came from the cache")
+        if cost.zero_vectors:
+            context.reporter.note(f"{task_id}: {cost.zero_vectors} all-zero vectors, scored as lost")
         if note := cut_note(model, result.document.lengths):
             context.reporter.note(f"{task_id}: {note}")
     return results

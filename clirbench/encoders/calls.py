@@ -6,11 +6,11 @@ from typing import Any
 
 from clirbench.encoders.arrays import on_cpu
 from clirbench.encoders.base import ModelInfo
-from clirbench.support.errors import ClirbenchError, ModelError, first_line
+from clirbench.support.errors import ClirbenchError, ModelError, first_line, shortened
 
 # What PyTorch (CPU, CUDA, ROCm, MPS, XPU), cuBLAS, cuDNN, ONNX Runtime, NumPy and the system call it.
 _MEMORY = re.compile(
-    r"out of memory|(can'?t|cannot|failed to|unable to) allocate|ALLOC_FAILED|MemoryAllocation|bad_alloc|not enough memory",
+    r"out of memory|(can'?t|cannot|could not|failed to|unable to) allocate|ALLOC_FAILED|MemoryAllocation|bad_alloc|not enough memory",
     re.I,
 )
 _TASK = re.compile(
@@ -49,10 +49,10 @@ def ask(model: ModelInfo, role: str, texts: Sequence[str], function: Callable[..
             ) from error
         if model.kind != "own" and _TASK.search(line):
             raise ClirbenchError(f"{model.name} wants a task ({line}): pass --encode-task") from error
-        first = texts[0] if len(texts[0]) <= 80 else texts[0][:79] + "…"
         # The first frame of the traceback is this function, which tells nobody anything.
         cause = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         raise ModelError(
             f"{model.name} raised {type(error).__name__} ({line}) when it was given {len(texts):,} "
-            f"{'texts' if len(texts) > 1 else 'text'} (each a {role}, the first {first!r}): mend the model and run again"
+            f"{'texts' if len(texts) > 1 else 'text'} (each a {role}, the first {shortened(texts[0])!r}): "
+            "mend the model and run again"
         ) from cause

@@ -4,7 +4,7 @@ import operator
 from typing import Any
 
 from clirbench.encoders.base import SIMILARITIES, ModelInfo
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, shortened
 from clirbench.support.names import check_name
 
 _LONGEST = 300
@@ -84,5 +84,4 @@ def _whole(value: Any, what: str, low: int, high: int) -> int | None:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shortened(repr(value), 60)

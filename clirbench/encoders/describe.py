@@ -3,6 +3,7 @@
 import re
 
 from clirbench.encoders.base import LoadedModel, Source
+from clirbench.support.errors import shortened
 
 SHOWN: dict[Source, str] = {"registry": "mteb's registry", "model": "model", "option": "you", "none": "none"}
 
@@ -50,8 +51,7 @@ def _revision(revision: str | None) -> str:
 def _prompt(role: str, prompt: str, source: Source) -> str:
     if not prompt:
         return f"no {role} prompt" + (f" ({SHOWN[source]})" if source != "none" else "")
-    shown = prompt if len(prompt) <= 60 else f"{prompt[:59]}…"
-    return f"{role} prompt {shown!r} ({SHOWN[source]})"
+    return f"{role} prompt {shortened(prompt, 60)!r} ({SHOWN[source]})"
 
 
 def _lengths(model: LoadedModel) -> str:

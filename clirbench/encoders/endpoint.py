@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from clirbench.encoders import base
 from clirbench.encoders.api_calls import PassingError, repeated
 from clirbench.encoders.registry import registered
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, shortened
 from clirbench.support.names import check_name
 from clirbench.support.paths import API_KEY, OPENAI_KEY
 from clirbench.support.version import __version__
@@ -205,7 +205,7 @@ def _registry_notes(model: str, options: base.EncoderOptions, settings: base.Enc
     entry = registered(model)
     notes = []
     if entry and unsaid and entry.prompts and any(entry.prompts):
-        query, candidate = (prompt if len(prompt) <= 60 else f"{prompt[:59]}…" for prompt in entry.prompts)
+        query, candidate = (shortened(prompt, 60) for prompt in entry.prompts)
         notes.append(
             f"mteb's registry puts {query!r} before a query of {model} and {candidate!r} before a candidate: "
             "unless the server does, pass --query-prompt and --candidate-prompt (--prompts none: neither)"
@@ -339,7 +339,7 @@ class EndpointEncoder:
         vectors = []
         for number, text in enumerate(texts):
             vector = read_vector(by_index[number].get("embedding"))
-            shown = text if len(text) <= 80 else text[:79] + "…"
+            shown = shortened(text)
             if vector is None:
                 raise ClirbenchError(
                     f"{self._where} answers with no vector of numbers for {shown!r}: it {_NO_PROTOCOL}"

@@ -229,7 +229,6 @@ def wrap_sentence_transformer(
     kept = getattr(model, "truncate_dim", None)
     cut = [f"the model itself keeps the first {kept} dimensions of its vectors"] if kept else []
     notes = (*told, *cut, *check_lengths(by_role))
-    counted = sum(parameter.numel() for parameter in model.parameters())
     # An exported model may be in any precision, and its library may compute in another one.
     backend = backend_of(model, options)
     settings = base.EncoderSettings(
@@ -244,14 +243,7 @@ def wrap_sentence_transformer(
         candidate_task=tasks[1],
     )
     identity: dict[str, Any] = {
-        "info": base.ModelInfo(
-            name=label,
-            kind="sentence-transformers",
-            revision=revision,
-            revision_kind=revision_kind if revision else "unknown",
-            # Another backend does not say how many there are.
-            parameters=None if settings.backend else counted,
-        ),
+        "info": info_of(model, label, revision, revision_kind, backend),
         "settings": settings,
         "sources": chosen.sources,
         "notes": (*chosen.notes, *notes),
@@ -273,13 +265,7 @@ def _wrap_pylate(
     settings, sources, notes = pylate_settings(model)
     return base.LoadedScorer(
         scorer=MultiVectorScorer(PylateModel(model), options.batch_size, pylate_readers(model)),
-        info=base.ModelInfo(
-            name=label,
-            kind="sentence-transformers",
-            revision=revision,
-            revision_kind=revision_kind if revision else "unknown",
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-        ),
+        info=info_of(model, label, revision, revision_kind),
         settings=settings,
         sources=sources,
         notes=notes,
@@ -307,6 +293,16 @@ def backend_of(model: Any, options: base.EncoderOptions) -> str | None:
             f"--dtype does not apply to the backend {min(used)}, whose model is exported in one precision: leave it out"
         )
     return min(used, default=None)
+
+
+def info_of(
+    model: Any, name: str, revision: str | None, revision_kind: str, backend: str | None = None
+) -> base.ModelInfo:
+    """Identify a loaded model of sentence-transformers. A model of another backend does not say how many weights it has."""
+    counted = None if backend else sum(parameter.numel() for parameter in model.parameters())
+    return base.ModelInfo(
+        name, "sentence-transformers", revision, revision_kind if revision else "unknown", parameters=counted
+    )
 
 
 def _is(model: Any, kind: str) -> bool:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,22 +60,11 @@ def load_fusion(
     ]
     own_name = options.name or f"fusion/{method}-" + "-".join(re.sub(r"[^\w.-]", "-", label) for label in labels)
     check_name(own_name)
-    revision = None
-    if all(part.info.revision for part in parts):
-        identity = [method, _K, weights, [[asdict(part.info), asdict(part.settings)] for part in parts]]
-        revision = "sha256:" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    counted = [part.info.parameters for part in parts]
     return base.LoadedFusion(
         method=method,
         weights=tuple(weights),
         parts=parts,
-        info=base.ModelInfo(
-            own_name,
-            "fusion",
-            revision,
-            "parts-sha256" if revision else "unknown",
-            None if None in counted else sum(filter(None, counted)),
-        ),
+        info=info_of_parts(own_name, "fusion", parts, (method, _K, weights)),
         settings=base.EncoderSettings(similarity="fusion"),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         batch_size=options.batch_size,
@@ -82,6 +72,20 @@ def load_fusion(
         trust_remote_code=any(part.trust_remote_code for part in parts),
         api=any(part.api for part in parts),
     )
+
+
+def info_of_parts(name: str, kind: str, parts: Sequence[base.LoadedModel], how: Sequence[Any] = ()) -> base.ModelInfo:
+    """Identify a model that is made of others. ``how`` is what else its scores depend on, as JSON takes it.
+
+    The revision is a checksum over the parts' identities and ``how``; None if a part has none.
+    """
+    revision = None
+    if all(part.info.revision for part in parts):
+        identity = [*how, [[asdict(part.info), asdict(part.settings)] for part in parts]]
+        revision = "sha256:" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    counted = [part.info.parameters for part in parts]
+    parameters = None if None in counted else sum(filter(None, counted))
+    return base.ModelInfo(name, kind, revision, "parts-sha256" if revision else "unknown", parameters)
 
 
 def for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:

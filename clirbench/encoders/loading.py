@@ -329,8 +329,6 @@ def _of_text(text: str, options: EncoderOptions) -> tuple[str, str] | None:
     """What the library's own words say."""
     if "Unrecognized processing class" in text or "instantiate the backend tokenizer" in text:
         return "the files of its tokenizer are missing, such as tokenizer.json", "get the whole model again"
-    if "out of memory" in text.lower() or "allocate memory" in text:
-        return "too little memory for its weights", "pass --dtype float16, or another --device"
     if "in loading state_dict" in text:
         # The names of the weights stand on further lines.
         return " ".join(text.split())[:_LONGEST], "get the whole model again"

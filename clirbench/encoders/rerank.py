@@ -1,10 +1,9 @@
 """A second stage: a cross-encoder orders the best candidates of another model again."""
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import numpy as np
 
 from clirbench.encoders import base
 from clirbench.encoders.describe import precision
-from clirbench.encoders.from_sentence_transformers import backend_of, load_placed, loading_arguments
-from clirbench.encoders.fusion import for_part
+from clirbench.encoders.from_sentence_transformers import backend_of, info_of, load_placed, loading_arguments
+from clirbench.encoders.fusion import for_part, info_of_parts
 from clirbench.encoders.lengths import check_lengths, readers, set_length
 from clirbench.encoders.precision import weights_dtype
 from clirbench.support.errors import ClirbenchError
@@ -67,11 +66,6 @@ def load_rerank(
     labels = [re.sub(r"[^\w.-]", "-", part.info.name) for part in (first, second)]
     own_name = options.name or f"rerank/{'-'.join(labels)}"
     check_name(own_name)
-    revision = None
-    if first.info.revision and second.info.revision:
-        identity = [[asdict(part.info), asdict(part.settings)] for part in (first, second)]
-        revision = "sha256:" + hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    counted = [part.info.parameters for part in (first, second)]
     length = second.settings.query_max_length
     version = (second.info.revision or "unknown").removeprefix("sha256:")[:12]
     note = (
@@ -82,13 +76,7 @@ def load_rerank(
     return base.LoadedRerank(
         first=first,
         second=second,
-        info=base.ModelInfo(
-            own_name,
-            "rerank",
-            revision,
-            "parts-sha256" if revision else "unknown",
-            None if None in counted else sum(filter(None, counted)),
-        ),
+        info=info_of_parts(own_name, "rerank", (first, second)),
         # What a reader must know of the vectors is the first stage's. The second stage is in the revision, and in the note.
         settings=replace(first.settings, similarity="rerank", depth=options.depth),
         sources=replace(first.sources, similarity="none"),
@@ -132,13 +120,7 @@ def _wrap(
     backend = backend_of(model, options)
     return base.LoadedReranker(
         scorer=CrossEncoderScorer(model, options.batch_size),
-        info=base.ModelInfo(
-            name=name,
-            kind="sentence-transformers",
-            revision=revision,
-            revision_kind=revision_kind if revision else "unknown",
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
-        ),
+        info=info_of(model, name, revision, revision_kind, backend),
         notes=tuple(check_lengths({"candidate": reader})),
         settings=base.EncoderSettings(
             similarity="rerank",

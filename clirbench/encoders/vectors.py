@@ -12,7 +12,7 @@ from scipy import sparse
 from clirbench.encoders.arrays import NoNumbersError, as_float32, as_numbers, looks_packed
 from clirbench.encoders.base import LoadedModel, Vectors
 from clirbench.encoders.calls import ask
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, shortened
 
 
 @dataclass
@@ -107,8 +107,7 @@ class VectorCheck:
             )
 
     def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:
-        shown = text if len(text) <= 80 else text[:79] + "…"
-        return ClirbenchError(f"{self.model.info.name} {fault} for the {self.role} {shown!r}: {remedy}")
+        return ClirbenchError(f"{self.model.info.name} {fault} for the {self.role} {shortened(text)!r}: {remedy}")
 
 
 def _row(vectors: Vectors, row: int) -> NDArray[np.float32]:

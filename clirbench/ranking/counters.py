@@ -231,7 +231,7 @@ class RerankCounter:
         again = time.perf_counter()
         pairs = stage.pairs()
         context.reporter.note(stage.line(pairs))
-        of_pairs, scored, _ = stage.score(self._model.second, pairs, context)
+        of_pairs, scored = stage.score(self._model.second, pairs, context)
         counts = stage.merge(counter.outranked, pairs, of_pairs)
         cost.pairs, cost.pairs_scored = len(pairs), scored
         cost.seconds["rerank"] = time.perf_counter() - again

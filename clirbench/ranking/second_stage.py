@@ -5,7 +5,6 @@ gold that is not among them keeps its rank. Each pool has its own best candidate
 """
 
 import hashlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -111,8 +110,8 @@ class SecondStage:
         each = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         return f"second stage: {len(pairs):,} pairs to score, {len(number):,} queries x {each} candidates"
 
-    def score(self, model: LoadedReranker, pairs: NDArray[np.int64], context: RunContext) -> tuple[_Scores, int, float]:
-        """Score pairs, 1024 at a time: float32 (pairs,), how many the model scored, and the seconds that it took.
+    def score(self, model: LoadedReranker, pairs: NDArray[np.int64], context: RunContext) -> tuple[_Scores, int]:
+        """Score pairs, 1024 at a time: float32 (pairs,), and how many the model scored.
 
         The cache keeps each 1024 as soon as they are scored, so a run that is killed loses no more.
 
@@ -123,14 +122,12 @@ class SecondStage:
         cache = context.vectors if model.info.revision else None
         entry = self._entry(cache, model, pairs) if cache else None
         scores = np.empty(len(pairs), dtype=np.float32)
-        scored, seconds = 0, 0.0
+        scored = 0
         for number, first in enumerate(range(0, len(pairs), _PAIRS)):
             part = pairs[first : first + _PAIRS]
             kept = entry.get(number, len(part)) if entry else None
             if kept is None:
-                began = time.perf_counter()
                 new = self._checked(model, part)
-                seconds += time.perf_counter() - began
                 scored += len(part)
                 if entry:
                     entry.put(number, new[:, None])
@@ -138,7 +135,7 @@ class SecondStage:
             context.reporter.advance(RERANK, len(part))
         if entry:
             entry.finish(None)
-        return scores, scored, seconds
+        return scores, scored
 
     def merge(
         self, first: tuple[Outranked, Outranked], pairs: NDArray[np.int64], scores: _Scores

@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def shortened(text: str, longest: int = 80) -> str:
+    """A text for a message; of one that is longer than ``longest`` characters, the beginning and an ellipsis."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def first_line(error: BaseException) -> str:
     """First line of an exception's message, printable, at most 300 characters. An empty message gives the name of the type."""
     return printable((str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])

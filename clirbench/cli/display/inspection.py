@@ -4,7 +4,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from clirbench.results.inspect import Inspection, Topic
-from clirbench.support.errors import printable
+from clirbench.support.errors import printable, shortened
 from clirbench.support.terminal import PlainTable, plain_table, title
 
 _LONG = 160
@@ -58,5 +58,4 @@ def _topic(topic: Topic, query_language: str, console: Console) -> list[Text | P
 
 
 def _short(text: str) -> str:
-    text = printable(" ".join(text.split()))
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return shortened(printable(" ".join(text.split())), _LONG)

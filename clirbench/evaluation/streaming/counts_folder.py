@@ -8,7 +8,7 @@ from typing import Any
 
 from clirbench.evaluation.streaming.first_pass import FirstPass
 from clirbench.evaluation.streaming.job import ShardCounts
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, shortened
 from clirbench.support.files import reading, write_atomically, writing
 from clirbench.tasks.corpora.inventory import Shard
 
@@ -174,5 +174,4 @@ def _short(value: object, other: object) -> str:
     """Shorten a value for a message; of two tables, only the entries that differ are shown."""
     if isinstance(value, dict) and isinstance(other, dict):
         value = {key: inner for key, inner in value.items() if other.get(key) != inner}
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return shortened(json.dumps(value), 60)
