@@ -22,8 +22,17 @@ from clirbench.encoders.describe import SHOWN
 # transformers before 5.6 looks for the weights of an adapter under other names, and fills all of them with random numbers.
 NO_ADAPTERS = Version(metadata.version("transformers")) < Version("5.6")
 
+# The end of a module's class, for one that has neither weights nor settings.
+KEEPS_NOTHING = """
+    def save(self, output_path, *args, **kwargs):
+        pass
+
+    @classmethod
+    def load(cls, *args, **kwargs):
+        return cls()
+"""
 # Code that a model brings: a module that keeps the first dimensions.
-_CODE = """
+_CODE = f"""
 import torch
 from sentence_transformers.base.modules import Module
 
@@ -32,14 +41,7 @@ class Cut(Module):
     def forward(self, features, **kwargs):
         features["sentence_embedding"] = features["sentence_embedding"][:, :8]
         return features
-
-    def save(self, output_path, *args, **kwargs):
-        pass
-
-    @classmethod
-    def load(cls, *args, **kwargs):
-        return cls()
-"""
+{KEEPS_NOTHING}"""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from model_folders import edit, plain, router
+from model_folders import KEEPS_NOTHING, edit, plain, router
 
 import clirbench
 from clirbench.encoders.adapters import asked_tasks
@@ -14,7 +14,7 @@ from clirbench.results.reload_model import ModelAt, refuse_another_model, reload
 from clirbench.support.errors import ClirbenchError
 
 # A module that turns the vector of a text by a matrix for each task, as jina-embeddings-v3 has one adapter for each.
-CODE = """
+CODE = f"""
 import torch
 from sentence_transformers.base.modules import Module
 
@@ -28,14 +28,7 @@ class Turn(Module):
             matrix = torch.randn(16, 16, generator=generator)
             features["sentence_embedding"] = features["sentence_embedding"] @ matrix
         return features
-
-    def save(self, output_path, *args, **kwargs):
-        pass
-
-    @classmethod
-    def load(cls, *args, **kwargs):
-        return cls()
-"""
+{KEEPS_NOTHING}"""
 TASKS = "retrieval.query, retrieval.passage, separation"
 
 
