@@ -10,7 +10,8 @@ from clirbench.support.errors import ClirbenchError, ModelError, first_line, sho
 
 # What PyTorch (CPU, CUDA, ROCm, MPS, XPU), cuBLAS, cuDNN, ONNX Runtime, NumPy and the system call it.
 _MEMORY = re.compile(
-    r"out of memory|(can'?t|cannot|could not|failed to|unable to) allocate|ALLOC_FAILED|MemoryAllocation|bad_alloc|not enough memory",
+    r"out of memory|(can'?t|cannot|could not|failed to|unable to) allocate|ALLOC_FAILED|MemoryAllocation|bad_alloc"
+    r"|not enough memory",
     re.I,
 )
 _TASK = re.compile(
@@ -49,10 +50,11 @@ def ask(model: ModelInfo, role: str, texts: Sequence[str], function: Callable[..
             ) from error
         if model.kind != "own" and _TASK.search(line):
             raise ClirbenchError(f"{model.name} wants a task ({line}): pass --encode-task") from error
+        first = shortened(texts[0])
         # The first frame of the traceback is this function, which tells nobody anything.
         cause = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         raise ModelError(
             f"{model.name} raised {type(error).__name__} ({line}) when it was given {len(texts):,} "
-            f"{'texts' if len(texts) > 1 else 'text'} (each a {role}, the first {shortened(texts[0])!r}): "
+            f"{'texts' if len(texts) > 1 else 'text'} (each a {role}, the first {first!r}): "
             "mend the model and run again"
         ) from cause

@@ -107,7 +107,8 @@ class VectorCheck:
             )
 
     def _error(self, fault: str, text: str, remedy: str) -> ClirbenchError:
-        return ClirbenchError(f"{self.model.info.name} {fault} for the {self.role} {shortened(text)!r}: {remedy}")
+        shown = shortened(text)
+        return ClirbenchError(f"{self.model.info.name} {fault} for the {self.role} {shown!r}: {remedy}")
 
 
 def _row(vectors: Vectors, row: int) -> NDArray[np.float32]:
