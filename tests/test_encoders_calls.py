@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from command_line import clir
 
-import clirbench
 from clirbench.encoders import encode as encode_module
 from clirbench.encoders.base import ModelInfo
 from clirbench.encoders.calls import ask, is_out_of_memory
+from clirbench.encoders.load import as_loaded
+from clirbench.ranking.counters import encode
+from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError, ModelError
 
 LIBRARY = ModelInfo("org/model", "sentence-transformers", "1", "hub-commit")
@@ -98,15 +100,15 @@ class Fails:
 
 def test_what_was_encoded_before_is_kept_and_the_traceback_begins_in_the_user_s_code(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(encode_module, "TEXTS_PER_SHARD", 5)
-    context = clirbench.support.context.RunContext(vectors=tmp_path)
+    context = RunContext(vectors=tmp_path)
     first, second = Fails(True), Fails(False)
     with pytest.raises(
         ModelError, match=r"own/Fails raised KeyError .* 5 texts \(each a candidate, the first '.. wrong"
     ) as caught:
-        encode_module.encode_collection(clirbench.encoders.load.as_loaded(first), tiny(), context)
+        encode_module.encode_collection(as_loaded(first), tiny(), context)
     frames = traceback.extract_tb(caught.value.__cause__.__traceback__)
     assert [frame.name for frame in frames] == ["encode_queries"]
-    again = encode_module.encode_collection(clirbench.encoders.load.as_loaded(second), tiny(), context)
+    again = encode_module.encode_collection(as_loaded(second), tiny(), context)
     assert first.encoded
     # One text of each role is encoded again, to see that the cache still holds the encoder's vectors.
     assert len(set(first.encoded) & set(second.encoded)) <= 2
@@ -124,9 +126,7 @@ def test_a_scorer_that_fails(tiny, method):
 
     setattr(Scorer, method, lambda self, texts, languages: 1 / 0)
     with pytest.raises(ModelError, match="own/Scorer raised ZeroDivisionError"):
-        clirbench.ranking.counters.encode(
-            clirbench.encoders.load.as_loaded(Scorer()), tiny(), clirbench.support.context.RunContext()
-        ).count(["multilingual"], clirbench.support.context.RunContext())
+        encode(as_loaded(Scorer()), tiny(), RunContext()).count(["multilingual"], RunContext())
 
 
 def test_the_command_line_shows_the_traceback_of_an_encoder_and_one_line(tmp_path):
