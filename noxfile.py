@@ -1,4 +1,4 @@
-"""One word for everything that one does here: nox -s check, test, slow, docs or site; plain nox checks and tests.
+"""One word for everything that one does here: nox -s check, test, slow, nightly, docs or site; plain nox checks and tests.
 
 It runs in the environment that README's second command makes, and makes none of its own.
 """
@@ -34,6 +34,12 @@ def test(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """The tests marked slow."""
     _python(session, "pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def nightly(session: nox.Session) -> None:
+    """The tests marked nightly: many thousands of attacks."""
+    _python(session, "pytest", "-m", "nightly", *session.posargs)
 
 
 @nox.session
