@@ -71,10 +71,7 @@ def check(
     folders = submissions_in(paths or [Path("submissions")])
     others = submissions_in([board]) if board.is_dir() and any(board.iterdir()) else []
     with reporting() as reporter:
-        reporter.start("check (submissions)", len({*folders, *others}), brief=len(folders) < 20)
-        checked = check_submissions(
-            folders, untrusted, others, lambda done: reporter.advance("check (submissions)", done)
-        )
+        checked = check_submissions(folders, untrusted, others, reporter)
     text = report(checked, format)
     if text:
         typer.echo(text)

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -18,6 +18,7 @@ from clirbench.submissions.check_one import examine
 from clirbench.submissions.findings import Examined, Finding
 from clirbench.submissions.safe_read import skeleton
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.progress import Reporter, Silent
 from clirbench.tasks.task_file import board_tasks
 
 
@@ -32,6 +33,7 @@ class Limits(NamedTuple):
 LIMITS = Limits(1_500_000_000, 60)
 _FAR = 0.10
 _SMALL = 50_000_000
+_PHASE, _MANY = "check (submissions)", 20
 FORMATS = ("text", "json", "github")
 README = "README.md"
 
@@ -61,12 +63,12 @@ def check_submissions(
     folders: Sequence[Path],
     untrusted: bool = False,
     others: Sequence[Path] = (),
-    advance: Callable[[int], None] | None = None,
+    reporter: Reporter | None = None,
     limits: Limits = LIMITS,
 ) -> list[Examined]:
     """Examine submissions, each in a process with limits, and compare them with each other and with ``others``.
 
-    ``untrusted`` refuses what only maintainers may add. ``advance`` is called with 1 whenever a submission is done.
+    ``untrusted`` refuses what only maintainers may add.
 
     Returns:
         The findings on each folder, in the order of ``folders``.
@@ -78,9 +80,9 @@ def check_submissions(
     board_tasks()
     asked = {os.path.realpath(path) for path in folders}
     rest = [path for path in others if os.path.realpath(path) not in asked]
-    everything = _isolated([*folders, *rest], untrusted, limits, advance)
-    checked = everything[: len(folders)]
-    _compare(checked, everything[len(folders) :])
+    done = _isolated([*folders, *rest], untrusted, limits, reporter or Silent())
+    checked = [done[folder] for folder in folders]
+    _compare(checked, [done[folder] for folder in rest])
     return checked
 
 
@@ -126,21 +128,20 @@ def _annotation(finding: Finding) -> str:
     return f"::{finding.level} file={escaped(finding.file, ',:')}::{escaped(key + finding.message)}"
 
 
-def _isolated(
-    folders: Sequence[Path], untrusted: bool, limits: Limits, advance: Callable[[int], None] | None
-) -> list[Examined]:
+def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter: Reporter) -> dict[Path, Examined]:
     """Examine each folder in a process with limits; a folder whose process dies gets an error."""
     done: dict[Path, Examined] = {}
-    _round(folders, untrusted, limits, done, advance)
+    reporter.start(_PHASE, len(folders), brief=len(folders) < _MANY)
+    _round(folders, untrusted, limits, done, reporter)
     for folder in folders:
         # A process that dies ends the whole pool. So each submission that is not done is examined again, alone.
         if folder not in done:
-            _round([folder], untrusted, limits, done, advance)
+            _round([folder], untrusted, limits, done, reporter)
         if folder not in done:
             done[folder] = Examined(folder)
             needs = f"examining it needs more than {limits.memory / 1e9:.1f} GB or {limits.seconds} s"
             done[folder].error(folder, "", f"{needs}: submit the files as clirbench wrote them")
-    return [done[folder] for folder in folders]
+    return done
 
 
 def _round(
@@ -148,7 +149,7 @@ def _round(
     untrusted: bool,
     limits: Limits,
     done: dict[Path, Examined],
-    advance: Callable[[int], None] | None,
+    reporter: Reporter,
 ) -> None:
     """Examine the folders in one pool of processes, and add the finished ones to ``done``."""
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
@@ -161,8 +162,7 @@ def _round(
         for future in as_completed(futures):
             with suppress(BrokenProcessPool, MemoryError):
                 done[futures[future]] = future.result()
-                if advance:
-                    advance(1)
+                reporter.advance(_PHASE, 1)
 
 
 @contextmanager
