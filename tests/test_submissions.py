@@ -24,7 +24,8 @@ from clirbench.results.result import Result, headline_of, read_result
 from clirbench.submissions.check_many import Limits, check_submissions, report, submissions_in
 from clirbench.submissions.check_one import examine
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
-from clirbench.submissions.safe_read import read_bounded, skeleton
+from clirbench.submissions.safe_read import read_bounded
+from clirbench.submissions.safe_text import skeleton
 from clirbench.submissions.submit import submit
 from clirbench.support.errors import ClirbenchError
 

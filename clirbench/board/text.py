@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 
+from clirbench.submissions.safe_text import begins_formula
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.terminal import cell
 from clirbench.tasks.task_file import board_columns, board_tasks
@@ -66,7 +67,7 @@ def _markdown(value: object) -> str:
 
 def _inert(value: object) -> object:
     """The value; a text that a spreadsheet would read as a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return f"'{value}" if isinstance(value, str) and begins_formula(value) else value
 
 
 def column_key(task: str, setting: str, metric: str) -> str:

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from clirbench.encoders.base import Source, variant
+from clirbench.support.links import link_problem
 
 FORMAT = 1
 # Not Literal[1], which also accepts true and 1.0, because both equal 1.
@@ -19,6 +20,12 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
 Role = Literal["query", "candidate"]
 _LENGTHS = ("query_max_length", "candidate_max_length")
+
+
+def _plain_link(link: str) -> str:
+    if fault := link_problem(link):
+        raise ValueError(fault)
+    return link
 
 
 class _Strict(BaseModel):
@@ -215,7 +222,7 @@ class SourcePart(_Strict):
     """The publication from which figures were taken, and what a reader must know before comparing them."""
 
     publication: Annotated[str, Field(min_length=1, max_length=300)]
-    url: Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+\.[A-Za-z]{2,}(/[^\s<>\"]*)?$", max_length=500)]
+    url: Annotated[str, AfterValidator(_plain_link)]
     place: Annotated[str, Field(max_length=1000)] = Field(description="table, file or section")
     caveats: list[str]
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from clirbench.submissions.check_one import examine
 from clirbench.submissions.findings import Examined, Finding
-from clirbench.submissions.safe_read import skeleton
+from clirbench.submissions.safe_text import skeleton
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter, Silent
 from clirbench.tasks.task_file import board_tasks

@@ -19,7 +19,7 @@ from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
 from clirbench.submissions.findings import Comparable, Examined
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
-from clirbench.submissions.model_toml import ModelFile, evaluation_set, evaluation_sets, holds, parse_model_file
+from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import check_verification
@@ -131,9 +131,6 @@ def _model(names: list[str], examined: Examined) -> ModelFile | None:
         if not getattr(model, key).strip():
             examined.warning(path, key, "is empty: say it if you can")
     for task, answer in model.trained_on.items():
-        if task not in evaluation_sets():
-            examined.error(path, f"trained_on.{task[:40]}", f"is no evaluation set: use {', '.join(evaluation_sets())}")
-            continue
         training_set = next((name for name in model.training_data if holds(name, task)), None)
         if answer == "no" and training_set:
             message = f"is no, but training_data has {training_set[:60]!a}: correct one of them"

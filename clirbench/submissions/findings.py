@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from clirbench.submissions.safe_read import read_bounded, tricks
+from clirbench.submissions.safe_read import read_bounded
+from clirbench.submissions.safe_text import tricks
 from clirbench.support.errors import ClirbenchError, printable
 
 Record = TypeVar("Record", bound=BaseModel)

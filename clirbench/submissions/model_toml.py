@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clirbench.results.read import one_line_errors
 from clirbench.results.schema import Format
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.links import link_problem
 from clirbench.support.text_files import decode
 from clirbench.tasks.task_file import board_tasks
 
@@ -71,12 +72,17 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
     """Parse the bytes of a ``model.toml``; ``path`` is only its name in error messages.
 
     Raises:
-        ClirbenchError: The content is not TOML, has an unknown, missing or wrong key, or a link that is not https.
+        ClirbenchError: The content is not TOML, has an unknown, missing or wrong key, or a link that is not a plain https
+            address, or an answer for what is no evaluation set.
     """
     with one_line_errors(path, "TOML", "correct it"):
         model = ModelFile.model_validate(tomllib.loads(decode(content, path)))
-    if model.link and not model.link.startswith("https://"):
-        raise ClirbenchError(f"{path}: 'link' is not an https:// address: correct it, or leave it empty")
+    if model.link and (fault := link_problem(model.link)):
+        raise ClirbenchError(f"{path}: 'link' {fault}")
+    for task in model.trained_on:
+        if task not in evaluation_sets():
+            key = printable(f"trained_on.{task[:40]}")
+            raise ClirbenchError(f"{path}: '{key}' is not an evaluation set: use {', '.join(evaluation_sets())}")
     return model
 
 

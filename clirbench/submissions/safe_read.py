@@ -1,9 +1,7 @@
-"""Read files of strangers: only regular files, only up to a limit, no links. Find text that could deceive."""
+"""Read files of strangers: only regular files, only up to a limit, no links."""
 
 import os
 import stat
-import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
@@ -61,44 +59,3 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise ClirbenchError(f"{path}: has more than {limit:,} bytes: make it smaller")
     return content
-
-
-def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
-    """Find text that could deceive a reader or a page: control characters, invisible characters, and markup.
-
-    Prompts and citations may hold line ends, tabs and angle brackets, because instruction models use them. Pages escape them.
-
-    Yields:
-        The dotted key of a text below ``key``, and the fault of the text.
-    """
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(inner, float | int):
-                yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
-            yield from tricks(str(name), f"{key}.{str(name)[:40]!a}".lstrip("."))
-    elif isinstance(value, list):
-        for i, inner in enumerate(value):
-            yield from tricks(inner, f"{key}.{i}")
-    elif isinstance(value, str):
-        if value.isprintable() and "<" not in value and ">" not in value:
-            return
-        free = key.rsplit(".", 1)[-1] in _FREE
-        for character in value:
-            kind = unicodedata.category(character)
-            if kind in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and not (free and character in "\n\t"):
-                yield key, f"holds the invisible character U+{ord(character):04X}: remove it"
-                break
-            if character in "<>" and not free:
-                yield key, f"holds '{character}', which looks like markup: remove it"
-                break
-
-
-_FREE = ("query_prompt", "candidate_prompt", "query_prefix", "candidate_prefix", "citation")
-
-
-def skeleton(name: str) -> str:
-    """A name in which letters that look alike are made equal. Two names with the same skeleton can be confused."""
-    return name.lower().translate(_ALIKE).replace("rn", "m").replace("vv", "w")
-
-
-_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_", "+": "_", "5": "s"})

@@ -13,7 +13,7 @@ from clirbench.results.result import Result, other_run, read_results, refuse_ano
 from clirbench.results.schema import Document
 from clirbench.submissions import model_toml
 from clirbench.submissions.model_toml import ModelFile, evaluation_sets, holds, parse_model_file, write_model_file
-from clirbench.submissions.safe_read import tricks
+from clirbench.submissions.safe_text import tricks
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import only_writer, write_atomically

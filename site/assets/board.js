@@ -307,7 +307,7 @@ function start() {
   function csv([keys, lines]) {
     const quote = (one) => {
       let out = one === null ? "" : String(one);
-      if (typeof one === "string" && /^[=+\-@\t\r]/.test(out)) out = "'" + out;
+      if (typeof one === "string" && /^[\t\r]|^\s*[=+\-@]/.test(out.normalize("NFKC"))) out = "'" + out;
       return /[",\n\r]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
     };
     return [keys, ...lines].map((line) => line.map(quote).join(",")).join("\n") + "\n";

@@ -1,0 +1,124 @@
+"""Which text of strangers may be shown. Find text that renders as nothing, looks like other text, or is a formula or markup.
+
+One-line texts hold letters of the scripts in modern use, digits, the plain space, and the punctuation of
+:data:`PUNCTUATION`. A word keeps to one script, or to those that Chinese, Japanese and Korean write together (the level "Highly
+Restrictive" of Unicode Technical Standard 39, section 5.2). Prompts and citations hold any visible character, with line ends,
+tabs and angle brackets, because instruction models use them.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+
+import regex
+
+# ASCII without the angle brackets of markup, then what European, Hebrew, Arabic, Indic, Chinese and Japanese texts use.
+PUNCTUATION = (
+    "!\"#$%&'()*+,-./:;=?@[\\]^_`{|}~" + "–—‘’“”„«»…·•¡¿§°×±€£¥" + "׳״־،؛؟।॥" + "、。・「」『』《》【】（），：；！？～"
+)
+# Hebrew with vowels has three marks on a letter. More of them reach into the lines above and below.
+MOST_MARKS = 3
+# Characters with which spreadsheets begin a formula. NFKC turns their other forms, such as full-width ones, into these.
+_FORMULA = "=+-@"
+_FREE = ("encoder.query_prompt", "encoder.candidate_prompt", "query_prefix", "candidate_prefix", "citation")
+# Unicode Standard Annex 31, table 5: the scripts in modern use.
+_SCRIPTS = (
+    "Arab Armn Beng Bopo Cyrl Deva Ethi Geor Grek Gujr Guru Hang Hani Hebr Hira Kana Khmr Knda Laoo Latn Mlym Mymr Orya"
+)
+_SCRIPTS += " Sinh Taml Telu Thaa Thai Tibt"
+_TOGETHER = ("Latn Hani Hira Kana", "Latn Hani Bopo", "Latn Hani Hang")
+# Braille without dots and the musical note without a head have a width, but no ink.
+_NOTHING = regex.compile(
+    r"[\p{Default_Ignorable_Code_Point}\u2800\U0001D159\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]"
+)
+_WORD = regex.compile(r"[\p{L}\p{M}\p{Nd}]+")
+_STACK = regex.compile(rf"[\p{{Mn}}\p{{Me}}]{{{MOST_MARKS + 1}}}")
+_UNFIT = regex.compile(rf"[^\p{{L}}\p{{Mn}}\p{{Mc}}\p{{Nd}} {regex.escape(PUNCTUATION)}]")
+_LOOSE_MARK = regex.compile(r"(?<![\p{L}\p{M}])\p{M}")
+
+
+def _written_in(scripts: str) -> str:
+    """The pattern of a word in some scripts, and in what belongs to all scripts, such as digits and marks."""
+    return "[" + "".join(rf"\p{{scx={script}}}" for script in f"{scripts} Zyyy Zinh".split()) + "]+"
+
+
+_KNOWN = regex.compile(_written_in(_SCRIPTS))
+_ONE_SCRIPT = regex.compile("|".join(map(_written_in, (*_TOGETHER, *_SCRIPTS.split()))))
+_OTHER_FORM = ("<font>", "<wide>", "<narrow>", "<circle>", "<square>", "<super>", "<sub>", "<fraction>")
+
+
+def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Find text that could deceive a reader, a page or a spreadsheet, in values and in the keys of dicts.
+
+    Yields:
+        The dotted key of a text below ``key``, and the fault of the text.
+    """
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if not isinstance(inner, float | int):
+                yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
+            fault = trick(str(name)) if name else "has an empty name in it: remove it"
+            if fault:
+                yield (f"{key}.{str(name)[:40]!a}" if name else key).lstrip("."), fault
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from tricks(inner, f"{key}.{i}")
+    elif isinstance(value, str) and (fault := trick(value, free=key in _FREE)):
+        yield key, fault
+
+
+@lru_cache(maxsize=4096)
+def trick(text: str, free: bool = False) -> str | None:
+    """The fault of one text and its remedy; None if it may be shown. ``free`` texts are prompts and citations."""
+    for hidden in _NOTHING.finditer(text):
+        if not (free and hidden[0] in "\n\t"):
+            return f"holds the invisible character U+{ord(hidden[0]):04X}: remove it"
+    if text and not text.strip():
+        return "is only spaces: say something, or leave it empty"
+    if _STACK.search(unicodedata.normalize("NFD", text)):
+        return f"has more than {MOST_MARKS} marks on one letter: remove them"
+    return None if free else _line_trick(text)
+
+
+def begins_formula(text: str) -> bool:
+    """Whether a spreadsheet that opens a CSV file would take the text for a formula."""
+    return unicodedata.normalize("NFKC", text.lstrip())[:1] in tuple(_FORMULA) or text[:1] in ("\t", "\r")
+
+
+def _line_trick(text: str) -> str | None:
+    """The fault of a text of one line, in which nothing is invisible; None if it may be shown."""
+    if begins_formula(text):
+        return f"begins with '{text.lstrip()[0]}', as a formula of a spreadsheet does: begin with a letter or a digit"
+    if text.isascii() and "<" not in text and ">" not in text:
+        return None
+    if unfit := _UNFIT.search(text):
+        character = unfit[0]
+        if character in "<>":
+            return f"holds '{character}', which looks like markup: remove it"
+        kind = "space" if character.isspace() else "character"
+        return f"holds the {kind} U+{ord(character):04X}: use letters, digits, plain spaces and common punctuation"
+    if loose := _LOOSE_MARK.search(text):
+        return f"has the mark U+{ord(loose[0]):04X} on no letter: remove it"
+    for word in _WORD.findall(text):
+        for character in word:
+            if unicodedata.decomposition(character).startswith(_OTHER_FORM):
+                plain = unicodedata.normalize("NFKC", character)
+                return f"holds U+{ord(character):04X}, another form of '{plain}': write '{plain}'"
+        if not _KNOWN.fullmatch(word):
+            return f"has a letter in {word[:40]!a} that is of no script in modern use: remove it"
+        if not _ONE_SCRIPT.fullmatch(word):
+            return f"mixes scripts in the word {word[:40]!a}: use the letters of one"
+    return None
+
+
+def skeleton(name: str) -> str:
+    """A name in which letters that look alike are made equal. Two names with the same skeleton can be confused.
+
+    Other forms of a letter, such as full-width and mathematical ones, and letters with marks, equal the plain letter.
+    """
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    letters = "".join(character for character in plain if not unicodedata.category(character).startswith("M"))
+    return letters.translate(_ALIKE).replace("rn", "m").replace("vv", "w")
+
+
+_ALIKE = str.maketrans({"0": "o", "1": "l", "i": "l", "-": "_", ".": "_", "+": "_", "5": "s"})
