@@ -47,6 +47,7 @@ def noisy(result, name, seed):
             ranks.gold_language,
             ranks.own_rank[rows],
             ranks.pool_rank[rows],
+            None if ranks.query_language_above is None else ranks.query_language_above[rows],
         )
     scores = compute_scores(
         ranks, document.counts.candidates, document.task.settings, document.task.metrics, document.task.bias

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -12,13 +13,16 @@ import pytrec_eval
 import clirbench
 from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import as_loaded, load_encoder
+from clirbench.results.ranks_file import decode_ranks, encode_ranks
 from clirbench.results.rescore import rescore
+from clirbench.results.result import Result
 from clirbench.results.schema import Document
 from clirbench.results.trec_export import TREC_NAMES, trec_lines
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import load_collection
 
 LANGUAGES = ["de", "en", "th"]
+COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank", "query_language_above")
 
 
 class Noisy:
@@ -54,14 +58,14 @@ def test_round_trip(result, saved):
     assert saved.parent.name == "tests__noisy"
     back = clirbench.read_result(saved)
     assert back.document == result.document
-    for name in ("topic", "query_language", "gold_language", "own_rank", "pool_rank"):
+    for name in COLUMNS:
         assert (getattr(back.ranks, name) == getattr(result.ranks, name)).all()
     assert sorted(path.name for path in saved.parent.iterdir()) == [saved.name, result.document.ranks.file]
 
 
 def test_pandas_opens_the_ranks(result, saved):
     frame = pandas.read_parquet(saved.with_name(result.document.ranks.file))
-    assert list(frame.columns) == ["topic", "query_language", "gold_language", "own_rank", "pool_rank"]
+    assert list(frame.columns) == list(COLUMNS)
     assert len(frame) == 48 * 9
     mean = (1 / frame[frame.query_language == frame.gold_language].own_rank).groupby(frame.query_language).mean()
     for language in LANGUAGES:
@@ -108,6 +112,7 @@ def test_a_restricted_result_says_so(result, saved):
     assert one.document.task.complete is False
     assert set(one.document.headline) == {"monolingual"}
     assert one.ranks.pool_rank is None
+    assert one.ranks.query_language_above is None
     assert (one.ranks.query_language == one.ranks.gold_language).all()
 
 
@@ -134,7 +139,8 @@ def test_rescoring_agrees(saved):
     assert outcome.differences == []
     # Headline 3 x 7 x 3 + 11 x 3, micro 21, per language 3 x (3 x 7 + 2 + 11), per pair 6 x 8, queue-jump ratios 9.
     assert outcome.compared == 96 + 21 + 102 + 48 + 9
-    assert outcome.checked == 27
+    # Of 27 totals the ranks give those of the query's language (9) and of the gold's (9), which are the same three times.
+    assert (outcome.exact, outcome.checked) == (15, 12)
 
 
 def tampered(path, change):
@@ -197,13 +203,71 @@ def test_rescoring_finds_an_invented_interval(saved):
 
 
 def test_jumps_moved_between_languages_are_bound_by_the_sums(saved):
-    # Moving a jump from one third language to another keeps the sums: only the preference derived from it can tell.
+    """Moving a jump to another language keeps the sum, but the ranks give the query's language and the gold's."""
+
     def move(document):
         document["queue_jump"]["en"]["th"]["de"] -= 1
         document["queue_jump"]["en"]["th"]["en"] += 1
 
     found = [difference.key for difference in rescore(tampered(saved, move)).differences]
+    assert "queue_jump.en.th.en" in found
     assert "headline.bias.own_language_preference.value" in found
+
+
+def without_the_column(result):
+    """The result as an older clirbench wrote it: its ranks file lacks query_language_above."""
+    ranks = replace(result.ranks, query_language_above=None)
+    file = encode_ranks(ranks)
+    part = result.document.ranks.model_copy(update={"sha256": hashlib.sha256(file).hexdigest()})
+    return Result(result.document.model_copy(update={"ranks": part}), ranks, file)
+
+
+def test_ranks_files_without_the_last_column_are_read(result, tmp_path):
+    old = without_the_column(result)
+    back = clirbench.read_result(old.save(tmp_path))
+    assert back.ranks.query_language_above is None
+    outcome = rescore(back)
+    assert outcome.differences == []
+    assert (outcome.exact, outcome.checked) == (9, 18)
+    assert not (back.ranks.pool_rank != result.ranks.pool_rank).any()
+
+
+def test_own_language_preference_follows_from_the_ranks_file_alone(result):
+    """The diagonal of the queue-jump ratios, from two columns of the ranks file and the sizes of the pools."""
+    ranks, sizes = result.ranks, result.document.counts.candidates
+    for q, language in enumerate(LANGUAGES):
+        mine = ranks.query_language == q
+        frame = pandas.DataFrame({"topic": ranks.topic[mine], "pool": ranks.pool_rank[mine]})
+        golds_above = frame.groupby("topic").pool.rank() - 1
+        above = ranks.query_language_above[mine].sum() / (frame.pool - 1 - golds_above).sum()
+        # Each of the 48 queries has one gold in each language.
+        share = (sizes[language] - 1) / (sum(sizes.values()) - 3)
+        stated = result.document.per_language[language]["bias"]["own_language_preference"]
+        assert above / share == pytest.approx(stated, abs=1e-12)
+
+
+def test_the_column_counts_wrong_candidates_of_the_query_language(result):
+    """Against a plain count from the scores, for queries in Thai."""
+    collection = load_collection(clirbench.load_task("demo"), LANGUAGES)
+    encoded = encode_collection(as_loaded(Noisy()), collection)
+    scores = encoded.queries @ encoded.candidates.T
+    ranks, thai = result.ranks, LANGUAGES.index("th")
+    for q in np.flatnonzero(collection.query_language == thai)[:10]:
+        golds = collection.gold_candidate[collection.gold_query == q]
+        wrong = np.setdiff1d(np.flatnonzero(collection.candidate_language == thai), golds)
+        topic = ranks.topics.index(collection.topics[collection.query_topic[q]])
+        rows = (ranks.topic == topic) & (ranks.query_language == thai)
+        expected = {int(collection.candidate_language[g]): int((scores[q, wrong] >= scores[q, g]).sum()) for g in golds}
+        given = zip(ranks.gold_language[rows].tolist(), ranks.query_language_above[rows].tolist(), strict=True)
+        assert dict(given) == expected
+
+
+def test_a_column_that_cannot_be_is_refused(result):
+    alone = clirbench.evaluate(Noisy(), "demo", languages=LANGUAGES, settings=["monolingual"])
+    for one, column in ((result, result.ranks.query_language_above - 10**6), (alone, alone.ranks.own_rank)):
+        ranks = replace(one.ranks, query_language_above=column)
+        with pytest.raises(ClirbenchError, match="'query_language_above' is below 0, or stands without 'pool_rank'"):
+            decode_ranks(encode_ranks(ranks), one.document, Path("x"))
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,9 @@ def score(
             typer.echo(f"{difference.key}: the file says {difference.stated}, but it should be {difference.expected}")
         if len(outcome.differences) > 20:
             typer.echo(f"... and {len(outcome.differences) - 20} more")
-        counted = f"{outcome.compared:,} numbers recomputed, {outcome.checked:,} totals checked against sums"
+        counted = (
+            f"{outcome.compared + outcome.exact:,} numbers recomputed, {outcome.checked:,} totals checked against sums"
+        )
         typer.echo(f"{path}: {counted}: {'DISAGREE' if outcome.differences else 'agree'}")
         disagree = disagree or bool(outcome.differences)
     raise typer.Exit(1 if disagree else 0)

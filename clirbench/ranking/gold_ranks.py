@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ class GoldRanks:
 
     All arrays are int32 (gold pairs,). ``topic`` is an index into ``topics``. ``query_language`` and ``gold_language`` are
     indices into ``languages``, which have the task's order. Ranks count from 1: ``own_rank`` among the candidates of the gold's
-    language, ``pool_rank`` among those of all languages (None without the multilingual setting).
+    language, ``pool_rank`` among those of all languages (None without the multilingual setting). ``query_language_above``
+    counts the wrong candidates of the query's language that outrank the gold in the pool of all languages. It is None without
+    the multilingual setting, and in ranks files that were made before it was counted.
     """
 
     topics: tuple[str, ...]
@@ -28,6 +31,7 @@ class GoldRanks:
     gold_language: NDArray[np.int32]
     own_rank: NDArray[np.int32]
     pool_rank: NDArray[np.int32] | None
+    query_language_above: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.topic)
@@ -60,6 +64,7 @@ def gold_ranks(
         monolingual = query_language[order] == gold_language[order]
         kinds = {"monolingual": monolingual, "cross-lingual": ~monolingual}
         order = order[np.logical_or.reduce([kinds[setting] for setting in settings])]
+    pooled = "multilingual" in settings
     # A topic may have no row left. The bootstrap must not draw it, and a ranks file would not hold it.
     kept, topic_number = np.unique(topic[order], return_inverse=True)
     return GoldRanks(
@@ -69,8 +74,21 @@ def gold_ranks(
         query_language=query_language[order],
         gold_language=gold_language[order],
         own_rank=own_rank[order].astype(np.int32),
-        pool_rank=pool_rank[order] if "multilingual" in settings else None,
+        pool_rank=pool_rank[order] if pooled else None,
+        query_language_above=outranked.wrong[order, query_language[order]].astype(np.int32) if pooled else None,
     )
+
+
+def places(run: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """The place of each row within its run of equal neighbours, counted from 0: int64 (rows,).
+
+    >>> places(np.array([7, 7, 7, 4, 9, 9])).tolist()
+    [0, 1, 2, 0, 0, 1]
+    """
+    if not len(run):
+        return np.empty(0, dtype=np.int64)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(run)) + 1])
+    return np.asarray(np.arange(len(run)) - np.repeat(starts, np.diff(np.append(starts, len(run)))))
 
 
 def gold_digest(ranks: GoldRanks) -> str:

@@ -13,13 +13,18 @@ from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
 
-_COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
-# Limits of the expanded size: twice the five columns of four bytes per row, and spare bytes for the names of topics.
-_ROW_BYTES, _SPARE_BYTES = 40, 1_000_000
+_NAMES = ("topic", "query_language", "gold_language")
+_ABOVE = "query_language_above"
+_COLUMNS = (*_NAMES, "own_rank", "pool_rank", _ABOVE)
+# Limits of the expanded size: twice the six columns of four bytes per row, and spare bytes for the names of topics.
+_ROW_BYTES, _SPARE_BYTES = 48, 1_000_000
 
 
 def encode_ranks(ranks: GoldRanks) -> bytes:
-    """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank."""
+    """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank.
+
+    A sixth column, query_language_above, is written where ``ranks`` has it.
+    """
     columns: dict[str, Any] = {
         name: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
         for name, codes, names in (
@@ -31,6 +36,8 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     columns["own_rank"] = pa.array(ranks.own_rank, pa.int32())
     no_pool = ranks.pool_rank is None
     columns["pool_rank"] = pa.nulls(len(ranks), pa.int32()) if no_pool else pa.array(ranks.pool_rank, pa.int32())
+    if ranks.query_language_above is not None:
+        columns[_ABOVE] = pa.array(ranks.query_language_above, pa.int32())
     sink = BytesIO()
     # Most ranks are small. If their bytes are split, the upper bytes are runs of zeros, which compress to nearly nothing.
     pq.write_table(
@@ -38,8 +45,8 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
         sink,
         compression="zstd",
         compression_level=15,
-        use_dictionary=["topic", "query_language", "gold_language"],
-        column_encoding={"own_rank": "BYTE_STREAM_SPLIT", "pool_rank": "BYTE_STREAM_SPLIT"},
+        use_dictionary=list(_NAMES),
+        column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if name not in _NAMES},
         write_statistics=False,
         store_schema=False,
     )
@@ -59,21 +66,23 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     """
     try:
         table = _bounded_table(content, document.ranks.rows)
-        frame = {name: table.column(name).combine_chunks() for name in _COLUMNS}
+        frame = {name: table.column(name).combine_chunks() for name in table.column_names}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
-        pool = frame["pool_rank"]
-        if frame["own_rank"].null_count:
-            raise ValueError("an own_rank is missing")
+        pool, above = frame["pool_rank"], frame.get(_ABOVE)
+        for name in ("own_rank", _ABOVE):
+            if name in frame and frame[name].null_count:
+                raise ValueError(f"a value of {name} is missing")
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),
             topic=topic,
             query_language=_codes(frame["query_language"], place),
             gold_language=_codes(frame["gold_language"], place),
-            own_rank=np.asarray(frame["own_rank"].to_numpy(zero_copy_only=False), dtype=np.int32),
-            pool_rank=None if pool.null_count else np.asarray(pool.to_numpy(zero_copy_only=False), dtype=np.int32),
+            own_rank=_int32(frame["own_rank"]),
+            pool_rank=None if pool.null_count else _int32(pool),
+            query_language_above=None if above is None else _int32(above),
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ClirbenchError(f"{path}: not a ranks file ({first_line(error)}): run the model again") from error
@@ -81,6 +90,9 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
         raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
+    counted = ranks.query_language_above
+    if counted is not None and (ranks.pool_rank is None or counted.min() < 0):
+        raise ClirbenchError(f"{path}: '{_ABOVE}' is below 0, or stands without 'pool_rank': run the model again")
     pair = (ranks.topic.astype(np.int64) * len(languages) + ranks.query_language) * len(languages) + ranks.gold_language
     if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
@@ -96,16 +108,21 @@ def _bounded_table(content: bytes, rows: int) -> pa.Table:
     if shape.num_rows != rows:
         raise ValueError(f"{shape.num_rows:,} rows, but 'ranks.rows' is {rows:,}")
     names = tuple(shape.schema.column(i).path for i in range(min(shape.num_columns, len(_COLUMNS) + 1)))
-    if sorted(names) != sorted(_COLUMNS):
+    # Files that were made before the last column was counted lack it.
+    if sorted(names) not in (sorted(_COLUMNS), sorted(_COLUMNS[:-1])):
         raise ValueError(f"columns are not {', '.join(_COLUMNS)}")
     for field in file.schema_arrow:
         kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if not (pa.types.is_integer(kind) if field.name.endswith("_rank") else pa.types.is_string(kind)):
+        if not (pa.types.is_string(kind) if field.name in _NAMES else pa.types.is_integer(kind)):
             raise ValueError(f"column {field.name} is {kind}")
-    chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(_COLUMNS))]
+    chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(names))]
     if sum(chunk.total_uncompressed_size for chunk in chunks) > _ROW_BYTES * rows + _SPARE_BYTES:
         raise ValueError("its columns expand far beyond what so many rows need")
     return file.read(use_threads=False)
+
+
+def _int32(column: pa.Array) -> NDArray[np.int32]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
 def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:

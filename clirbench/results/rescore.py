@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from clirbench.metrics.bias import QueueJump, wrong_shares
 from clirbench.metrics.scores import Scores, compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
-from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.gold_ranks import GoldRanks, places
 from clirbench.results.result import Result, headline_of
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import list_tasks, load_task
@@ -40,11 +41,13 @@ class Rescore:
 
     Attributes:
         compared: Number of numbers that were recomputed from the ranks.
-        checked: Number of queue-jump totals that were checked. The ranks give only sums of these totals.
+        exact: Number of queue-jump totals that the ranks give.
+        checked: Number of queue-jump totals of which the ranks give only the sums.
         differences: The numbers that differ from the stated ones by more than 1e-9.
     """
 
     compared: int
+    exact: int
     checked: int
     differences: list[Difference]
 
@@ -52,27 +55,26 @@ class Rescore:
 def rescore(result: Result) -> Rescore:
     """Recompute a result from its ranks.
 
-    The ranks give the headline, micro, per-language and per-pair numbers. The ranks do not give the languages of the candidates
-    above a gold, so the queue-jump totals are only checked against two numbers. Summed over candidate languages, they must equal
-    the number of wrong candidates above the golds in the pool. For the gold's own language, they must equal the number above the
-    golds in that language's block, unless the model's scores depend on the pool. The own-language preference is recomputed from
-    the stated totals.
+    The ranks give the headline, micro, per-language and per-pair numbers. Of the queue-jump totals, they give those of two
+    candidate languages: the query's language, if the ranks file has the column query_language_above, and the gold's language,
+    unless the model's scores depend on the pool. The totals of the other languages are compared as a sum: over all candidate
+    languages, the totals must equal the number of wrong candidates above the golds in the pool. The own-language preference
+    needs this sum and the totals of the query's language. So with the column the ranks give it. Without the column it is
+    recomputed from the stated totals.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
-    checked = 0
+    exact = checked = 0
     totals = None
     if "multilingual" in document.task.settings:
-        expected, totals = _expected_jumps(ranks), _totals(result)
+        expected, totals = expected_jumps(ranks, document.model.scores_by_pool), _totals(result)
         if totals is None or expected is None:
             differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
             totals = None
         else:
-            checked = totals.size
-            everywhere, own = expected
-            differences += _compare_jumps(
-                ranks.languages, totals, everywhere, None if document.model.scores_by_pool else own
-            )
+            exact = int((expected.totals >= 0).sum())
+            checked = totals.size - exact
+            differences += _compare_jumps(ranks.languages, totals, expected)
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
     stated = dict(_flat(document.model_dump(include=set(_PARTS))))
     headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
@@ -85,7 +87,7 @@ def rescore(result: Result) -> Rescore:
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
-    return Rescore(len(stated), checked, differences + _counts(result) + _against_task(result))
+    return Rescore(len(stated), exact, checked, differences + _counts(result) + _against_task(result))
 
 
 def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -> Result:
@@ -137,10 +139,23 @@ def _same(stated: object, expected: object) -> bool:
     return stated == expected
 
 
-def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
-    """How many wrong candidates the ranks put above the golds: in the whole pool, and in the gold's own block.
+@dataclass(frozen=True)
+class ExpectedJumps:
+    """What the ranks give of the queue-jump totals.
 
-    Each is int64 (query languages, gold languages), summed over queries; None without ranks in the multilingual pool.
+    Attributes:
+        sums: int64 (query languages, gold languages), the totals added up over all candidate languages.
+        totals: int64 (query languages, gold languages, candidate languages), the totals; -1 where the ranks give none.
+    """
+
+    sums: Counts
+    totals: Counts
+
+
+def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | None:
+    """Add up the wrong candidates that the ranks put above the golds; None without ranks in the multilingual pool.
+
+    ``by_pool`` says that own ranks and pool ranks come from two rankings, so own ranks give no total.
     """
     if ranks.pool_rank is None:
         return None
@@ -148,18 +163,21 @@ def _expected_jumps(ranks: GoldRanks) -> tuple[Counts, Counts] | None:
     query = ranks.query
     # Sorted by query, then by pool rank: the golds of a query that come before a gold outrank it.
     order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
-    first = np.concatenate([[0], np.flatnonzero(np.diff(query[order])) + 1])
-    golds = np.diff(np.append(first, len(order)))
     golds_above = np.empty(len(order), dtype=np.int64)
-    golds_above[order] = np.arange(len(order)) - np.repeat(first, golds)
-    # No sorting here: in a ranks file, the rows of one query and gold language are neighbours, sorted by own rank.
-    block = query * n + ranks.gold_language
-    start = np.concatenate([[0], np.flatnonzero(np.diff(block)) + 1])
-    own_above = np.arange(len(block)) - np.repeat(start, np.diff(np.append(start, len(block))))
+    golds_above[order] = places(query[order])
     pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
-    everywhere = np.bincount(pair, weights=ranks.pool_rank - 1 - golds_above, minlength=n * n)
-    own = np.bincount(pair, weights=ranks.own_rank - 1 - own_above, minlength=n * n)
-    return everywhere.reshape(n, n).astype(np.int64), own.reshape(n, n).astype(np.int64)
+    languages = np.arange(n)
+
+    def added(above: NDArray[np.integer[Any]]) -> Counts:
+        return np.bincount(pair, weights=above, minlength=n * n).reshape(n, n).astype(np.int64)
+
+    totals = np.full((n, n, n), -1, dtype=np.int64)
+    if not by_pool:
+        # In a ranks file, the rows of one query and gold language are neighbours, sorted by own rank.
+        totals[:, languages, languages] = added(ranks.own_rank - 1 - places(query * n + ranks.gold_language))
+    if ranks.query_language_above is not None:
+        totals[languages, :, languages] = added(ranks.query_language_above)
+    return ExpectedJumps(added(ranks.pool_rank - 1 - golds_above), totals)
 
 
 def _totals(result: Result) -> Counts | None:
@@ -175,17 +193,19 @@ def _totals(result: Result) -> Counts | None:
         return None
 
 
-def _compare_jumps(
-    languages: tuple[str, ...], totals: Counts, everywhere: Counts, own: Counts | None
-) -> list[Difference]:
+def _compare_jumps(languages: tuple[str, ...], totals: Counts, expected: ExpectedJumps) -> list[Difference]:
     differences = []
     for q, query in enumerate(languages):
         for g, gold in enumerate(languages):
             key = f"queue_jump.{query}.{gold}"
-            if totals[q, g].sum() != everywhere[q, g] or (totals[q, g] < 0).any():
-                differences.append(Difference(key, int(totals[q, g].sum()), int(everywhere[q, g])))
-            if own is not None and totals[q, g, g] != own[q, g]:
-                differences.append(Difference(f"{key}.{gold}", int(totals[q, g, g]), int(own[q, g])))
+            stated, added_up = totals[q, g], int(expected.sums[q, g])
+            if stated.sum() != added_up or (stated < 0).any():
+                differences.append(Difference(key, int(stated.sum()), added_up))
+            given = expected.totals[q, g]
+            differences += [
+                Difference(f"{key}.{languages[c]}", int(stated[c]), int(given[c]))
+                for c in np.flatnonzero((given >= 0) & (given != stated))
+            ]
     return differences
 
 

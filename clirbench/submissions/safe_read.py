@@ -7,7 +7,7 @@ from pathlib import Path
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading
 
-JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 600_000, 50_000
+JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 800_000, 50_000
 ENTRIES = 100
 
 
