@@ -15,11 +15,11 @@ from test_ranking_shards import unit_rows
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import evaluate_loaded
-from clirbench.evaluation.streaming import streamed_task
+from clirbench.evaluation.streaming import count_shard, options, streamed_task
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.ranking.near_ties import exact_products
-from clirbench.ranking.shards import Cells, GoldScores
+from clirbench.ranking.shards import Best, Cells, GoldScores
 from clirbench.results.rescore import rescore
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
@@ -458,6 +458,25 @@ def test_the_best_passages_are_those_of_a_sorted_pool(tmp_path, corpus):
                 assert [score for _, score in top[language][query]] == pytest.approx(
                     [scores[i] for i in order], abs=1e-6
                 )
+
+
+@pytest.mark.parametrize(("queries", "merged"), [(2, 14), (1, 1)])
+def test_best_passages_come_in_parts_whose_size_changes_nothing(tmp_path, corpus, monkeypatch, queries, merged):
+    folder, task, _ = corpus
+    whole = run(Hashed(), folder, task, tmp_path, folder="whole", shard=13, top=7)[0].best_passages()
+    monkeypatch.setattr(options, "_MERGED", merged)
+    for module in (options, count_shard):
+        monkeypatch.setattr(module, "TOP_QUERIES", queries)
+    sizes = []
+    merge = Best.merged
+    monkeypatch.setattr(Best, "merged", lambda parts, k: sizes.append(parts[0].score.size) or merge(parts, k))
+    streamed, _ = run(Hashed(), folder, task, tmp_path, folder="parts", shard=13, top=7)
+    sizes.clear()
+    assert streamed.best_passages() == whole
+    assert max(sizes) <= max(7, merged)
+    streamed.write_runs(tmp_path / "me.json", as_loaded(Hashed()), RunContext())
+    lines = [line.split() for line in (tmp_path / "me.yo.trec").read_text().splitlines()]
+    assert [(q, id_) for q, _, id_, *_ in lines] == [(q, id_) for q, best in whole["yo"].items() for id_, _ in best]
 
 
 def test_the_result_says_what_was_read(tmp_path, corpus):

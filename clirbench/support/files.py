@@ -2,15 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under another name, flush to the disk, then rename; parent folders are made.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write under another name, flush to the disk, then rename; parent folders are made. Content may come in parts.
 
     Raises:
         OSError: The file cannot be written. An older file of that name is unchanged.
@@ -19,11 +19,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
 

@@ -1,60 +1,60 @@
 """Merge the best passages of each query over the shards, and write them as a TREC run."""
 
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from clirbench.evaluation.streaming.counts_folder import CountsFolder
 from clirbench.evaluation.streaming.job import Work
-from clirbench.evaluation.trec_runs import read_run
 from clirbench.ranking.shards import Best
 from clirbench.results.schema import Document
 from clirbench.results.trec_export import trec_field
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.text_files import text_lines
 
 
-def best_passages(work: Work, store: CountsFolder) -> dict[str, dict[str, list[tuple[str, float]]]]:
-    """Merge the best passages of all shards.
+def best_passages(work: Work, store: CountsFolder, language: str) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Merge the best passages of all shards of a language, some queries at a time.
 
-    Returns:
-        By language, then query: the best passages of the query's language as (identifier, score), best first. Equal scores are in
-        candidate order.
+    Yields:
+        Each query of the language with its best passages as (identifier, score), best first. Equal scores are in candidate order.
 
     Raises:
         ClirbenchError: The counts of a shard are gone.
     """
-    passages: dict[str, dict[str, list[tuple[str, float]]]] = {}
-    for i, language in enumerate(work.selection.languages):
+    queries, top = work.judged.ids[work.judged.queries_of(language)], work.streaming
+    shards = [shard for shard in work.inventory.shards if shard.language == language]
+    for part, start in enumerate(range(0, len(queries), top.top_queries)):
         best: Best | None = None
-        for shard in work.inventory.shards:
-            if shard.language != language:
-                continue
-            counts = store.get(shard)
+        for shard in shards:
+            counts = store.get(shard, [part])
             if counts is None:
                 raise ClirbenchError(
                     f"the counts of shard {shard.name} are gone: is the same command running twice? Run it again"
                 )
-            of_shard = Best(counts.top_ids, counts.top_scores)
-            best = of_shard if best is None else Best.merged([best, of_shard], work.streaming.top)
+            of_shard = Best(counts.top_ids[counts.top[part].candidate], counts.top[part].score)
+            best = of_shard if best is None else Best.merged([best, of_shard], top.top)
         if best is not None:
-            queries = work.judged.ids[work.judged.starts[i] : work.judged.starts[i + 1]]
-            passages[language] = {
-                query: list(zip(map(str, row), map(float, values), strict=True))
-                for query, row, values in zip(queries, best.candidate, best.score, strict=True)
-            }
-    return passages
+            rows = zip(queries[start : start + top.top_queries], best.candidate, best.score, strict=True)
+            yield from ((query, list(zip(ids.tolist(), scores.tolist(), strict=True))) for query, ids, scores in rows)
 
 
-def trec_run(best: dict[str, list[tuple[str, float]]], tag: str) -> str:
+def trec_run(best: Iterable[tuple[str, list[tuple[str, float]]]], tag: str) -> Iterator[bytes]:
     """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
     Scores have nine digits, so that different float32 scores stay different. Other tools order equal scores by their own rules.
     Identifiers are written by :func:`clirbench.results.trec_export.trec_field`.
+
+    Yields:
+        The lines of each query.
     """
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in tag) or "clirbench"
-    return "".join(
-        f"{trec_field(query)} Q0 {trec_field(passage)} {rank} {score:.9g} {name}\n"
-        for query, passages in best.items()
-        for rank, (passage, score) in enumerate(passages, 1)
-    )
+    for query, passages in best:
+        yield "".join(
+            f"{trec_field(query)} Q0 {trec_field(passage)} {rank} {score:.9g} {name}\n"
+            for rank, (passage, score) in enumerate(passages, 1)
+        ).encode()
 
 
 def run_path(path: Path, language: str) -> Path:
@@ -71,7 +71,13 @@ def check_runs(path: Path, document: Document, top: int) -> None:
     for language in document.task.languages:
         run = run_path(path, language)
         wanted = min(top, document.counts.candidates[language])
-        if not run.is_file() or read_run(run).depth < wanted:
+        if not run.is_file() or _depth(run) < wanted:
             raise ClirbenchError(
                 f"{path} is there, but without a run of {language} that is {wanted} passages deep: --force runs it again"
             )
+
+
+def _depth(run: Path) -> int:
+    """The greatest number of lines of one query. The run may be larger than memory."""
+    lines: Counter[str] = Counter(re.split(r"[ \t]", line, maxsplit=1)[0] for _, line in text_lines(run))
+    return max(lines.values(), default=0)

@@ -10,7 +10,8 @@ from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
-from clirbench.ranking.shards import Cells, GoldScores
+from clirbench.evaluation.streaming.options import TOP_QUERIES
+from clirbench.ranking.shards import Best, Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.base import Block, Candidates
 from clirbench.tasks.corpora.inventory import Inventory, Shard
@@ -31,7 +32,7 @@ class ShardCounter:
         judged, inventory, first = work.judged, work.inventory, work.first
         self._model, self._judged, self._candidates, self._first = model, judged, candidates, first
         self._pooled, self._allow_zero, self._threads = work.pooled, work.allow_zero, threads
-        self._top = work.streaming.top
+        self._top, self._top_queries = work.streaming.top, work.streaming.top_queries
         self._number: dict[str, dict[str, int]] = {language: {} for language in judged.languages}
         for i, (language, id_) in enumerate(gold_order(judged, inventory)):
             self._number[language][id_] = i
@@ -41,7 +42,7 @@ class ShardCounter:
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
         # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
-        self._ready: dict[str | None, tuple[slice, slice, GoldScores]] = {}
+        self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
         """Number, for each gold, the first gold with its text: intp (golds,). Without texts, each gold is its own first."""
@@ -51,18 +52,15 @@ class ShardCounter:
             first.append(i if text is None else self._texts[gold[0] if self._by_language else ""][text])
         return np.array(first, dtype=np.intp)
 
-    def gold_scores(self, language: str | None) -> tuple[slice, slice, GoldScores]:
-        """Return the ranges of queries and gold pairs of a language (None: of all), and the scores of these golds."""
-        if language not in self._ready:
-            judged, first = self._judged, self._first
-            queries, pairs = slice(0, len(judged.queries)), slice(0, len(judged.gold_query))
-            if language is not None:
-                i = judged.languages.index(language)
-                queries, pairs = slice(*judged.starts[i : i + 2].tolist()), judged.pairs_of(language)
-            gold_query = (judged.gold_query[pairs] - queries.start).astype(np.int32)
-            scores = GoldScores(first.queries[queries], gold_query, first.scores[pairs], self._threads)
-            self._ready[language] = queries, pairs, scores
-        return self._ready[language]
+    def gold_scores(self, queries: slice) -> tuple[slice, GoldScores]:
+        """Return the gold pairs of a range of queries, and the scores of these golds."""
+        at = queries.start, queries.stop
+        if at not in self._ready:
+            pairs = slice(*np.searchsorted(self._judged.gold_query, at).tolist())
+            gold_query = (self._judged.gold_query[pairs] - queries.start).astype(np.int32)
+            vectors, scores = self._first.queries[queries], self._first.scores[pairs]
+            self._ready[at] = pairs, GoldScores(vectors, gold_query, scores, self._threads)
+        return self._ready[at]
 
     def read(self, shard: Shard) -> Block:
         """Read the candidates of a shard. Another thread may count another shard at the same time.
@@ -93,24 +91,43 @@ class ShardCounter:
         own, copies = self._cells(shard, number, like)
         language = np.full(len(raw), self._judged.languages.index(shard.language), dtype=np.int32)
         vectors = scaled_rows(self._model, self._first, raw, "candidate", language)
-        _, _, scores = self.gold_scores(None if self._pooled else shard.language)
         # The check has already measured the norms of vectors that are compared as the encoder gave them.
         settings = self._model.settings
         as_they_came = (
             settings.similarity == "dot" and not settings.quantise and not self._by_language and not (like >= 0).any()
         )
         longest = check.longest if as_they_came else None
-        wrong, best = scores.count(vectors, own, copies, 0 if self._pooled else self._top, longest)
-        if self._pooled and self._top:
-            # A run file ranks the passages of the query's language only, so the shard is compared again with queries of its
-            # language.
-            _, pairs, scores = self.gold_scores(shard.language)
-            mine = [_within(cells, pairs) for cells in (own, copies)]
-            _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
-        if best is None:
+        queries = slice(0, len(self._judged.queries)) if self._pooled else self._judged.queries_of(shard.language)
+        _, scores = self.gold_scores(queries)
+        wrong, _ = scores.count(vectors, own, copies, 0, longest)
+        if not self._top:
             return ShardCounts(wrong, clock.texts, clock.seconds, check.zero)
-        ids = np.array(block.ids)[best.candidate]
-        return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, ids, best.score)
+        top = self._best(shard.language, vectors, own, copies, longest)
+        kept = np.unique(np.concatenate([np.unique(best.candidate) for best in top.values()]))
+        rows = {
+            part: Best(np.searchsorted(kept, best.candidate).astype(np.int32), best.score) for part, best in top.items()
+        }
+        return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, np.array(block.ids)[kept], rows)
+
+    def _best(
+        self, language: str, vectors: NDArray[np.float32], own: Cells, copies: Cells, longest: float | None
+    ) -> dict[int, Best]:
+        """Find the best candidates of a shard for the queries of its language, by part of ``Streaming.top_queries`` queries."""
+        # A run file ranks the passages of the query's language only, so the shard is compared again with those queries: some at
+        # a time, because the best passages of all of them, sorted at once, may fill the memory.
+        first_pair = 0 if self._pooled else self._judged.pairs_of(language).start
+        top: dict[int, Best] = {}
+        queries = self._judged.queries_of(language)
+        for start in range(queries.start, queries.stop, TOP_QUERIES):
+            pairs, scores = self.gold_scores(slice(start, min(start + TOP_QUERIES, queries.stop)))
+            mine = [_within(cells, slice(pairs.start - first_pair, pairs.stop - first_pair)) for cells in (own, copies)]
+            _, best = scores.count(vectors, mine[0], mine[1], self._top, longest)
+            assert best is not None, "top is not 0"  # noqa: S101
+            row = best.candidate.astype(np.int32)
+            for first in range(0, len(row), self._top_queries):
+                part = slice(first, first + self._top_queries)
+                top[len(top)] = Best(row[part], best.score[part])
+        return top
 
     def _vectors(
         self, shard: Shard, block: Block, check: VectorCheck, clock: Clock

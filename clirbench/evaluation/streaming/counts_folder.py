@@ -3,6 +3,7 @@
 import hashlib
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from clirbench.support.errors import ClirbenchError, shortened
 from clirbench.support.files import reading, write_atomically, writing
 from clirbench.tasks.corpora.inventory import Shard
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST, _FIRST = "manifest.json", "first.npz"
 
 
@@ -96,8 +97,8 @@ class CountsFolder:
         self._write(_MANIFEST, json.dumps(manifest, indent=1).encode())
         self._run = _run_digest(identity, digest)
 
-    def get(self, shard: Shard) -> ShardCounts | None:
-        """Read the counts of a shard; None where they are missing or damaged.
+    def get(self, shard: Shard, blocks: Collection[int] = ()) -> ShardCounts | None:
+        """Read the counts of a shard, and the best passages of some blocks of queries; None where they are missing or damaged.
 
         Raises:
             ClirbenchError: The file exists but cannot be read.
@@ -114,7 +115,7 @@ class CountsFolder:
             digest, payload = content[:64], content[65:]
             if digest != self._digest(shard, payload):
                 raise ValueError("its checksum differs")
-            return ShardCounts.from_bytes(payload)
+            return ShardCounts.from_bytes(payload, blocks)
         except (ValueError, KeyError, OSError, zipfile.BadZipFile):
             self.damaged.append(path.name)
             return None

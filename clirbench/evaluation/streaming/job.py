@@ -1,6 +1,6 @@
 """What goes into the counting of shards, what comes out, and what an engine is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from clirbench.evaluation.streaming.first_pass import FirstPass
 from clirbench.evaluation.streaming.options import Streaming
+from clirbench.ranking.shards import Best
 from clirbench.tasks.corpora.inventory import Inventory, Shard
 from clirbench.tasks.corpora.judged import Judged
 from clirbench.tasks.selection import Selection
@@ -41,40 +42,46 @@ class ShardCounts:
         encoded: Number of texts that were encoded.
         seconds: Seconds that the encoder took.
         zero: Number of vectors that are all zero.
-        top_ids: (queries, k) of text, identifiers of the best passages for the queries of the shard's language, best first; empty
-            without ``--save-top``.
-        top_scores: float32 (queries, k), scores of these passages.
+        top_ids: Identifiers of the passages that ``top`` holds, text (passages,); empty without ``--save-top``.
+        top: The best passages for the queries of the shard's language, by block of ``Streaming.top_queries`` queries: row in
+            ``top_ids``, int32 (queries, k), and score; empty without ``--save-top``.
     """
 
     wrong: NDArray[np.uint32]
     encoded: int
     seconds: float
     zero: int
-    top_ids: NDArray[np.str_] = field(default_factory=lambda: np.empty((0, 0), dtype="U1"))
-    top_scores: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.float32))
+    top_ids: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, dtype="U1"))
+    top: Mapping[int, Best] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Write the counts as a compressed NumPy archive."""
         sink = BytesIO()
-        np.savez_compressed(sink, **vars(self))
+        values = {name: value for name, value in vars(self).items() if name != "top"}
+        for block, best in self.top.items():
+            values |= {f"top_row_{block}": best.candidate, f"top_score_{block}": best.score}
+        np.savez_compressed(sink, **values)
         return sink.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "ShardCounts":
-        """Read what :meth:`to_bytes` wrote.
+    def from_bytes(cls, content: bytes, blocks: Collection[int] | None = None) -> "ShardCounts":
+        """Read what :meth:`to_bytes` wrote; of the best passages only those of some blocks of queries (None: of all).
 
         Raises:
             ValueError, KeyError, OSError: The content is not what :meth:`to_bytes` writes.
         """
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
+            values = {name: arrays[name] for name in ("wrong", "encoded", "seconds", "zero", "top_ids")}
+            if blocks is None:
+                blocks = [int(name.removeprefix("top_row_")) for name in arrays.files if name.startswith("top_row_")]
+            top = {block: Best(arrays[f"top_row_{block}"], arrays[f"top_score_{block}"]) for block in blocks}
         return cls(
             wrong=values["wrong"],
             encoded=int(values["encoded"]),
             seconds=float(values["seconds"]),
             zero=int(values["zero"]),
             top_ids=values["top_ids"],
-            top_scores=values["top_scores"],
+            top=top,
         )
 
 

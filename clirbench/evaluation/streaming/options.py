@@ -10,6 +10,10 @@ from clirbench.tasks.task import Task
 
 # A shard of this size takes seconds on a GPU and minutes on a CPU, and its file of counts is much smaller than its texts.
 SHARD = 20_000
+# Queries whose best passages are found together: a fixed number, because the last digit of a score may change with it.
+TOP_QUERIES = 512
+# Best passages that are merged together, at most: their identifiers and scores take some 50 MB.
+_MERGED = 2**20
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,14 @@ class Streaming:
     ray_address: str | None = None
     workers: int | None = None
     gpus_per_worker: float = 0
+
+    @property
+    def top_queries(self) -> int:
+        """Number of queries whose best passages are merged and written together: 512, or a power of two below it."""
+        number = TOP_QUERIES
+        while number > 1 and number * self.top > _MERGED:
+            number //= 2
+        return number
 
 
 def candidates_of(task: Task, streaming: Streaming) -> Candidates:

@@ -159,15 +159,16 @@ class StreamedTask:
         Raises:
             ClirbenchError: A run cannot be written.
         """
-        for language, best in self.best_passages().items():
-            target = run_path(path, language)
+        for language in self.selection.languages if self._streaming.top else ():
+            target, best = run_path(path, language), best_passages(self.work, self._store, language)
             with writing(target, "make room and run again; what is counted is kept"):
-                write_atomically(target, trec_run(dict(best), model.info.name).encode())
+                write_atomically(target, trec_run(best, model.info.name))
             context.reporter.note(f"{language}: the best {self._streaming.top} passages of each query are in {target}")
 
     def best_passages(self) -> dict[str, dict[str, list[tuple[str, float]]]]:
         """By language, then query, the best passages as (identifier, score), ``Streaming.top`` for each query."""
-        return best_passages(self.work, self._store) if self._streaming.top else {}
+        languages = self.selection.languages if self._streaming.top else ()
+        return {language: dict(best_passages(self.work, self._store, language)) for language in languages}
 
     def forget(self) -> None:
         """Remove the counts of the shards: the result holds what they add up to."""

@@ -52,6 +52,11 @@ class Judged:
         codes = self.query_language
         return tuple(f"{self.languages[code]}:{id_}" for code, id_ in zip(codes, self.ids, strict=True))
 
+    def queries_of(self, language: str) -> slice:
+        """The queries of a language."""
+        i = self.languages.index(language)
+        return slice(*self.starts[i : i + 2].tolist())
+
     def pairs_of(self, language: str) -> slice:
         """The gold pairs of a language's queries."""
         i = self.languages.index(language)
