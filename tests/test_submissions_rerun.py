@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,17 @@ def test_close_ranks():
         assert compare_ranks(ranks, type(ranks)(**off), languages)[:2] == (0.0, 1.0)
         far = {**vars(ranks), column: (truth + np.maximum(2, 0.03 * truth)).astype(np.int32)}
         assert compare_ranks(ranks, type(ranks)(**far), languages)[1] < 0.5
+
+
+def test_the_counted_column_is_compared_where_both_files_have_it():
+    old = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json").ranks
+    old = replace(old, query_language_above=None)
+    new, moved, far = (replace(old, query_language_above=old.own_rank + more) for more in (0, 1, 1000))
+    assert compare_ranks(old, far, ["en", "es"])[:2] == (1.0, 1.0)
+    assert compare_ranks(far, old, ["en", "es"])[:2] == (1.0, 1.0)
+    assert compare_ranks(new, new, ["en", "es"])[:2] == (1.0, 1.0)
+    assert compare_ranks(new, moved, ["en", "es"])[:2] == (0.0, 1.0)
+    assert compare_ranks(new, far, ["en", "es"])[:2] == (0.0, 0.0)
 
 
 def test_the_sample_is_seeded():

@@ -173,8 +173,8 @@ def draw_languages(document: Document, number: int, seed: int) -> list[str]:
 def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str]) -> tuple[float, float, int]:
     """Compare the submitted ranks of some query languages with those of a re-run.
 
-    Two ranks are close if they differ by at most 1, or by at most 2 % of the larger rank. A gold pair is equal (or close) if both
-    of its ranks are equal (or close): the own rank and the pool rank.
+    Two numbers are close if they differ by at most 1, or by at most 2 % of the larger one. A gold pair is equal (or close) if all
+    of its numbers are equal (or close): the own rank, the pool rank and, where both files have it, query_language_above.
 
     Returns:
         The share of equal gold pairs, the share of close gold pairs, and the number of compared gold pairs.
@@ -182,7 +182,9 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
     Raises:
         ClirbenchError: The two do not hold the same gold pairs.
     """
-    old, new = _chosen(stated, languages), _chosen(again, languages)
+    # Ranks files of older versions lack the last column.
+    above = stated.query_language_above is not None and again.query_language_above is not None
+    old, new = _chosen(stated, languages, above), _chosen(again, languages, above)
     if [row[:3] for row in old] != [row[:3] for row in new]:
         raise ClirbenchError("the submission does not hold the task's gold pairs: run clirbench check on it")
     a, b = (np.array([row[3:] for row in rows], dtype=np.float64) for rows in (old, new))
@@ -214,18 +216,21 @@ def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Repo
     return evaluate_loaded(model, sample, context)
 
 
-def _chosen(ranks: GoldRanks, languages: Sequence[str]) -> list[tuple[str, str, str, int, int]]:
+def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tuple[str | int, ...]]:
     """The rows of these query languages, sorted: topic, query language, gold language, own rank, pool rank.
 
-    Sorted by name, since two ranks files may number topics and languages differently.
+    Sorted by name, since two ranks files may number topics and languages differently. ``above`` adds query_language_above.
     """
     if ranks.pool_rank is None:
         raise ClirbenchError("the submission holds no ranks in the multilingual pool: run clirbench check on it")
     rows = np.isin(ranks.query_language, [ranks.languages.index(language) for language in languages])
-    columns = (ranks.topic, ranks.query_language, ranks.gold_language, ranks.own_rank, ranks.pool_rank)
+    numbers = [ranks.own_rank, ranks.pool_rank]
+    if above and ranks.query_language_above is not None:
+        numbers.append(ranks.query_language_above)
+    columns = (ranks.topic, ranks.query_language, ranks.gold_language, *numbers)
     return sorted(
-        (ranks.topics[t], ranks.languages[q], ranks.languages[g], int(own), int(pool))
-        for t, q, g, own, pool in zip(*(column[rows] for column in columns), strict=True)
+        (ranks.topics[t], ranks.languages[q], ranks.languages[g], *values)
+        for t, q, g, *values in zip(*(column[rows].tolist() for column in columns), strict=True)
     )
 
 
