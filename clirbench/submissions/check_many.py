@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -10,10 +11,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
 
+from clirbench.submissions.accepted import CheckRecord
 from clirbench.submissions.check_one import examine
 from clirbench.submissions.findings import Examined, Finding
 from clirbench.submissions.safe_text import skeleton
@@ -68,7 +71,8 @@ def check_submissions(
 ) -> list[Examined]:
     """Examine submissions, each in a process with limits, and compare them with each other and with ``others``.
 
-    ``untrusted`` refuses what only maintainers may add.
+    A submission that has not changed since it was examined is looked up instead. ``untrusted`` refuses what only maintainers may
+    add; then ``folders`` are always examined, and nothing is recorded.
 
     Returns:
         The findings on each folder, in the order of ``folders``.
@@ -80,7 +84,17 @@ def check_submissions(
     board_tasks()
     asked = {os.path.realpath(path) for path in folders}
     rest = [path for path in others if os.path.realpath(path) not in asked]
-    done = _isolated([*folders, *rest], untrusted, limits, reporter or Silent())
+    record = CheckRecord()
+    recalled = {folder: record.recall(folder) for folder in (rest if untrusted else [*folders, *rest])}
+    done = {folder: examined for folder, examined in recalled.items() if examined}
+    new = [folder for folder in [*folders, *rest] if folder not in done]
+    if new:
+        done |= _isolated(new, untrusted, limits, reporter or Silent())
+    if new and not untrusted:
+        # Before they are compared with others, which may change.
+        for folder in new:
+            record.keep(done[folder])
+        record.trim()
     checked = [done[folder] for folder in folders]
     _compare(checked, [done[folder] for folder in rest])
     return checked
@@ -138,7 +152,7 @@ def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter
         if folder not in done:
             _round([folder], untrusted, limits, done, reporter)
         if folder not in done:
-            done[folder] = Examined(folder)
+            done[folder] = Examined(folder, final=False)
             needs = f"examining it needs more than {limits.memory / 1e9:.1f} GB or {limits.seconds} s"
             done[folder].error(folder, "", f"{needs}: submit the files as clirbench wrote them")
     return done
@@ -167,13 +181,18 @@ def _round(
 
 @contextmanager
 def _safe_path() -> Iterator[None]:
-    """Keep spawned processes from importing modules out of the working folder, which may be a stranger's."""
-    before = os.environ.get("PYTHONSAFEPATH")
+    """Keep spawned processes from importing what is none of theirs.
+
+    That is modules in the working folder, which may be a stranger's, and the caller's script, which would run once more.
+    """
+    before, main = os.environ.get("PYTHONSAFEPATH"), sys.modules["__main__"]
     os.environ["PYTHONSAFEPATH"] = "1"
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
         # Processes that the caller starts later are none of ours.
+        sys.modules["__main__"] = main
         os.environ.pop("PYTHONSAFEPATH")
         if before is not None:
             os.environ["PYTHONSAFEPATH"] = before
@@ -201,7 +220,7 @@ def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
         raise
     except Exception as error:
         # After a defect of clirbench, the check of other submissions goes on, and this submission does not pass.
-        examined = Examined(folder)
+        examined = Examined(folder, final=False)
         examined.error(folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
         return examined
 

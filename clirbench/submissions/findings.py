@@ -43,11 +43,15 @@ class Comparable:
 
 @dataclass
 class Examined:
-    """The findings on one submission, and the comparable part of each measured result."""
+    """The findings on one submission, and the comparable part of each measured result.
+
+    ``final`` is false if the examination broke off, so that another one may end otherwise.
+    """
 
     folder: Path
     findings: list[Finding] = field(default_factory=list)
     comparables: list[Comparable] = field(default_factory=list)
+    final: bool = True
 
     @property
     def errors(self) -> int:
