@@ -1,10 +1,14 @@
 """`clirbench run`: what it says to do next can be pasted, and no two runs save to one place at once."""
 
 import contextlib
+import errno
+import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from command_line import call, clir
@@ -97,7 +101,9 @@ def test_a_second_run_to_one_place_is_refused_and_the_first_one_saves(here):
     with only_writer(place, "wait"):
         ran = clir(here, "run")
         assert ran.returncode == 2
-        assert "results/clirbench__hybrid/demo.json: another run is writing it: wait" in ran.stderr
+        who = f"process {os.getpid()} on {socket.gethostname()}, since 20"
+        assert f"results/clirbench__hybrid/demo.json: another run is writing it ({who}" in ran.stderr
+        assert "): wait until it has ended, or choose another folder with --output" in ran.stderr
         assert "Traceback" not in ran.stderr
         assert not place.exists()
     assert clir(here, "run").returncode == 0
@@ -106,6 +112,34 @@ def test_a_second_run_to_one_place_is_refused_and_the_first_one_saves(here):
         ran = clir(here, "run")
         assert (ran.returncode, "kept results/clirbench__hybrid/demo.json" in ran.stderr) == (0, True)
     assert sorted(path.name for path in place.parent.iterdir()) == ["demo.json", "demo.ranks.parquet"]
+
+
+@pytest.mark.parametrize("refusal", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_on_a_disk_without_locks_the_run_goes_on_and_says_so(tmp_path, monkeypatch, refusal):
+    def refuse(*_, **__):
+        raise refusal
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    said = []
+    with only_writer(tmp_path / "demo.json", "wait", said.append):
+        (tmp_path / "demo.json").write_text("done")
+    assert said == [
+        f"{tmp_path / 'demo.json'}: its disk has no locks, so nothing stops a second run of the same: start only one"
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["demo.json"]
+
+
+def test_what_a_killed_run_left_half_written_is_removed_once_nobody_can_be_writing_it(tmp_path):
+    place, now = tmp_path / "me__model", time.time()
+    place.mkdir()
+    for name, age in ((".old.json.0123.part", 90_000), (".new.json.0123.part", 60), ("mine.part", 90_000)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - age, now - age))
+    (place / ".model.toml.0123.part").touch()
+    with only_writer(place, "wait"):
+        # The lock is on the folder itself, so nobody else writes there.
+        assert list(place.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".new.json.0123.part", "me__model", "mine.part"]
 
 
 def test_a_run_that_failed_leaves_no_empty_folder(here):

@@ -34,7 +34,7 @@ from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer, write_atomically, writing
 from clirbench.support.paths import cache_dir
-from clirbench.support.progress import reporting
+from clirbench.support.progress import Reporter, reporting
 from clirbench.tasks.selection import Selection, select
 from clirbench.tasks.task_file import default_task, is_on_board, load_task, standard_suite
 
@@ -114,7 +114,7 @@ def run_tasks(request: RunRequest) -> Outcome:
         load_seconds = time.perf_counter() - begin
         folder = request.output / run_folder(model.info.name, model.settings.variant)
         # Held until the results are saved: two runs at once would end well, and one result would be lost.
-        wanted = [_claim(chosen, folder, model, request, writers) for chosen in selections]
+        wanted = [_claim(chosen, folder, model, request, writers, reporter) for chosen in selections]
         for one in wanted:
             if one.kept is not None and one.changed:
                 one.kept.save(request.output)
@@ -150,12 +150,14 @@ def _load(name: str, selections: Sequence[Selection], request: RunRequest) -> Lo
     return load_vectors(request.streaming.vectors, list(languages), request.options)
 
 
-def _claim(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest, writers: ExitStack) -> _Wanted:
+def _claim(
+    chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest, writers: ExitStack, reporter: Reporter
+) -> _Wanted:
     """Look for the result of a selection. If there is none, claim its place until ``writers`` is closed."""
     wanted = _look(chosen, folder, model, request)
     if wanted.kept is not None:
         return wanted
-    writers.enter_context(only_writer(wanted.path, "choose another folder with --output"))
+    writers.enter_context(only_writer(wanted.path, "choose another folder with --output", reporter.note))
     _check_writable(wanted.path)
     # Another run may have ended since the first look.
     return _look(chosen, folder, model, request)
@@ -235,7 +237,7 @@ def _check_writable(path: Path) -> None:
     probe = path.with_name(f".{path.name}.probe")
     with writing(path, "choose another folder with --output"):
         write_atomically(probe, b"")
-        probe.unlink()
+        probe.unlink(missing_ok=True)
 
 
 def _kept(path: Path, chosen: Selection, model: LoadedModel) -> Result | None:
@@ -305,7 +307,7 @@ def _run_mteb_tasks(
             from clirbench.integrations.mteb_tasks import run_mteb_task
 
             context.reporter.note(f"mteb:{name}: evaluated by mteb")
-            with only_writer(path, "choose another folder with --output"):
+            with only_writer(path, "choose another folder with --output", context.reporter.note):
                 document = run_mteb_task(model, name, languages, data)
                 content = (document.model_dump_json(indent=1) + "\n").encode()
                 parse_mteb_result(content, path)

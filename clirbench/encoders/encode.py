@@ -225,10 +225,10 @@ def _shards(
             vectors = encode_texts(encode, part, check, clock)
             # Sparse vectors come from lexical encoders, which compute them faster than a disk reads them.
             if entry and isinstance(vectors, np.ndarray):
-                entry.put(number, vectors)
+                entry.put(number, vectors, clock.output_dtype)
         else:
             vectors = check(cached, part)
         reporter.advance(ENCODE, len(part))
         yield vectors
-    if entry and isinstance(vectors, np.ndarray):
-        entry.finish(clock.output_dtype)
+    if entry:
+        entry.note_damage(reporter)

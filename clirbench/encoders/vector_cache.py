@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from importlib import metadata
 from io import BytesIO
@@ -14,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import OF_FINISHED, LoadedModel
-from clirbench.support.files import write_atomically, writing
+from clirbench.support.files import remove_parts, write_atomically, writing
+from clirbench.support.progress import Reporter
+from clirbench.support.sealed import DamagedError, read_sealed, seal
 
 TEXTS_PER_SHARD = 512
 _FORMAT = 1
 _OF_BACKEND = {"onnx": ("onnxruntime", "optimum"), "openvino": ("openvino", "optimum")}
-_MANIFEST = "manifest.json"
+_REMEDY = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
 # Nobody can tell whether a server's model without a revision has changed. Its vectors may cost money, so they are kept for a day:
 # a run that failed can go on.
 _SECONDS_WITHOUT_REVISION = 24 * 3600
@@ -52,15 +53,18 @@ def versions(encoder: LoadedModel) -> dict[str, str]:
 class CacheEntry:
     """The cached vectors of one role's distinct texts, in dense shards of 512 texts.
 
-    Each shard is written under a temporary name and renamed when it is complete. The manifest, with the checksums of all shards,
-    is written last. A damaged shard is treated as missing, and its texts are encoded again. So is a shard of a server's model
-    without a revision once it is a day old.
+    Each shard is a NumPy file that begins with a checksum, over the key of the entry, the number of the shard and the vectors. A
+    shard that is damaged, or lies in the place of another, is treated as missing, and its texts are encoded again. So is a shard
+    of a server's model without a revision once it is a day old.
 
     Args:
         root: Folder of all vectors.
         encoder: The model. Its name, revision and settings are part of the key, so two models never share an entry.
         role: "query" or "candidate"; "pair" for the scores of a second stage, one column a pair.
         texts: The distinct texts, in the order in which they are encoded.
+
+    Attributes:
+        output_dtype: Of the vectors as the encoder gave them, as the last shard that was read or written says; None if unknown.
     """
 
     def __init__(self, root: Path, encoder: LoadedModel, role: str, texts: Sequence[str]) -> None:
@@ -81,71 +85,65 @@ class CacheEntry:
             "role": role,
             "texts": digest.hexdigest(),
         }
-        self.folder = root / hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
-        self._oldest = time.time() - _SECONDS_WITHOUT_REVISION if encoder.info.revision is None else 0.0
-        self._expected, self.output_dtype = self._manifest()
-        self._present: dict[str, str] = {}
+        self._key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+        self.folder = root / self._key.hexdigest()[:32]
+        self.output_dtype: str | None = None
+        self._role, self._expires = role, encoder.info.revision is None
+        self._damaged: dict[str, str] = {}
 
     def get(self, number: int, rows: int) -> NDArray[np.float32] | None:
-        """Read shard ``number`` as float32 (rows, dimensions); None where it is missing, damaged or of another shape."""
-        name = f"{number:06d}.npy"
+        """Read shard ``number`` as float32 (rows, dimensions); None where it is missing, damaged or too old."""
+        path = self._path(number)
         try:
-            if (self.folder / name).stat().st_mtime < self._oldest:
+            content = read_sealed(path, self._identity(number))
+            if content is None:
                 return None
-            content = (self.folder / name).read_bytes()
-            digest = hashlib.sha256(content).hexdigest()
-            if digest != self._expected.get(name, digest):
+            source = BytesIO(content)
+            about = json.loads(source.readline())
+            vectors = np.load(source, allow_pickle=False)
+            if vectors.ndim != 2 or len(vectors) != rows or vectors.dtype != np.float32:
+                raise DamagedError("it holds other vectors")
+            # A clock that was set back makes a shard come from the future.
+            if self._expires and abs(time.time() - about["written"]) > _SECONDS_WITHOUT_REVISION:
                 return None
-            vectors = np.load(BytesIO(content), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            self.output_dtype = about["output_dtype"]
+        except DamagedError as error:
+            self._damaged[path.name] = str(error)
             return None
-        if vectors.ndim != 2 or vectors.shape[0] != rows or vectors.dtype != np.float32:
+        except OSError as error:
+            self._damaged[path.name] = f"it cannot be read, {error.strerror}"
             return None
-        self._present[name] = digest
+        except (ValueError, KeyError, TypeError, EOFError):
+            self._damaged[path.name] = "it holds no vectors"
+            return None
         return np.asarray(vectors)
 
-    def put(self, number: int, vectors: NDArray[np.float32]) -> None:
-        """Write shard ``number``.
+    def put(self, number: int, vectors: NDArray[np.float32], output_dtype: str | None) -> None:
+        """Write shard ``number``. ``output_dtype`` is that of the vectors as the encoder gave them, before they became float32.
 
         Raises:
             ClirbenchError: The cache cannot be written.
         """
-        name = f"{number:06d}.npy"
-        if self._expected.pop(name, None):
-            # The manifest on disk would call the new shard damaged.
-            with self._writing():
-                (self.folder / _MANIFEST).unlink(missing_ok=True)
-        buffer = BytesIO()
-        np.save(buffer, vectors, allow_pickle=False)
-        self._write(name, buffer.getvalue())
-        self._present[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+        content = BytesIO()
+        content.write(json.dumps({"output_dtype": output_dtype, "written": time.time()}).encode() + b"\n")
+        np.save(content, vectors, allow_pickle=False)
+        with writing(f"the vector cache at {self.folder}", _REMEDY):
+            write_atomically(self._path(number), seal(self._identity(number), content.getvalue()))
+        self.output_dtype = output_dtype
+        remove_parts(self.folder)
 
-    def finish(self, output_dtype: str | None) -> None:
-        """Write the manifest, unless the one on disk lists the same shards.
+    def note_damage(self, reporter: Reporter) -> None:
+        """Tell the user, in one line, which shards were damaged. Called once all of them have been read or written."""
+        if self._damaged:
+            name, reason = next(iter(self._damaged.items()))
+            again = f"{'scored' if self._role == 'pair' else 'encoded'} again"
+            reporter.note(
+                f"vector cache, {self._role} files in {self.folder}: {len(self._damaged):,} damaged "
+                f"({name}: {reason}), {again}"
+            )
 
-        ``output_dtype`` is that of the vectors as the encoder gave them, before they became float32.
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.npy"
 
-        Raises:
-            ClirbenchError: The cache cannot be written.
-        """
-        if self._present != self._expected:
-            manifest = {"format": _FORMAT, "shards": self._present, "output_dtype": output_dtype}
-            self._write(_MANIFEST, json.dumps(manifest).encode())
-
-    def _manifest(self) -> tuple[dict[str, str], str | None]:
-        """The checksums of the shards, and the dtype of the vectors as the encoder gave them."""
-        try:
-            document = json.loads((self.folder / _MANIFEST).read_text(encoding="utf-8"))
-            dtype = document.get("output_dtype")
-            shards = {str(name): str(digest) for name, digest in document["shards"].items()}
-            return shards, dtype if isinstance(dtype, str) else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}, None
-
-    def _write(self, name: str, content: bytes) -> None:
-        with self._writing():
-            write_atomically(self.folder / name, content)
-
-    def _writing(self) -> AbstractContextManager[None]:
-        remedy = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
-        return writing(f"the vector cache at {self.folder}", remedy)
+    def _identity(self, number: int) -> bytes:
+        return self._key.digest() + f"{number:06d} ".encode()

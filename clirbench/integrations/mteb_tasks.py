@@ -1,5 +1,6 @@
 """mteb's own text tasks: mteb evaluates an encoder that clirbench loaded."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -181,8 +182,10 @@ def _read_from(folder: Path, task: Any) -> None:
     link = cache_dir() / "mteb" / f"{folder.resolve().name}-{revision[:16]}"
     with writing(link, "point CLIRBENCH_CACHE at a writable folder"):
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder.resolve(), target_is_directory=True)
+        # Made under another name and renamed: another run may make the same link now.
+        new = link.with_name(f".{link.name}.{secrets.token_hex(8)}")
+        new.symlink_to(folder.resolve(), target_is_directory=True)
+        new.replace(link)
     dataset = {**task.metadata.dataset, "path": str(link), "revision": revision}
     task.metadata = task.metadata.model_copy(update={"dataset": dataset})
 

@@ -130,11 +130,11 @@ class SecondStage:
                 new = self._checked(model, part)
                 scored += len(part)
                 if entry:
-                    entry.put(number, new[:, None])
+                    entry.put(number, new[:, None], None)
             scores[first : first + _PAIRS] = new if kept is None else kept[:, 0]
             context.reporter.advance(RERANK, len(part))
         if entry:
-            entry.finish(None)
+            entry.note_damage(context.reporter)
         return scores, scored
 
     def merge(

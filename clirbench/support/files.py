@@ -1,12 +1,20 @@
 """Write a file whole or not at all, and turn an error of the file system into one line for the user."""
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable
+
+_PART = ".part"
+# What a disk without locks answers: some network disks are.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -16,16 +24,26 @@ def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
         OSError: The file cannot be written. An older file of that name is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Two containers that share a disk may have the same process number.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PART}")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise
+
+
+def remove_parts(folder: Path, seconds: float = 86400.0) -> None:
+    """Remove what killed processes left half written in a folder, if it is so many seconds old: others may be writing now."""
+    for part in folder.glob(f".*{_PART}"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime >= seconds:
+                part.unlink()
 
 
 @contextmanager
@@ -56,35 +74,59 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def only_writer(path: Path, remedy: str) -> Iterator[None]:
+def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = None) -> Iterator[None]:
     """Around work that ends with writing ``path``: no other process may be at the same work.
 
-    The lock is the system's, on a hidden file beside ``path``. It ends with the process, however that ends. A folder that was
-    made for it and holds nothing at the end is removed.
+    The lock is the system's, on a hidden file beside ``path``. It ends with the process, however that ends. A second hidden file
+    says who holds it. A folder that was made for it and holds nothing at the end is removed. On a disk without locks the work
+    goes on without one, and ``note`` is told so.
 
     Raises:
         ClirbenchError: Another process is at it, or the folder cannot be written; the line names ``path`` and the remedy.
     """
     from filelock import FileLock, Timeout
 
-    lock, made = FileLock(path.with_name(f".{path.name}.lock")), not path.parent.exists()
+    made = not path.parent.exists()
+    lock, holder = FileLock(path.with_name(f".{path.name}.lock")), path.with_name(f".{path.name}.writer")
     with writing(path, remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
-            raise ClirbenchError(f"{path}: another run is writing it: wait until it has ended, or {remedy}") from error
+            raise ClirbenchError(
+                f"{path}: another run is writing it{_said_by(holder)}: wait until it has ended, or {remedy}"
+            ) from error
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            if note:
+                note(f"{path}: its disk has no locks, so nothing stops a second run of the same: start only one")
+    with suppress(OSError):
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T %z')}")
+    remove_parts(path.parent)
+    # In a folder that is locked as a whole, nobody else writes.
+    remove_parts(path, 0)
     try:
         yield
     finally:
-        # Removed while it is held: who holds a lock on a removed file looks again.
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()
+        # Removed while the lock is held: who holds a lock on a removed file looks again.
+        for file in (holder, Path(lock.lock_file)):
+            with suppress(OSError):
+                file.unlink()
         lock.release()
         # A folder that holds nothing says that something was saved.
         with suppress(OSError):
             if made:
                 path.parent.rmdir()
+
+
+def _said_by(holder: Path) -> str:
+    """Who holds a lock, in brackets; nothing where that is not known."""
+    try:
+        with holder.open("rb") as file:
+            return f" ({printable(file.read(120).decode())})"
+    except (OSError, ValueError):
+        return ""
 
 
 def sha256_of(path: Path) -> str:

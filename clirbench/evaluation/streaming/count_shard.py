@@ -73,7 +73,7 @@ class ShardCounter:
             raise ClirbenchError(
                 f"{self._candidates.source}: passages {shard.start:,} to {shard.start + shard.size - 1:,} of {shard.language} "
                 f"file {shard.file} differ from those read at the start: "
-                "keep the corpus unchanged, and the same on every node"
+                "keep the corpus unchanged, and the same on every node; --no-cache reads it anew"
             )
         # Vectors are converted here and not in count: this thread reads while another thread counts.
         return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))

@@ -11,6 +11,7 @@ from clirbench.evaluation.streaming.first_pass import FirstPass
 from clirbench.evaluation.streaming.job import ShardCounts
 from clirbench.support.errors import ClirbenchError, shortened
 from clirbench.support.files import reading, write_atomically, writing
+from clirbench.support.sealed import read_file, read_sealed, seal
 from clirbench.tasks.corpora.inventory import Shard
 
 FORMAT = 2
@@ -22,7 +23,7 @@ class CountsFolder:
 
     Every file is written under another name and renamed when it is complete. A counts file begins with a SHA-256 over the run's
     identity, the shard and the counts. A file that is damaged, cut off or from another run fails the check of this SHA-256. It is
-    treated as missing, and its shard is counted again.
+    treated as missing, and its shard is counted again. Where the manifest or pass 1 is damaged, the run begins anew.
 
     Args:
         folder: The folder; None keeps everything in memory.
@@ -49,13 +50,16 @@ class CountsFolder:
         if self.folder is None:
             return None
         try:
-            manifest = json.loads((self.folder / _MANIFEST).read_bytes())
-            content = (self.folder / _FIRST).read_bytes()
+            manifest = json.loads(read_file(self.folder / _MANIFEST))
+            content = read_file(self.folder / _FIRST)
             begun = dict(manifest["identity"])
+            # Releases up to 0.1 wrote none.
+            if manifest.pop("sha256", None) not in (None, _checksum(manifest)):
+                raise ValueError("its checksum differs")
         except FileNotFoundError:
             self.remove()
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.damaged.append(_MANIFEST)
             self.remove()
             return None
@@ -94,7 +98,7 @@ class CountsFolder:
         digest = hashlib.sha256(content).hexdigest()
         self._write(_FIRST, content)
         manifest = {"format": FORMAT, "identity": identity, "first": digest}
-        self._write(_MANIFEST, json.dumps(manifest, indent=1).encode())
+        self._write(_MANIFEST, json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1).encode())
         self._run = _run_digest(identity, digest)
 
     def get(self, shard: Shard, blocks: Collection[int] = ()) -> ShardCounts | None:
@@ -108,17 +112,11 @@ class CountsFolder:
         path = self._path(shard)
         with reading(path, "remove it, and it is counted again"):
             try:
-                content = path.read_bytes()
-            except FileNotFoundError:
+                content = read_sealed(path, self._identity(shard))
+                return None if content is None else ShardCounts.from_bytes(content, blocks)
+            except (ValueError, KeyError, zipfile.BadZipFile):
+                self.damaged.append(path.name)
                 return None
-        try:
-            digest, payload = content[:64], content[65:]
-            if digest != self._digest(shard, payload):
-                raise ValueError("its checksum differs")
-            return ShardCounts.from_bytes(payload, blocks)
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile):
-            self.damaged.append(path.name)
-            return None
 
     def put(self, shard: Shard, counts: ShardCounts) -> None:
         """Write the counts of a shard.
@@ -129,8 +127,7 @@ class CountsFolder:
         if self.folder is None:
             self._memory[shard.name] = counts
             return
-        payload = counts.to_bytes()
-        self._write(self._path(shard).name, self._digest(shard, payload) + b"\n" + payload)
+        self._write(self._path(shard).name, seal(self._identity(shard), counts.to_bytes()))
 
     def remove(self) -> None:
         """Remove the files that this class wrote, and the folder if nothing else is in it.
@@ -157,9 +154,8 @@ class CountsFolder:
         assert self.folder is not None  # noqa: S101
         return self.folder / f"{shard.name}.counts"
 
-    def _digest(self, shard: Shard, payload: bytes) -> bytes:
-        what = f"{shard.name} {shard.size} {shard.sha256} ".encode()
-        return hashlib.sha256(self._run + what + payload).hexdigest().encode()
+    def _identity(self, shard: Shard) -> bytes:
+        return self._run + f"{shard.name} {shard.size} {shard.sha256} ".encode()
 
     def _write(self, name: str, content: bytes) -> None:
         assert self.folder is not None  # noqa: S101
@@ -169,6 +165,11 @@ class CountsFolder:
 
 def _run_digest(identity: dict[str, Any], first: str) -> bytes:
     return hashlib.sha256(json.dumps([identity, first], sort_keys=True).encode()).digest()
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    # Read back, a tuple is a list and a key is text, whose order differs from that of numbers.
+    return hashlib.sha256(json.dumps(json.loads(json.dumps(manifest)), sort_keys=True).encode()).hexdigest()
 
 
 def _short(value: object, other: object) -> str:

@@ -190,7 +190,8 @@ class StreamedTask:
                 context.reporter.start(phase, self.selection.task.counts["candidates"][language])
             context.reporter.advance(phase, done)
 
-        return take_inventory(self._judged, self._candidates, self._streaming.shard, context.inventories, advance)
+        judged, candidates, shard = self._judged, self._candidates, self._streaming.shard
+        return take_inventory(judged, candidates, shard, context.inventories, advance, context.reporter.note)
 
     def _identity(self, encoder: LoadedEncoder, inventory: Inventory, context: RunContext) -> dict[str, Any]:
         """Everything that decides a count. Two runs with the same identity may share counts."""

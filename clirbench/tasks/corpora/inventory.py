@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import write_atomically, writing
+from clirbench.support.files import remove_parts, write_atomically, writing
+from clirbench.support.sealed import DamagedError, read_sealed, seal
 from clirbench.tasks.corpora.base import Block, Candidates
 from clirbench.tasks.corpora.judged import Judged
 from clirbench.tasks.ids_and_grades import look, twin
@@ -98,11 +99,12 @@ def take_inventory(
     size: int,
     cache: Path | None,
     advance: Callable[[str, int], None],
+    note: Callable[[str], None] = lambda _: None,
 ) -> Inventory:
     """Read every file of the run's languages once. With a cache, unchanged files are not read again.
 
     A shard has ``size`` candidates, or fewer at the end of a file. ``advance`` is called after each block with the language and
-    the number of its candidates.
+    the number of its candidates, and ``note`` with a line where a cached inventory is damaged: its file is read again.
 
     Raises:
         ClirbenchError: The number of passages is not the declared one, all passages are judged, or a gold passage is missing.
@@ -116,13 +118,13 @@ def take_inventory(
             # Everything that an inventory depends on. If any of it changes, the file is read again.
             key = json.dumps([_FORMAT, candidates.layout, language, file.key, size, [sorted(wanted), sorted(known)]])
             path = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json" if cache else None
-            inventory = _stored(path)
+            inventory = _stored(path, key, file.name, note)
             if inventory is None:
                 inventory = _FileInventory([], {}, 0)
                 for block in candidates.blocks(language, number, size):
                     inventory.add(block, wanted, known, file.name)
                     advance(language, len(block.ids))
-                _store(inventory, path)
+                _store(inventory, path, key)
             else:
                 advance(language, inventory.rows)
             start = 0
@@ -162,15 +164,24 @@ def _check(judged: Judged, candidates: Candidates, language: str, rows: int, jud
         )
 
 
-def _stored(path: Path | None) -> _FileInventory | None:
+def _stored(path: Path | None, key: str, file: str, note: Callable[[str], None]) -> _FileInventory | None:
     """The inventory of a file from the cache; None if it is missing or damaged."""
     try:
-        return TypeAdapter(_FileInventory).validate_json(path.read_bytes()) if path else None
-    except (OSError, ValueError):
+        content = read_sealed(path, _identity(key)) if path else None
+        return None if content is None else TypeAdapter(_FileInventory).validate_json(content)
+    except (OSError, ValueError) as error:
+        reason = error if isinstance(error, DamagedError) else getattr(error, "strerror", "it holds no inventory")
+        note(f"{path}, the inventory of {file}, is damaged ({reason}): {file} is read again")
         return None
 
 
-def _store(inventory: _FileInventory, path: Path | None) -> None:
+def _store(inventory: _FileInventory, path: Path | None, key: str) -> None:
     if path is not None:
         with writing(path, "point CLIRBENCH_CACHE at a writable folder, or pass --no-cache"):
-            write_atomically(path, json.dumps(asdict(inventory)).encode())
+            write_atomically(path, seal(_identity(key), json.dumps(asdict(inventory)).encode()))
+        remove_parts(path.parent)
+
+
+def _identity(key: str) -> bytes:
+    """The key of an inventory, in a fixed length."""
+    return hashlib.sha256(key.encode()).digest()

@@ -130,10 +130,13 @@ def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def local_file(path: Path) -> CorpusFile:
-    """A local file. Its key holds size and time, so the key of a changed file differs."""
+    """A local file. Its key holds size and times, so the key of a changed file differs.
+
+    The second time, that of the last change of the file's record, moves even where a program sets the first one back.
+    """
     with reading(path, "correct --data"):
         state = path.stat()
-    return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns}")
+    return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}")
 
 
 def _places(folder: Path) -> tuple[Path, ...]:
