@@ -1,13 +1,13 @@
 """Find ranks and queue-jump totals that no ranking can produce."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.retrieval import running_sums
-from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.gold_ranks import GoldRanks, places
 
 Integers = NDArray[np.int64]
 
@@ -17,16 +17,16 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
 
     A ranking is one order of the candidates of a pool. So a rank lies within its pool, and no two golds have the same rank. The
     pool rank of a gold is a sum over languages: the number of candidates of each language that stand at the gold or above it. For
-    the gold's own language, this number is its own rank. For another language, it is at least the own rank of the last gold of
-    that language above, and less than the own rank of the first gold of that language below. With one gold per language, exactly
-    the possible ranks break no rule. With several golds, some impossible ranks break no rule either.
+    the gold's own language, this number is its own rank. For another language, it lies between the own ranks of the golds of that
+    language above and below. ``query_language_above``, where the ranks have it, is the number of wrong candidates of one more
+    language. Exactly the possible ranks break no rule.
 
     Three candidates: one in English, which is a gold, and two in German, of which the second one is a gold. The German gold
     stands behind the other German candidate, so it cannot be second if the English gold is first. Three pairs of pool ranks are
     possible.
 
-    >>> def ranks(en, de):
-    ...     rows = [(0, 0), (0, 0), (0, 1), (1, 2), (en, de)]
+    >>> def ranks(en, de, above=None):
+    ...     rows = [(0, 0), (0, 0), (0, 1), (1, 2), (en, de), *([above] if above else [])]
     ...     return GoldRanks(("a topic",), ("en", "de"), *np.array(rows, dtype=np.int32))
     >>> sizes = {"en": 1, "de": 2}
     >>> [(en, de) for en in (1, 2, 3) for de in (1, 2, 3) if not impossible(ranks(en, de), sizes)]
@@ -34,11 +34,18 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
     >>> impossible(ranks(1, 2), sizes)[0].split(" (")[0]
     "pool_rank is smaller than the candidates that other golds' own_rank put above it"
 
+    The query is in English, of which every candidate is a gold. So no wrong one can stand above a gold.
+
+    >>> impossible(ranks(1, 3, above=(0, 0)), sizes)
+    []
+    >>> impossible(ranks(1, 3, above=(0, 1)), sizes)[0].split(" (")[0]
+    'query_language_above falls on the way down the pool, or exceeds what there is'
+
     Args:
         ranks: Sorted as a ranks file is.
         sizes: Number of candidates by language.
-        by_pool: The model's scores depend on the pool, as those of a fusion do. Then own ranks and pool ranks come from two
-            rankings, and no rule compares them.
+        by_pool: The model's scores depend on the pool, as those of a fusion or of a second stage do. Then own ranks come from
+            other rankings than pool ranks and ``query_language_above``, and no rule compares them with these two.
     """
     n = len(ranks.languages)
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
@@ -54,7 +61,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
     repeated = neighbours & (np.diff(own) == 0)
     if repeated.any():
         broken.append(_line("two golds share one own_rank", ranks, np.append(repeated, False)))
-    if ranks.pool_rank is None or broken:
+    if ranks.pool_rank is None or broken or not len(ranks):
         return broken
     pool = ranks.pool_rank.astype(np.int64)
     total = int(size.sum())
@@ -75,52 +82,147 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
     tied = np.append((np.diff(query[order]) == 0) & (np.diff(pool[order]) == 0), False)
     if tied.any():
         broken.append(_line("two golds share one pool_rank", ranks, order[tied]))
-    # The bounds below are true only after the checks above: golds of a block have the same order in the pool.
-    return broken if broken or by_pool else _outside_bounds(ranks, order, own, pool, size)
+    # The rules below are true only after the checks above: golds of a block have the same order in the pool.
+    if broken:
+        return broken
+    walk = _Walk.of(ranks, order, size)
+    if not by_pool:
+        broken = walk.crowded(walk.wrong, _CROWDED, every_language=True)
+    if broken or ranks.query_language_above is None:
+        return broken
+    return walk.impossible_column(ranks.query_language_above.astype(np.int64), by_pool)
 
 
-def _outside_bounds(
-    ranks: GoldRanks, order: NDArray[np.intp], own: Integers, pool: Integers, size: Integers
-) -> list[str]:
-    """Find pool ranks that contradict the own ranks of the query's other golds: one line per broken rule.
+# What is broken if too few candidates stand between the top of the pool and a gold, between two golds, or below a gold.
+_CROWDED = (
+    "pool_rank is smaller than the candidates that other golds' own_rank put above it",
+    "pool_rank leaves less room between two golds than own_rank needs there",
+    "pool_rank is larger than other golds' own_rank allow",
+)
+_CROWDED_BY_COLUMN = ("query_language_above and own_rank count more candidates than pool_rank has room for",) * 3
 
-    Take the example of :func:`impossible` with pool ranks 1 and 2. The walk down the pool meets the English gold (own rank 1),
-    then the German one (own rank 2). At least 1 candidate stands at the English gold or above, and at least 1 + 2 at the German
-    gold or above, so its rank 2 is impossible. At most 1 + 1 candidates stand at the English gold or above: all of English, and
-    the German candidate before the German gold. At most 1 + 2 stand at the German gold or above.
 
-    ``order`` holds the row numbers by query, then by pool rank; ``size`` the number of candidates of each language.
+@dataclass(frozen=True)
+class _Walk:
+    """The walk of each query down the pool, from mark to mark: the top, the query's golds, and the bottom.
+
+    Two-dimensional arrays are int64 (queries, marks). Mark 0 is the top; the marks after a query's last gold are all the bottom.
+
+    Attributes:
+        order: intp (gold pairs,), row numbers by query, then by pool rank.
+        query: intp (gold pairs,), the query of ``order``'s rows; ``mark`` is likewise the mark of their golds.
+        golds: int64 (queries,), number of golds.
+        wrong: Wrong candidates of all languages above the mark.
     """
-    query, gold = np.asarray(ranks.query, dtype=np.int64), ranks.gold_language
-    block = query * len(size) + gold
-    # Own ranks of the gold before and of the gold after in the same block: 0 for the first gold, and size + 1 for the last.
-    first = np.concatenate([[True], np.diff(block) != 0])
-    last = np.concatenate([np.diff(block) != 0, [True]])
-    before = np.where(first, 0, np.concatenate([[0], own[:-1]]))
-    after = np.where(last, size[gold] + 1, np.concatenate([own[1:], [0]]))
-    # `order` keeps the rows of a query together, so a query begins at the same place in both orders.
-    starts = np.concatenate([[True], np.diff(query) != 0])
-    begins = np.flatnonzero(starts)[query[order]]
-    # The pool rank of a gold is a sum over languages: the number of candidates of each language at the gold or above it. Lower
-    # bound: the own rank of the language's last gold so far. On the walk down the pool, each gold raises the bound of its
-    # language from the own rank of the gold before to its own rank. So a running sum of these steps is the sum over languages.
-    least = running_sums((own - before)[order], begins)
-    # Upper bound: the candidates before the language's next gold, or all of the language if no gold follows. At the top of the
-    # pool, it is own_rank - 1 of the first gold, or the size of a language without a gold ...
-    queries = int(query[-1]) + 1
-    most_before = size.sum() + np.bincount(query[first], weights=(own - 1 - size[gold])[first], minlength=queries)
-    # ... and each gold raises the bound of its language to the candidate before the gold after it.
-    most = most_before[query[order]] + running_sums((after - own)[order], begins)
-    # In the gold's own language the number is exactly own_rank, so candidates up to its next gold are subtracted.
-    most -= (after - 1 - own)[order]
-    return [
-        _line(rule, ranks, order[wrong])
-        for wrong, rule in (
-            (pool[order] < least, "pool_rank is smaller than the candidates that other golds' own_rank put above it"),
-            (pool[order] > most, "pool_rank is larger than other golds' own_rank allow"),
-        )
-        if wrong.any()
-    ]
+
+    ranks: GoldRanks
+    size: Integers
+    order: NDArray[np.intp]
+    query: NDArray[np.intp]
+    mark: NDArray[np.intp]
+    golds: Integers
+    wrong: Integers
+
+    @classmethod
+    def of(cls, ranks: GoldRanks, order: NDArray[np.intp], size: Integers) -> "_Walk":
+        """Lay out the walks; ``order`` sorts rows by query and pool rank, ``size`` counts the candidates of each language."""
+        query = np.asarray(ranks.query, dtype=np.intp)[order]
+        mark = places(query).astype(np.intp) + 1
+        golds = np.bincount(query)
+        walk = cls(ranks, size, order, query, mark, golds, np.empty(0, dtype=np.int64))
+        pool = np.asarray(ranks.pool_rank, dtype=np.int64)
+        return replace(walk, wrong=walk.spread(pool[order] - mark, size.sum() - golds))
+
+    def spread(self, at_golds: Integers, at_bottom: Integers) -> Integers:
+        """Numbers by mark, from those at the golds (in the rows of ``order``) and at each query's bottom; 0 at the top."""
+        marks = np.repeat(np.asarray(at_bottom, dtype=np.int64)[:, None], self.golds.max() + 2, axis=1)
+        marks[:, 0] = 0
+        marks[self.query, self.mark] = at_golds
+        return marks
+
+    def crowded(self, room: Integers, rules: tuple[str, str, str], *, every_language: bool) -> list[str]:
+        """Find parts of the pool with less room than the own ranks need there, one line for each rule.
+
+        ``room`` counts, for each mark, the wrong candidates above it that may be in any language. Take two golds of one
+        language, and the wrong candidates of that language between them. They stand between the two in the pool as well, so
+        they need room between any mark above the first and any mark below the second. Candidates above a language's first gold
+        need room between the top and that gold, and those below its last gold between that gold and the bottom. Each of these
+        groups may stand anywhere in an unbroken part of the walk. So all groups have room together exactly if, for any two
+        marks, those that must stand between the two have room there (Hall's theorem for convex graphs).
+
+        Args:
+            room: By mark.
+            rules: What is broken above a gold, between two golds, and below a gold.
+            every_language: False if the candidates of the query's language are not among those of ``room``.
+        """
+        ranks = self.ranks
+        query = np.asarray(ranks.query, dtype=np.int64)
+        block = query * len(self.size) + ranks.gold_language
+        nth = places(block)
+        above = ranks.own_rank - 1 - nth
+        last = np.append(np.diff(block) != 0, True)
+        mark = np.empty(len(ranks), dtype=np.int64)
+        mark[self.order] = self.mark
+        # Rows of one block are neighbours in the ranks, so the gold before stands in the row before.
+        step = above - np.where(nth, np.concatenate([[0], above[:-1]]), 0)
+        since = np.where(nth, np.concatenate([[0], mark[:-1]]), 0)
+        below = np.where(last, self.size[ranks.gold_language] - nth - 1 - above, 0)
+        if not every_language:
+            other = ranks.gold_language != ranks.query_language
+            step, below = step * other, below * other
+        nothing = np.zeros_like(self.golds)
+        steps, begins, tails = (self.spread(of_rows[self.order], nothing) for of_rows in (step, since, below))
+        numbers = np.arange(room.shape[1])
+        faults = [np.zeros(room.shape, dtype=np.bool_) for _ in rules]
+        for start in numbers[:-1]:
+            needed = np.cumsum(np.where(begins >= start, steps, 0), axis=1)
+            short = (needed > room - room[:, [start]]) & (numbers > start) & (numbers <= self.golds[:, None])
+            faults[1 if start else 0] |= short
+            # From the top to the bottom, all candidates have all the room there is.
+            if start:
+                needed_below = needed[:, -1] + tails[:, start:].sum(axis=1)
+                faults[2][:, start] = (needed_below > room[:, -1] - room[:, start]) & (start <= self.golds)
+        return self._lines((marks[self.query, self.mark], rule) for marks, rule in zip(faults, rules, strict=True))
+
+    def impossible_column(self, above: Integers, by_pool: bool) -> list[str]:
+        """List the rules that ``query_language_above`` breaks; it is int64 (gold pairs,), in the order of the ranks."""
+        ranks = self.ranks
+        own_language = ranks.gold_language == ranks.query_language
+        asked = np.zeros(len(self.golds), dtype=np.int64)
+        asked[self.query] = ranks.query_language[self.order]
+        golds = np.bincount(self.query, weights=own_language[self.order], minlength=len(self.golds)).astype(np.int64)
+        column = self.spread(above[self.order], self.size[asked] - golds)
+        steps = np.diff(column, axis=1)
+        nth = places(np.asarray(ranks.query, dtype=np.int64) * len(self.size) + ranks.gold_language)
+        differs = own_language & (above != ranks.own_rank - 1 - nth)
+        if differs.any() and not by_pool:
+            return [
+                _line("query_language_above contradicts own_rank at a gold of the query's language", ranks, differs)
+            ]
+        too_many = steps > np.diff(self.wrong, axis=1)
+        faults = [
+            (
+                self._at_golds(steps < 0),
+                "query_language_above falls on the way down the pool, or exceeds what there is",
+            ),
+            (
+                self._at_golds(too_many),
+                "query_language_above counts more wrong candidates than stand in its part of the pool",
+            ),
+        ]
+        broken = self._lines(faults)
+        if broken or by_pool:
+            return broken
+        return self.crowded(self.wrong - column, _CROWDED_BY_COLUMN, every_language=False)[:1]
+
+    def _at_golds(self, steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether a step is wrong that ends at a gold, or that leads from the last gold to the bottom: bool (gold pairs,)."""
+        last = self.mark == self.golds[self.query]
+        return np.asarray(steps[self.query, self.mark - 1] | (last & steps[self.query, self.mark]))
+
+    def _lines(self, faults: Iterable[tuple[NDArray[np.bool_], str]]) -> list[str]:
+        """One line for each rule that is broken at some gold; a fault is bool (gold pairs,), in the rows of ``order``."""
+        return [_line(rule, self.ranks, self.order[wrong]) for wrong, rule in faults if wrong.any()]
 
 
 def _line(rule: str, ranks: GoldRanks, rows: NDArray[np.generic]) -> str:
@@ -141,8 +243,9 @@ def impossible_jumps(
     A total counts, over the queries of one language, the wrong candidates of a language C that outrank the gold of a language
     G. The ranks limit what one query can add to a total. If the gold of C outranks the gold of G, the query adds at least the
     candidates of C above C's gold, and at most all of C but that gold. If it does not, the query adds at most the candidates of C
-    above C's gold. If C has no gold, the query adds at most all of C. Totals are not checked if a query has two golds in one
-    language.
+    above C's gold. If C has no gold, the query adds at most all of C. What a query adds for G itself is exact, as is, with
+    ``query_language_above``, what it adds for its own language. Over all languages, a query adds exactly the wrong candidates
+    above the gold of G. Totals are not checked if a query has two golds in one language.
 
     Args:
         ranks: Sorted as a ranks file is.
@@ -161,8 +264,10 @@ def impossible_jumps(
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
     # One row per query, one column per language: the ranks of the query's gold in that language, 0 where there is no gold.
     shape = (int(query[-1]) + 1, n)
-    own, pool = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    own, pool, jumped = (np.zeros(shape, dtype=np.int64) for _ in range(3))
     own[query, ranks.gold_language], pool[query, ranks.gold_language] = ranks.own_rank, ranks.pool_rank
+    if ranks.query_language_above is not None:
+        jumped[query, ranks.gold_language] = ranks.query_language_above
     starts = np.flatnonzero(np.concatenate([[True], np.diff(query) != 0]))
     asked = ranks.query_language[starts]
     least, most = np.zeros((n, n, n), dtype=np.int64), np.zeros((n, n, n), dtype=np.int64)
@@ -175,6 +280,14 @@ def impossible_jumps(
         high = np.where(none, size, np.where(above, size - 1, own[here] - 1))
         # In the gold's own language, its own rank gives the exact number, which `low` already holds.
         high[:, gold] = own[here, gold] - 1
+        if ranks.query_language_above is not None:
+            own_language = np.arange(n) == asked[here][:, None]
+            low, high = (np.where(own_language, jumped[here, gold][:, None], bound) for bound in (low, high))
+        # Languages share the wrong candidates above the gold: one has what the others leave.
+        shared = (pool[here, gold] - (above & ~none).sum(axis=1))[:, None]
+        left_over = shared - (high.sum(axis=1, keepdims=True) - high)
+        left_at_most = shared - (low.sum(axis=1, keepdims=True) - low)
+        low, high = np.maximum(low, left_over), np.minimum(high, left_at_most)
         for language in range(n):
             rows = asked[here] == language
             least[language, gold], most[language, gold] = low[rows].sum(axis=0), high[rows].sum(axis=0)
