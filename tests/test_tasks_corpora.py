@@ -195,7 +195,10 @@ def first_parquet(folder, part):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda f, d: first_parquet(f, "corpus").write_bytes(b"x"), "sw-corpus cannot be read"),
+        (
+            lambda f, d: first_parquet(f, "corpus").write_bytes(b"x"),
+            r"sw-corpus/dev-00000-of-00003\.parquet: cannot be read",
+        ),
         (lambda f, d: shutil.rmtree(f / "sw-qrels"), "has no sw-qrels"),
         (lambda f, d: shutil.rmtree(f / "sw-corpus"), "has no corpus for sw"),
         (lambda f, d: pq.write_table(pa.table({"x": [1]}), first_parquet(f, "queries")), "a row has no _id or id"),

@@ -125,7 +125,7 @@ def lines(path, *rows):
         ('{"text": "a"}', "text", "rows.jsonl:2: 'text' must be an object"),
         ('{"text": {"en": 3}}', "text", "rows.jsonl:2: 'text.en' must be text"),
         ('{"text": []}', "text", "rows.jsonl:2: 'text' must be an object"),
-        ('{"text": {"en": "\\ud800"}}', "text", "rows.jsonl:2: 'text.en' holds half a character"),
+        ('{"text": {"en": "\\ud800"}}', "text", "rows.jsonl:2: field 'text' holds half of a character"),
         ('{"text": {"en": "a"}, "alternatives": {"de": "Hallo"}}', "text", "'alternatives.de' must be a list"),
         ('{"text": {"en": "a"}, "alternatives": 3}', "text", "'alternatives' must be an object"),
         (f'{{"id": {"1" * 5000}}}', "text", "rows.jsonl:2: not JSON"),

@@ -19,7 +19,7 @@ from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED, Bootstr
 from clirbench.results.build import task_part
 from clirbench.results.schema import BootstrapPart, EstimatePart, RunDocument, RunPart
 from clirbench.results.trec_export import TREC_NAMES, trec_field
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, quoted
 from clirbench.support.files import reading
 from clirbench.support.names import check_name
 from clirbench.support.text_files import decode
@@ -85,7 +85,9 @@ def read_run(path: Path) -> TrecRun:
             )
         ranking = rankings.setdefault(query, {})
         if passage in ranking:
-            raise ClirbenchError(f"{path}:{number}: passage '{passage}' stands twice for query '{query}': keep one")
+            raise ClirbenchError(
+                f"{path}:{number}: passage {quoted(passage)} stands twice for query {quoted(query)}: keep one"
+            )
         ranking[passage] = value
         ranks.setdefault(query, array("d")).append(int(rank) if re.fullmatch(r"\d{1,15}", rank) else math.nan)
         tag = tag or name
@@ -218,7 +220,7 @@ def _check(run: TrecRun, judged: Judged, language: str) -> None:
     if unknown:
         raise ClirbenchError(
             f"the run has {len(unknown):,} queries that {judged.task.id} does not have in {language} (first: "
-            f"'{printable(unknown[0][:40])}'): give the run of that language's dev queries"
+            f"{quoted(unknown[0])}): give the run of that language's dev queries"
         )
     known = judged.judged_ids[language]
     looks = {look(passage): passage for passage in known}

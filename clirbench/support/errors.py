@@ -28,6 +28,11 @@ def shortened(text: str, longest: int = 80) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def quoted(text: str) -> str:
+    """A stranger's name in quotes for a message: printable, at most 80 characters."""
+    return f"'{shortened(printable(text))}'"
+
+
 def first_line(error: BaseException) -> str:
     """First line of an exception's message, printable, at most 300 characters. An empty message gives the name of the type."""
     return printable((str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])

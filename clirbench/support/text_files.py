@@ -6,12 +6,13 @@ Every text file that a user gives is decoded here. A file in another encoding is
 import codecs
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, first_line, printable, shortened
 from clirbench.support.files import reading
 
 _MARK = "\ufeff"
@@ -23,6 +24,10 @@ _OTHERS = {
     codecs.BOM_UTF16_BE: "UTF-16",
     b"\x1f\x8b": "gzip",
 }
+# Bytes of a line. A small gzip file may hold a line that is larger than memory.
+_LONGEST_LINE = 100_000_000
+# An escaped half of a character that takes two, as it is written in JSON.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -31,9 +36,16 @@ def read_text(path: Path, remedy: str) -> str:
     Raises:
         ClirbenchError: The file cannot be read, or is not UTF-8.
     """
+    refuse_pipe(path)
     with reading(path, remedy):
         content = path.read_bytes()
     return decode(content, path)
+
+
+def refuse_pipe(path: Path) -> None:
+    """Raise a :class:`ClirbenchError` if a path is a pipe or a device: it cannot be read twice, and may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ClirbenchError(f"{path}: is a pipe or a device: put a file in its place")
 
 
 def decode(content: bytes, path: Path) -> str:
@@ -59,11 +71,17 @@ def text_lines(path: Path, start: int = 0) -> Iterator[tuple[int, str]]:
         The number of a line, from 1, and the line as :func:`decode` has it, without its end.
 
     Raises:
-        ClirbenchError: The file is not UTF-8.
+        ClirbenchError: The file is a pipe or not UTF-8, or a line has more than 100 MB.
         OSError: The file cannot be read. Damaged gzip also raises EOFError and ``zlib.error``.
     """
+    refuse_pipe(path)
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(islice(file, start, None), start + 1):
+        lines = iter(lambda: file.readline(_LONGEST_LINE + 1), b"")
+        for number, line in enumerate(islice(lines, start, None), start + 1):
+            if len(line) > _LONGEST_LINE:
+                raise ClirbenchError(
+                    f"{path}:{number}: the line has more than {_LONGEST_LINE:,} bytes: break it, or replace the file"
+                )
             if number == 1:
                 _refuse_others(line[:4], path)
             try:
@@ -80,15 +98,48 @@ def object_of_line(line: str, place: str) -> dict[str, Any]:
     """
     remedy = "write one JSON object a line"
     try:
-        value = json.loads(line)
+        value = _JSON.decode(line)
     except (ValueError, RecursionError) as error:
         if line.lstrip().startswith("["):
             raise ClirbenchError(f"{place}: not JSON Lines, because a list begins here: {remedy}") from error
-        reason = "nested too deeply" if isinstance(error, RecursionError) else printable(str(error))
-        raise ClirbenchError(f"{place}: not JSON ({reason}): {remedy}") from error
+        raise ClirbenchError(f"{place}: not JSON ({_reason(error)}): {remedy}") from error
     if not isinstance(value, dict):
         raise ClirbenchError(f"{place}: not an object: {remedy}")
+    if _HALF.search(line):
+        for key, one in value.items():
+            try:
+                json.dumps([key, one], ensure_ascii=False).encode()
+            except UnicodeEncodeError as error:
+                shown = printable(shortened(key, 40))
+                raise ClirbenchError(
+                    f"{place}: field '{shown}' holds half of a character (a lone surrogate): correct it"
+                ) from error
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key '{shortened(twice, 40)}' stands twice")
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+# JSON leaves open which of two values of one key counts, and has no NaN. Python takes the last one, and reads NaN.
+_JSON = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg}, column {error.colno:,}"
+    return first_line(error)
 
 
 def _refuse_others(start: bytes, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The rule for identifiers and grades: the same in a user's own task, in corpora, in judgements and in runs.
 
 - An identifier is text, or a whole number, which is read as its digits: 7 is "7". Text is never changed: "7", "07" and "7.0" are
-  three identifiers. 7.0, true and null are none.
+  three identifiers. 7.0, true and null are none, nor is text of which nothing is seen, or with more than 2,000 characters.
 - Two identifiers that look the same are refused: those that differ only in Unicode normalisation, invisible characters or spaces.
 - A grade is a number, whole or not, also zero or negative. true, NaN and infinity are none. A candidate is gold from grade 1 on,
   or from ``relevant_from`` of a user's own task on.
@@ -11,16 +11,23 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from clirbench.support.errors import shortened
+
 RELEVANT_FROM = 1.0
+_LONGEST = 2000
 # Selectors of the look of the character before them. Their category is that of accents.
 _SELECTORS = "\ufe0e\ufe0f"
 
 
 def identifier(value: object) -> str | None:
     """An identifier as text; None if the value is no identifier. Half a character (a lone surrogate) is none."""
-    if isinstance(value, str):
-        return value if value.strip() and (value.isascii() or not re.search("[\ud800-\udfff]", value)) else None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or len(value) > _LONGEST or not value.strip():
+        return None
+    if value.isascii() and value.isprintable():
+        return value
+    return value if look(value) and not re.search("[\ud800-\udfff]", value) else None
 
 
 def grade(value: object) -> float | None:
@@ -56,9 +63,9 @@ def twin(name: str, others: Iterable[str]) -> str:
     """For a message about an unknown identifier: the known one with which it may be confused, or "" if there is none."""
     for other in others:
         if look(name) == look(other):
-            return f"{name!a}, which differs from {other!a} only in {difference(name, other)}"
+            return f"{_shown(name)}, which differs from {_shown(other)} only in {difference(name, other)}"
         if name.removesuffix(".0") == other or other.removesuffix(".0") == name:
-            return f"{name!a}, which is not {other!a}, because an identifier is text"
+            return f"{_shown(name)}, which is not {_shown(other)}, because an identifier is text"
     return ""
 
 
@@ -70,6 +77,10 @@ def first_twins(names: Iterable[str]) -> str:
         if other != name:
             return twin(name, [other])
     return ""
+
+
+def _shown(name: str) -> str:
+    return shortened(f"{name!a}")
 
 
 def _invisible(character: str) -> bool:

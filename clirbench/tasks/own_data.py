@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, quoted, shortened
 from clirbench.support.text_files import object_of_line, read_text
 from clirbench.tasks.ids_and_grades import grade, identifier, look, twin
 from clirbench.tasks.readers import LanguageTexts
@@ -56,7 +56,7 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
             number = next(iter(asked[known].values())).number
             raise line.wrong(f"topic {twin(topic, [known])} (line {number})", "write both alike")
         if language in asked.setdefault(topic, {}):
-            raise line.wrong(f"topic '{printable(topic)}' is asked twice in {language}", "keep one of the two")
+            raise line.wrong(f"topic {quoted(topic)} is asked twice in {language}", "keep one of the two")
         asked[topic][language] = line
         queries[language].append((topic, line.text()))
     for line in _lines(files.candidates, ("language", "text"), ("answers",)):
@@ -65,16 +65,14 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
             if topic not in asked:
                 if confused := twin(topic, asked):
                     raise line.wrong(f"'answers' has topic {confused}", "write it as the query does")
-                raise line.wrong(
-                    f"'answers' has topic '{printable(topic)}', which no query asks", "correct one of the two"
-                )
+                raise line.wrong(f"'answers' has topic {quoted(topic)}, which no query asks", "correct one of the two")
             golds[language].append((topic, len(candidates[language])))
         candidates[language].append(line.text())
     answered = {topic for pairs in golds.values() for topic, _ in pairs}
     for topic, lines in asked.items():
         if topic not in answered:
             first = next(iter(lines.values()))
-            raise first.wrong(f"no candidate answers topic '{printable(topic)}'", f"add one to {files.candidates.name}")
+            raise first.wrong(f"no candidate answers topic {quoted(topic)}", f"add one to {files.candidates.name}")
     for language in languages:
         for what, texts in (("query", queries[language]), ("candidate", candidates[language])):
             if not texts:
@@ -125,7 +123,7 @@ class _Line:
         self.row = object_of_line(text, self._place)
         for key in self.row:
             if key not in (*needed, *optional):
-                raise self.wrong(f"unknown field '{printable(key[:40])}'", f"use {', '.join((*needed, *optional))}")
+                raise self.wrong(f"unknown field {quoted(key)}", f"use {', '.join((*needed, *optional))}")
         for key in needed:
             if key not in self.row:
                 raise self.wrong(f"field '{key}' is missing", "add it")
@@ -137,10 +135,6 @@ class _Line:
         text = self.row["text"]
         if not isinstance(text, str) or not text.strip():
             raise self.wrong("field 'text' must be text that is not empty", "add it")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise self.wrong("field 'text' holds half of a character (a lone surrogate)") from error
         return text
 
     def topic(self, value: Any, field: str) -> str:
@@ -155,7 +149,9 @@ class _Line:
         language = self.row["language"]
         if language not in languages:
             known = ", ".join(languages)
-            raise self.wrong(f"language {language!a} is not one of {known}", "correct it, or 'languages'")
+            raise self.wrong(
+                f"language {shortened(f'{language!a}', 40)} is not one of {known}", "correct it, or 'languages'"
+            )
         return str(language)
 
     def answers(self, relevant_from: float) -> list[str]:
@@ -169,7 +165,7 @@ class _Line:
         grades = {topic: grade(number) for topic, number in value.items()}
         for topic, number in grades.items():
             if number is None:
-                raise self.wrong(f"the grade of '{printable(topic)}' in 'answers' is no number")
+                raise self.wrong(f"the grade of {quoted(topic)} in 'answers' is no number")
         return [topic for topic, number in grades.items() if number is not None and number >= relevant_from]
 
 

@@ -18,7 +18,7 @@ from clirbench.encoders.transforms import Removal, fit_transform
 from clirbench.encoders.vectors import Clock, VectorCheck, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.ranking.kernel import OVERFLOW
 from clirbench.ranking.near_ties import exact_products
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.tasks.corpora.base import Candidates
 from clirbench.tasks.corpora.inventory import Inventory
 from clirbench.tasks.corpora.judged import Judged
@@ -320,7 +320,7 @@ def _query_vectors(folder: VectorFolder, judged: Judged, check: VectorCheck) -> 
             raise ClirbenchError(f"{folder.source}: the vectors of {language} lack query {confused}: write both alike")
         if lost:
             raise ClirbenchError(
-                f"{folder.source}: {len(lost):,} queries of {language} have no vector (first: '{lost[0]}'): add them"
+                f"{folder.source}: {len(lost):,} queries of {language} have no vector (first: {quoted(lost[0])}): add them"
             )
         rows.append(check(vectors[[place[id_] for id_ in wanted]], list(wanted)))
     return np.concatenate(rows)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, shortened
 from clirbench.tasks.ids_and_grades import identifier
 
 
@@ -125,13 +125,30 @@ def id_of(value: object, place: str) -> str:
     name = identifier(value)
     if name is None:
         shown = printable(f"{value!a}"[:40])
-        raise ClirbenchError(f"{place}: {shown} is no identifier: write text that is not empty, or a whole number")
+        raise ClirbenchError(
+            f"{place}: {shown} is no identifier: write text that is not empty (at most 2,000 characters), or a whole number"
+        )
     return name
 
 
-def passage_text(title: str | None, text: str | None) -> str:
-    """The text of a passage as every published MIRACL run has it: title, a space, text."""
-    return f"{title or ''} {text or ''}".strip()
+def text_of(value: object, field: str, place: str) -> str:
+    """The text of a query or a passage, which may be empty.
+
+    Raises:
+        ClirbenchError: The value is no text. The message begins with ``place``, and names the field.
+    """
+    if not isinstance(value, str):
+        raise ClirbenchError(f"{place}: field '{field}' must be text, and is {shortened(f'{value!a}', 40)}: correct it")
+    return value
+
+
+def passage_text(title: object, text: object, place: str) -> str:
+    """The text of a passage as every published MIRACL run has it: title, a space, text. A title may be None.
+
+    Raises:
+        ClirbenchError: One of them is no text. The message begins with ``place``.
+    """
+    return f"{'' if title is None else text_of(title, 'title', place)} {text_of(text, 'text', place)}".strip()
 
 
 def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.support.files import remove_parts, write_atomically, writing
 from clirbench.support.sealed import DamagedError, read_sealed, seal
 from clirbench.tasks.corpora.base import Block, Candidates
@@ -87,7 +87,7 @@ class _FileInventory:
             if id_ in judged:
                 self.judged += 1
                 if id_ in self.golds:
-                    raise ClirbenchError(f"{name}: passage '{id_}' stands twice: a rank would be ambiguous")
+                    raise ClirbenchError(f"{name}: passage {quoted(id_)} stands twice: a rank would be ambiguous")
                 if id_ in wanted:
                     self.golds[id_] = self.rows + row, block.texts[row] if block.texts is not None else None
         self.shards.append((len(block.ids), block.digest()))
@@ -134,7 +134,8 @@ def take_inventory(
             for id_, (row, text) in inventory.golds.items():
                 if (language, id_) in golds:
                     raise ClirbenchError(
-                        f"{candidates.source}: passage '{id_}' stands twice in {language}: a rank would be ambiguous"
+                        f"{candidates.source}: passage {quoted(id_)} stands twice in {language}: "
+                        "a rank would be ambiguous"
                     )
                 golds[language, id_] = Gold(number, row, text)
             rows += start
@@ -143,8 +144,8 @@ def take_inventory(
         lost = sorted(id_ for id_ in wanted if (language, id_) not in golds)
         if lost:
             raise ClirbenchError(
-                f"{candidates.source}: {len(lost):,} gold passages of {language} are not in its corpus (first: {lost[0]!a}): "
-                "the corpus is not whole, download it again"
+                f"{candidates.source}: {len(lost):,} gold passages of {language} are not in its corpus "
+                f"(first: {quoted(lost[0])}): the corpus is not whole, download it again"
             )
     return Inventory(tuple(shards), golds)
 

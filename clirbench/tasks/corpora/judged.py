@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable, quoted
 from clirbench.support.paths import mirror_dir
 from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
@@ -112,10 +112,17 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         texts = dict(topics)
         if len(texts) < len(topics):
             query, _ = Counter(query for query, _ in topics).most_common(1)[0]
-            raise ClirbenchError(f"{task.id}: query '{query}' stands twice in {language}: correct the topics")
+            raise ClirbenchError(f"{task.id}: query {quoted(query)} stands twice in {language}: correct the topics")
         golds: dict[str, set[str]] = {}
         rows = judgements.judgements(language)
+        grades: dict[tuple[str, str], float] = {}
         for row in rows:
+            grade = grades.setdefault((row.query, row.passage), row.relevance)
+            if grade != row.relevance:
+                raise ClirbenchError(
+                    f"{task.id}: query '{printable(row.query)}' has the grades {grade:g} and {row.relevance:g} for passage "
+                    f"'{printable(row.passage)}' ({language}): keep one of them"
+                )
             if row.relevance >= RELEVANT_FROM:
                 golds.setdefault(row.query, set()).add(row.passage)
         judged[language] = frozenset(row.passage for row in rows)
@@ -127,6 +134,11 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
                 raise ClirbenchError(f"{task.id}: {what} {twins} ({language}): write both alike")
         # Only judged queries can be scored. The declared count shows if a query is missing by mistake.
         kept = sorted(query for query in texts if query in golds)
+        empty = next((query for query in kept if not texts[query].strip()), None)
+        if empty is not None:
+            raise ClirbenchError(
+                f"{task.id}: query {quoted(empty)} has no text ({language}): add it, or remove the query"
+            )
         _expect(task, f"judged queries in {language}", len(kept), task.counts["queries"][language])
         pairs = [(query, passage) for query in kept for passage in sorted(golds[query])]
         expected = task.judgements.get(language)

@@ -1,24 +1,33 @@
 """mteb's layout, on the hub or in a local folder: ``{language}-corpus``, ``{language}-queries`` and ``{language}-qrels``.
 
 A local folder is a snapshot of the data set (its README.md declares the configurations), or holds folders of these names with
-Parquet or JSON Lines files. Both are streamed by ``datasets``, never loaded as a whole.
+Parquet or JSON Lines files. The hub's files are streamed by ``datasets``; none is loaded as a whole.
 """
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError, first_line
-from clirbench.support.text_files import text_lines
-from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, id_of, passage_text, refuse_empty
+from clirbench.support.errors import ClirbenchError, first_line, quoted, shortened
+from clirbench.support.text_files import object_of_line, refuse_pipe, text_lines
+from clirbench.tasks.corpora.base import (
+    CorpusFile,
+    Judgement,
+    Passage,
+    PassageFiles,
+    id_of,
+    passage_text,
+    refuse_empty,
+    text_of,
+)
 from clirbench.tasks.corpora.original import local_file
 from clirbench.tasks.ids_and_grades import grade
 from clirbench.tasks.task import HubCorpus
 
-_ENDINGS = {".parquet": "parquet", ".jsonl": "json", ".jsonl.gz": "json", ".json.gz": "json"}
+_ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".json.gz")
+_COLUMNS = ("_id", "id", "title", "text", "query-id", "corpus-id", "score")
 _ROWS = 1000
 
 
@@ -52,66 +61,55 @@ class MtebLayout(PassageFiles):
 
     def topics(self, language: str) -> list[tuple[str, str]]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
-        config = f"{language}-queries"
-        return [(_id(row, config), str(_of(row, config, "text"))) for row in self._rows(config)]
+        return [
+            (_id(row, place), text_of(row.get("text"), "text", place))
+            for place, row in self._rows(f"{language}-queries")
+        ]
 
     def judgements(self, language: str) -> list[Judgement]:
         """As :class:`clirbench.tasks.corpora.base.Judgements` has it."""
-        config = f"{language}-qrels"
         return [
-            Judgement(_id(row, config, "query-id"), _id(row, config, "corpus-id"), _relevance(row, config))
-            for row in self._rows(config)
+            Judgement(_id(row, place, "query-id"), _id(row, place, "corpus-id"), _relevance(row, place))
+            for place, row in self._rows(f"{language}-qrels")
         ]
 
     def _passages(self, language: str, file: int, start: int) -> Iterator[Passage]:
-        config = f"{language}-corpus"
-        for row in islice(self._rows(config, file), start, None):
-            yield Passage(_id(row, config), passage_text(row.get("title"), _of(row, config, "text")))
+        for place, row in islice(self._rows(f"{language}-corpus", file), start, None):
+            yield Passage(_id(row, place), passage_text(row.get("title"), row.get("text"), place))
 
-    def _rows(self, config: str, file: int | None = None) -> Iterator[dict[str, Any]]:
-        local = self._folder is not None and file is not None
-        stream = self._local(config, file) if local else self._stream(config)
-        if not local and file is not None:
+    def _rows(self, config: str, file: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The rows of a configuration, or of one of its files, each with its place for messages."""
+        if self._folder is not None:
+            paths = self._paths(config)
+            if not paths:
+                raise ClirbenchError(f"{self._folder}: has no {config} (Parquet or JSON Lines): add it")
+            for path in paths if file is None else [paths[file]]:
+                yield from _rows_of(path)
+            return
+        stream = self._stream(config)
+        if file is not None:
             stream = stream.shard(num_shards=stream.num_shards, index=file)
         try:
-            for batch in stream.with_format("arrow").iter(batch_size=_ROWS):
-                yield from batch.to_pylist()
+            batches = stream.with_format("arrow").iter(batch_size=_ROWS)
+            for number, row in enumerate((row for batch in batches for row in batch.to_pylist()), 1):
+                yield f"{config} of {self.source}, row {number:,}", row
         except Exception as error:
             raise self._unreadable(config, error) from error
 
     def _stream(self, config: str) -> Any:
         if config not in self._streams:
+            import datasets
+
+            datasets.disable_progress_bars()
             corpus = self._corpus
-            self._streams[config] = (
-                self._local(config, None)
-                if self._folder is not None
-                else self._load(config, corpus.hub, config, split=corpus.split, revision=corpus.revision)
-            )
+            try:
+                self._streams[config] = datasets.load_dataset(
+                    corpus.hub, config, split=corpus.split, revision=corpus.revision, streaming=True
+                )
+            # The hub's client, fsspec and datasets raise dozens of types of errors when the data cannot be reached.
+            except Exception as error:
+                raise self._unreadable(config, error) from error
         return self._streams[config]
-
-    def _load(self, config: str, *where: str, **options: Any) -> Any:
-        import datasets
-
-        datasets.disable_progress_bars()
-        try:
-            return datasets.load_dataset(*where, streaming=True, **options)
-        # The hub's client, fsspec and datasets raise dozens of types of errors when the data cannot be reached.
-        except Exception as error:
-            raise self._unreadable(config, error) from error
-
-    def _local(self, config: str, file: int | None) -> Any:
-        paths = self._paths(config)
-        if not paths:
-            raise ClirbenchError(f"{self._folder}: has no {config} (Parquet or JSON Lines): add it")
-        chosen = paths if file is None else [paths[file]]
-        kind = next((kind for ending, kind in _ENDINGS.items() if chosen[0].name.endswith(ending)), None)
-        if kind is None:
-            raise ClirbenchError(f"{chosen[0]}: is neither Parquet nor JSON Lines: convert it")
-        for path in chosen if kind == "json" else ():
-            # The library reads marks and CRLF, but does not name an encoding that it cannot read. It does name damaged gzip.
-            with suppress(OSError, EOFError, zlib.error):
-                next(text_lines(path), None)
-        return self._load(config, kind, data_files=list(map(str, chosen)), split="train")
 
     def _paths(self, config: str) -> list[Path]:
         """The local files of a configuration: declared by the snapshot's README.md, or in the folder of its name."""
@@ -119,7 +117,13 @@ class MtebLayout(PassageFiles):
         patterns = self._patterns(config) or [
             f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
         ]
-        paths = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
+        try:
+            paths = sorted({path for pattern in patterns for path in self._folder.glob(pattern)})
+        except (ValueError, NotImplementedError) as error:
+            raise ClirbenchError(
+                f"{self._folder / 'README.md'}: names the files of {config} by {quoted(str(patterns[0]))}, which is no pattern "
+                f"({first_line(error)}): correct it"
+            ) from error
         split = [path for path in paths if path.name.startswith(self._corpus.split)]
         return split or paths
 
@@ -137,12 +141,32 @@ class MtebLayout(PassageFiles):
         return []
 
     def _unreadable(self, config: str, error: Exception) -> ClirbenchError:
-        line = first_line(error)
-        if self._folder is not None:
-            return ClirbenchError(f"{self._folder}: {config} cannot be read ({line}): download it again")
         return ClirbenchError(
-            f"cannot read {config} of {self.source} ({line}): check the network, or pass --data FOLDER with a copy"
+            f"cannot read {config} of {self.source} ({first_line(error)}): check the network, or pass --data FOLDER with a copy"
         )
+
+
+def _rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a local file of Parquet or JSON Lines, each with its place for messages."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    refuse_pipe(path)
+    if not path.name.endswith(_ENDINGS):
+        raise ClirbenchError(f"{path}: is neither Parquet nor JSON Lines: convert it")
+    try:
+        if path.name.endswith(".parquet"):
+            with pq.ParquetFile(path) as file:
+                known = [name for name in file.schema_arrow.names if name in _COLUMNS]
+                rows = (row for batch in file.iter_batches(_ROWS, columns=known) for row in batch.to_pylist())
+                for number, row in enumerate(rows, 1):
+                    yield f"{path}, row {number:,}", row
+            return
+        for number, line in text_lines(path):
+            if line.strip():
+                yield f"{path}:{number}", object_of_line(line, f"{path}:{number}")
+    except (OSError, EOFError, ValueError, zlib.error, pa.ArrowException) as error:
+        raise ClirbenchError(f"{path}: cannot be read ({first_line(error)}): download it again") from error
 
 
 def _declared(folder: Path) -> list[dict[str, Any]]:
@@ -161,20 +185,20 @@ def _declared(folder: Path) -> list[dict[str, Any]]:
     return [config for config in configs if isinstance(config, dict)]
 
 
-def _id(row: dict[str, Any], config: str, *names: str) -> str:
-    return id_of(_of(row, config, *(names or ("_id", "id"))), config)
+def _id(row: dict[str, Any], place: str, *names: str) -> str:
+    return id_of(_of(row, place, *(names or ("_id", "id"))), place)
 
 
-def _relevance(row: dict[str, Any], config: str) -> float:
-    score = _of(row, config, "score")
+def _relevance(row: dict[str, Any], place: str) -> float:
+    score = _of(row, place, "score")
     relevance = grade(score)
     if relevance is None:
-        raise ClirbenchError(f"{config}: score {str(score)[:40]!r} is no number: correct it")
+        raise ClirbenchError(f"{place}: score {shortened(f'{score!a}', 40)} is no number: correct it")
     return relevance
 
 
-def _of(row: dict[str, Any], config: str, *names: str) -> Any:
+def _of(row: dict[str, Any], place: str, *names: str) -> Any:
     for name in names:
         if row.get(name) is not None:
             return row[name]
-    raise ClirbenchError(f"{config}: a row has no {' or '.join(names)}: it is not in mteb's layout")
+    raise ClirbenchError(f"{place}: a row has no {' or '.join(names)}: it is not in mteb's layout")

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading
-from clirbench.support.text_files import object_of_line, read_text, text_lines
+from clirbench.support.text_files import object_of_line, read_text, refuse_pipe, text_lines
 from clirbench.tasks.corpora.base import CorpusFile, Judgement, Passage, PassageFiles, id_of, passage_text, refuse_empty
 from clirbench.tasks.ids_and_grades import grade_of_text
 
@@ -45,7 +45,7 @@ class OriginalFolder(PassageFiles):
             int(match[1]): path
             for place in _places(self._folder)
             for path in (place / name).glob("docs-*.jsonl.gz")
-            if (match := re.fullmatch(r"docs-(\d+)\.jsonl\.gz", path.name))
+            if (match := re.fullmatch(r"docs-(0|[1-9][0-9]{0,8})\.jsonl\.gz", path.name))
         }
         missing = set(range(len(numbered))) - set(numbered)
         if missing:
@@ -63,11 +63,12 @@ class OriginalFolder(PassageFiles):
         number = start
         try:
             for number, line in text_lines(path, start):
-                row = object_of_line(line, f"{path}:{number}")
-                yield Passage(id_of(row["docid"], f"{path}:{number}"), passage_text(row["title"], row["text"]))
-        except (KeyError, TypeError) as error:
+                place = f"{path}:{number}"
+                row = object_of_line(line, place)
+                yield Passage(id_of(row["docid"], place), passage_text(row["title"], row["text"], place))
+        except KeyError as error:
             raise ClirbenchError(
-                f"{path}:{number}: not a passage with docid, title and text ({printable(str(error)[:80])}): download it again"
+                f"{path}:{number}: not a passage with docid, title and text (no {error}): download it again"
             ) from error
         except (OSError, EOFError, zlib.error) as error:
             raise ClirbenchError(f"{path}: cannot be read ({error}): download it again") from error
@@ -101,7 +102,7 @@ def read_topics(path: Path) -> list[tuple[str, str]]:
     for number, fields in _fields(path):
         if len(fields) != 2 or not fields[0]:
             raise ClirbenchError(f"{path}:{number}: not a query id, a tab and a query: replace it with the original")
-        topics.append((fields[0], fields[1]))
+        topics.append((id_of(fields[0], f"{path}:{number}"), fields[1]))
     return topics
 
 
@@ -118,7 +119,8 @@ def read_qrels(path: Path) -> list[Judgement]:
             raise ClirbenchError(
                 f"{path}:{number}: not a query id, Q0, a passage id and a relevance: replace it with the original"
             )
-        judgements.append(Judgement(four[0], four[2], relevance))
+        place = f"{path}:{number}"
+        judgements.append(Judgement(id_of(four[0], place), id_of(four[2], place), relevance))
     return judgements
 
 
@@ -134,6 +136,7 @@ def local_file(path: Path) -> CorpusFile:
 
     The second time, that of the last change of the file's record, moves even where a program sets the first one back.
     """
+    refuse_pipe(path)
     with reading(path, "correct --data"):
         state = path.stat()
     return CorpusFile(path.name, f"{path.resolve()} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}")
