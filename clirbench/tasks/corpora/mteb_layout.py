@@ -131,13 +131,23 @@ class MtebLayout(PassageFiles):
         assert self._folder is not None  # noqa: S101
         for declared in _declared(self._folder):
             if declared.get("config_name") == config:
-                files = declared.get("data_files") or []
-                files = [files] if isinstance(files, str | dict) else files
-                split = self._corpus.split
-                entries = [one if isinstance(one, dict) else {"split": split, "path": one} for one in files]
+                files, split = declared.get("data_files") or [], self._corpus.split
+                entries = [
+                    one if isinstance(one, dict) else {"path": one}
+                    for one in (files if isinstance(files, list) else [files])
+                ]
                 chosen = [entry.get("path") for entry in entries if entry.get("split", split) == split]
-                listed = [path for paths in chosen for path in (paths if isinstance(paths, list) else [paths])]
-                return [path for path in listed if isinstance(path, str) and path and not path.startswith("/")]
+                paths: list[str] = []
+                for path in [
+                    one for several in chosen for one in (several if isinstance(several, list) else [several])
+                ]:
+                    if not isinstance(path, str) or not path or path.startswith("/") or ".." in Path(path).parts:
+                        raise ClirbenchError(
+                            f"{self._folder / 'README.md'}: names the files of {config} by {shortened(f'{path!a}', 40)}, which "
+                            "is no path in its folder: correct it"
+                        )
+                    paths.append(path)
+                return paths
         return []
 
     def _unreadable(self, config: str, error: Exception) -> ClirbenchError:
@@ -156,8 +166,10 @@ def _rows_of(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise ClirbenchError(f"{path}: is neither Parquet nor JSON Lines: convert it")
     try:
         if path.name.endswith(".parquet"):
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 known = [name for name in file.schema_arrow.names if name in _COLUMNS]
+                if len(set(known)) < len(known):
+                    raise ClirbenchError(f"{path}: a column stands twice ({', '.join(known)}): remove one of the two")
                 rows = (row for batch in file.iter_batches(_ROWS, columns=known) for row in batch.to_pylist())
                 for number, row in enumerate(rows, 1):
                     yield f"{path}, row {number:,}", row
@@ -181,7 +193,9 @@ def _declared(folder: Path) -> list[dict[str, Any]]:
         raise ClirbenchError(
             f"{readme}: its metadata cannot be read ({first_line(error)}): download it again"
         ) from error
-    configs = (metadata.get("configs") if isinstance(metadata, dict) else None) or []
+    configs = metadata.get("configs") if isinstance(metadata, dict) else None
+    if not isinstance(configs, list):
+        return []
     return [config for config in configs if isinstance(config, dict)]
 
 
