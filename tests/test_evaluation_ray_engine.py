@@ -282,6 +282,25 @@ def test_a_cluster_of_ones_own_on_this_machine(home):
     assert "the Ray cluster has 0 GPUs" in many.stderr
 
 
+@pytest.mark.slow
+def test_a_bundled_model_imports_nothing_from_the_working_folder(home):
+    """What lies where the command is typed is nobody's code but that of module:factory."""
+    for name in ("scipy", "safetensors", "tokenizers", "clirbench"):
+        trap = f"import pathlib\npathlib.Path({str(home / 'imported')!r}).touch()\nraise ImportError({name!r})\n"
+        (home / f"{name}.py").write_text(trap)
+    run = [sys.executable, "-P", "-m", "clirbench", "run", "--model", "clirbench/hybrid", *RUN]
+    for more in ([], ["--engine", "ray", "--workers", "1"]):
+        ran = subprocess.run(
+            [*run, *more, "-o", f"out{len(more)}"],
+            capture_output=True, text=True, cwd=home, check=False, timeout=300,
+            env=environment(home, RAY_AUTH_MODE="disabled"),
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+    assert not (home / "imported").exists()
+    name = Path("clirbench__hybrid") / "tiny-miracl.ranks.parquet"
+    assert (home / "out0" / name).read_bytes() == (home / "out4" / name).read_bytes()
+
+
 def test_without_ray_the_extra_is_named(home):
     (home / "ray.py").write_text("raise ImportError('not installed')\n")
     ran = clir(home, "make", "--engine", "ray")
@@ -297,7 +316,7 @@ def test_an_address_where_nothing_is(home):
     assert "Traceback" not in ran.stderr
 
 
-def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path):
+def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path, monkeypatch):
     """Another release of mteb may have other prompts for a name of the hub: here the driver's are made up."""
     from dataclasses import replace
     from types import SimpleNamespace
@@ -308,6 +327,8 @@ def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path):
     from clirbench.support.errors import ClirbenchError
     from clirbench.support.version import __version__
 
+    monkeypatch.chdir(Path.cwd())
+    monkeypatch.setenv("RAYON_NUM_THREADS", "1")
     driver = load_encoder("clirbench/hybrid", EncoderOptions())
     work = SimpleNamespace(streaming=SimpleNamespace(vectors=None), selection=SimpleNamespace(languages=("sw",)))
     recipe = ray_engine._Recipe(
@@ -317,6 +338,7 @@ def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path):
         settings=replace(driver.settings, query_prompt="query: "),
         version=__version__,
         folder=str(tmp_path),
+        own_code=False,
         mirror=None,
         threads=1,
     )
@@ -324,3 +346,6 @@ def test_a_node_that_would_run_the_model_otherwise_stops(tmp_path):
         ClirbenchError, match="a node loads clirbench/hybrid with query prompt '', the driver with 'query: '"
     ):
         ray_engine._Worker(recipe).prepare(work)
+    assert str(tmp_path) not in sys.path
+    # Relative paths begin in the driver's folder.
+    assert Path.cwd() == tmp_path

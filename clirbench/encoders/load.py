@@ -81,7 +81,7 @@ def _load(name: str, options: EncoderOptions) -> LoadedModel:
         return load_endpoint(name, options)
     if is_fusion(name):
         return load_fusion(name, options, load_encoder)
-    if _FACTORY.fullmatch(name):
+    if is_factory(name):
         return _load_factory(name, options)
     from clirbench.encoders.packed import is_packed, load_packed
 
@@ -134,6 +134,11 @@ def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedModel:
         f"cannot use a {type(model).__name__} as an encoder: it needs encode_queries and encode_candidates "
         "(or prepare_candidates and score), or be a SentenceTransformer or an mteb encoder"
     )
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name is ``MODULE:FACTORY``: a user's own code, and the only kind that is imported from the working folder."""
+    return not name.startswith(("mteb:", "clirbench/")) and bool(_FACTORY.fullmatch(name))
 
 
 def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:

@@ -4,6 +4,7 @@ A shard has the same counts wherever it is counted. So if a worker dies, another
 files, so killing the driver loses no more than killing a local run.
 """
 
+import contextlib
 import os
 import sys
 from collections import Counter, deque
@@ -20,13 +21,14 @@ from clirbench.encoders.base import (
     ModelInfo,
     require_encoder,
 )
-from clirbench.encoders.load import load_encoder
+from clirbench.encoders.load import is_factory, load_encoder
 from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.streaming.count_shard import ShardCounter
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.kernel import workers as cores
 from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
 from clirbench.tasks.corpora.inventory import Shard
@@ -39,7 +41,11 @@ _WAIT = 60.0
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What a worker needs to load the same encoder on its own node."""
+    """What a worker needs to load the same encoder on its own node.
+
+    ``folder`` is the driver's working folder, where relative paths begin. Only a model of the user's own code, ``own_code``, is
+    imported from there.
+    """
 
     model: str
     options: EncoderOptions
@@ -47,6 +53,7 @@ class _Recipe:
     settings: EncoderSettings
     version: str
     folder: str
+    own_code: bool
     mirror: str | None
     threads: int
 
@@ -67,7 +74,9 @@ class _Worker:
         os.environ.setdefault("RAYON_NUM_THREADS", str(recipe.threads))
         if recipe.mirror is not None:
             os.environ["CLIRBENCH_MIRROR"] = recipe.mirror
-        if recipe.folder not in sys.path:
+        if Path(recipe.folder).is_dir():
+            os.chdir(recipe.folder)
+        if recipe.own_code and recipe.folder not in sys.path:
             sys.path.insert(0, recipe.folder)
         model = _load(recipe.model, recipe.options, work.streaming, work.selection.languages)
         if model.info != recipe.expected:
@@ -107,12 +116,14 @@ def connect(streaming: Streaming) -> Streaming:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if streaming.ray_address is None:
-                # "local" makes Ray ignore RAY_ADDRESS: only --ray-address chooses a cluster.
-                room = max(cores(), streaming.workers or 1)
-                ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
-            else:
-                ray.init(address=streaming.ray_address, **quiet)
+            # Ray puts the working folder first on the path of its workers, where any json.py in it would be imported.
+            with contextlib.chdir(data_dir("tasks")):
+                if streaming.ray_address is None:
+                    # "local" makes Ray ignore RAY_ADDRESS: only --ray-address chooses a cluster.
+                    room = max(cores(), streaming.workers or 1)
+                    ray.init(address="local", include_dashboard=False, num_cpus=room, **quiet)
+                else:
+                    ray.init(address=streaming.ray_address, **quiet)
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError) as error:
             line = first_line(error)
             if streaming.ray_address is None:
@@ -147,6 +158,7 @@ def ray_engine(model: str, options: EncoderOptions, expected: LoadedModel, repor
             settings=expected.settings,
             version=__version__,
             folder=str(Path.cwd()),
+            own_code=is_factory(model),
             mirror=str(Path(mirror).resolve()) if (mirror := os.environ.get("CLIRBENCH_MIRROR")) else None,
             threads=_threads(work.streaming),
         )
