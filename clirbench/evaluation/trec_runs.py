@@ -30,6 +30,8 @@ from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
 Ranking = dict[str, float]
+# As C's atof reads it, which trec_eval uses. Python's float() also reads 1_000 and the digits of other scripts.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf(inity)?|nan)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def read_run(path: Path) -> TrecRun:
             continue
         try:
             query, _, passage, rank, score, name = fields
-            value = float(score)
+            value = float(score if _NUMBER.fullmatch(score) else "no number")
         except ValueError as error:
             raise ClirbenchError(
                 f"{path}:{number}: not 'query Q0 passage rank score tag': {printable(line[:60])!r}, correct the line"
@@ -149,7 +151,7 @@ def score_run(
     if note is not None:
         for line in _notes(run, judged.judged_ids[language]):
             note(line)
-    label = name or f"trec/{re.sub(r'[^A-Za-z0-9._-]+', '-', run.tag).strip('-._') or 'run'}"
+    label = name or f"trec/{re.sub(r'[^A-Za-z0-9._-]+', '-', run.tag)[:80].strip('-._') or 'run'}"
     check_name(label)
     pool = task.counts["candidates"][language]
     metrics = [metric for metric in task.metrics if not beyond(metric, pool, run.depth)]
@@ -172,7 +174,7 @@ def score_run(
         depth=run.depth,
         run=RunPart(
             sha256=run.sha256,
-            tag=run.tag[:300],
+            tag=printable(run.tag)[:300],
             queries=len(judged.queries),
             missing=sum(query not in run.rankings for query in judged.ids),
         ),
@@ -183,7 +185,19 @@ def score_run(
 
 
 def _as_fields(judged: Judged) -> Judged:
-    """Write the identifiers as a run writes them."""
+    """Write the identifiers as a run writes them.
+
+    Raises:
+        ClirbenchError: Two of them are written alike, such as "a b" and "a%20b".
+    """
+    for names in (judged.ids, *judged.judged_ids.values()):
+        by_field: dict[str, str] = {}
+        for name in sorted(names):
+            other = by_field.setdefault(trec_field(name), name)
+            if other != name:
+                raise ClirbenchError(
+                    f"{judged.task.id} has {quoted(other)} and {quoted(name)}, which a run writes alike: rename one of the two"
+                )
     return replace(
         judged,
         ids=tuple(map(trec_field, judged.ids)),

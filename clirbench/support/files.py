@@ -70,7 +70,7 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ClirbenchError(f"{path}: cannot be read ({reason}): {remedy}") from error
+        raise ClirbenchError(f"{printable(str(path))}: cannot be read ({reason}): {remedy}") from error
 
 
 @contextmanager

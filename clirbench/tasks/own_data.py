@@ -176,4 +176,7 @@ def _lines(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> I
 def _rows(path: Path) -> Iterator[tuple[int, str]]:
     """The lines that are not blank, each with its number."""
     lines = read_text(path, "correct its name in the task file").split("\n")
-    return ((number, line.strip()) for number, line in enumerate(lines, 1) if line.strip())
+    rows = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise ClirbenchError(f"{path}: is empty: write one JSON object a line")
+    return iter(rows)

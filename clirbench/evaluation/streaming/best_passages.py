@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from clirbench.evaluation.streaming.counts_folder import CountsFolder
@@ -10,7 +10,7 @@ from clirbench.evaluation.streaming.job import Work
 from clirbench.ranking.shards import Best
 from clirbench.results.schema import Document
 from clirbench.results.trec_export import trec_field
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.support.text_files import text_lines
 
 
@@ -40,21 +40,33 @@ def best_passages(work: Work, store: CountsFolder, language: str) -> Iterator[tu
             yield from ((query, list(zip(ids.tolist(), scores.tolist(), strict=True))) for query, ids, scores in rows)
 
 
-def trec_run(best: Iterable[tuple[str, list[tuple[str, float]]]], tag: str) -> Iterator[bytes]:
+def trec_run(
+    best: Iterable[tuple[str, list[tuple[str, float]]]], tag: str, note: Callable[[str], None] | None = None
+) -> Iterator[bytes]:
     """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
     Scores have nine digits, so that different float32 scores stay different. Other tools order equal scores by their own rules.
-    Identifiers are written by :func:`clirbench.results.trec_export.trec_field`.
+    Identifiers are written by :func:`clirbench.results.trec_export.trec_field`. ``note`` is called with a line for the user if the
+    run has a passage twice: the identifiers of unjudged passages are not compared with each other when a corpus is read.
 
     Yields:
         The lines of each query.
     """
     name = "".join(c if c.isprintable() and not c.isspace() else "_" for c in tag) or "clirbench"
+    twice: list[str] = []
     for query, passages in best:
+        fields = [trec_field(passage) for passage, _ in passages]
+        if len(set(fields)) < len(fields):
+            twice.append(Counter(fields).most_common(1)[0][0])
         yield "".join(
-            f"{trec_field(query)} Q0 {trec_field(passage)} {rank} {score:.9g} {name}\n"
-            for rank, (passage, score) in enumerate(passages, 1)
+            f"{trec_field(query)} Q0 {field} {rank} {score:.9g} {name}\n"
+            for rank, (field, (_, score)) in enumerate(zip(fields, passages, strict=True), 1)
         ).encode()
+    if twice and note:
+        note(
+            f"{len(twice):,} queries have a passage twice in the run (first: {quoted(twice[0])}): two passages of the corpus have "
+            "this identifier, or are written alike, and other tools refuse such a run"
+        )
 
 
 def run_path(path: Path, language: str) -> Path:

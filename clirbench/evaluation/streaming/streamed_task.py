@@ -162,7 +162,7 @@ class StreamedTask:
         for language in self.selection.languages if self._streaming.top else ():
             target, best = run_path(path, language), best_passages(self.work, self._store, language)
             with writing(target, "make room and run again; what is counted is kept"):
-                write_atomically(target, trec_run(best, model.info.name))
+                write_atomically(target, trec_run(best, model.info.name, context.reporter.note))
             context.reporter.note(f"{language}: the best {self._streaming.top} passages of each query are in {target}")
 
     def best_passages(self) -> dict[str, dict[str, list[tuple[str, float]]]]:

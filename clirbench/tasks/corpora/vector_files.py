@@ -9,6 +9,7 @@ lists.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError, first_line
-from clirbench.support.files import sha256_of
-from clirbench.support.text_files import read_text
+from clirbench.support.errors import ClirbenchError, first_line, quoted
+from clirbench.support.files import reading, sha256_of
+from clirbench.support.text_files import read_text, refuse_pipe
 from clirbench.tasks.corpora.base import Block, CorpusFile, id_of, refuse_empty
 from clirbench.tasks.corpora.original import local_file
 
@@ -68,11 +69,15 @@ class VectorFolder:
         if not paths:
             raise ClirbenchError(f"{self._folder}: has no {language}/queries*.npy or .parquet: add it")
         opened = [self._open(path) for path in paths]
+        ids = [id_ for _, some in opened for id_ in some]
+        twice = next((id_ for id_, number in Counter(ids).items() if number > 1), None)
+        if twice is not None:
+            raise ClirbenchError(f"{self._folder}: {language}/queries has query {quoted(twice)} twice: keep one vector")
         if len({array.shape[1] for array, _ in opened}) > 1:
             raise ClirbenchError(
                 f"{self._folder}: the files of {language}/queries differ in dimensions: all must have the same"
             )
-        return [id_ for _, ids in opened for id_ in ids], np.concatenate([np.asarray(array) for array, _ in opened])
+        return ids, np.concatenate([np.asarray(array) for array, _ in opened])
 
     def checksums(self, languages: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Name and SHA-256 of every file of these languages."""
@@ -81,7 +86,10 @@ class VectorFolder:
                 for path in self._paths(language, part):
                     names = path.with_suffix(".ids.txt")
                     for file in (path, names) if path.suffix == ".npy" and names.is_file() else (path,):
-                        yield f"{language}/{file.name}", sha256_of(file)
+                        refuse_pipe(file)
+                        with reading(file, "put a file in its place"):
+                            digest = sha256_of(file)
+                        yield f"{language}/{file.name}", digest
 
     def _paths(self, language: str, part: str) -> list[Path]:
         folder = self._folder / language
@@ -91,13 +99,14 @@ class VectorFolder:
 
     def _open(self, path: Path) -> tuple[Any, list[str]]:
         if self._opened is None or self._opened[0] != path:
+            refuse_pipe(path)
             try:
                 array, ids = _npy(path) if path.suffix == ".npy" else _parquet(path)
-            except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError) as error:
+            except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, SyntaxError) as error:
                 raise ClirbenchError(
                     f"{path}: cannot be read as vectors ({first_line(error)}): correct or remove it"
                 ) from error
-            if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(ids):
+            if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(ids) or (ids and not array.shape[1]):
                 shape = "x".join(map(str, array.shape))
                 raise ClirbenchError(
                     f"{path}: holds {array.dtype} of shape {shape} for {len(ids)} identifiers: one row of floats for each"
@@ -116,10 +125,12 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
     names = path.with_suffix(".ids.txt")
     if not names.is_file():
         raise ClirbenchError(f"{path}: has no {names.name} beside it: write the identifiers there, one a line")
+    lines = read_text(names, "correct or remove it").rstrip("\n").split("\n")
     # The file is mapped into memory, so only the shard that is counted is read.
-    return np.load(path, mmap_mode="r", allow_pickle=False), read_text(names, "correct or remove it").rstrip(
-        "\n"
-    ).split("\n")
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is an archive of several arrays")
+    return array, [id_of(line, f"{names}:{number}") for number, line in enumerate(lines, 1)]
 
 
 def _parquet(path: Path) -> tuple[Any, list[str]]:
@@ -131,15 +142,15 @@ def _parquet(path: Path) -> tuple[Any, list[str]]:
         names = [next((n for n in choices if n in known), None) for choices in (_IDS, _VECTORS)]
         if None in names:
             raise ClirbenchError(f"{path}: has columns {', '.join(known)[:200]}, but needs id and vector")
-        table = pq.read_table(path, columns=names)
+        table = pq.read_table(path, columns=names, page_checksum_verification=True)
+        ids = [id_of(value, f"{path}, row {row:,}") for row, value in enumerate(table.column(names[0]).to_pylist(), 1)]
+        column = table.column(names[1]).combine_chunks()
+        lengths = set(column.value_lengths().to_pylist()) if hasattr(column, "value_lengths") else {0}
+        if pa.types.is_fixed_size_list(column.type):
+            lengths = {column.type.list_size} if not column.null_count else {None}
+        if ids and (len(lengths) != 1 or lengths & {None, 0}):
+            raise ValueError("its lists differ in length, or are missing")
+        flat = column.flatten().to_numpy(zero_copy_only=False)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
-    ids = [id_of(value, str(path)) for value in table.column(names[0]).to_pylist()]
-    column = table.column(names[1]).combine_chunks()
-    lengths = set(column.value_lengths().to_pylist()) if hasattr(column, "value_lengths") else {0}
-    if pa.types.is_fixed_size_list(column.type):
-        lengths = {column.type.list_size} if not column.null_count else {None}
-    if ids and (len(lengths) != 1 or lengths & {None, 0}):
-        raise ValueError("its lists differ in length, or are missing")
-    flat = column.flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(ids), -1) if ids else flat.reshape(0, 1), ids
