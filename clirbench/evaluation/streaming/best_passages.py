@@ -46,8 +46,8 @@ def trec_run(
     """Format the run of one language in TREC's format: lines of query, Q0, passage, rank, score and tag.
 
     Scores have nine digits, so that different float32 scores stay different. Other tools order equal scores by their own rules.
-    Identifiers are written by :func:`clirbench.results.trec_export.trec_field`. ``note`` is called with a line for the user if the
-    run has a passage twice: the identifiers of unjudged passages are not compared with each other when a corpus is read.
+    Identifiers are written by :func:`clirbench.results.trec_export.trec_field`. ``note`` is called with a line for the user if
+    the run has a passage twice: identifiers of unjudged passages are not compared with each other when a corpus is read.
 
     Yields:
         The lines of each query.
@@ -64,8 +64,8 @@ def trec_run(
         ).encode()
     if twice and note:
         note(
-            f"{len(twice):,} queries have a passage twice in the run (first: {quoted(twice[0])}): two passages of the corpus have "
-            "this identifier, or are written alike, and other tools refuse such a run"
+            f"{len(twice):,} queries have a passage twice in the run (first: {quoted(twice[0])}): two passages of the corpus "
+            "have this identifier, or are written alike, and other tools refuse such a run"
         )
 
 
