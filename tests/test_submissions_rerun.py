@@ -132,7 +132,9 @@ def restated(folder, **changes):
     for task in ("xquad-r", "mlqa-r"):
         path = folder / f"{task}.json"
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["model"] |= changes
+        of_encoder = {key: value for key, value in changes.items() if key in document["encoder"]}
+        document["encoder"] |= of_encoder
+        document["model"] |= {key: value for key, value in changes.items() if key not in of_encoder}
         path.write_text(json.dumps(document), encoding="utf-8")
     if "revision" in changes:
         toml = folder / "model.toml"
@@ -191,7 +193,11 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
     ("changes", "options", "message"),
     [
         ({"kind": "own"}, {}, "code of its submitters' own"),
-        ({"kind": "rerank"}, {}, "has two stages, which its result does not name apart: it cannot be verified"),
+        (
+            {"kind": "fusion", "similarity": "fusion"},
+            {},
+            "is a fusion, and its result does not name its parts apart: it cannot be verified",
+        ),
         ({"kind": "endpoint"}, {}, "is behind a server: it cannot be verified"),
         ({"revision": "sha256:0"}, {}, "but the submission was made with sha256:0"),
         ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),

@@ -3,11 +3,12 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from clirbench.encoders.base import SIMILARITIES
 from clirbench.metrics.scores import unknown_names
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
 from clirbench.results.file_names import MTEB_FILE_START, RANKS_ENDING, mteb_result_files, run_folder
@@ -55,6 +56,8 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
         if document is not None:
             results[task] = document
             _names(task, document, model, examined)
+            for key, message in _contradicting_settings(document):
+                examined.error(folder / f"{task}.json", key, f"{message}: submit the file as it was written")
     # The names of files are enough here: a result that is not valid has its own error.
     if not any(f"{task}.json" in names for task in tasks):
         examined.error(folder, "", f"holds no result: add {' or '.join(f'{task}.json' for task in tasks)}")
@@ -113,9 +116,11 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: 
             examined.error(path, key, _ANOTHER_MODEL.format(measured.task.id))
     for split, subsets in document.scores.items():
         for subset, scores in subsets.items():
-            key = f"scores.{split}.{subset}.main_score"
-            if not -1 <= scores.get("main_score", 2) <= 1:
+            key, main = f"scores.{split}.{subset}.main_score", scores.get("main_score", 2)
+            if not -1 <= main <= 1:
                 examined.error(path, key, "is missing, or not within -1 and 1")
+            elif scores.get(document.main_score, main) != main:
+                examined.error(path, key, f"is not the {document.main_score!a} beside it: run the task again")
 
 
 def _model(names: list[str], examined: Examined) -> ModelFile | None:
@@ -317,6 +322,30 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
     digest = hashlib.sha256(ranks_bytes).hexdigest()
     score = result.score("multilingual", "mAP")
     examined.comparables.append(Comparable(task.id, score, document.model.parameters, digest))
+
+
+def _contradicting_settings(document: Document | Reported) -> Iterator[tuple[str, str]]:
+    """Find settings that no model has together. A fusion's ranks meet fewer rules, so that nothing else may pass for one.
+
+    Yields:
+        The dotted key of a setting, and the reason.
+    """
+    if isinstance(document, Reported):
+        return
+    model, encoder = document.model, document.encoder
+    for kind in ("fusion", "rerank"):
+        if (model.kind == kind) != (encoder.similarity == kind):
+            yield "model.kind", f"is {model.kind!a}, which does not go with the similarity {encoder.similarity!a}"
+    if (model.kind == "rerank") != (encoder.depth is not None):
+        yield "encoder.depth", "belongs to a second stage, and to nothing else"
+    if encoder.similarity in SIMILARITIES and model.dimensions is None:
+        yield "model.dimensions", f"is null, and {encoder.similarity} compares vectors"
+    if encoder.similarity in ("bm25", "own") and model.dimensions is not None:
+        yield "model.dimensions", f"is {model.dimensions}, and {encoder.similarity} compares no vectors"
+    if encoder.transform_sample and not encoder.transform:
+        yield "encoder.transform_sample", "stands without a transform"
+    if encoder.quantise_sample and encoder.quantise != "int8":
+        yield "encoder.quantise_sample", "stands without int8"
 
 
 def _names(task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:

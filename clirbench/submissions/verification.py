@@ -1,9 +1,10 @@
 """`verification.json`: the outcome of a maintainer's run of a sample of the submission."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from clirbench.results.read import parse_strictly
 from clirbench.results.schema import Document, Format, Reported
@@ -18,6 +19,11 @@ AGREE, CLOSE, MAP_NOISE = 0.999, 0.95, 0.005
 Verdict = Literal["agree", "agree within noise", "differ"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Line = Annotated[str, Field(max_length=200)]
+
+
+def _a_day(text: str) -> str:
+    date.fromisoformat(text)
+    return text
 
 
 class Verification(BaseModel):
@@ -41,7 +47,7 @@ class Verification(BaseModel):
 
     format: Format
     by: Annotated[str, Field(min_length=1, max_length=200)]
-    date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
+    date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_a_day)]
     task: Line
     languages: Annotated[list[Line], Field(max_length=50)]
     seed: Annotated[int, Field(ge=0, le=2**63)]
@@ -93,8 +99,13 @@ def check_verification(results: dict[str, Document | Reported], untrusted: bool,
         return
     if verification.revision != document.model.revision:
         examined.error(path, "revision", "is not that of the result: run clirbench verify again")
-    if not set(verification.languages) <= set(document.task.languages) or len(verification.languages) < 2:
-        examined.error(path, "languages", "are not languages of the task: run clirbench verify again")
+    languages = set(verification.languages)
+    if not languages <= set(document.task.languages) or not 2 <= len(languages) == len(verification.languages):
+        examined.error(path, "languages", "are not languages of the task, each once: run clirbench verify again")
+    if verification.pairs > document.ranks.rows:
+        examined.error(
+            path, "pairs", f"is more than the {document.ranks.rows:,} of the result: run clirbench verify again"
+        )
     expected = verdict(verification.equal, verification.close, verification.largest_difference)
     if verification.verdict != expected:
         examined.error(path, "verdict", f"is not what its numbers say, {expected}: run clirbench verify again")

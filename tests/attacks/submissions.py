@@ -33,6 +33,7 @@ from attacks.forging import (
     write,
 )
 from attacks.promises import Promise
+from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT
 
 ACCEPTED, ERROR, WARNING, TOLD = "accepted", "an error", "a warning", "an error or a warning"
 RANKS = "trio.ranks.parquet"
@@ -109,7 +110,7 @@ JSON = {
     "half a surrogate pair in bytes": Attack(whole(lambda b: b.replace(b"Linux", b"\xed\xa0\x80Linux"))),
     "a zero byte between tokens": Attack(whole(lambda b: b.replace(b",", b"\0,", 1)), says="not valid JSON"),
     "a zero in a text": Attack(swap("trio.json", '"Linux', '"\\u0000Linux'), says="U+0000"),
-    "200 kB of white space": Attack(whole(lambda b: b + b" " * 200_000), says="at most 200,000"),
+    "200 kB of white space": Attack(whole(lambda b: b + b" " * 200_000), says=f"at most {JSON_LIMIT:,}"),
     "a byte order mark, as Windows writes it": Attack(whole(lambda b: b"\xef\xbb\xbf" + b), ACCEPTED),
     "line ends of Windows": Attack(whole(lambda b: b.replace(b"\n", b"\r\n")), ACCEPTED),
     "keys in another order": Attack(
@@ -301,7 +302,7 @@ MODEL = {
     "a depth without a second stage": Attack(
         with_folder("+rerank-10", everywhere("encoder.depth", 10)), key="encoder.depth"
     ),
-    "BM25 with vectors": Attack(everywhere("encoder.similarity", "bm25"), key="encoder.similarity"),
+    "BM25 with vectors": Attack(everywhere("encoder.similarity", "bm25"), key="model.dimensions"),
     "a revision that is a branch": Attack(
         both(
             everywhere("model.revision", "main"),
@@ -517,7 +518,7 @@ TOML = {
     "the first half": Attack(whole(lambda b: b[: len(b) // 2], "model.toml")),
     "UTF-16": Attack(whole(lambda b: b.decode().encode("utf-16"), "model.toml"), says="UTF-16"),
     "a zero byte": Attack(whole(lambda b: b + b"\0", "model.toml"), says="not valid TOML"),
-    "50 kB": Attack(whole(lambda b: b + b"#" * 50_000, "model.toml"), says="at most 50,000"),
+    "50 kB": Attack(whole(lambda b: b + b"#" * 50_000, "model.toml"), says=f"at most {TOML_LIMIT:,}"),
     "lists in lists": Attack(line("licence", nested("[", "]", 20_000)), says="not valid TOML"),
     "tables in tables": Attack(whole(lambda b: b + b"[" + b"a." * 20_000 + b"a]\n", "model.toml")),
     "a key twice": Attack(whole(lambda b: b'licence = "x"\n' + b, "model.toml"), says="not valid TOML"),
@@ -639,7 +640,9 @@ FILE = {
     "an Arrow schema of base64": Attack(arrow_schema(b"/////" + b"A" * 400)),
     "a byte of the footer, near its end": Attack(footer_byte(3)),
     "a byte of the footer, where its length begins": Attack(ranks_bytes(lambda b: b[:-6] + b"\xff" + b[-5:])),
-    "600 kB": Attack(ranks_bytes(lambda b: between(b, bytes(600_000))), says="at most 600,000"),
+    "a byte more than the limit": Attack(
+        ranks_bytes(lambda b: between(b, bytes(RANKS_LIMIT + 1 - len(b)))), says=f"at most {RANKS_LIMIT:,}"
+    ),
     "twenty million rows in kilobytes": Attack(ranks_bytes(many_rows), says="rows"),
     "long names that expand": Attack(
         column("topic", lambda v: pa.array([f"{i}{'x' * 400_000}" for i in range(10)] + v[10:]), compression="zstd")
@@ -905,9 +908,9 @@ FOLDER = {
     "a socket in the place of the result": Attack(special(listening, "trio.json"), says="is not a file"),
     "a folder in the place of the result": Attack(special(Path.mkdir, "trio.json"), says="is not a file"),
     "a folder in the place of the ranks": Attack(special(Path.mkdir, RANKS), says="is not a file"),
-    "a terabyte in the place of the result": Attack(sparse("trio.json"), says="at most 200,000"),
-    "a terabyte in the place of the ranks": Attack(sparse(RANKS), says="at most 600,000"),
-    "a terabyte in the place of model.toml": Attack(sparse("model.toml"), says="at most 50,000"),
+    "a terabyte in the place of the result": Attack(sparse("trio.json"), says=f"at most {JSON_LIMIT:,}"),
+    "a terabyte in the place of the ranks": Attack(sparse(RANKS), says=f"at most {RANKS_LIMIT:,}"),
+    "a terabyte in the place of model.toml": Attack(sparse("model.toml"), says=f"at most {TOML_LIMIT:,}"),
     "files that may be executed": Attack(lambda folder: [path.chmod(0o755) for path in folder.iterdir()], ACCEPTED),
     "files that anybody may write": Attack(lambda folder: [path.chmod(0o666) for path in folder.iterdir()], ACCEPTED),
     "a file in the place of the folder": Attack(
@@ -1029,7 +1032,9 @@ MTEB = {
     "a type of markup": Attack(mteb(task_type="<script>"), key="task_type"),
     "a restricted run": Attack(mteb("mteb.XNLI+en.json"), says="does not belong"),
     "a key more": Attack(mteb(verified=True), key="verified"),
-    "200 kB": Attack(both(mteb(), whole(lambda b: b + b" " * 200_000, "mteb.XNLI.json")), says="at most 200,000"),
+    "200 kB": Attack(
+        both(mteb(), whole(lambda b: b + b" " * 200_000, "mteb.XNLI.json")), says=f"at most {JSON_LIMIT:,}"
+    ),
     "beside no result": Attack(
         both(mteb(), lambda folder: [p.unlink() for p in [*folder.glob("trio*"), *folder.glob("duo*")]]),
         says="holds no result",
