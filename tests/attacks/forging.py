@@ -175,7 +175,7 @@ def ranks(make: Callable[[GoldRanks, np.ndarray], dict[str, Any]], task: str = T
         result = read_result(path)
         sizes = np.array([result.document.counts.candidates[x] for x in result.ranks.languages])
         edited = dataclasses.replace(result.ranks, **make(result.ranks, sizes))
-        totals, of_query = jumps(edited, sizes)
+        totals, of_query = jumps(edited, sizes, result.document.model.scores_by_pool)
         if any(field.name == "query_language_above" for field in dataclasses.fields(GoldRanks)):
             edited = dataclasses.replace(edited, query_language_above=of_query)
         save(folder, Result(result.document.model_copy(update={"queue_jump": totals}), edited, b""))
@@ -199,33 +199,33 @@ def part_of(result: Result, key: str) -> list[str]:
     return list(getattr(result.document.task, key))
 
 
-def jumps(ranks: GoldRanks, sizes: np.ndarray) -> tuple[dict[str, dict[str, dict[str, int]]], np.ndarray]:
-    """Queue-jump totals that fit ranks with one gold by language, and how many of each row are of the query's language."""
-    n = len(sizes)
+def jumps(
+    ranks: GoldRanks, sizes: np.ndarray, by_pool: bool
+) -> tuple[dict[str, dict[str, dict[str, int]]], np.ndarray]:
+    """Queue-jump totals of some ranking with these ranks, and how many of each row are of the query's language.
+
+    There is one gold by query and language. On the walk down a ranking, the language whose gold comes next is served first: if
+    there is a ranking with these ranks, this finds one. ``by_pool``: the ranks in blocks are of other rankings.
+    """
+    n, names = len(sizes), ranks.languages
     totals = np.zeros((n, n, n), dtype=np.int64)
     of_query = np.zeros(len(ranks), dtype=np.int32)
     for query in np.unique(ranks.query):
         rows = np.flatnonzero(ranks.query == query)
-        place = {int(ranks.gold_language[row]): row for row in rows}
-        for row in rows:
-            above = rows[ranks.pool_rank[rows] < ranks.pool_rank[row]]
-            total = int(ranks.pool_rank[row]) - 1 - len(above)
-            low, high = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-            for language in range(n):
-                if language not in place:
-                    high[language] = sizes[language]
-                elif place[language] in above:
-                    low[language], high[language] = ranks.own_rank[place[language]] - 1, sizes[language] - 1
-                else:
-                    high[language] = ranks.own_rank[place[language]] - 1
-            own = int(ranks.gold_language[row])
-            low[own] = high[own] = ranks.own_rank[row] - 1
-            for language in range(n):
-                more = min(total - int(low.sum()), int(high[language] - low[language]))
-                low[language] += max(more, 0)
-            totals[ranks.query_language[row], own] += low
-            of_query[row] = low[ranks.query_language[row]]
-    names = ranks.languages
+        rows = rows[np.argsort(ranks.pool_rank[rows], kind="stable")]
+        golds = [int(ranks.gold_language[row]) for row in rows]
+        above = np.zeros(n, dtype=np.int64)
+        for place, row in enumerate(rows):
+            due = int(ranks.pool_rank[row]) - 1 - place - int(above.sum())
+            for language in [*golds[place:], *golds[:place], *(set(range(n)) - set(golds))]:
+                limit = sizes[language] - (language in golds)
+                if language in golds[place:] and not by_pool:
+                    limit = ranks.own_rank[rows[golds.index(language)]] - 1
+                more = max(0, min(due, int(limit - above[language])))
+                above[language] += more
+                due -= more
+            totals[ranks.query_language[row], golds[place]] += above
+            of_query[row] = above[ranks.query_language[row]]
     stated = {
         names[q]: {names[g]: {names[c]: int(totals[q, g, c]) for c in range(n)} for g in range(n)} for q in range(n)
     }

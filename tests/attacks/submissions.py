@@ -785,8 +785,22 @@ FORGED = {
     "a topic with another name": Attack(
         ranks(lambda r, s: {"topics": ("\u202eX", *r.topics[1:])}), says="not the gold pairs"
     ),
-    "impossible ranks of what claims to be a fusion": Attack(
-        both(ranks(lambda r, s: {"own_rank": np.ones_like(r.own_rank)}), FUSION)
+    # A fusion ranks each pool by itself, so nothing compares the two kinds of ranks: the threat model says so.
+    "every gold first in its block, of what claims to be a fusion": Attack(
+        both(
+            everywhere("model.kind", "fusion"),
+            everywhere("encoder.similarity", "fusion"),
+            ranks(lambda r, s: {"own_rank": np.ones_like(r.own_rank)}),
+        ),
+        ACCEPTED,
+    ),
+    "ranks beyond the pool, of what claims to be a fusion": Attack(
+        both(
+            everywhere("model.kind", "fusion"),
+            everywhere("encoder.similarity", "fusion"),
+            ranks(at(0, "pool_rank", 109)),
+        ),
+        says=IMPOSSIBLE,
     ),
 }
 
