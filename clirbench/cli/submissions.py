@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from clirbench.cli.app import app, examples, grouped, optional
 from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
+
+if TYPE_CHECKING:
+    from clirbench.submissions.findings import Examined
 
 
 @app.command(epilog=examples("clirbench submit results/me__model --org me --set licence=MIT"))
@@ -48,7 +51,37 @@ def submit(
         typer.echo(f"  {line}")
 
 
-@app.command(epilog=examples("clirbench check submissions", "clirbench check submissions/me__model --format json"))
+@dataclass(frozen=True)
+class PullRequestOptions:
+    """Options that check a pull request in place of folders."""
+
+    pull_request: Annotated[
+        str | None,
+        typer.Option(
+            "--pull-request",
+            metavar="BASE",
+            help="Check the pull request that is checked out, against this commit of its base branch.",
+            show_default=False,
+        ),
+    ] = None
+    repository: Annotated[Path, typer.Option(help="With --pull-request: its checkout.")] = Path()
+    allow_replace: Annotated[
+        bool, typer.Option("--allow-replace", help="With --pull-request: it may change or remove one submission.")
+    ] = False
+    maintenance: Annotated[
+        bool, typer.Option("--maintenance", help="With --pull-request: it is a maintainer's, who may change anything.")
+    ] = False
+    keep: Annotated[Path | None, optional("With --pull-request: a folder to make for the checked submission.")] = None
+
+
+@app.command(
+    epilog=examples(
+        "clirbench check submissions",
+        "clirbench check submissions/me__model --format json",
+        "clirbench check --pull-request origin/main",
+    )
+)
+@grouped
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -57,28 +90,57 @@ def check(
     format: Annotated[str, typer.Option(help="text, json, or github (annotations).")] = "text",  # noqa: A002
     against: Annotated[Path | None, optional("Board to compare with.", "submissions, where it is there")] = None,
     untrusted: Annotated[
-        bool, typer.Option("--untrusted", help="Refuse what only maintainers may add: verifications, reported figures.")
+        bool,
+        typer.Option(
+            "--untrusted",
+            help="Refuse what only maintainers may add: verifications, reported figures. Each PATH is one submission.",
+        ),
     ] = False,
+    *,
+    pull_request: PullRequestOptions,
 ) -> None:
     """Check submissions: every file, every number, every rank (exit code 1 if there are errors)."""
-    from clirbench.submissions.check_many import FORMATS, check_submissions, report, submissions_in
+    from clirbench.submissions.check_many import FORMATS, report
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
-    board = Path("submissions") if against is None else against
-    if against is not None and not against.is_dir():
-        raise ClirbenchError(f"--against is '{against}', which is not a folder: correct it")
-    folders = submissions_in(paths or [Path("submissions")])
-    others = submissions_in([board]) if board.is_dir() and any(board.iterdir()) else []
-    with reporting() as reporter:
-        checked = check_submissions(folders, untrusted, others, reporter)
+    if pull_request.pull_request is None:
+        if pull_request != PullRequestOptions():
+            raise ClirbenchError("--repository, --allow-replace, --maintenance and --keep need --pull-request: add it")
+        checked = _checked_folders(paths, against, untrusted)
+    elif paths or against is not None or untrusted:
+        raise ClirbenchError(
+            "--pull-request takes no PATH, --against or --untrusted, for git says what it changes: leave them out"
+        )
+    else:
+        checked = _checked_pull_request(pull_request.pull_request, pull_request)
     text = report(checked, format)
     if text:
         typer.echo(text)
     failed = sum(examined.errors > 0 for examined in checked)
-    if format == "text":
+    if format != "json":
         typer.echo(f"{len(checked) - failed} of {len(checked)} submissions accepted")
     raise typer.Exit(1 if failed else 0)
+
+
+def _checked_folders(paths: list[Path] | None, against: Path | None, untrusted: bool) -> "list[Examined]":
+    from clirbench.submissions.check_many import check_submissions, submissions_in
+
+    board = Path("submissions") if against is None else against
+    if against is not None and not against.is_dir():
+        raise ClirbenchError(f"--against is '{against}', which is not a folder: correct it")
+    folders = submissions_in(paths or [Path("submissions")], untrusted)
+    others = submissions_in([board]) if board.is_dir() and any(board.iterdir()) else []
+    with reporting() as reporter:
+        return check_submissions(folders, untrusted, others, reporter)
+
+
+def _checked_pull_request(base: str, options: PullRequestOptions) -> "list[Examined]":
+    from clirbench.submissions.pull_request import Allowed, check_pull_request
+
+    allowed = Allowed(options.allow_replace, options.maintenance)
+    with reporting() as reporter:
+        return check_pull_request(base, options.repository, allowed, options.keep, reporter)
 
 
 @dataclass(frozen=True)

@@ -41,17 +41,30 @@ FORMATS = ("text", "json", "github")
 README = "README.md"
 
 
-def submissions_in(paths: Sequence[Path]) -> list[Path]:
+def submissions_in(paths: Sequence[Path], untrusted: bool = False) -> list[Path]:
     """The folders of submissions. A path is a submission itself, or a folder of submissions.
 
+    With ``untrusted``, each path is one submission.
+
     Raises:
-        ClirbenchError: A path is not a folder, or holds no submission.
+        ClirbenchError: A path is not a folder, or holds no submission. With ``untrusted`` also: it is a link, or holds a folder.
     """
     folders: list[Path] = []
     for path in paths:
         if not path.is_dir():
             raise ClirbenchError(f"{path}: is not a folder: give a submission, or a folder of submissions")
-        inner = sorted(entry for entry in path.iterdir() if entry.name != README)
+        if untrusted:
+            # Where a stranger's folders are walked, or links followed, a path that was checked is not the path that is merged.
+            within = next((entry.name for entry in sorted(path.iterdir()) if entry.is_dir()), None)
+            if path.is_symlink() or within is not None:
+                kind = "is a link" if path.is_symlink() else f"holds the folder {within!a}"
+                raise ClirbenchError(f"{printable(str(path))}: {kind}: with --untrusted, each path is one submission")
+            folders.append(path)
+            continue
+        # Only the file is left out: a folder may take its name.
+        inner = sorted(
+            entry for entry in path.iterdir() if entry.name != README or entry.is_symlink() or entry.is_dir()
+        )
         if "__" in path.resolve().name or any(path.glob("*.ranks.parquet")):
             folders.append(path)
         elif not inner:
@@ -110,7 +123,8 @@ def report(checked: Sequence[Examined], style: str) -> str:
     if style == "json":
         errors = sum(examined.errors for examined in checked)
         summary = {"submissions": len(checked), "errors": errors, "warnings": len(findings) - errors}
-        return json.dumps({**summary, "findings": [asdict(finding) for finding in findings]}, indent=1)
+        document = json.dumps({**summary, "findings": [asdict(finding) for finding in findings]}, indent=1)
+        return document.replace("##[", "##\\u005b")
     if style == "github":
         return "\n".join(map(_annotation, findings))
     if style != "text":
@@ -120,11 +134,17 @@ def report(checked: Sequence[Examined], style: str) -> str:
         errors, warnings = examined.errors, len(examined.findings) - examined.errors
         verdict = _counted(errors, "error") if errors else "accepted"
         more = f", {_counted(warnings, 'warning')}" if warnings else ""
-        lines.append(f"{printable(str(examined.folder))}: {verdict}{more}")
+        lines.append(_inert(f"{printable(str(examined.folder))}: {verdict}{more}"))
         for finding in sorted(examined.findings, key=lambda one: one.level):
             key = f"'{finding.key}' " if finding.key else ""
-            lines.append(f"  {finding.level}: {finding.file}: {key}{finding.message}")
+            lines.append(_inert(f"  {finding.level}: {finding.file}: {key}{finding.message}"))
     return "\n".join(lines)
+
+
+def _inert(line: str) -> str:
+    # A runner of GitHub obeys "::command" where a line begins, and "##[command]" anywhere in it.
+    line = line.replace("##[", "##\\x5b")
+    return line.replace("::", "\\x3a:", 1) if line.lstrip().startswith("::") else line
 
 
 def _counted(number: int, what: str) -> str:
@@ -139,7 +159,8 @@ def _annotation(finding: Finding) -> str:
         return text
 
     key = f"'{finding.key}' " if finding.key else ""
-    return f"::{finding.level} file={escaped(finding.file, ',:')}::{escaped(key + finding.message)}"
+    file, message = (text.replace("##[", "##\\x5b") for text in (finding.file, key + finding.message))
+    return f"::{finding.level} file={escaped(file, ',:')}::{escaped(message)}"
 
 
 def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter: Reporter) -> dict[Path, Examined]:
