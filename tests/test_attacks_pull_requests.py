@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from attacks.pull_requests import ATTACKS, NEW, ROW, Drop, Put, commit, files, git, new_contact, put, verification
+from attacks.pull_requests import ATTACKS, NEW, ROW, Drop, Put, base_repository, commit, files, git
 
 from clirbench.submissions.check_many import submissions_in
 from clirbench.submissions.check_one import examine
@@ -22,20 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("git") is None or os.name != "posix
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory):
     """The base repository: a board with a verified row, one branch before its last row, and one after another."""
-    repository = tmp_path_factory.mktemp("origin")
-    git(repository, "init", "--quiet", "--initial-branch", "nothing")
-    (repository / ".git" / "hooks").exists() and shutil.rmtree(repository / ".git" / "hooks")
-    first = [
-        Put("README.md"),
-        Put("docs/page.md", b"words\n"),
-        Put(".github/workflows/submission.yml"),
-        Put("submissions/README.md", b"words\n"),
-        *put(files(ROW) | {"verification.json": verification(ROW)}, f"submissions/{ROW}"),
-    ]
-    commit(repository, "old", "", first, time=1)
-    commit(repository, "base", "refs/heads/old", put(files("pyserini__bm25"), "submissions/pyserini__bm25"), time=2)
-    commit(repository, "later", "refs/heads/base", [new_contact(), *put(files(NEW))], time=3)
-    return repository
+    return base_repository(tmp_path_factory.mktemp("origin"))
 
 
 @pytest.fixture
@@ -63,12 +50,12 @@ def steps(workflow):
     return {step["name"]: step for step in job["steps"] if "name" in step}
 
 
-def run_step(step, event, folder):
+def run_step(step, event, folder, programs="programs"):
     """Run a step as GitHub does: expressions become their values, and bash runs the text."""
-    programs = folder / "programs"
-    programs.mkdir(exist_ok=True)
-    (programs / "clirbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m clirbench "$@"\n', encoding="utf-8")
-    (programs / "clirbench").chmod(0o755)
+    program = folder / "programs" / "clirbench"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m clirbench "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
 
     def value(text):
         return re.sub(r"\$\{\{ (.*?) \}\}", lambda match: event[match[1]], text)
@@ -76,7 +63,7 @@ def run_step(step, event, folder):
     assert "${{" not in step["run"]
     own = {name: value(text) for name, text in step.get("env", {}).items()}
     kept = {name: os.environ[name] for name in ("HOME", "PYTHONPATH", "CLIRBENCH_CACHE") if name in os.environ}
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    path = f"{folder / programs}{os.pathsep}{os.environ['PATH']}"
     script = folder / "step.sh"
     script.write_text(step["run"], encoding="utf-8")
     return subprocess.run(
@@ -100,9 +87,9 @@ def event_of(attack, head):
     }
 
 
-def outcome(workflow, attack, head):
+def outcome(attack, head):
     """Run the steps; whether the board changes, the exit code of the check, and the lines that it prints."""
-    named, event, folder = steps(workflow), event_of(attack, head), head.parent
+    named, event, folder = steps("submission.yml"), event_of(attack, head), head.parent
     asked = run_step(named["ask whether submissions/ changes"], event, folder)
     changed = (folder / "output").read_text(encoding="ascii") if asked.returncode == 0 else ""
     step = named["check what is changed, against the board"]
@@ -115,7 +102,7 @@ def outcome(workflow, attack, head):
 def test_a_pull_request(name, pull_request):
     attack = ATTACKS[name]
     head = pull_request(attack)
-    changed, code, lines = outcome("submission.yml", attack, head)
+    changed, code, lines = outcome(attack, head)
     text = "\n".join(lines)
     assert "Traceback" not in text
     # Only clirbench's own annotations are commands to GitHub, and no name ends a line or begins one.
@@ -149,3 +136,48 @@ def test_the_board_is_sound_after_what_is_accepted(origin, tmp_path):
         there = {f"submissions/{one.folder.name}" for one in checked}
         assert there >= {one.path.removesuffix("/model.toml") for one in changes if one.path.endswith("/model.toml")}
         assert (f"submissions/{ROW}" in there) is (Drop(f"submissions/{ROW}") not in changes)
+
+
+def test_the_workflow_verify_runs_the_commit_that_was_labelled(pull_request):
+    head = pull_request(ATTACKS["a clean submission"])
+    event, folder = event_of(ATTACKS["a clean submission"], head), head.parent
+    document = yaml.safe_load((WORKFLOWS / "verify.yml").read_text(encoding="utf-8"))
+    # YAML reads the key "on" as true.
+    assert document[True] == {"pull_request": {"types": ["labeled"]}}
+    job = document["jobs"]["verify"]
+    assert job["if"] == "github.event.label.name == 'verify'"
+    assert [step["with"]["ref"] for step in job["steps"] if "checkout" in step.get("uses", "")] == [
+        "${{ github.event.pull_request.base.sha }}",
+        "${{ github.event.pull_request.head.sha }}",
+    ]
+    assert "secrets" not in str(document)
+    named = steps("verify.yml")
+    kept = run_step(named["check the submission, and keep its files"], event, folder)
+    assert kept.returncode == 0, kept.stderr
+    assert {path.name: path.read_bytes() for path in (folder / "checked" / NEW).iterdir()} == files(NEW)
+    # What verify does is tested where it stands; here, what it is called with.
+    (folder / "fakes").mkdir()
+    for program, text in (("sudo", "true"), ("clirbench", 'printf "%s\\n" "$@" > ../called')):
+        (folder / "fakes" / program).write_text(f"#!/bin/sh\n{text}\n", encoding="ascii")
+        (folder / "fakes" / program).chmod(0o755)
+    done = run_step(named["run a sample of it again"], event, folder, programs="fakes")
+    assert done.returncode == 0, done.stderr
+    commit_id = event["github.event.pull_request.head.sha"]
+    assert (folder / "called").read_text(encoding="ascii").splitlines() == [
+        "verify",
+        f"../checked/{NEW}",
+        "--by",
+        f"maintainer, with the workflow verify, at {commit_id}",
+    ]
+
+
+def test_what_came_after_the_label_is_not_verified(pull_request):
+    # GitHub checks out the labelled commit; HEAD is that commit, whatever the branch has become.
+    head = pull_request(ATTACKS["a clean submission"])
+    labelled = git(head, "rev-parse", "HEAD")
+    commit(head, "head", labelled, [Put(f"submissions/{NEW}/model.toml")], time=10)
+    (head / ".git" / "HEAD").write_text(f"{labelled}\n", encoding="ascii")
+    event = {**event_of(ATTACKS["a clean submission"], head), "github.event.pull_request.head.sha": labelled}
+    kept = run_step(steps("verify.yml")["check the submission, and keep its files"], event, head.parent)
+    assert kept.returncode == 0, kept.stdout
+    assert (head.parent / "checked" / NEW / "model.toml").read_bytes() == files(NEW)["model.toml"]

@@ -120,7 +120,7 @@ def git(repository: Path, *arguments: str, data: bytes = b"") -> str:
 def commit(repository: Path, branch: str, parent: str, changes: list[Change], time: int = 0) -> None:
     """Commit changes by git's stream: paths of any bytes, and modes that no working tree could have."""
     stream = f"commit refs/heads/{branch}\ncommitter a <a@example.org> {time} +0000\ndata 1\nx\n".encode()
-    stream += f"from {parent}\n".encode() if parent else b""
+    stream += f"from {parent}^0\n".encode() if parent else b""
     for change in changes:
         raw = change.path if isinstance(change.path, bytes) else change.path.encode()
         quoted = b'"' + b"".join(b"\\%03o" % byte for byte in raw) + b'"'
@@ -132,6 +132,25 @@ def commit(repository: Path, branch: str, parent: str, changes: list[Change], ti
             stream += b"M %s inline %s\ndata %d\n" % (change.mode.encode(), quoted, len(change.content))
             stream += change.content + b"\n"
     git(repository, "fast-import", "--quiet", "--force", data=stream)
+
+
+def base_repository(repository: Path) -> Path:
+    """Make the base repository in a new folder: a board with a verified row and a reported one.
+
+    The branch "old" has one row less than "base", and "later" has one more, and another contact in the verified row.
+    """
+    git(repository, "init", "--quiet", "--template=", "--initial-branch", "nothing")
+    first = [
+        Put("README.md"),
+        Put("docs/page.md", b"words\n"),
+        Put(".github/workflows/submission.yml"),
+        Put("submissions/README.md", b"words\n"),
+        *put(files(ROW) | {VERIFICATION: verification(ROW)}, f"submissions/{ROW}"),
+    ]
+    commit(repository, "old", "", first, time=1)
+    commit(repository, "base", "refs/heads/old", put(files("pyserini__bm25"), "submissions/pyserini__bm25"), time=2)
+    commit(repository, "later", "refs/heads/base", [new_contact(), *clean()], time=3)
+    return repository
 
 
 # Trees that git's own commands refuse to make: written as objects.
