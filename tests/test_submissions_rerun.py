@@ -180,7 +180,7 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    restated(folder, kind="sentence-transformers", revision="a" * 40)
+    restated(folder, kind="sentence-transformers", revision="a" * 40, revision_kind="hub-commit")
     with pytest.raises(ClirbenchError, match=r"cannot download clirbench/hybrid at a+ \(no network\)"):
         verify(folder, "me")
     assert asked["name"] == "clirbench/hybrid"
@@ -199,7 +199,7 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
             "is a fusion, and its result does not name its parts apart: it cannot be verified",
         ),
         ({"kind": "endpoint"}, {}, "is behind a server: it cannot be verified"),
-        ({"revision": "sha256:0"}, {}, "but the submission was made with sha256:0"),
+        ({"revision": f"sha256:{64 * '0'}"}, {}, "but the submission was made with sha256:0000"),
         ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),
         ({}, {"by": " "}, "--by is empty"),
         ({"kind": "packed"}, {"model": "nowhere"}, "--model is 'nowhere'"),

@@ -74,6 +74,7 @@ def task_part(selection: Selection) -> schema.TaskPart:
 def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores) -> Result:
     """Build the result of a run: its document, its ranks, and the bytes of its ranks file."""
     part, cost = task_part(run.selection), run.cost
+    speed = cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None
     file = encode_ranks(ranks)
     document = schema.Document(
         format=1,
@@ -86,7 +87,8 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
             seconds=dict(cost.seconds),  # type: ignore[arg-type]
             texts=cost.texts,
             texts_encoded=cost.encoded,
-            texts_per_second=cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None,
+            # The clock cannot tell how fast a look-up of a few texts was.
+            texts_per_second=speed if speed is not None and speed <= schema.FASTEST else None,
             peak_memory=peak_memory(),
             zero_vectors=cost.zero,
             pairs=cost.pairs,

@@ -1,5 +1,6 @@
 """The schema of result files. Unknown keys, missing keys and wrong types are errors: a file may come from a stranger."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -10,7 +11,18 @@ from clirbench.support.links import link_problem
 FORMAT = 1
 # Not Literal[1], which also accepts true and 1.0, because both equal 1.
 Format = Annotated[int, Field(ge=1, le=1)]
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Of what is only shown, nothing can be recomputed. The bounds are beyond every machine, and keep pages and terminals in shape.
+FASTEST = 10**9
+Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+Speed = Annotated[float, Field(ge=0, le=FASTEST, allow_inf_nan=False)]
+Tokens = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=0, le=10**15)]
+Parameters = Annotated[int, Field(ge=0, le=10**14)]
+Cpus = Annotated[int, Field(ge=1, le=10**5)]
+BatchSize = Annotated[int, Field(ge=1, le=10**7)]
+# Scores of mteb are mostly from 0 to 1; a few, such as areas under curves that are normalised, may be below.
+MtebScore = Annotated[float, Field(ge=-(10**6), le=10**6, allow_inf_nan=False)]
+Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = Annotated[int, Field(ge=1, le=10**9)]
 Line = Annotated[str, Field(max_length=300)]
 Prompt = Annotated[str, Field(max_length=5000)]
@@ -19,6 +31,20 @@ Number = Finite | None
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
 Role = Literal["query", "candidate"]
+_HASH = "sha256:[0-9a-f]{64}"
+# What a revision of each kind is. Names of branches, and other names on the hub that move, are no versions.
+_REVISIONS = {
+    "hub-commit": rf"[0-9a-f]{{40}}(\+{_HASH})?",
+    "folder-sha256": _HASH,
+    "parts-sha256": _HASH,
+    "vectors-sha256": _HASH,
+    "bundled": r"[0-9A-Za-z.]{1,20}",
+    "mteb": r".+",
+    "declared": r".+",
+    # Of a model whose versions cannot be told apart.
+    "unknown": r"(?!)",
+}
+_MOVING = ("main", "master", "head", "trunk", "develop", "dev", "latest", "unknown")
 _LENGTHS = ("query_max_length", "candidate_max_length")
 
 
@@ -26,6 +52,13 @@ def _plain_link(link: str) -> str:
     if fault := link_problem(link):
         raise ValueError(fault)
     return link
+
+
+def _each_once(names: list[str]) -> list[str]:
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{twice[:40]!a} stands twice")
+    return names
 
 
 class _Strict(BaseModel):
@@ -36,13 +69,13 @@ class TaskPart(_Strict):
     """The task, and the part of it that was run. ``complete`` is true only if all languages and all settings were run."""
 
     id: str
-    hash: str
+    hash: Checksum
     complete: bool
-    languages: list[str]
-    settings: list[Setting]
-    metrics: list[str]
-    bias: list[str]
-    sources: dict[str, str] = Field(description="SHA-256 of each source file, by language")
+    languages: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+    settings: Annotated[list[Setting], Field(min_length=1), AfterValidator(_each_once)]
+    metrics: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+    bias: Annotated[list[str], AfterValidator(_each_once)]
+    sources: dict[str, Checksum] = Field(description="SHA-256 of each source file, by language")
 
 
 class ModelPart(_Strict):
@@ -53,9 +86,21 @@ class ModelPart(_Strict):
         "bundled", "sentence-transformers", "mteb", "packed", "own", "vectors", "fusion", "endpoint", "rerank"
     ]
     revision: Line | None
-    revision_kind: Line
-    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    revision_kind: Literal[
+        "bundled", "hub-commit", "folder-sha256", "parts-sha256", "vectors-sha256", "mteb", "declared", "unknown"
+    ]
+    parameters: Parameters | None
     dimensions: Size | None = Field(description="null for a model that gives scores in the place of vectors")
+
+    @property
+    def revision_problem(self) -> str | None:
+        """Why the revision does not fix a version of the model, and what to do; None if it does, or if there is none."""
+        if self.revision is None:
+            return None
+        fits = re.fullmatch(_REVISIONS[self.revision_kind], self.revision)
+        if not fits or "/" in self.revision or self.revision.lower() in _MOVING:
+            return f"is {self.revision[:60]!a}, which fixes no version of the model: run it again at a commit"
+        return None
 
     @property
     def scores_by_pool(self) -> bool:
@@ -133,7 +178,7 @@ class LengthPart(_Strict):
     """
 
     texts: Count = Field(description="how many texts were counted")
-    mean_tokens: Amount
+    mean_tokens: Tokens
     cut: Annotated[float, Field(ge=0, le=1)]
 
 
@@ -144,20 +189,20 @@ class EnvironmentPart(_Strict):
     python: Line
     platform: Line
     device: Line
-    cpus: Size | None
-    batch_size: Size | None
+    cpus: Cpus | None
+    batch_size: BatchSize | None
     trust_remote_code: bool
-    packages: dict[Line, Line]
+    packages: Annotated[dict[Line, Line], Field(max_length=100)]
 
 
 class CostPart(_Strict):
     """The time and memory of the run. ``peak_memory`` is that of the whole process, in bytes."""
 
-    seconds: dict[Literal["load", "encode", "rank", "rerank", "score"], Amount]
+    seconds: dict[Literal["load", "encode", "rank", "rerank", "score"], Seconds]
     texts: Count = Field(description="distinct texts, counted once per role")
     texts_encoded: Count = Field(description="how many of them this run encoded; the others came from the cache")
-    texts_per_second: Amount | None
-    peak_memory: Count | None
+    texts_per_second: Speed | None
+    peak_memory: Bytes | None
     zero_vectors: Count
     pairs: Count | None = Field(
         default=None, description="pairs of a query and a candidate that a second stage ordered; null without one"
@@ -184,7 +229,7 @@ class CorpusPart(_Strict):
     shard: Size = Field(description="most candidates in a shard")
     shards: Size
     engine: Line
-    sha256: dict[str, str]
+    sha256: dict[str, Checksum]
 
 
 class EstimatePart(_Strict):
@@ -206,7 +251,7 @@ class RanksPart(_Strict):
     """The ranks file beside the result: its name, its SHA-256, and how many gold pairs it has."""
 
     file: str
-    sha256: str
+    sha256: Checksum
     rows: Count
 
 
@@ -224,7 +269,7 @@ class SourcePart(_Strict):
     publication: Annotated[str, Field(min_length=1, max_length=300)]
     url: Annotated[str, AfterValidator(_plain_link)]
     place: Annotated[str, Field(max_length=1000)] = Field(description="table, file or section")
-    caveats: list[str]
+    caveats: Annotated[list[Line], Field(max_length=20)]
 
 
 class ReportedTaskPart(_Strict):
@@ -238,7 +283,7 @@ class ReportedModelPart(_Strict):
     """The model that a publication reports on; null for what the publication does not say."""
 
     name: Line
-    parameters: Annotated[int, Field(ge=0, le=10**14)] | None
+    parameters: Parameters | None
     dimensions: Size | None
 
 
@@ -315,7 +360,7 @@ class Document(_Strict):
 class RunPart(_Strict):
     """The TREC run that was scored: its checksum, its tag, the number of judged queries, and how many of them the run lacks."""
 
-    sha256: str
+    sha256: Checksum
     tag: Line
     queries: Count
     missing: Count
@@ -356,7 +401,7 @@ class MtebDocument(_Strict):
     model: ModelPart
     encoder: EncoderPart
     scores: Annotated[
-        dict[Line, Annotated[dict[Line, dict[Line, Finite]], Field(min_length=1, max_length=500)]],
+        dict[Line, Annotated[dict[Line, dict[Line, MtebScore]], Field(min_length=1, max_length=500)]],
         Field(min_length=1, max_length=10),
     ]
 

@@ -22,6 +22,7 @@ from clirbench.submissions.findings import Comparable, Examined
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
 from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
+from clirbench.submissions.shown_numbers import contradictions
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import check_verification
 from clirbench.support.errors import ClirbenchError
@@ -285,14 +286,26 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
     return Result(document, decode_ranks(content, document, ranks_path), content)
 
 
-def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
-    """Check a measured result against its task and its ranks, and add its comparable part if there is no error."""
-    document, ranks = result.document, result.ranks
-    task = load_task(document.task.id)
+def _asked_for(path: Path, task: Task, document: Document, examined: Examined) -> bool:
+    """Whether the result has the metrics and the measures of bias that the task asks for. An error names those that differ."""
+    asked_for = True
     for key, names in (("metrics", task.metrics), ("bias", task.bias)):
         if getattr(document.task, key) != list(names):
             message = f"is not what {task.id} asks for: run the model again with this clirbench"
             examined.error(path, f"task.{key}", message)
+            asked_for = False
+    return asked_for
+
+
+def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
+    """Check a measured result against its task and its ranks, and add its comparable part if there is no error."""
+    document, ranks = result.document, result.ranks
+    task = load_task(document.task.id)
+    # Without the task's own metrics there is no main number, and nothing to compare.
+    if not _asked_for(path, task, document, examined):
+        return
+    for key, message in contradictions(document, task):
+        examined.error(path, key, message)
     if not _gold_pairs_of(task, ranks):
         examined.error(ranks_path, "", f"its rows are not the gold pairs of {task.id}: submit it as it was written")
         return
@@ -305,7 +318,9 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
     # The bounds of the totals come from own ranks, which such a model has from other rankings.
     for key, message in [] if by_pool else impossible_jumps(ranks, task.counts["candidates"], document.queue_jump):
         examined.error(path, key, f"{message}: submit the file as it was written")
-    differences = rescore(result).differences
+    # Counts of zero divide by zero. The numbers that come of it differ from every stated one.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differences = rescore(result).differences
     for difference in differences[:_SHOWN]:
         stated, expected = f"{difference.stated}"[:60], f"{difference.expected}"[:60]
         message = f"is {stated}, but the ranks and the task give {expected}: submit the file as it was written"
@@ -351,6 +366,8 @@ def _contradicting_settings(document: Document | Reported) -> Iterator[tuple[str
 def _names(task: str, document: Document | Reported, model: ModelFile | None, examined: Examined) -> None:
     """Check the names of model and folder, and that ``model.toml`` and the result agree about the model."""
     folder = examined.folder
+    if isinstance(document, Document) and (fault := document.model.revision_problem):
+        examined.error(folder / f"{task}.json", "model.revision", fault)
     path, toml = folder / f"{task}.json", folder / model_toml.FILE
     name = document.model.name
     if not NAME.fullmatch(name) or len(name) > 120:
@@ -366,6 +383,9 @@ def _names(task: str, document: Document | Reported, model: ModelFile | None, ex
     if isinstance(document, Reported):
         return
     stated = document.model
+    if stated.revision is None and model.revision:
+        message = f"is {model.revision[:60]!a}, but {path.name} has none: leave it empty"
+        examined.error(toml, "revision", message)
     for key, said, measured in (
         ("revision", model.revision or None, stated.revision),
         ("parameters", model.parameters, stated.parameters),

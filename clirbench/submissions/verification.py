@@ -1,6 +1,6 @@
 """`verification.json`: the outcome of a maintainer's run of a sample of the submission."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -105,6 +105,11 @@ def check_verification(results: dict[str, Document | Reported], untrusted: bool,
     if verification.pairs > document.ranks.rows:
         examined.error(
             path, "pairs", f"is more than the {document.ranks.rows:,} of the result: run clirbench verify again"
+        )
+    # A day ahead is still today somewhere. The clock of this machine may be wrong, so this is no error.
+    if date.fromisoformat(verification.date) > datetime.now(UTC).date() + timedelta(days=1):
+        examined.warning(
+            path, "date", f"is {verification.date}, which is in the future: correct it, or this machine's clock"
         )
     expected = verdict(verification.equal, verification.close, verification.largest_difference)
     if verification.verdict != expected:
