@@ -167,6 +167,14 @@ def test_tiny_vectors_keep_their_direction(tiny):
     assert small.candidates == pytest.approx(plain.candidates, abs=1e-3)
 
 
+@pytest.mark.parametrize("similarity", ["dot", "euclidean"])
+@pytest.mark.parametrize("size", [1e-20, 1e-30, 1e-42])
+def test_vectors_whose_products_vanish_are_refused(tiny, similarity, size):
+    faint = broken(lambda rows, texts: (rows * size).astype(np.float32))
+    with pytest.raises(ClirbenchError, match=r"so short that scores vanish in float32 .*: use --similarity cosine"):
+        encode_collection(as_loaded(faint, EncoderOptions(similarity=similarity)), tiny())
+
+
 def test_distances_do_not_depend_on_the_origin(tiny):
     collection = tiny(topics=8)
     found = {}

@@ -69,6 +69,7 @@ def as_numbers(raw: Any) -> Numbers:
 
 def _read(raw: Any) -> Numbers:
     if sparse.issparse(raw):
+        _check_indices(raw)
         return raw
     if is_tensor(raw):
         return _of_tensor(raw)
@@ -86,6 +87,16 @@ def _read(raw: Any) -> Numbers:
     return array
 
 
+def _check_indices(matrix: Any) -> None:
+    """Raise if a SciPy matrix has an index outside its shape: SciPy itself reads and writes foreign memory then."""
+    if hasattr(matrix, "check_format"):
+        matrix.check_format(full_check=True)
+    elif matrix.format == "coo":
+        for index, size in zip(matrix.coords, matrix.shape, strict=True):
+            if len(index) and not 0 <= index.min() <= index.max() < size:
+                raise NoNumbersError("an index is outside the shape")
+
+
 def as_float32(raw: Any) -> Vectors:
     """Copy what a model returned into float32: a C-contiguous NumPy array, or CSR without double entries.
 
@@ -100,6 +111,7 @@ def as_float32(raw: Any) -> Vectors:
             if numbers.ndim != 2:
                 raise NoNumbersError(f"sparse, with {numbers.ndim} axes")
             rows = sparse.csr_array(numbers, dtype=np.float32, copy=True)
+            rows.check_format(full_check=True)
             rows.sum_duplicates()
             return rows
         return np.array(numbers, dtype=np.float32, order="C", copy=True)

@@ -1,16 +1,17 @@
 """What clirbench asks of a model, how a model is identified, and the options that a user may set."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.samples import POOL, read_sample
 from clirbench.encoders.transforms import Transform, parse_transform
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, shortened
 from clirbench.support.names import check_name
 
 DenseVectors: TypeAlias = NDArray[np.float32]
@@ -332,12 +333,23 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
             raise ClirbenchError(f"--{name.replace('_', '-')} does not apply to {kind}: leave it out")
 
 
+def _check_types(options: EncoderOptions) -> None:
+    for one in fields(options):
+        value, name, kind = getattr(options, one.name), one.name.replace("_", "-"), cast(type, one.type)
+        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+            wanted = "True or False" if kind is bool else "a whole number" if kind in (int, int | None) else "text"
+            raise ClirbenchError(f"--{name} is {shortened(f'{value!a}', 60)}: use {wanted}")
+        if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise ClirbenchError(f"--{name} holds half of a character (a lone surrogate): correct it")
+
+
 def check_options(options: EncoderOptions) -> None:
     """Refuse values of options that no model can take.
 
     Raises:
         ClirbenchError: A value is out of range; the message names the option and the values it may have.
     """
+    _check_types(options)
     if options.similarity is not None and options.similarity not in SIMILARITIES:
         raise ClirbenchError(f"--similarity is '{options.similarity}': use {', '.join(SIMILARITIES)}")
     if options.dtype is not None and options.dtype not in DTYPES:

@@ -6,7 +6,7 @@ from typing import Any
 
 from clirbench.encoders.arrays import on_cpu
 from clirbench.encoders.base import ModelInfo
-from clirbench.support.errors import ClirbenchError, ModelError, first_line, shortened
+from clirbench.support.errors import ClirbenchError, ModelError, first_line, message_of, shortened
 
 # What PyTorch (CPU, CUDA, ROCm, MPS, XPU), cuBLAS, cuDNN, ONNX Runtime, NumPy and the system call it.
 _MEMORY = re.compile(
@@ -20,11 +20,16 @@ _TASK = re.compile(
     re.I,
 )
 
+# What ends a model's own code, but not a run: sys.exit() in an encoder would end it without a result, and without a word.
+OF_A_MODEL = (Exception, SystemExit, GeneratorExit, BaseExceptionGroup)
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says, by its type or in its words, that a device or the machine has no memory left."""
     return (
-        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or bool(_MEMORY.search(str(error)))
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or bool(_MEMORY.search(message_of(error)))
     )
 
 
@@ -41,7 +46,7 @@ def ask(model: ModelInfo, role: str, texts: Sequence[str], function: Callable[..
         return on_cpu(function(*arguments))
     except ClirbenchError:
         raise
-    except Exception as error:
+    except OF_A_MODEL as error:
         line = first_line(error)
         if is_out_of_memory(error):
             own = ", or encode fewer texts at a time in your own code" if model.kind == "own" else ""

@@ -99,6 +99,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
         dense = isinstance(shards[0], np.ndarray)
         by_role.append(np.concatenate(shards) if dense else sparse.vstack(shards, format="csr"))
+        check.refuse_faint(len(distinct))
         zero += check.zero
         dimensions = check.dimensions
         if entry and clock.output_dtype is None:

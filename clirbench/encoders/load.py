@@ -18,13 +18,21 @@ from clirbench.encoders.base import (
     LoadedEncoder,
     LoadedModel,
     LoadedScorer,
-    Scorer,
     SettingSources,
     check_options,
     refuse,
     with_vector_options,
 )
-from clirbench.encoders.declared import declared_info, declared_length, declared_similarity
+from clirbench.encoders.calls import OF_A_MODEL
+from clirbench.encoders.declared import (
+    ENCODES,
+    SCORES,
+    attribute,
+    declared_info,
+    declared_length,
+    declared_similarity,
+    has_methods,
+)
 from clirbench.encoders.endpoint import is_endpoint, load_endpoint
 from clirbench.encoders.fusion import is_fusion, load_fusion
 from clirbench.support.errors import ClirbenchError, ModelError, first_line
@@ -120,7 +128,9 @@ def as_loaded(model: Any, options: EncoderOptions | None = None) -> LoadedModel:
 
 
 def _wrap_memory(model: Any, options: EncoderOptions) -> LoadedModel:
-    if isinstance(model, Encoder | Scorer):
+    if isinstance(model, type):
+        raise ClirbenchError(f"the model is the class {model.__name__}: give an object of it")
+    if has_methods(model, ENCODES) or has_methods(model, SCORES):
         return _wrap_own(model, options)
     if hasattr(model, "mteb_model_meta") and hasattr(model, "encode"):
         from clirbench.encoders.from_mteb import wrap_mteb
@@ -152,6 +162,11 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
             f"cannot import '{module_name}' of --model {name} ({error}): run where the module lies, or install it; "
             "write module:factory, without .py"
         ) from error
+    except OF_A_MODEL as error:
+        raise ModelError(
+            f"importing '{module_name}' of --model {name} raised {type(error).__name__} ({first_line(error)}): mend it and run "
+            "again"
+        ) from error
     factory: Callable[[], Any] | None = getattr(module, factory_name, None)
     if not callable(factory):
         raise ClirbenchError(f"module '{module_name}' has no function '{factory_name}': correct --model {name}")
@@ -159,33 +174,35 @@ def _load_factory(name: str, options: EncoderOptions) -> LoadedModel:
         encoder = factory()
     except ClirbenchError:
         raise
-    except Exception as error:
+    except OF_A_MODEL as error:
         raise ModelError(
             f"{name}() raised {type(error).__name__} ({first_line(error)}): mend it and run again"
         ) from error
     if isinstance(encoder, type):
         raise ClirbenchError(f"{name}() gave the class {encoder.__name__}: return an object of it")
-    if not isinstance(encoder, Encoder | Scorer):
+    if not has_methods(encoder, ENCODES) and not has_methods(encoder, SCORES):
         if hasattr(encoder, "encode"):
             refuse(options, [name for name in OF_LOADING if name != "max_length"], f"the model that {name}() makes")
             return _wrap_memory(encoder, options)
         raise ClirbenchError(f"{name}() gave a {type(encoder).__name__} without encode_queries and encode_candidates")
     refuse(options, OF_LOADING, f"your own encoder {name}")
     model = _wrap_own(encoder, options)
-    if options.name or hasattr(encoder, "name"):
+    if options.name or attribute(encoder, "name") is not None:
         return model
     return replace(model, info=replace(model.info, name=f"own/{module_name}.{factory_name}"))
 
 
-def _wrap_own(encoder: Encoder | Scorer, options: EncoderOptions) -> LoadedModel:
+def _wrap_own(encoder: Any, options: EncoderOptions) -> LoadedModel:
     info = declared_info(encoder, options.name)
     name = info.name
-    if not isinstance(encoder, Encoder):
+    if not has_methods(encoder, ENCODES):
         refuse(options, (*OF_PROMPTS, *OF_VECTORS), f"the scorer {name}")
         return LoadedScorer(scorer=encoder, info=info, settings=EncoderSettings(similarity="own"))
     refuse(
         options, ("prompts", "query_prompt_name", "candidate_prompt_name", "encode_task"), f"your own encoder {name}"
     )
+    if attribute(encoder, "prepare") is not None:
+        has_methods(encoder, ("prepare",))
     declared = declared_similarity(encoder, name)
     length = declared_length(encoder, name)
     settings = EncoderSettings(
@@ -209,8 +226,8 @@ class _Prompted:
 
     def __init__(self, encoder: Encoder, settings: EncoderSettings) -> None:
         self._encoder, self._settings = encoder, settings
-        if hasattr(encoder, "prepare"):
-            self.prepare = encoder.prepare
+        if attribute(encoder, "prepare") is not None:
+            self.prepare = attribute(encoder, "prepare")
 
     def encode_queries(self, texts: list[str]) -> Any:
         return self._encoder.encode_queries([self._settings.query_prompt + text for text in texts])

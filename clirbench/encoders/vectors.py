@@ -14,6 +14,9 @@ from clirbench.encoders.base import LoadedModel, Vectors
 from clirbench.encoders.calls import ask
 from clirbench.support.errors import ClirbenchError, shortened
 
+# Products of vectors that are shorter lose digits in float32, and vanish in the end.
+_FAINT = 2.0**-60
+
 
 @dataclass
 class Clock:
@@ -93,6 +96,20 @@ class VectorCheck:
             text = texts[int(np.argmax(zero))]
             raise self._error("gave an empty (all-zero) vector", text, "pass --allow-zero-vectors to score it as lost")
         return vectors
+
+    def refuse_faint(self, texts: int) -> None:
+        """Refuse vectors that are so short that their scores vanish in float32, once all ``texts`` of the role are encoded.
+
+        Cosine similarity scales them up.
+
+        Raises:
+            ClirbenchError: Some vector is not zero, and the longest one is shorter than 2**-60.
+        """
+        if self.model.settings.similarity != "cosine" and self.longest < _FAINT and self.zero < texts:
+            raise ClirbenchError(
+                f"{self.model.info.name} gave vectors so short that scores vanish in float32 (each {self.role}, the longest has "
+                f"length {self.longest:.0e}): use --similarity cosine, or scale the vectors up"
+            )
 
     def _refuse_options(self, vectors: Vectors) -> None:
         """Refuse --truncate-dim and --quantise where the vectors cannot take them: known after the first batch, not before."""

@@ -35,4 +35,12 @@ def quoted(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """First line of an exception's message, printable, at most 300 characters. An empty message gives the name of the type."""
-    return printable((str(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])
+    return printable((message_of(error).strip() or type(error).__name__).splitlines()[0][:_LONGEST])[:_LONGEST]
+
+
+def message_of(error: BaseException) -> str:
+    """An exception's message; "" where the exception of a stranger fails to give one."""
+    try:
+        return str(error)
+    except Exception:  # whatever a stranger's __str__ raises
+        return ""

@@ -133,6 +133,8 @@ def first_pass(
         texts = [str(inventory.golds[gold].text) for gold in order]
         golds = encode_distinct(model.encoder.encode_candidates, texts, second, clock, advance)
         zero = check.zero + second.zero
+    check.refuse_faint(len(set(judged.queries)))
+    second.refuse_faint(len(golds))
     place = {language: i for i, language in enumerate(judged.languages)}
     gold_language = np.array([place[language] for language, _ in order], dtype=np.int32)
     removal = _fitted(model, judged)
@@ -174,7 +176,7 @@ def require_streamable(model: LoadedModel) -> LoadedEncoder:
         raise ClirbenchError(
             "--quantise int8 is fitted on all candidates, which a streamed task never has together: add --quantise-sample FILE"
         )
-    if hasattr(encoder.encoder, "prepare"):
+    if getattr(encoder.encoder, "prepare", None) is not None:
         raise ClirbenchError(
             f"{encoder.info.name} needs all candidates at once (it has a 'prepare' method), and a streamed task has more than "
             "memory holds: choose an encoder without it"
