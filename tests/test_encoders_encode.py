@@ -10,6 +10,7 @@ from scipy import sparse
 
 import clirbench
 from clirbench.encoders import encode as vectors_module
+from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import as_loaded
 from clirbench.support.context import RunContext
