@@ -49,6 +49,17 @@ class LoadingOptions:
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
     )
+    safe: Annotated[
+        bool | None,
+        optional(
+            "Load only files, keys and classes that are known to run nothing.",
+            "safe for hub names, unless an option asks for more",
+            "--safe/--no-safe",
+        ),
+    ] = None
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Unpickle weights in .bin files, which can run code.")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -152,6 +152,23 @@ class SampleOptions:
     seed: Annotated[int, typer.Option(help="Draws them.")] = 1
 
 
+@dataclass(frozen=True)
+class WallOptions:
+    """Options for the process in which a stranger's model runs."""
+
+    max_memory: Annotated[
+        float | None, optional("Gigabytes that the model's process may use.", "nine tenths of the machine's")
+    ] = None
+    max_hours: Annotated[float, typer.Option(help="Hours that it may run.", min=0.001)] = 24
+    without_network_wall: Annotated[
+        bool,
+        typer.Option(
+            "--without-network-wall",
+            help="Go on where the system cannot take away the network and your files (it has no namespaces).",
+        ),
+    ] = False
+
+
 @app.command(epilog=examples('clirbench verify submissions/me__model --by "who"'))
 @grouped
 def verify(
@@ -160,6 +177,7 @@ def verify(
     model: Annotated[Path | None, optional("A copy of the model in a folder.", "downloaded at its revision")] = None,
     *,
     sample: SampleOptions,
+    wall: WallOptions,
     device: Annotated[str | None, optional("cpu, cuda, mps ...")] = None,
     trust_remote_code: Annotated[
         str | None,
@@ -167,19 +185,19 @@ def verify(
     ] = None,
 ) -> None:
     """Run a sample of a submission again and write verification.json (exit code 1 if the ranks differ)."""
-    from clirbench.submissions.rerun import Sample
+    from clirbench.submissions.rerun import Loading, Sample
     from clirbench.submissions.rerun import verify as run_again
+    from clirbench.submissions.wall import Limits, Wall, default_memory
 
+    memory = default_memory() if wall.max_memory is None else int(wall.max_memory * 1e9)
+    loading = Loading(
+        model=None if model is None else str(model),
+        trust_remote_code=trust_remote_code,
+        device=device,
+        wall=Wall(Limits(memory=memory, seconds=wall.max_hours * 3600), namespaces=not wall.without_network_wall),
+    )
     with reporting() as reporter:
-        verification = run_again(
-            submission,
-            by,
-            Sample(**asdict(sample)),
-            model=None if model is None else str(model),
-            trust_remote_code=trust_remote_code,
-            device=device,
-            reporter=reporter,
-        )
+        verification = run_again(submission, by, Sample(**asdict(sample)), loading, reporter)
     typer.echo(
         f"{submission}: {verification.verdict}: {100 * verification.equal:.2f} % of {verification.pairs:,} ranks equal, "
         f"{100 * verification.close:.2f} % close, largest difference of mAP {verification.largest_difference:.4f} "

@@ -80,6 +80,8 @@ class RunAgain:
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="Run code that the model brings.")] = (
         False
     )
+    safe: Annotated[bool | None, optional("As of `run`.", "as of `run`", "--safe/--no-safe")] = None
+    allow_pickle: Annotated[bool, typer.Option("--allow-pickle", help="Unpickle weights in .bin files.")] = False
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Encode again instead of reading the cache.")] = False
 
 
@@ -109,7 +111,7 @@ def inspect(
             query_language,
             worst,
             task=again.task,
-            model=ModelAt(again.model, again.device, again.trust_remote_code),
+            model=ModelAt(again.model, again.device, again.trust_remote_code, again.safe, again.allow_pickle),
             cache=None if again.no_cache else cache_dir() / "vectors",
             reporter=reporter,
         )

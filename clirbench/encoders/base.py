@@ -23,7 +23,9 @@ QUANTISATIONS = ("int8", "binary")
 BACKENDS = ("onnx", "openvino")
 PROMPTS = ("registry", "model", "none")
 # Options that only apply where clirbench itself loads the model, that put something before the texts, that change the vectors.
-OF_LOADING = ("device", "dtype", "backend", "max_length", "revision", "trust_remote_code")
+OF_LOADING = ("device", "dtype", "backend", "max_length", "revision", "trust_remote_code", "safe", "allow_pickle")
+# Options that ask for what the check of a safe model does not know.
+UNCHECKED = ("trust_remote_code", "allow_pickle", "backend")
 OF_PROMPTS = (
     "prompts",
     "query_prompt",
@@ -102,7 +104,9 @@ class EncoderOptions:
         depth: Number of candidates that a second stage orders again.
         revision: Branch, tag or commit on the hub.
         trust_remote_code: Run code that the model brings.
-        safe_only: Read no weights but safetensors, and fetch nothing: for a stranger's folder.
+        safe: Load only known files with known contents, from a checked copy. None: for names on the hub, unless
+            ``trust_remote_code``, ``allow_pickle`` or ``backend`` asks for what the check does not know.
+        allow_pickle: Unpickle weights such as pytorch_model.bin, which can run code.
         name: Name in results, as ORG/NAME.
         transform: Removal of language bias from finished vectors: "center", "lir:K" or "lsar:K".
         transform_sample: JSON Lines file of texts to fit the transform on; None for the candidates of the run.
@@ -126,7 +130,8 @@ class EncoderOptions:
     depth: int | None = None
     revision: str | None = None
     trust_remote_code: bool = False
-    safe_only: bool = False
+    safe: bool | None = None
+    allow_pickle: bool = False
     name: str | None = None
     transform: str | None = None
     transform_sample: str | None = None
@@ -357,6 +362,12 @@ def check_options(options: EncoderOptions) -> None:
     for name, values in (("prompts", PROMPTS), ("backend", BACKENDS), ("quantise", QUANTISATIONS)):
         if getattr(options, name) not in (None, *values):
             raise ClirbenchError(f"--{name} is '{getattr(options, name)}': use {', '.join(values)}")
+    for name in UNCHECKED:
+        if options.safe and getattr(options, name):
+            raise ClirbenchError(
+                f"--safe and --{name.replace('_', '-')} exclude each other, because the check knows neither code nor other "
+                "formats: leave one out"
+            )
     if options.name is not None:
         check_name(options.name)
     for name in ("batch_size", "max_length", "truncate_dim", "depth"):

@@ -13,8 +13,17 @@ from clirbench.encoders.loading import load_checked
 from clirbench.encoders.precision import weights_dtype
 from clirbench.encoders.registry import prompt_of, task_metadata
 from clirbench.encoders.revision import commit_of, snapshot_revision
+from clirbench.encoders.safe_copy import OF_HUB, fetch_files_to_read, loads_safely, safe_copy
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.names import check_name
+
+# Classes of mteb that leave loading to sentence-transformers. Others have code of their own, which reads what it likes.
+LEFT_TO_SENTENCE_TRANSFORMERS = (
+    "sentence_transformers_loader",
+    "SentenceTransformerEncoderWrapper",
+    "InstructSentenceTransformerModel",
+    "SparseEncoderWrapper",
+)
 
 
 class MtebEncoder:
@@ -81,8 +90,13 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
         raise ClirbenchError(f"mteb:{name} is registered without a loader: use the model's own name without 'mteb:'")
     if (meta.loader_kwargs or {}).get("trust_remote_code") and not options.trust_remote_code:
         raise ClirbenchError(f"mteb:{name} brings code of its own: read it, then pass --trust-remote-code")
+    loader = getattr(meta.loader, "__name__", None)
     commit = str(meta.revision) if meta.revision and meta.revision != "no_revision_available" else None
     snapshot = partial(cached_snapshot, str(meta.name), commit)
+    if commit is not None and loader in LEFT_TO_SENTENCE_TRANSFORMERS and loads_safely(options):
+        # mteb itself loads by name. What it reads of the hub's cache is what is checked here.
+        with safe_copy(fetch_files_to_read(str(meta.name), commit, OF_HUB), OF_HUB, str(meta.name)):
+            pass
     # mteb pins a commit, so that is the one to fetch where it is missing.
     pinned = replace(options, revision=commit)
     model = load_checked(f"mteb:{name}", partial(meta.load_model, device=options.device), snapshot, pinned)

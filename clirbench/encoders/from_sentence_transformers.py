@@ -28,8 +28,10 @@ from clirbench.encoders.revision import (
     snapshot_revision,
     whole_revision,
 )
+from clirbench.encoders.safe_copy import OF_HUB, fetch_files_to_read, loads_safely, safe_copy
 from clirbench.support.errors import ClirbenchError
 
+_OF_FOLDER = "read it, then remove it or leave out --safe"
 _CLASSES = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Queries and candidates that a multi-vector model compares at a time: each pair takes a matrix of token products.
@@ -169,8 +171,11 @@ def load_placed(
         if not any((folder / file).is_file() for file in ("modules.json", "config.json", "adapter_config.json")):
             raise ClirbenchError(f"{folder} is not a model folder (no modules.json, no config.json): correct --model")
         base.refuse(options, ("revision",), "a local folder")
-        made = partial(_construct, make, str(folder.resolve()), None, options)
-        model = load_checked(name, made, lambda: folder, options)
+        if options.safe:
+            model = _load_safely(name, folder, make, options, None)
+        else:
+            made = partial(_construct, make, str(folder.resolve()), None, options)
+            model = load_checked(name, made, lambda: folder, options)
         revision = whole_revision(folder, options.trust_remote_code)
         digest = (revision.text or folder_revision(folder)).removeprefix("sha256:")
         label = options.name or f"local/{folder.resolve().name}-{digest[:8]}"
@@ -180,12 +185,29 @@ def load_placed(
             f"no model '{name}': give a hub name (org/name), a folder, mteb:org/name, clirbench/char-ngram or module:factory"
         )
     commit = resolve_commit(name, commit_of(options.revision))
-    made = partial(_construct, make, name, commit, options)
-    model = load_checked(name, made, lambda: cached_snapshot(name, commit), options)
+    if loads_safely(options):
+        fetched = fetch_files_to_read(name, commit, OF_HUB)
+        model = _load_safely(name, fetched, make, options, name)
+    else:
+        made = partial(_construct, make, name, commit, options)
+        model = load_checked(name, made, lambda: cached_snapshot(name, commit), options)
     snapshot = cached_snapshot(name, commit)
     revision = snapshot_revision(commit, snapshot, options.trust_remote_code)
     label = options.name or name
     return _versioned(wrap(model, options, revision.text, "hub-commit", label, hub_name=name), revision, snapshot)
+
+
+def _load_safely(
+    name: str, folder: Path, make: Callable[..., Any], options: base.EncoderOptions, hub_name: str | None
+) -> Any:
+    """Load a model from a checked copy of its folder, or of its snapshot of the hub."""
+    with safe_copy(folder, OF_HUB if hub_name else _OF_FOLDER, hub_name) as copy:
+        made = partial(_construct, make, str(copy), None, replace(options, safe=True))
+        try:
+            return load_checked(name, made, lambda: folder, options)
+        except ClirbenchError as error:
+            # The user knows the model by its name, and not where the copy was.
+            raise ClirbenchError(str(error).replace(str(copy), name)) from error
 
 
 def _versioned(loaded: Loaded, revision: Revision, folder: Path | None) -> Loaded:
@@ -344,7 +366,7 @@ def loading_arguments(commit: str | None, options: base.EncoderOptions) -> dict[
     # Older releases do not know a backend for every class.
     arguments |= {"backend": options.backend} if options.backend else {}
     # A pickle is refused, whatever the folder's own configuration asks for.
-    safe = {"model_kwargs": {"use_safetensors": True}, "local_files_only": True} if options.safe_only else {}
+    safe = {"model_kwargs": {"use_safetensors": True}, "local_files_only": True} if options.safe else {}
     return arguments | safe
 
 

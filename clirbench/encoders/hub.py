@@ -41,7 +41,7 @@ def resolve_commit(name: str, revision: str | None) -> str:
             reason = type(error).__name__
     for file in _FILES:
         try:
-            cached = try_to_load_from_cache(name, file, cache_dir=_cache(), revision=revision)
+            cached = try_to_load_from_cache(name, file, cache_dir=hub_cache(), revision=revision)
         except HFValidationError as error:
             raise ClirbenchError(f"'{name}' is no folder and cannot be a hub name: correct --model") from error
         if isinstance(cached, str):
@@ -63,7 +63,7 @@ def cached_snapshot(name: str, commit: str | None = None) -> Path | None:
 
     The folder is named after the commit. It holds the files that were loaded, not always all files of the repository.
     """
-    repository = _cache() / "--".join(["models", *name.split("/")])
+    repository = hub_cache() / snapshot_place(name, "").parent
     try:
         commit = commit or (repository / "refs" / "main").read_text(encoding="utf-8").strip()
     except OSError:
@@ -72,7 +72,12 @@ def cached_snapshot(name: str, commit: str | None = None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _cache() -> Path:
+def snapshot_place(name: str, commit: str) -> Path:
+    """Where a cache of the hub keeps the files of a model at a commit."""
+    return Path("--".join(["models", *name.split("/")]), "snapshots", commit)
+
+
+def hub_cache() -> Path:
     """The folder in which sentence-transformers keeps what it downloads."""
     from huggingface_hub import constants
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from pickle import PicklingError
 from typing import Any
 
 from clirbench.encoders.base import EncoderOptions
@@ -52,15 +53,17 @@ def load_checked(name: str, make: Callable[[], Any], place: Callable[[], Path | 
         ClirbenchError: The model cannot be loaded, its checkpoint lacks weights, or its tokenizer has no vocabulary.
     """
     import_libraries()
-    with others_silenced(), _reports() as reports:
+    with others_silenced(), _reports() as reports, _pickles(options.allow_pickle) as pickles:
         try:
             model = make()
         except ClirbenchError:
             raise
         # A model's folder can fail in any way, and only the user can mend it.
         except Exception as error:
+            _refuse_pickle(name, pickles)
             line, remedy = _explained(error, name, place(), reports, options)
             raise ClirbenchError(f"cannot load model '{name}' ({line}): {remedy}") from error
+    _refuse_pickle(name, pickles)
     # mteb wraps the models of other libraries.
     inner = model if hasattr(model, "modules") else getattr(model, "model", None)
     if hasattr(inner, "modules"):
@@ -132,6 +135,35 @@ def _reports() -> Iterator[list[Report]]:
     finally:
         for home, report in kept:
             setattr(home, name, report)
+
+
+@contextmanager
+def _pickles(allowed: bool) -> Iterator[list[str]]:
+    """Collect the pickles that a library would read, and let it read none, unless they are ``allowed``."""
+    import torch
+
+    refused: list[str] = []
+
+    def refuse(file: Any, *_: Any, **__: Any) -> None:
+        refused.append(Path(file).name if isinstance(file, str | Path) else "a file")
+        raise PicklingError(f"{refused[-1]} is a pickle")
+
+    load = torch.load
+    try:
+        if not allowed:
+            torch.load = refuse  # type: ignore[assignment]
+        yield refused
+    finally:
+        torch.load = load
+
+
+def _refuse_pickle(name: str, pickles: Sequence[str]) -> None:
+    # Also if the library has caught the error, and gone on without these weights.
+    for file in pickles:
+        raise ClirbenchError(
+            f"the weights of '{name}' are in {file}, a pickle, which can run code when it is read: "
+            "ask its maker for safetensors, or pass --allow-pickle"
+        )
 
 
 def _refuse_missing(name: str, model: Any, reports: Sequence[Report]) -> None:

@@ -18,13 +18,15 @@ class ModelAt:
         name: A name or folder, as ``--model`` of ``clirbench run`` takes it; None for the name in the result.
         device: Where to encode; None for the model's own choice.
         trust_remote_code: Run code that the model brings.
-        safe_only: Read no weights but safetensors, and fetch nothing.
+        safe: As in :class:`~clirbench.EncoderOptions`.
+        allow_pickle: Unpickle weights.
     """
 
     name: str | None = None
     device: str | None = None
     trust_remote_code: bool = False
-    safe_only: bool = False
+    safe: bool | None = None
+    allow_pickle: bool = False
 
 
 def reload_model(document: Document, at: ModelAt) -> LoadedModel:
@@ -65,7 +67,8 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
             "revision": stated.revision if at.name is None else None,
             "backend": settings.backend,
             "encode_task": settings.query_task and f"{settings.query_task},{settings.candidate_task}",
-            "safe_only": at.safe_only and at.name is not None,
+            "safe": at.safe,
+            "allow_pickle": at.allow_pickle,
         }
     elif stated.kind in ("own", "endpoint"):
         prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}

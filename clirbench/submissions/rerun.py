@@ -3,51 +3,43 @@
 import datetime
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from clirbench.encoders.base import LoadedModel
+from clirbench.encoders.base import EncoderSettings, LoadedModel, ModelInfo
 from clirbench.encoders.bundled import BUNDLED
-from clirbench.encoders.revision import commit_of, snapshot_revision
-from clirbench.evaluation.evaluate import evaluate_loaded
-from clirbench.evaluation.loaded_task import InMemoryTask, announce
+from clirbench.encoders.from_mteb import LEFT_TO_SENTENCE_TRANSFORMERS
+from clirbench.encoders.hub import hub_cache, resolve_commit, snapshot_place
+from clirbench.encoders.revision import brings_code, commit_of, snapshot_revision, whole_revision
+from clirbench.encoders.safe_copy import fetch_files_to_read, safe_copy
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.results.file_names import model_folder
 from clirbench.results.reload_model import ModelAt, other_settings, refuse_unknown_sample, reload_model
 from clirbench.results.result import Result, read_result
-from clirbench.results.schema import Document
+from clirbench.results.schema import Document, EncoderPart, ModelPart
 from clirbench.submissions.check_many import check_submissions
-from clirbench.submissions.safe_model import DATA_FILES, JSON_FILES, WEIGHTS, refuse_unsafe
+from clirbench.submissions.rerun_in_process import COLUMNS, run_sample
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
+from clirbench.submissions.wall import Wall, behind_wall
 from clirbench.support.commands import command
-from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import write_atomically
-from clirbench.support.paths import cache_dir
+from clirbench.support.paths import CACHE, MIRROR, TASKS, cache_dir, mirror_dir, tasks_dir
 from clirbench.support.progress import Reporter, Silent, follow_download
 from clirbench.support.version import __version__
-from clirbench.tasks.collection import load_collection, with_queries
+from clirbench.tasks.fetch import fetch
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "numpy")
-# Classes of mteb that leave loading to sentence-transformers.
-_MTEB_LOADERS = (
-    "sentence_transformers_loader",
-    "SentenceTransformerEncoderWrapper",
-    "InstructSentenceTransformerModel",
-    "SparseEncoderWrapper",
-)
-# Code and pickles are never downloaded.
-SAFE_FILES = (
-    f"*{WEIGHTS}",
-    *(pattern for name in (*JSON_FILES, *DATA_FILES, "adapter_config.json") for pattern in (name, f"*/{name}")),
-    "*.md",
-)
+_REMEDY = "ask the submitters for a folder without it, or read it and name the model with --trust-remote-code"
+# Weights of other libraries.
+_NOT_LOADED = ("*.onnx", "*.onnx_data", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.gguf", "*.tflite")
 
 
 @dataclass(frozen=True)
@@ -62,22 +54,34 @@ class Sample:
     seed: int = 1
 
 
+@dataclass(frozen=True)
+class Loading:
+    """Where the model of a submission is, and how it is loaded.
+
+    Attributes:
+        model: A folder with a copy of the model at the submission's revision; None downloads the model.
+        trust_remote_code: The full name of the model, which allows its own code to run, and its pickles to be read.
+        device: Where to encode; None for the model's own choice.
+        wall: What the process of the model may do.
+    """
+
+    model: str | None = None
+    trust_remote_code: str | None = None
+    device: str | None = None
+    wall: Wall = field(default_factory=Wall)
+
+
 def verify(
     folder: Path,
     by: str,
     sample: Sample | None = None,
-    *,
-    model: str | None = None,
-    trust_remote_code: str | None = None,
-    device: str | None = None,
+    loading: Loading | None = None,
     reporter: Reporter | None = None,
 ) -> Verification:
     """Run the queries of a sample of languages again, compare the ranks, and write ``verification.json``.
 
-    The queries are ranked against all candidates of the task, so the ranks in the multilingual pool are compared too.
-
-    ``model`` is a folder with a copy of the model at the submission's revision; None downloads the model. ``trust_remote_code``
-    is the full name of the model, which allows its own code to run.
+    The queries are ranked against all candidates of the task, so the ranks in the multilingual pool are compared too. A model
+    that clirbench does not bring is loaded in a process of its own, behind a wall.
 
     Raises:
         ClirbenchError: The submission has errors or lacks the result, the model cannot be loaded safely, or its revision differs.
@@ -88,23 +92,20 @@ def verify(
     result = _submitted(folder, sample)
     document = result.document
     languages = draw_languages(document, sample.languages, sample.seed)
-    loaded = _load(document, model, trust_remote_code, device)
-    # Other weights give other ranks, which say nothing about the submission.
-    if loaded.info.revision != document.model.revision:
-        raise ClirbenchError(
-            f"the model is revision {loaded.info.revision}, but the submission was made with {document.model.revision}: "
-            "give that revision"
-        )
-    reporter = reporter or Silent()
-    differences = other_settings(loaded, document)
-    trusted = document.environment.trust_remote_code
-    if trusted != loaded.trust_remote_code:
-        differences.append(f"trust remote code {loaded.trust_remote_code} here, but {trusted} in the result")
-    for difference in differences:
-        reporter.note(f"{loaded.info.name} has {difference}")
-    again = _run(loaded, document.task.id, languages, reporter)
-    equal, close, pairs = compare_ranks(result.ranks, again.ranks, languages)
-    largest = largest_difference(document, again.document, languages)
+    differences: list[str] = []
+    progress = reporter or Silent()
+
+    def compare_settings(loaded: LoadedModel) -> None:
+        differences.extend(other_settings(loaded, document))
+        trusted = document.environment.trust_remote_code
+        if trusted != loaded.trust_remote_code:
+            differences.append(f"trust remote code {loaded.trust_remote_code} here, but {trusted} in the result")
+        for difference in differences:
+            progress.note(f"{document.model.name} has {difference}")
+
+    again_document, again_ranks = _run_again(document, languages, loading or Loading(), compare_settings, progress)
+    equal, close, pairs = compare_ranks(result.ranks, again_ranks, languages)
+    largest = largest_difference(document, again_document, languages)
     packages = {name: metadata.version(name) for name in _PACKAGES}
     stated = document.environment.packages
     differences += [
@@ -206,16 +207,6 @@ def largest_difference(stated: Document, again: Document, languages: Sequence[st
     return max((abs(a - b) for a, b in values if a is not None and b is not None), default=0.0)
 
 
-def _run(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
-    """Run the queries of some languages again, against all candidates."""
-    shipped, context = load_task(task), RunContext(reporter=reporter, allow_zero=True)
-    whole = load_collection(shipped, None, follow_download(reporter))
-    drawn = [whole.languages.index(language) for language in languages]
-    sample = InMemoryTask(with_queries(whole, np.isin(whole.query_language, drawn)), shipped.settings)
-    announce([sample], model, context)
-    return evaluate_loaded(model, sample, context)
-
-
 def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tuple[str | int, ...]]:
     """The rows of these query languages, sorted: topic, query language, gold language, own rank, pool rank.
 
@@ -234,23 +225,29 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tup
     )
 
 
-def _load(document: Document, model: str | None, trust: str | None, device: str | None) -> LoadedModel:
-    """Load the submitted model: bundled, from a copy, or from the hub.
-
-    Unless the user trusts the model, its files are checked before they are loaded: none of them may run code.
-    """
-    stated = document.model
+def _run_again(
+    document: Document,
+    languages: Sequence[str],
+    loading: Loading,
+    compare_settings: Callable[[LoadedModel], None],
+    reporter: Reporter,
+) -> tuple[Document, GoldRanks]:
+    """Load the model and run the sample: here if the model is bundled, else behind a wall."""
+    stated, trust = document.model, loading.trust_remote_code
     if trust is not None and trust != stated.name:
         raise ClirbenchError(
             f"--trust-remote-code is '{trust}': spell out the model's name, {stated.name}, to let it run code"
         )
     refuse_unknown_sample(document)
-    at = ModelAt(None, device, trust is not None, trust is None)
     if stated.kind == "bundled":
         # The submission only says that its model is bundled. A name that is not bundled would be searched on the hub.
         if stated.name not in BUNDLED:
             raise ClirbenchError(f"{stated.name} is said to be bundled, and is not: ask its submitters what it is")
-        return reload_model(document, at)
+        loaded = reload_model(document, ModelAt(None, loading.device))
+        _refuse_revision(loaded.info.revision, document)
+        compare_settings(loaded)
+        result = run_sample(loaded, document.task.id, languages, reporter)
+        return result.document, result.ranks
     if stated.kind not in ("sentence-transformers", "packed", "mteb"):
         others = {
             "endpoint": "is behind a server",
@@ -259,24 +256,109 @@ def _load(document: Document, model: str | None, trust: str | None, device: str 
         }
         whose = others.get(stated.kind, "is code of its submitters' own")
         raise ClirbenchError(f"{stated.name} {whose}: it cannot be verified by running it")
-    in_registry = stated.kind == "mteb" and model is None
-    if in_registry and trust is not None:
-        return reload_model(document, at)
-    folder = Path(model) if model else _download(stated.name, commit_of(stated.revision))
-    if not folder.is_dir():
+    with _prepared(stated, loading) as prepared:
+        _refuse_revision(prepared.revision, document)
+
+        def told(settings: Any) -> None:
+            part = EncoderPart.model_validate(settings)
+            info = ModelInfo(stated.name, stated.kind, prepared.revision, stated.revision_kind)
+            compare_settings(
+                LoadedModel(
+                    info=info, settings=EncoderSettings(**part.model_dump()), trust_remote_code=prepared.brings_code
+                )
+            )
+
+        argument = {
+            "document": document.model_dump(mode="json"),
+            "folder": prepared.folder,
+            "trust": trust is not None,
+            "device": loading.device,
+            "languages": list(languages),
+        }
+        data, variables = _data(document.task.id, reporter)
+        wall = replace(
+            loading.wall,
+            readable=(*loading.wall.readable, *prepared.readable, *data),
+            environment={**loading.wall.environment, **variables, **prepared.environment},
+        )
+        try:
+            return _received(
+                behind_wall("clirbench.submissions.rerun_in_process:rerun", argument, wall, reporter, told)
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ClirbenchError(
+                f"the process of {stated.name} sends what is no result ({first_line(error)}): look at the model"
+            ) from error
+
+
+def _refuse_revision(here: str | None, document: Document) -> None:
+    """Refuse another revision: other weights give other ranks, which say nothing about the submission."""
+    if here != document.model.revision:
+        raise ClirbenchError(
+            f"the model is revision {here}, but the submission was made with {document.model.revision}: give that revision"
+        )
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A model that may be loaded: its folder (None if mteb loads it by its name), its revision, and what its process needs."""
+
+    folder: str | None
+    revision: str | None
+    readable: tuple[Path, ...]
+    environment: dict[str, str]
+    brings_code: bool = False
+
+
+@contextmanager
+def _prepared(stated: ModelPart, loading: Loading) -> Iterator[_Prepared]:
+    """Find or download the submitted model. Unless the user trusts it, all of its files are checked, in a private copy."""
+    trust, of_hub = loading.trust_remote_code is not None, loading.model is None
+    by_name = of_hub and stated.kind == "mteb"
+    folder, commit = Path(loading.model or ""), ""
+    if of_hub:
+        commit = commit_of(stated.revision) or resolve_commit(stated.name, None)
+        folder = _download(stated.name, commit) if trust else fetch_files_to_read(stated.name, commit, _REMEDY)
+    elif not folder.is_dir():
         raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
-    if trust is None:
-        refuse_unsafe(folder)
-    if in_registry:
-        # mteb loads the model by name. The download above shows that it has safe weights, and which are read first.
+    if trust:
+        revision = snapshot_revision(commit, folder, True) if of_hub else whole_revision(folder, True)
+        # The files of a snapshot lie in a folder beside it.
+        readable, cache = (folder.parent.parent, {"HF_HUB_CACHE": str(hub_cache())}) if of_hub else (folder, {})
+        yield _Prepared(
+            None if by_name else str(folder.resolve()), revision.text, (readable,), cache, brings_code(folder)
+        )
+        return
+    if by_name:
         _refuse_loader(stated.name)
-        return reload_model(document, at)
-    loaded = reload_model(document, replace(at, name=str(folder)))
-    if model is None and stated.kind == "sentence-transformers":
-        # The folder is a snapshot of the hub at exactly that commit.
-        revision = snapshot_revision(str(commit_of(stated.revision)), folder, trust is not None)
-        loaded = replace(loaded, info=replace(loaded.info, revision=revision.text, revision_kind="hub-commit"))
-    return loaded
+    # mteb finds a model by its name, in a cache of the hub.
+    place = snapshot_place(stated.name, commit) if by_name else None
+    with safe_copy(folder, _REMEDY, stated.name if of_hub else None, place) as copy:
+        revision = snapshot_revision(commit, copy) if of_hub else whole_revision(copy)
+        cache = {"HF_HUB_CACHE": str(copy.parents[2])} if by_name else {}
+        yield _Prepared(None if by_name else str(copy), revision.text, (copy,), cache)
+
+
+def _data(task: str, reporter: Reporter) -> tuple[list[Path], dict[str, str]]:
+    """Fetch the files of a task, and say with which variables another process finds them."""
+    follow = follow_download(reporter)
+    files = [fetch(source, follow(source.name)) for source in load_task(task).sources.values()]
+    places = {MIRROR: mirror_dir(), TASKS: tasks_dir() if os.environ.get(TASKS) else None, CACHE: cache_dir()}
+    return [*files, *filter(None, [places[TASKS]])], {name: str(path) for name, path in places.items() if path}
+
+
+def _received(answer: Any) -> tuple[Document, GoldRanks]:
+    """Check the result and the ranks that a process sends: the model's process may send anything."""
+    document = Document.model_validate(answer["document"])
+    columns = np.array(answer["rows"])
+    if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) != len(COLUMNS):
+        raise ValueError("ranks of another form")
+    topics, languages = (tuple(map(str, answer[key])) for key in ("topics", "languages"))
+    bounds = [len(topics), len(languages), len(languages), 2**31, 2**31]
+    if (columns < 0).any() or (columns >= np.array(bounds)[:, None]).any():
+        raise ValueError("ranks out of bounds")
+    ranks = dict(zip(COLUMNS, columns.astype(np.int32), strict=True))
+    return document, GoldRanks(topics=topics, languages=languages, **ranks)
 
 
 def _refuse_loader(name: str) -> None:
@@ -284,22 +366,20 @@ def _refuse_loader(name: str) -> None:
     import mteb
 
     loader = getattr(mteb.get_model_meta(name).loader, "__name__", None)
-    if loader not in _MTEB_LOADERS:
+    if loader not in LEFT_TO_SENTENCE_TRANSFORMERS:
         raise ClirbenchError(
             f"mteb loads {name} with {loader}, which may read other files than safetensors: pass --model FOLDER, "
             "or read it and name the model with --trust-remote-code"
         )
 
 
-def _download(name: str, revision: str | None) -> Path:
-    """Download the safe files of a model from the hub, and return their folder."""
+def _download(name: str, commit: str) -> Path:
+    """Download a model that is trusted from the hub, and return its snapshot in the local cache."""
     from huggingface_hub import snapshot_download
 
     try:
-        # Not the hub's cache, which may hold other files of this commit.
-        folder = cache_dir() / "verify" / model_folder(name) / str(revision)
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(SAFE_FILES), local_dir=folder))
+        return Path(snapshot_download(name, revision=commit, ignore_patterns=list(_NOT_LOADED), cache_dir=hub_cache()))
     except Exception as error:
         raise ClirbenchError(
-            f"cannot download {name} at {revision} ({first_line(error)}): check the network, or pass --model FOLDER"
+            f"cannot download {name} at {commit} ({first_line(error)}): check the network, or pass --model FOLDER"
         ) from error

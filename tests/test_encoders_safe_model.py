@@ -9,12 +9,12 @@ from pathlib import Path
 import model_folders
 import pytest
 import tiny_models
+from clirbench.encoders.safe_model import refuse_unsafe
 
 from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.bundled import BUNDLED
 from clirbench.encoders.load import load_encoder
-from clirbench.submissions.rerun import SAFE_FILES, _refuse_loader, verify
-from clirbench.submissions.safe_model import refuse_unsafe
+from clirbench.submissions.rerun import Loading, _refuse_loader, verify
 from clirbench.support.errors import ClirbenchError
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
