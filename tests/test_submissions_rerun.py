@@ -13,7 +13,7 @@ import typer.testing
 import clirbench
 from clirbench.cli import app
 from clirbench.encoders.base import EncoderOptions
-from clirbench.submissions.rerun import SAFE_FILES, Sample, compare_ranks, draw_languages, verify
+from clirbench.submissions.rerun import Loading, Sample, compare_ranks, draw_languages, verify
 from clirbench.submissions.submit import submit
 from clirbench.submissions.verification import verdict
 from clirbench.support.errors import ClirbenchError
@@ -63,7 +63,7 @@ def test_another_model_under_the_name_differs(tmp_path, mirror):
         path.write_text(json.dumps(document), encoding="utf-8")
     (results / "model.toml").unlink()
     made = submit(results, "acme", tmp_path / "submissions").folder
-    found = verify(made, "somebody", Sample("mlqa-r", 2), model=str(small))
+    found = verify(made, "somebody", Sample("mlqa-r", 2), Loading(str(small)))
     assert found.verdict == "differ"
     assert found.equal < 0.9
     outcome = typer.testing.CliRunner().invoke(
@@ -148,11 +148,11 @@ def test_only_safe_weights_are_loaded(folder, tmp_path):
     shutil.copytree(HYBRID, model)
     (model / "extra.bin").write_bytes(b"")
     with pytest.raises(ClirbenchError, match=r"extra.bin can run code when it is loaded"):
-        verify(folder, "me", model=str(model))
+        verify(folder, "me", loading=Loading(str(model)))
     (model / "extra.bin").unlink()
     (model / "model.safetensors").unlink()
     with pytest.raises(ClirbenchError, match="no safetensors weights"):
-        verify(folder, "me", model=str(model))
+        verify(folder, "me", loading=Loading(str(model)))
 
 
 def test_a_model_that_is_only_said_to_be_bundled_is_not_looked_up(tmp_path, monkeypatch):
@@ -180,13 +180,17 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     restated(folder, kind="sentence-transformers", revision="a" * 40, revision_kind="hub-commit")
     with pytest.raises(ClirbenchError, match=r"cannot download clirbench/hybrid at a+ \(no network\)"):
         verify(folder, "me")
     assert asked["name"] == "clirbench/hybrid"
     assert asked["revision"] == "a" * 40
-    assert tuple(asked["allow_patterns"]) == SAFE_FILES
-    assert not any(pattern.endswith((".bin", ".py", ".pt", "*")) for pattern in SAFE_FILES)
+    # Names, no patterns: weights are fetched once modules.json has said where they are.
+    assert {"modules.json", "config.json", "tokenizer.json", "adapter_config.json"} <= set(asked["allow_patterns"])
+    assert not any(
+        name.endswith((".bin", ".py", ".pt", ".safetensors")) or "*" in name for name in asked["allow_patterns"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,9 +204,9 @@ def test_what_is_downloaded_holds_no_code(folder, tmp_path, monkeypatch):
         ),
         ({"kind": "endpoint"}, {}, "is behind a server: it cannot be verified"),
         ({"revision": f"sha256:{64 * '0'}"}, {}, "but the submission was made with sha256:0000"),
-        ({}, {"trust_remote_code": "yes"}, "spell out the model's name, clirbench/hybrid"),
+        ({}, {"loading": Loading(trust_remote_code="yes")}, "spell out the model's name, clirbench/hybrid"),
         ({}, {"by": " "}, "--by is empty"),
-        ({"kind": "packed"}, {"model": "nowhere"}, "--model is 'nowhere'"),
+        ({"kind": "packed"}, {"loading": Loading("nowhere")}, "--model is 'nowhere'"),
         ({}, {"sample": Sample("demo")}, "holds no result on 'demo': pass --task, one of mlqa-r, xquad-r"),
         ({}, {"by": "x" * 201}, "--by is empty or longer"),
         ({}, {"sample": Sample(seed=-1)}, "--seed is -1"),
@@ -261,20 +265,20 @@ def test_settings_that_differ_are_named_before_the_run_and_with_the_verdict(tmp_
         def note(self, text):
             notes.append(text)
 
-    def run(*_):
+    def run(document, languages, loading, compare_settings, reporter):
+        compare_settings(loaded)
         assert notes == [
             "me/model has dtype 'float16' here, but 'float32' in the result",
             "me/model has query max length 8 here, but 64 in the result",
             "me/model has candidate max length 8 here, but 64 in the result",
         ]
-        return again
+        return again.document, again.ranks
 
     monkeypatch.setattr(rerun, "_submitted", lambda *_: result)
-    monkeypatch.setattr(rerun, "_load", lambda *_: loaded)
-    monkeypatch.setattr(rerun, "_run", run)
+    monkeypatch.setattr(rerun, "_run_again", run)
     outcome = verify(tmp_path, "somebody", Sample(languages=2), reporter=Listening())
     assert outcome.equal < 1
     assert outcome.differences[:3] == [note.removeprefix("me/model has ") for note in notes]
     assert any(line.startswith("torch ") and "but 1.0 in the result" in line for line in outcome.differences)
-    monkeypatch.setattr(rerun, "_run", lambda *_: result)
+    monkeypatch.setattr(rerun, "_run_again", lambda *_: (result.document, result.ranks))
     assert verify(tmp_path, "somebody", Sample(languages=2)).differences == []

@@ -162,7 +162,7 @@ def fetch_files_to_read(name: str, commit: str, remedy: str) -> Path:
 def _fetch(name: str, commit: str, files: set[str]) -> Path:
     from huggingface_hub import constants, snapshot_download
 
-    reason = "the hub is not asked, because HF_HUB_OFFLINE is set"
+    reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
         try:
             return Path(snapshot_download(name, revision=commit, allow_patterns=sorted(files), cache_dir=hub_cache()))

@@ -120,7 +120,8 @@ _CLASSES: dict[str, frozenset[str] | None] = {
     "Router": frozenset({"types", "structure", "parameters"}),
 }
 _WITHOUT_WEIGHTS = ("Pooling", "Normalize", "Dropout", "SpladePooling", "MultiVectorMask", "Router")
-_SETTINGS = {"CNN": "cnn_config.json", "LSTM": "lstm_config.json"}
+# Where a class keeps its settings, if not in config.json.
+_SETTINGS = {"CNN": "cnn_config.json", "LSTM": "lstm_config.json", "Router": "router_config.json"}
 _HOMES = ("base", "sentence_transformer", "sparse_encoder", "multi_vector_encoder")
 # The library itself replaces this class by its Dense, and does not import it.
 _REPLACED = "pylate.models.Dense.Dense"
@@ -375,12 +376,18 @@ def shards_of(folder: Path, where: str) -> list[str]:
     if (folder / where / READ_FIRST[0]).is_file() or not (folder / where / READ_FIRST[1]).is_file():
         return [_at(where, READ_FIRST[0])]
     place = _at(where, READ_FIRST[1])
-    document = read_json(folder / place, place)
+    return [_at(where, name) for name in _shards(read_json(folder / place, place), place)]
+
+
+def _shards(document: Any, place: str) -> list[str]:
+    """The files that an index of weights names."""
     named = document.get("weight_map") if isinstance(document, dict) else None
-    for name in named.values() if isinstance(named, dict) else [None]:
-        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*\.safetensors", name):
+    if not isinstance(named, dict) or not named:
+        raise UnsafeModelError(f"{place} names no weights")
+    for name in named.values():
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*\.safetensors", name, re.ASCII):
             raise UnsafeModelError(f"{place} names the weights {_named(name)!r}")
-    return [_at(where, name) for name in sorted(set(named.values()))] if isinstance(named, dict) else []
+    return sorted(set(named.values()))
 
 
 def refuse_unsafe(folder: Path) -> None:
@@ -453,7 +460,10 @@ def _check_table(name: str, document: dict[str, Any], place: str, kinds: list[st
     """Check the keys of a configuration. Its meaning depends on its name, and on the classes of the modules in its folder."""
     if name == READ_FIRST[1]:
         _refuse_unknown(document, frozenset({"metadata", "weight_map"}), place)
+        _shards(document, place)
         return
+    if name in _SETTINGS.values() and not any(_SETTINGS.get(kind) == name for kind in kinds):
+        raise UnsafeModelError(f"{place} belongs to no module that modules.json names")
     if name == "config_sentence_transformers.json":
         _refuse_unknown(document, _MODEL_KEYS, place)
     if name in _OF_TRANSFORMER:

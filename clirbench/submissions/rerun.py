@@ -354,7 +354,7 @@ def _received(answer: Any) -> tuple[Document, GoldRanks]:
     if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) != len(COLUMNS):
         raise ValueError("ranks of another form")
     topics, languages = (tuple(map(str, answer[key])) for key in ("topics", "languages"))
-    bounds = [len(topics), len(languages), len(languages), 2**31, 2**31]
+    bounds = [len(topics), len(languages), len(languages), 2**31, 2**31, 2**31]
     if (columns < 0).any() or (columns >= np.array(bounds)[:, None]).any():
         raise ValueError("ranks out of bounds")
     ranks = dict(zip(COLUMNS, columns.astype(np.int32), strict=True))

@@ -20,7 +20,7 @@ from clirbench.tasks.collection import load_collection, with_queries
 from clirbench.tasks.task_file import load_task
 
 # The columns of ranks that a process sends, in this order.
-COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank")
+COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank", "query_language_above")
 
 
 def run_sample(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
