@@ -154,10 +154,11 @@ def test_a_run_of_an_adapter_on_the_hub(hub, tmp_path):
     absent.mkdir(parents=True)
     for name in ("config.json", "processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json"):
         (absent / name).touch()
-    ran = clir(
-        tmp_path, "run", "--model", "someone/adapter", "--tasks", "demo", "--languages", "en,de", "--allow-zero-vectors",
-        HF_HUB_OFFLINE="1", HF_HUB_CACHE=str(tmp_path / "hub"),
-    )  # fmt: skip
+    command = ("run", "--model", "someone/adapter", "--tasks", "demo", "--languages", "en,de", "--allow-zero-vectors")
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
+    refused = clir(tmp_path, *command, **offline)
+    assert (refused.returncode, "makes it an adapter" in refused.stderr) == (2, True)
+    ran = clir(tmp_path, *command, "--no-safe", **offline)
     if model_folders.NO_ADAPTERS:
         # Releases as old as this also ask the hub for files that the cache knows to be absent.
         assert ran.returncode == 2

@@ -185,7 +185,7 @@ def test_no_other_module_decodes_what_users_give():
     """A reader that decodes by itself would forget one of the marks, line ends or encodings."""
     others = {
         "tasks/readers.py": "pinned by checksum",
-        "submissions/safe_model.py": "of a model folder, which must be read as the model's library reads it",
+        "encoders/safe_model.py": "of a model folder, which must be read as the model's library reads it",
         "results/build.py": "/proc",
         "submissions/check_many.py": "/proc",
     }
