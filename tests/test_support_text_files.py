@@ -185,7 +185,8 @@ def test_no_other_module_decodes_what_users_give():
     """A reader that decodes by itself would forget one of the marks, line ends or encodings."""
     others = {
         "tasks/readers.py": "pinned by checksum",
-        "encoders/safe_model.py": "of a model folder, which must be read as the model's library reads it",
+        "submissions/git_objects.py": "of git",
+        "submissions/wall.py": "of the process of a model, to whose end a line belongs",
         "results/build.py": "/proc",
         "submissions/check_many.py": "/proc",
     }

@@ -569,6 +569,9 @@ def _check_arguments(document: dict[str, Any], place: str) -> None:
     for held in kwargs.values() if isinstance(kwargs, dict) else ():
         _refuse_unknown(held, _PROCESSING_KEYS, place)
     modalities = document.get("modality_config")
+    # A model that reads no texts as such gets them through a template, which is a program.
+    if modalities is not None and (not isinstance(modalities, dict) or "text" not in modalities):
+        raise UnsafeModelError(f"{place} has a modality_config without text")
     for key, modality in modalities.items() if isinstance(modalities, dict) else ():
         method = modality.get("method") if isinstance(modality, dict) else None
         if not isinstance(method, str) or not re.fullmatch(_METHOD, method):

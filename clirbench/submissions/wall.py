@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.progress import Reporter, Silent
@@ -103,7 +103,7 @@ def behind_wall(
         ClirbenchError: The function raised one, the process broke a limit or died, or the system has no such wall.
     """
     if sys.platform != "linux" and wall.namespaces:
-        raise ClirbenchError(_no_wall(f"{sys.platform} has no network namespaces"))
+        _refuse_no_wall(f"{sys.platform} has no network namespaces")
     with tempfile.TemporaryDirectory(prefix="clirbench-wall-") as scratch:
         home = Path(scratch)
         for name in ("root", "home", "tmp"):
@@ -220,7 +220,7 @@ def _follow(
             if kind == "error" and len(values) == 1:
                 raise ClirbenchError(printable(str(values[0]))[:_LONGEST_NOTE])
             if kind == "wall" and len(values) == 1:
-                raise ClirbenchError(_no_wall(printable(str(values[0]))[:200]))
+                _refuse_no_wall(printable(str(values[0]))[:200])
             if kind == "result" and len(values) == 1:
                 return values[0]
             if kind == "told" and len(values) == 1 and told is not None:
@@ -258,8 +258,8 @@ def _end_of(process: "subprocess.Popen[bytes]", errors: Any, wall: Wall) -> Clir
     return ClirbenchError(f"the process of the model {how} ({last}): {limits}; raise them, or look at the model")
 
 
-def _no_wall(why: str) -> str:
-    return (
+def _refuse_no_wall(why: str) -> NoReturn:
+    raise ClirbenchError(
         f"a stranger's model is not loaded here, because {why}, so it could reach the network and your files: "
         "use a Linux machine with user namespaces, or pass --without-network-wall for limits and an empty home alone"
     )
