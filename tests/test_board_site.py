@@ -25,6 +25,7 @@ from clirbench.board.site.content import plot_points
 from clirbench.board.site.scripts import script_json
 from clirbench.cli import app
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import only_writer
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
@@ -150,6 +151,37 @@ def test_docs_beside_the_board_outlive_its_next_build(tmp_path):
     build_site(board, tmp_path / "first")
     assert (tmp_path / "first" / "docs" / "more.html").is_file()
     assert (tmp_path / "first" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_build_that_is_killed_at_its_end_loses_neither_the_site_nor_the_docs(tmp_path, monkeypatch, renames):
+    board, output = some(tmp_path / "submissions", FEW[:1]), tmp_path / "site"
+    build_site(board, output)
+    (output / "docs" / "index.html").write_text("the docs")
+    whole = {path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    replace, done = Path.replace, []
+
+    def dies(self, target):
+        if self.is_dir():
+            if len(done) == renames:
+                raise KeyboardInterrupt
+            done.append(self)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dies)
+        with pytest.raises(KeyboardInterrupt):
+            build_site(board, output)
+    assert output.exists() == (renames == 0)
+    build_site(board, output)
+    assert {path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()} == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "submissions"]
+
+
+def test_a_second_build_at_one_place_is_refused(tmp_path):
+    board = some(tmp_path / "submissions", FEW[:1])
+    with only_writer(tmp_path / "site", "wait"), pytest.raises(ClirbenchError, match="site: another run is writing it"):
+        build_site(board, tmp_path / "site")
 
 
 def test_the_table_holds_the_numbers_of_the_board(site):

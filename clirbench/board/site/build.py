@@ -31,7 +31,7 @@ from clirbench.submissions import verification
 from clirbench.submissions.model_toml import evaluation_sets
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import sha256_of, write_atomically, writing
+from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
@@ -55,23 +55,31 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     output, folders = output.resolve(), [folder.resolve() for folder in (submissions, *also)]
     if output == output.parent or any(folder.is_relative_to(output) for folder in folders):
         raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
-    docs = output / "docs"
-    kept = [docs] if (docs / DOCS_MARK).is_file() else []
-    if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
-        raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
-    entries = read_all_entries(folders)
-    if not entries:
-        raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
-    part = output.with_name(f".{output.name}.part")
-    with writing(output, "choose another --output"):
+    remedy = "choose another --output"
+    with only_writer(output, remedy), writing(output, remedy):
+        part, old = (output.with_name(f".{output.name}.{ending}") for ending in ("part", "old"))
+        if not output.exists() and old.is_dir():
+            # A build was killed between its last two renames.
+            old.replace(output)
+        docs = output / "docs"
+        kept = [docs] if (docs / DOCS_MARK).is_file() else []
+        if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
+            raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
+        entries = read_all_entries(folders)
+        if not entries:
+            raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
-            docs.replace(part / "docs")
-        shutil.rmtree(output, ignore_errors=True)
+            shutil.copytree(docs, part / "docs")
+        # The old site is whole until the new one is: a build that is killed loses neither it nor the docs.
+        shutil.rmtree(old, ignore_errors=True)
+        if output.exists():
+            output.replace(old)
         part.replace(output)
+        shutil.rmtree(old, ignore_errors=True)
     return pages
 
 
