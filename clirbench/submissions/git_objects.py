@@ -106,13 +106,23 @@ class Repository:
             ClirbenchError: There is no such tree, it is too large, or it is not as git makes it.
         """
         entries: dict[str, TreeEntry] = {}
+        last = b""
         for record in self._git("ls-tree", "-z", "-l", "--full-tree", name).split(b"\0")[:-1]:
             described, _, raw = record.partition(b"\t")
             mode, _, of, size = described.decode("ascii").split()
-            entry_name = raw.decode("utf-8", "surrogateescape")
-            if entry_name in entries or not (size.isdigit() or size == "-"):
-                what = "stands twice in its folder" if entry_name in entries else "is not in the repository"
-                raise ClirbenchError(f"{self.folder}: {printable(entry_name)} {what}: commit it again")
+            entry_name, place, fault = raw.decode("utf-8", "surrogateescape"), raw, ""
+            if mode == FOLDER:
+                place += b"/"
+            if entry_name in entries:
+                fault = "stands twice in its folder"
+            elif place <= last:
+                # git passes over some names when it compares trees that are out of order.
+                fault = "is not in its place in the tree"
+            elif not (size.isdigit() or size == "-"):
+                fault = "is not in the repository"
+            if fault:
+                raise ClirbenchError(f"{self.folder}: {printable(entry_name)} {fault}: commit it again")
+            last = place
             entries[entry_name] = TreeEntry(mode, of, int(size) if size.isdigit() else 0)
         return entries
 

@@ -105,7 +105,7 @@ def check_pull_request(
             checked = check_submissions(new, not allowed.maintenance, others, reporter) if new else []
             for result in checked:
                 _add_findings(result, here.parent, found[result.folder.name][0])
-            if keep is not None and not any(one.errors for one in examined):
+            if keep is not None and new and not any(one.errors for one in examined):
                 with writing(keep, "choose another --keep"):
                     shutil.copytree(here, keep)
     return examined

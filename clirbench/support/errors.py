@@ -19,8 +19,11 @@ class ModelError(ClirbenchError):
 
 
 def printable(text: str) -> str:
-    """A stranger's text on one line: what cannot be printed, or would move a terminal's cursor, becomes an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """A stranger's text on one line: what cannot be printed, or would move a terminal's cursor, becomes an escape.
+
+    So does the bracket of "##[command]", which a runner of GitHub obeys anywhere in a line.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text).replace("##[", r"##\x5b")
 
 
 def shortened(text: str, longest: int = 80) -> str:

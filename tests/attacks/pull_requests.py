@@ -15,6 +15,8 @@ VERIFICATION = "verification.json"
 FILE, RUNS, LINK, SUBMODULE = "100644", "100755", "120000", "160000"
 SAME = "0" * 40
 Files = dict[str, bytes]
+# Mode, name and hash of each entry.
+Tree = list[tuple[str, bytes, str]]
 
 
 class Put(NamedTuple):
@@ -156,22 +158,23 @@ def base_repository(repository: Path) -> Path:
 # Trees that git's own commands refuse to make: written as objects.
 
 
-def tree_of(repository: Path, entries: list[tuple[str, bytes, str]]) -> str:
+def tree_of(repository: Path, entries: Tree) -> str:
     raw = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(of) for mode, name, of in entries)
     return git(repository, "hash-object", "-t", "tree", "-w", "--literally", "--stdin", data=raw)
 
 
-def with_board(
-    repository: Path, change: Callable[[list[tuple[str, bytes, str]]], list[tuple[str, bytes, str]]]
-) -> None:
+def with_board(repository: Path, change: Callable[[Tree], Tree], in_order: bool = True) -> None:
     """Put another tree of ``submissions`` into the pull request's commit."""
 
-    def listed(tree: str) -> list[tuple[str, bytes, str]]:
+    def listed(tree: str) -> Tree:
         records = git(repository, "ls-tree", tree).splitlines()
         parts = [record.replace("\t", " ").split(" ") for record in records]
         return [(mode.lstrip("0"), name.encode(), of) for mode, _, of, name in parts]
 
-    board = tree_of(repository, change(listed("HEAD:submissions")))
+    entries = change(listed("HEAD:submissions"))
+    if in_order:
+        entries.sort(key=lambda entry: entry[1] + b"/" * (entry[0] == "40000"))
+    board = tree_of(repository, entries)
     top = [(mode, name, board if name == b"submissions" else of) for mode, name, of in listed("HEAD")]
     made = git(repository, "commit-tree", tree_of(repository, top), "-p", "HEAD", "-m", "x")
     git(repository, "update-ref", "refs/heads/head", made)
@@ -182,6 +185,12 @@ def twice(repository: Path) -> None:
     row = git(repository, "rev-parse", f"HEAD:submissions/{ROW}")
     blob = git(repository, "rev-parse", "HEAD:README.md")
     with_board(repository, lambda entries: [*entries, ("100644", b"me__model", blob), ("40000", b"me__model", row)])
+
+
+def out_of_order(repository: Path) -> None:
+    """A row stands where git does not look for it."""
+    row = git(repository, "rev-parse", f"HEAD:submissions/{ROW}")
+    with_board(repository, lambda entries: [*entries, ("40000", b"a__model", row)], in_order=False)
 
 
 def named(name: bytes) -> Callable[[Path], None]:
@@ -449,6 +458,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "a folder of nothing": Attack(list, "file=submissions/me__model::holds no file", prepare=empty_folder),
     "a name that stands twice in a tree": Attack(list, "me__model stands twice", prepare=twice),
+    "a tree whose names are out of order": Attack(list, "a__model is not in its place", prepare=out_of_order),
     # Names.
     "a folder's name with a line end": Attack(as_folder("me__a\n::error::x"), CHARACTER),
     "a folder's name that is a command": Attack(as_folder("::stop-commands::x"), CHARACTER),
