@@ -341,8 +341,9 @@ def refuse(options: EncoderOptions, names: Sequence[str], kind: str) -> None:
 def _check_types(options: EncoderOptions) -> None:
     for one in fields(options):
         value, name, kind = getattr(options, one.name), one.name.replace("_", "-"), cast(type, one.type)
-        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            wanted = "True or False" if kind is bool else "a whole number" if kind in (int, int | None) else "text"
+        switch = kind in (bool, bool | None)
+        if not isinstance(value, kind) or (isinstance(value, bool) and not switch):
+            wanted = "True or False" if switch else "a whole number" if kind in (int, int | None) else "text"
             raise ClirbenchError(f"--{name} is {shortened(f'{value!a}', 60)}: use {wanted}")
         if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
             raise ClirbenchError(f"--{name} holds half of a character (a lone surrogate): correct it")
