@@ -94,8 +94,8 @@ def test_a_configuration_beyond_the_positions_is_said_and_stops_at_a_longer_text
 
 def test_tokens_are_counted_before_the_cut_with_prompt_and_special_tokens(bert):
     encoder = load_encoder(bert, EncoderOptions(query_prompt="find", max_length=8)).encoder
-    assert encoder.token_lengths("query", ["ab", LONG]) == [2 + 4 + 2, 200 + 4 + 2]
-    assert encoder.token_lengths("candidate", ["ab", LONG]) == [2 + 2, 200 + 2]
+    assert encoder.token_counts("query", ["ab", LONG]).tokens == [2 + 4 + 2, 200 + 4 + 2]
+    assert encoder.token_counts("candidate", ["ab", LONG]).tokens == [2 + 2, 200 + 2]
     # Counting does not change how the model cuts.
     assert same(encoder, "candidate", "abcdef" + "a" * 9, "abcdef" + "b" * 9)
 
@@ -109,5 +109,5 @@ def test_a_tokenizer_that_cuts_is_counted_whole(tmp_path):
     )
     loaded = load_encoder(str(folder))
     assert lengths(loaded) == (5, 5)
-    assert loaded.encoder.token_lengths("query", ["abcdefgh"]) == [8]
+    assert loaded.encoder.token_counts("query", ["abcdefgh"]).tokens == [8]
     assert same(loaded.encoder, "query", "abcdefgh", "abcdexyz")

@@ -129,7 +129,7 @@ def test_the_lengths_of_texts_are_those_of_all_queries_and_of_the_first_passages
     monkeypatch.setattr(streamed_task, "_COUNTED", 5)
     folder, task, data = build(tmp_path, invented, ["sw", "yo"], distractors=40, per_file=17)
     encoder = Hashed()
-    encoder.token_lengths = lambda role, texts: [len(text) for text in texts]
+    encoder.token_counts = lambda role, texts: TokenCounts([len(text) for text in texts], [0] * len(texts))
     encoder.max_length = 30
     result = run(encoder, folder, task, tmp_path, shard=20)[1]
     for language in ("sw", "yo"):

@@ -21,7 +21,7 @@ from clirbench.evaluation.streaming.best_passages import check_runs
 from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
-from clirbench.evaluation.text_lengths import cut_note
+from clirbench.evaluation.text_lengths import cut_note, unknown_note
 from clirbench.metrics.scores import check_names
 from clirbench.results.build import task_part
 from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
@@ -212,8 +212,10 @@ def _run_missing(
             context.reporter.note(f"{task_id}: {kept:,} of {cost.texts:,} texts came from the cache")
         if cost.zero_vectors:
             context.reporter.note(f"{task_id}: {cost.zero_vectors} all-zero vectors, scored as lost")
-        if note := cut_note(model, result.document.lengths):
-            context.reporter.note(f"{task_id}: {note}")
+        document = result.document
+        for note in (cut_note(model, document.lengths), unknown_note(document.lengths, document.indistinguishable)):
+            if note:
+                context.reporter.note(f"{task_id}: {note}")
     return results
 
 

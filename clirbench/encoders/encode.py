@@ -11,6 +11,7 @@ from scipy import sparse
 from clirbench.encoders.base import LoadedEncoder, Vectors
 from clirbench.encoders.calls import ask
 from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.same_vectors import first_alike, shares_alike
 from clirbench.encoders.transforms import Removal, Transform, fit_transform
 from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_be_stale, may_keep
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts, normalised, scaled
@@ -35,6 +36,7 @@ class Encoded:
         seconds: Seconds that the encoder took.
         dimensions: Size of the vectors, after they were truncated.
         zero: Distinct texts whose vector is all zero.
+        indistinguishable: By role and language, the share of the distinct texts that share their vector with another text.
         output_dtype: Of the vectors as the encoder gave them; None where that is not known.
     """
 
@@ -45,6 +47,7 @@ class Encoded:
     seconds: float
     dimensions: int
     zero: int
+    indistinguishable: dict[str, dict[str, float]]
     output_dtype: str | None = None
 
 
@@ -65,6 +68,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
     with a ``prepare`` method, are not cached; those of a server's model without a revision are, for a day.
 
+    Texts that the model cannot tell apart get one vector (:mod:`clirbench.encoders.same_vectors`).
+
     The vectors are truncated, scaled, transformed and quantised (:mod:`clirbench.encoders.compress`), so that inner products
     order candidates as the model's similarity, or the Hamming distance of one bit a dimension, does. If
     ``context.allow_zero`` lets all-zero vectors pass, all scores of such a query tie, and its golds lose the ties.
@@ -81,14 +86,15 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     cache = None if prepare or not may_keep(model) else context.vectors
     clock = Clock()
     roles = (
-        ("query", model.encoder.encode_queries, collection.queries),
-        ("candidate", model.encoder.encode_candidates, collection.candidates),
+        ("query", model.encoder.encode_queries, collection.queries, collection.query_language),
+        ("candidate", model.encoder.encode_candidates, collection.candidates, collection.candidate_language),
     )
     by_role: list[Vectors] = []
+    indistinguishable: dict[str, dict[str, float]] = {}
     indices = []
     zero = 0
     dimensions: int | None = None
-    for role, encode, texts in roles:
+    for role, encode, texts, language in roles:
         distinct = by_length(texts)
         place = {text: i for i, text in enumerate(distinct)}
         indices.append(np.array([place[text] for text in texts]))
@@ -98,8 +104,12 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         check = VectorCheck(model, role, dimensions, not context.allow_zero)
         shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
         dense = isinstance(shards[0], np.ndarray)
-        by_role.append(np.concatenate(shards) if dense else sparse.vstack(shards, format="csr"))
+        vectors: Vectors = np.concatenate(shards) if dense else sparse.vstack(shards, format="csr")
+        by_role.append(vectors)
         check.refuse_faint(len(distinct))
+        first = first_alike(vectors)
+        indistinguishable[role] = shares_alike(first, indices[-1], language, collection.languages)
+        indices[-1] = first[indices[-1]]
         zero += check.zero
         dimensions = check.dimensions
         if entry and clock.output_dtype is None:
@@ -127,6 +137,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         seconds=clock.seconds,
         dimensions=settings.truncate_dim or by_role[0].shape[1],
         zero=zero,
+        indistinguishable=indistinguishable,
         output_dtype=clock.output_dtype,
     )
 

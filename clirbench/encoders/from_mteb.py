@@ -8,7 +8,7 @@ from typing import Any
 from clirbench.encoders import base
 from clirbench.encoders.api_calls import repeated
 from clirbench.encoders.hub import cached_snapshot
-from clirbench.encoders.lengths import readers
+from clirbench.encoders.lengths import TokenCounts, readers
 from clirbench.encoders.loading import load_checked
 from clirbench.encoders.precision import weights_dtype
 from clirbench.encoders.registry import prompt_of, task_metadata
@@ -47,7 +47,7 @@ class MtebEncoder:
         """Find the prompt or instruction that mteb puts before a "query" or "document"; "" where the model does not say."""
         return prompt_of(self._model, prompt_type)
 
-    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+    def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text of a role; None for a model that is none of sentence-transformers."""
         return self.readers[role].count(texts) if self.readers else None
 

@@ -16,7 +16,7 @@ from clirbench.encoders import base
 from clirbench.encoders.adapters import Tasks, choose_tasks
 from clirbench.encoders.from_pylate import PylateModel, is_pylate, pylate_class, pylate_readers, pylate_settings
 from clirbench.encoders.hub import cached_snapshot, resolve_commit
-from clirbench.encoders.lengths import Reader, check_lengths, readers, set_length, within_positions
+from clirbench.encoders.lengths import Reader, TokenCounts, check_lengths, readers, set_length, within_positions
 from clirbench.encoders.loading import load_checked, notes_of
 from clirbench.encoders.precision import saved_dtype, weights_dtype
 from clirbench.encoders.prompts import choose, look_up
@@ -62,15 +62,15 @@ class SentenceTransformerEncoder:
         """Encode candidates: float tensor (texts, dimensions)."""
         return self._encode(self._model.encode_document, texts, self._readers["candidate"], self._tasks[1])
 
-    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+    def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
         return self._readers[role].count(texts)
 
     def count_tokens(self, texts: list[str]) -> list[int] | None:
         """Count the tokens that the model reads of each candidate; it cuts one that is longer than its longest input."""
         reader = self._readers["candidate"]
-        lengths = reader.count(texts)
-        return lengths and [min(length, reader.limit or length) for length in lengths]
+        counts = reader.count(texts)
+        return counts and [min(length, reader.limit or length) for length in counts.tokens]
 
     def _encode(self, encode: Any, texts: list[str], reader: Reader, task: str | None) -> Any:
         # The two methods for the roles pass a task of their own.
@@ -120,7 +120,7 @@ class MultiVectorScorer:
                     scores[rows, columns] = part.float().cpu().numpy()
         return scores[:, self._column]
 
-    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int] | None:
+    def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
         return self._readers[role].count(texts)
 

@@ -1,9 +1,10 @@
 """How many tokens of a text a model of sentence-transformers reads, for each role, and how many tokens the texts have."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from clirbench.support.errors import ClirbenchError, first_line
 
@@ -12,6 +13,19 @@ _TASK = {"query": "query", "candidate": "document"}
 # Longer than any model reads. Tokenizers write "no limit" as a larger number.
 _LONGEST = 1_000_000
 _TEXTS = 1024
+
+
+class TokenCounts(NamedTuple):
+    """How many tokens each of some texts has, and how many of them are the unknown token, which stands for pieces of no entry."""
+
+    tokens: list[int]
+    unknown: list[int]
+
+    @classmethod
+    def of(cls, ids: Iterable[Sequence[int]], unknown: int | None) -> "TokenCounts":
+        """Count the tokens of each list of ids; ``unknown`` is the id of the unknown token, None without one."""
+        counts = [(len(one), one.count(unknown) if unknown is not None else 0) for one in ids]
+        return cls([tokens for tokens, _ in counts], [unknown for _, unknown in counts])
 
 
 @dataclass(frozen=True)
@@ -33,7 +47,7 @@ class Reader:
         """Whether the model's own settings let it read more tokens than it has positions for, which fails."""
         return self.positions is not None and (self.limit is None or self.limit > self.positions)
 
-    def count(self, texts: Sequence[str]) -> list[int] | None:
+    def count(self, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text before it is cut, with prompt and special tokens; None where the model does not say."""
         tokenizer: Any = getattr(self.module, "tokenizer", None)
         prompted = [self.prompt + text for text in texts]
@@ -44,22 +58,31 @@ class Reader:
             cut = tokenizer.truncation
             tokenizer.no_truncation()
             try:
-                return [len(one) for one in tokenizer.encode_batch_fast(prompted, add_special_tokens=False)]
+                encodings = tokenizer.encode_batch_fast(prompted, add_special_tokens=False)
+                return TokenCounts.of((one.ids for one in encodings), unknown_id(tokenizer))
             finally:
                 if cut:
                     tokenizer.enable_truncation(**cut)
         if not callable(tokenizer):
             return None
         special = type(self.module).__name__ != "SparseStaticEmbedding"
-        lengths: list[int] = []
+        ids: list[list[int]] = []
         for start in range(0, len(prompted), _TEXTS):
             part = prompted[start : start + _TEXTS]
             # A call of its own resets the truncation that an earlier call has set; verbose warns of every long text.
             tokens = tokenizer(
                 part, add_special_tokens=special, truncation=False, return_attention_mask=False, verbose=False
             )
-            lengths += map(len, tokens["input_ids"])
-        return lengths
+            ids += tokens["input_ids"]
+        return TokenCounts.of(ids, getattr(tokenizer, "unk_token_id", None))
+
+
+def unknown_id(tokenizer: Any) -> int | None:
+    """The id of the unknown token of a tokenizer of the package tokenizers; None without one."""
+    model = json.loads(tokenizer.to_str())["model"]
+    token = model.get("unk_token")
+    number: int | None = model.get("unk_id") if token is None else tokenizer.token_to_id(token)
+    return number
 
 
 def readers(model: Any, query_prompt: str, candidate_prompt: str) -> dict[str, Reader]:
@@ -114,10 +137,10 @@ def check_lengths(by_role: dict[str, Reader]) -> list[str]:
     """
     for role, reader in by_role.items():
         taken = reader.count([""]) if reader.limit is not None else None
-        if taken is not None and reader.limit is not None and taken[0] >= reader.limit:
+        if taken is not None and reader.limit is not None and taken.tokens[0] >= reader.limit:
             what = "the prompt and the special tokens" if reader.prompt else "the special tokens"
             raise ClirbenchError(
-                f"a longest input of {reader.limit} tokens leaves no token of a {role}, because {what} take {taken[0]}: "
+                f"a longest input of {reader.limit} tokens leaves no token of a {role}, because {what} take {taken.tokens[0]}: "
                 f"pass a larger --max-length"
             )
     limits = {(reader.limit, reader.positions) for reader in by_role.values() if reader.too_far}

@@ -11,12 +11,15 @@ from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from clirbench.encoders import base
+from clirbench.encoders.lengths import TokenCounts
 from clirbench.encoders.loading import fault_of_files
 from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
 
 FORMAT = 1
+# Token 0 is the unknown one.
+_UNKNOWN = 0
 REFUSED = (*(name for name in base.OF_LOADING if name != "trust_remote_code"), *base.OF_PROMPTS, "similarity")
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 # Scales to try for each row, as shares of the scale that fits its largest weight. A smaller scale clips this weight, but gives
@@ -111,9 +114,8 @@ class PackedEncoder:
 
     def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode texts: float32 (texts, dimensions), not normalised."""
-        # Token 0 is the unknown one.
         encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        ids = [encoding.ids or [0] for encoding in encodings]
+        ids = [encoding.ids or [_UNKNOWN] for encoding in encodings]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
         shares = np.repeat(1 / lengths, lengths).astype(np.float32)
         starts = np.concatenate([[0], np.cumsum(lengths)])
@@ -122,13 +124,14 @@ class PackedEncoder:
 
     encode_candidates = encode_queries
 
-    def token_lengths(self, role: str, texts: Sequence[str]) -> list[int]:
+    def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts:
         """Count the tokens of each text; both roles read the whole text."""
-        return self.count_tokens(list(texts))
+        encodings = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return TokenCounts.of((encoding.ids for encoding in encodings), _UNKNOWN)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text."""
-        return [len(encoding.ids) for encoding in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        return self.token_counts("candidate", texts).tokens
 
 
 def is_packed(name: str) -> bool:

@@ -19,14 +19,14 @@ def text_lengths(model: LoadedModel, task: LoadedTask) -> dict[Role, dict[str, L
 
     None for a model that does not say how it reads texts: an encoder of one's own, an API, a fusion.
     """
-    count: Any = getattr(getattr(model, "encoder", None) or getattr(model, "scorer", None), "token_lengths", None)
+    count: Any = getattr(getattr(model, "encoder", None) or getattr(model, "scorer", None), "token_counts", None)
     if count is None or count("query", [""]) is None:
         return None
     limits = {"query": model.settings.query_max_length, "candidate": model.settings.candidate_max_length}
     parts: dict[Role, dict[str, LengthPart]] = {}
     for role, texts in task.texts().items():
         distinct = list(dict.fromkeys(chain.from_iterable(texts.values())))
-        counted = dict(zip(distinct, count(role, distinct), strict=True))
+        counted = dict(zip(distinct, zip(*count(role, distinct), strict=True), strict=True))
         limit = limits[role]
         parts[role] = {
             language: _part([counted[text] for text in dict.fromkeys(some)], limit) for language, some in texts.items()
@@ -48,7 +48,32 @@ def cut_note(model: LoadedModel, lengths: Mapping[Role, Mapping[str, LengthPart]
     return f"{'; '.join(notes)} (clirbench show has all)" if notes else None
 
 
-def _part(lengths: Sequence[int], limit: int | None) -> LengthPart:
+def unknown_note(
+    lengths: Mapping[Role, Mapping[str, LengthPart]] | None,
+    indistinguishable: Mapping[Role, Mapping[str, float]] | None,
+) -> str | None:
+    """A line on the languages that the model hardly reads: unknown tokens, and texts that it cannot tell apart; None for none."""
+    unknown = {role: {x: part.unknown or 0.0 for x, part in parts.items()} for role, parts in (lengths or {}).items()}
+    notes = [f"unknown tokens: {shown}"] if (shown := _largest(unknown)) else []
+    notes += (
+        [f"texts that the model cannot tell apart: {shown}"] if (shown := _largest(indistinguishable or {})) else []
+    )
+    return f"{'; '.join(notes)} (clirbench show has all)" if notes else None
+
+
+def _largest(shares: Mapping[Role, Mapping[str, float]]) -> str:
+    """The languages with the largest shares above 1 %, of the role with the larger one; "" for none."""
+    largest: dict[str, float] = {}
+    for of_role in shares.values():
+        largest |= {language: max(share, largest.get(language, 0.0)) for language, share in of_role.items()}
+    noted = sorted(((share, language) for language, share in largest.items() if share > _NOTED), reverse=True)
+    shown = [f"{100 * share:.0f} % in {language}" for share, language in noted[:_NAMED]]
+    return ", ".join(shown + ([f"and in {len(noted) - _NAMED} more languages"] if len(noted) > _NAMED else []))
+
+
+def _part(counts: Sequence[tuple[int, int]], limit: int | None) -> LengthPart:
+    lengths = [tokens for tokens, _ in counts]
     cut = sum(limit is not None and length > limit for length in lengths)
-    total = max(len(lengths), 1)
-    return LengthPart(texts=len(lengths), mean_tokens=sum(lengths) / total, cut=cut / total)
+    total, tokens = max(len(lengths), 1), sum(lengths)
+    unknown = sum(unknown for _, unknown in counts) / max(tokens, 1)
+    return LengthPart(texts=len(lengths), mean_tokens=tokens / total, cut=cut / total, unknown=unknown)

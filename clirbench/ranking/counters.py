@@ -50,6 +50,8 @@ class Cost:
         output_dtype: Of the vectors as the model gave them; None where that is not known.
         pairs: Pairs of a query and a candidate that a second stage ordered; None without one.
         pairs_scored: How many of these pairs the run scored; the others came from the cache.
+        indistinguishable: By role and language, the share of the distinct texts that share their vector with another text; None
+            without vectors.
         seconds: Seconds of each phase: "load", "encode", "rank", "rerank", "score".
     """
 
@@ -61,6 +63,7 @@ class Cost:
     output_dtype: str | None = None
     pairs: int | None = None
     pairs_scored: int | None = None
+    indistinguishable: dict[str, dict[str, float]] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -140,6 +143,7 @@ class VectorCounter:
             encode_seconds=encoded.seconds,
             zero=encoded.zero,
             output_dtype=encoded.output_dtype,
+            indistinguishable=encoded.indistinguishable,
             seconds=seconds,
         )
         return Counts(outranked, outranked, cost)
@@ -351,12 +355,13 @@ def _checked(name: str, raw: Any, texts: list[str], candidates: int) -> ScoreBlo
 
 def _rows_of_vectors(encoded: Encoded, collection: Collection) -> ScoreRows:
     layout = Layout.of(collection.candidate_starts)
-    products = Products(encoded.queries, encoded.candidates, layout)
-    buffer = np.empty((QUERIES, layout.width), dtype=np.float32)
+    # Products in float64 that are then rounded to float32: the last bits, which depend on the BLAS, are gone.
+    products = Products(encoded.queries, encoded.candidates, layout, np.float64)
+    kind = np.float64 if isinstance(encoded.queries, np.ndarray) else np.float32
+    buffer = np.empty((QUERIES, layout.width), dtype=kind)
 
     def rows(start: int, stop: int) -> ScoreBlock:
-        # With several BLAS threads, the order of a sum, and so its last bits, would depend on the number of cores.
         with one_blas_thread():
-            return products.rows(start, stop, buffer)[:, layout.position]
+            return np.asarray(products.rows(start, stop, buffer)[:, layout.position], dtype=np.float32)
 
     return rows

@@ -9,24 +9,26 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from clirbench.encoders.base import Vectors
+from clirbench.encoders.base import DenseVectors, Vectors
+from clirbench.encoders.same_vectors import repeated_rows
 from clirbench.ranking.kernel import (
     LANES,
-    OVERFLOW,
     QUERIES_PER_PRODUCT,
     RUN,
     among_golds,
-    largest_norm,
     one_blas_thread,
+    refuse_overflow,
     tally,
     workers,
 )
-from clirbench.support.errors import ClirbenchError
+from clirbench.ranking.near_ties import exact_products
+from clirbench.ranking.shards import Cells, GoldScores
 
 
 @dataclass(frozen=True)
@@ -91,24 +93,26 @@ class Layout:
 
 
 class Products:
-    """Inner products of queries and candidates, float32, both dense or both CSR, computed for a few queries at a time.
+    """Inner products of queries and candidates, both dense or both CSR, computed for a few queries at a time.
 
-    Candidates with identical vectors get identical products: one product is computed and copied to the others, because a BLAS may
-    round the same product differently in another column.
+    Dense products are computed in ``dtype``, and sparse ones in float32. Candidates with identical vectors get identical
+    products: one product is computed and copied to the others, because a BLAS may round the same product differently in another
+    column.
 
     Raises:
         ClirbenchError: A product overflows float32.
     """
 
-    def __init__(self, queries: Vectors, candidates: Vectors, layout: Layout) -> None:
-        # By Cauchy-Schwarz, the product of the two norms bounds every partial sum, so no score is infinite or NaN.
-        if not largest_norm(queries) * largest_norm(candidates) <= float(np.finfo(np.float32).max):
-            raise ClirbenchError(OVERFLOW)
-        self._queries, self._layout = queries, layout
+    def __init__(
+        self, queries: Vectors, candidates: Vectors, layout: Layout, dtype: type[np.floating[Any]] = np.float32
+    ) -> None:
+        refuse_overflow(queries, candidates)
+        self._layout = layout
+        self._queries = queries.astype(dtype, copy=False) if isinstance(queries, np.ndarray) else queries
         if isinstance(candidates, np.ndarray):
-            self._vectors: Vectors = np.zeros((layout.width, candidates.shape[1]), dtype=np.float32)
+            self._vectors: Any = np.zeros((layout.width, candidates.shape[1]), dtype=dtype)
             self._vectors[layout.position] = candidates
-            copies, originals = _copies(candidates)
+            copies, originals = repeated_rows(candidates)
         else:
             lengths = np.zeros(layout.width, dtype=np.int64)
             lengths[layout.position] = np.diff(candidates.indptr)
@@ -120,10 +124,10 @@ class Products:
             copies = originals = np.empty(0, dtype=np.intp)
         self._copies, self._originals = layout.position[copies], layout.position[originals]
 
-    def rows(self, start: int, stop: int, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+    def rows(self, start: int, stop: int, buffer: NDArray[Any]) -> NDArray[Any]:
         """Score the queries ``start`` to ``stop`` - 1, in the layout's columns; padding columns hold arbitrary values.
 
-        The scores are a view of the buffer, which is float32 (at least stop - start, width).
+        The scores are a view of the buffer, which is (at least stop - start, width), of ``dtype``, or float32 for sparse vectors.
         """
         scores = buffer[: stop - start]
         if isinstance(self._queries, np.ndarray):
@@ -145,9 +149,10 @@ def count_outranked(
 ) -> Outranked:
     """Count the candidates of each block that outrank each gold pair.
 
-    Scores are float32 inner products, computed 256 queries at a time, so memory does not grow with queries x candidates.
-    Candidates with identical vectors always tie (:class:`Products`). Two different vectors whose true scores differ by less than
-    float32 rounding may swap when the candidates stand in another order.
+    Scores are inner products, computed for a few queries at a time, so memory does not grow with queries x candidates. The counts
+    depend on the vectors alone: neither the BLAS, nor the number of threads, nor the order of the wrong candidates changes them.
+    Dense vectors are compared in float32, and near scores again in float64 (:mod:`clirbench.ranking.near_ties`). Sparse vectors
+    are multiplied in float32 in a fixed order.
 
     Three candidates score 1, 2 and 1. The last one is the gold. The first one ties with it and the second one beats it:
 
@@ -164,11 +169,54 @@ def count_outranked(
         gold_query: int32 (gold pairs,), ascending.
         gold_candidate: int32 (gold pairs,), ascending within a query.
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
-        advance: Called after each product with its number of queries.
+        advance: Called with a number of queries as the work goes on; these add up to all queries.
 
     Raises:
         ClirbenchError: A product overflows float32.
     """
+    pairs = gold_query, gold_candidate, block_starts
+    if isinstance(queries, np.ndarray) and isinstance(candidates, np.ndarray):
+        return _count_dense(queries, candidates, *pairs, advance)
+    return _count_sparse(queries, candidates, *pairs, advance)
+
+
+def _count_dense(
+    queries: DenseVectors,
+    candidates: DenseVectors,
+    gold_query: NDArray[np.int32],
+    gold_candidate: NDArray[np.int32],
+    block_starts: NDArray[np.int64],
+    advance: Callable[[int], None] | None,
+) -> Outranked:
+    """Count block by block, as the shards of a streamed corpus are counted."""
+    refuse_overflow(queries, candidates)
+    with one_blas_thread():
+        scores = exact_products(queries, gold_query.astype(np.intp), candidates, gold_candidate.astype(np.intp))
+    golds = GoldScores(queries, gold_query, scores)
+    block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
+    blocks, none = len(block_starts) - 1, np.empty(0, dtype=np.intp)
+    wrong = np.empty((len(gold_query), blocks), dtype=np.int32)
+    told = 0
+    for number, (start, stop) in enumerate(pairwise(block_starts.tolist())):
+        inside = np.flatnonzero(block == number)
+        own = Cells(inside, gold_candidate[inside].astype(np.intp) - start)
+        wrong[:, number] = golds.count(candidates[start:stop], own, Cells(none, none))[0]
+        if advance:
+            done = len(queries) * (number + 1) // blocks
+            advance(done - told)
+            told = done
+    return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
+
+
+def _count_sparse(
+    queries: Vectors,
+    candidates: Vectors,
+    gold_query: NDArray[np.int32],
+    gold_candidate: NDArray[np.int32],
+    block_starts: NDArray[np.int64],
+    advance: Callable[[int], None] | None,
+) -> Outranked:
+    """Count by products of a few queries with all candidates."""
     layout = Layout.of(block_starts)
     products = Products(queries, candidates, layout)
     golds = GoldCounter(gold_query, gold_candidate, queries.shape[0], block_starts, layout)
@@ -181,9 +229,7 @@ def count_outranked(
         golds.count(start, scores)
         return len(scores)
 
-    # One thread per core, each with its own products, is faster than products on all cores. It also keeps the sums within a
-    # product the same for any number of cores.
-    with one_blas_thread(), ThreadPoolExecutor(workers()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         for done in pool.map(count, range(0, queries.shape[0], QUERIES_PER_PRODUCT)):
             if advance:
                 advance(done)
@@ -243,15 +289,3 @@ class GoldCounter:
         reached = tally(scores, thresholds, self._layout.run_starts, self._layout.first_run)
         self.outranked.wrong[pairs] = (reached - golds_reached)[row, column]
         self.outranked.gold[pairs] = golds_above[row, column]
-
-
-def _copies(vectors: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows that repeat an earlier row bit by bit, and the first row that each repeats: intp (repeats,) twice."""
-    # Equal rows have equal checksums, so only rows that share one need to be compared.
-    checksum = np.bitwise_xor.reduce(np.ascontiguousarray(vectors).view(np.uint32), axis=1)
-    _, number, occurrences = np.unique(checksum, return_inverse=True, return_counts=True)
-    seen: dict[bytes, int] = {}
-    suspects = np.flatnonzero(occurrences[number] > 1)
-    originals = np.array([seen.setdefault(vectors[i].tobytes(), int(i)) for i in suspects], dtype=np.intp)
-    repeated = originals != suspects
-    return suspects[repeated], originals[repeated]

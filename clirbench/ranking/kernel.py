@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from clirbench.encoders.base import Vectors
+from clirbench.support.errors import ClirbenchError
 
 OVERFLOW = "scores could overflow float32: use --similarity cosine, or scale the vectors down"
 # Fixed, so that the same run computes the same products on every machine.
@@ -110,7 +111,18 @@ def one_blas_thread() -> Iterator[None]:
                 _limits.pop().restore_original_limits()
 
 
-def largest_norm(vectors: Vectors) -> float:
+def refuse_overflow(queries: Vectors, candidates: Vectors) -> None:
+    """Fail if a product of a query and a candidate could overflow float32.
+
+    Raises:
+        ClirbenchError: The product of the longest query and the longest candidate is above the largest float32.
+    """
+    # By Cauchy-Schwarz, the product of the two norms bounds every partial sum, so no score is infinite or NaN.
+    if not _largest_norm(queries) * _largest_norm(candidates) <= float(np.finfo(np.float32).max):
+        raise ClirbenchError(OVERFLOW)
+
+
+def _largest_norm(vectors: Vectors) -> float:
     """Euclidean norm of the longest vector, in float64."""
     if isinstance(vectors, np.ndarray):
         squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)

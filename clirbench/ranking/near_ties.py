@@ -8,11 +8,13 @@ the gold loses these ties.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
-from clirbench.encoders.base import DenseVectors
+from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.ranking.kernel import LANES, RUN, outranks, tally, tally_flags
 
 _Scores = NDArray[np.float32]
@@ -35,6 +37,18 @@ def exact_products(
         # NumPy adds up a contiguous row pairwise, whatever the row's place. A BLAS product of matrices depends on the place.
         products[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
     return products
+
+
+def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[Any]]:
+    """Scores of a few queries and all candidates, (queries, candidates), that order them as they are counted.
+
+    They are float64 for dense vectors (:func:`exact_products`), and float32 for sparse ones.
+    """
+    if isinstance(queries, np.ndarray) and isinstance(candidates, np.ndarray):
+        every = np.arange(len(candidates))
+        rows = [exact_products(queries, np.full_like(every, row), candidates, every) for row in range(len(queries))]
+        return np.stack(rows) if rows else np.empty((0, len(candidates)))
+    return np.asarray((sparse.csr_array(queries) @ sparse.csr_array(candidates.T)).toarray())
 
 
 @dataclass(frozen=True)

@@ -116,16 +116,20 @@ class GoldScores:
         self._exact = np.full((len(queries), int(golds.max(initial=0))), np.inf)
         self._exact[self._row, self._slot] = scores
 
-    def golds_above(self) -> NDArray[np.int32]:
-        """Count the golds of the same query that outrank each pair, whatever shard they are in: int32 (gold pairs,)."""
-        filled = np.isfinite(self._exact).astype(np.float32)[:, :, None]
+    def golds_above(self, block: NDArray[np.intp] | None = None, blocks: int = 1) -> NDArray[np.int32]:
+        """Count the golds of the same query that outrank each pair, by the block in which they lie: int32 (gold pairs, blocks).
+
+        ``block`` is intp (gold pairs,), the block of each pair's gold; None where all golds lie in one block.
+        """
+        filled = np.zeros((*self._exact.shape, blocks), dtype=np.float32)
+        filled[self._row, self._slot, 0 if block is None else block] = 1
         above = np.concatenate(
             [
                 among_golds(self._exact[a : a + QUERIES_PER_PRODUCT], filled[a : a + QUERIES_PER_PRODUCT])[1]
                 for a in range(0, len(self._exact), QUERIES_PER_PRODUCT)
             ]
         )
-        return np.asarray(above[self._row, self._slot, 0], dtype=np.int32)
+        return np.asarray(above[self._row, self._slot], dtype=np.int32)
 
     def count(
         self, candidates: DenseVectors, own: Cells, copies: Cells, top: int = 0, longest: float | None = None

@@ -101,6 +101,7 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
             **asdict(model.sources), saved_dtype=model.saved_dtype, output_dtype=cost.output_dtype
         ),
         lengths=run.lengths,
+        indistinguishable=cost.indistinguishable,  # type: ignore[arg-type]
         corpus=run.corpus,
         headline=headline_of(scores),
         micro=scores.micro,

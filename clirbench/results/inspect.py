@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from clirbench.encoders.api_cost import api_cost
 from clirbench.encoders.base import require_encoder
 from clirbench.encoders.encode import distinct_texts, encode_collection
-from clirbench.ranking.in_memory import Layout, Products
 from clirbench.ranking.kernel import best_first
+from clirbench.ranking.near_ties import exact_scores
 from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
 from clirbench.results.result import Result
 from clirbench.results.schema import Document
@@ -142,10 +142,7 @@ def inspect_result(
         reporter.note(api_cost(loaded, [part], cache).line(loaded.info.name, None))
     reporter.start(ENCODE, distinct_texts(part))
     encoded = encode_collection(loaded, part, RunContext(cache, reporter=reporter, allow_zero=True))
-    layout = Layout.of(part.candidate_starts)
-    buffer = np.empty((len(part.queries), layout.width), dtype=np.float32)
-    products = Products(encoded.queries, encoded.candidates, layout)
-    scores = products.rows(0, len(part.queries), buffer)[:, layout.position]
+    scores = exact_scores(encoded.queries, encoded.candidates)
     own_block = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())
     pool = slice(0, len(part.candidates)) if pooled else own_block
     topics = [_topic(part, row, scores[row], pool) for row in range(len(part.queries))]

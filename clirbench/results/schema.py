@@ -180,6 +180,9 @@ class LengthPart(_Strict):
     texts: Count = Field(description="how many texts were counted")
     mean_tokens: Tokens
     cut: Annotated[float, Field(ge=0, le=1)]
+    unknown: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="share of the tokens that are the unknown token; null in results of older versions"
+    )
 
 
 class EnvironmentPart(_Strict):
@@ -317,6 +320,11 @@ class Document(_Strict):
     provenance: ProvenancePart | None = Field(default=None, description="null in results of older versions")
     lengths: dict[Role, dict[str, LengthPart]] | None = Field(
         default=None, description="by role and language; null where the model does not say how it cuts texts"
+    )
+    indistinguishable: dict[Role, dict[str, Annotated[float, Field(ge=0, le=1)]]] | None = Field(
+        default=None,
+        description="by role and language: share of the distinct texts that share their vector with another text; null without "
+        "vectors, and in results of older versions",
     )
     corpus: CorpusPart | None = Field(default=None, description="of streamed tasks only")
     headline: dict[str, dict[str, EstimatePart]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from clirbench.metrics.bias import better, shown_as
@@ -131,23 +131,33 @@ def headline_tables(document: Document, console: Console) -> Group:
 
 
 def settings_table(document: Document, console: Console) -> Group:
-    """How the texts of a result were encoded, and by language how long they are for the model and how many it cuts."""
+    """How the texts of a result were encoded, and by language how the model reads them."""
     above = title(f"{_task_label(document)}: how it was encoded")
     table = plain_table(console, ("setting", "value"), left=("setting", "value"))
     for name, value in stated_settings(document).items():
         table.add_row(name, printable(value))
-    if document.lengths is None:
-        return Group(above, table)
-    roles = [role for role in ("query", "candidate") if role in document.lengths]
-    heads = [f"{role}\n{what}" for role in roles for what in ("tokens", "cut %")]
-    lengths = plain_table(console, ("language", *heads), left=("language",))
-    for language in document.task.languages:
-        parts = [document.lengths[role].get(language) for role in roles]
-        shown = [(cell(part.mean_tokens, 1), cell(part.cut, 100)) if part else ("-", "-") for part in parts]
-        lengths.add_row(language, *(value for pair in shown for value in pair))
-    return Group(
-        above, table, title("Mean tokens a text before the cut, with prompt, and share of texts that are cut"), lengths
-    )
+    groups: list[RenderableType] = [above, table]
+    if document.lengths is not None:
+        roles = [role for role in ("query", "candidate") if role in document.lengths]
+        heads = [f"{role}\n{what}" for role in roles for what in ("tokens", "cut %", "unknown %")]
+        lengths = plain_table(console, ("language", *heads), left=("language",))
+        for language in document.task.languages:
+            parts = [document.lengths[role].get(language) for role in roles]
+            shown = [
+                (cell(part.mean_tokens, 1), cell(part.cut, 100), cell(part.unknown, 100)) if part else ("-",) * 3
+                for part in parts
+            ]
+            lengths.add_row(language, *(value for values in shown for value in values))
+        what = "Mean tokens a text before the cut, with prompt; share of texts that are cut; share of tokens that are unknown"
+        groups += [title(what), lengths]
+    if document.indistinguishable is not None:
+        shares = document.indistinguishable
+        roles = [role for role in ("query", "candidate") if role in shares]
+        alike = plain_table(console, ("language", *(f"{role} %" for role in roles)), left=("language",))
+        for language in document.task.languages:
+            alike.add_row(language, *(cell(shares[role].get(language), 100) for role in roles))
+        groups += [title("Share of texts that the model cannot tell from another text"), alike]
+    return Group(*groups)
 
 
 def _task_label(document: Document) -> str:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder
+from clirbench.encoders.same_vectors import ROUNDING, repeated_rows, replace_alike
 from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
@@ -42,6 +43,7 @@ class ShardCounter:
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
         # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
+        self._distinct_golds = np.delete(first.golds, repeated_rows(first.golds)[0], axis=0)
         self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
@@ -96,7 +98,7 @@ class ShardCounter:
         as_they_came = (
             settings.similarity == "dot" and not settings.quantise and not self._by_language and not (like >= 0).any()
         )
-        longest = check.longest if as_they_came else None
+        longest = check.longest * (1 + ROUNDING) if as_they_came else None
         queries = slice(0, len(self._judged.queries)) if self._pooled else self._judged.queries_of(shard.language)
         _, scores = self.gold_scores(queries)
         wrong, _ = scores.count(vectors, own, copies, 0, longest)
@@ -134,22 +136,22 @@ class ShardCounter:
     ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Encode a shard. A copy of a gold is not encoded: it gets the gold's vector from pass 1, so that both tie exactly.
 
+        A passage that the model cannot tell from a gold gets the gold's vector too (:mod:`clirbench.encoders.same_vectors`).
+
         Returns:
-            The vectors as the encoder gave them, float32 (candidates, dimensions); and the first gold with each candidate's text,
-            intp (candidates,), -1 for none.
+            The vectors, float32 (candidates, dimensions); and the first gold with each candidate's text, intp (candidates,), -1
+            for none.
         """
         if block.texts is None:
             # Without texts, copies are not known. Candidates with equal vectors still tie.
-            return np.asarray(check(block.vectors, block.ids)), np.full(len(block.ids), -1, dtype=np.intp)
+            vectors = np.asarray(check(block.vectors, block.ids))
+            return replace_alike(vectors, self._distinct_golds), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
-        rest = [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]
-        encode = self._model.encoder.encode_candidates
-        if len(rest) == len(like):
-            return encode_distinct(encode, rest, check, clock), like
         raw = self._first.golds[like]
-        if rest:
-            raw[like < 0] = encode_distinct(encode, rest, check, clock)
+        if rest := [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]:
+            vectors = encode_distinct(self._model.encoder.encode_candidates, rest, check, clock)
+            raw[like < 0] = replace_alike(vectors, self._distinct_golds)
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, LoadedEncoder, LoadedModel, require_encoder
 from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.same_vectors import first_alike
 from clirbench.encoders.transforms import Removal, fit_transform
 from clirbench.encoders.vectors import Clock, VectorCheck, by_distance, encode_texts, normalised, squares_of, unit
 from clirbench.ranking.kernel import OVERFLOW
@@ -135,6 +136,8 @@ def first_pass(
         zero = check.zero + second.zero
     check.refuse_faint(len(set(judged.queries)))
     second.refuse_faint(len(golds))
+    # Texts that the model cannot tell apart get one vector.
+    queries, golds = queries[first_alike(queries)], golds[first_alike(golds)]
     place = {language: i for i, language in enumerate(judged.languages)}
     gold_language = np.array([place[language] for language, _ in order], dtype=np.int32)
     removal = _fitted(model, judged)

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import LoadedEncoder, LoadedModel
+from clirbench.encoders.same_vectors import first_alike, shares_alike
 from clirbench.encoders.vector_cache import versions
 from clirbench.encoders.vectors import Clock
 from clirbench.evaluation.streaming.best_passages import best_passages, run_path, trec_run
@@ -283,7 +284,7 @@ class ShardsToCount:
         judged, total = self.work.judged, self._sum
         gold = np.zeros_like(total.wrong)
         above = GoldScores(self.work.first.queries, judged.gold_query, self.work.first.scores).golds_above()
-        gold[np.arange(len(above)), judged.query_language[judged.gold_query]] = above
+        gold[np.arange(len(above)), judged.query_language[judged.gold_query]] = above[:, 0]
         outranked = Outranked(total.wrong, gold)
         return Counts(outranked, outranked, self._cost())
 
@@ -330,6 +331,10 @@ class ShardsToCount:
         else:
             golds = {gold.text for gold in work.inventory.golds.values()}
             texts = len(set(queries)) + len(golds) + total.texts
+        number = {query: i for i, query in enumerate(dict.fromkeys(queries))}
+        text = np.array([number[query] for query in queries])
+        _, row = np.unique(text, return_index=True)
+        alike = first_alike(work.first.queries[row])
         encoding = clock.seconds + total.encode_seconds / (work.streaming.workers or 1)
         ranking = max(0.0, time.perf_counter() - self.began - encoding)
         return Cost(
@@ -339,5 +344,9 @@ class ShardsToCount:
             encode_seconds=clock.seconds + total.encode_seconds,
             zero=work.first.zero + total.zero,
             output_dtype=clock.output_dtype,
+            # The passages are never together, so only the queries are compared with one another.
+            indistinguishable={
+                "query": shares_alike(alike, text, work.judged.query_language, work.selection.languages)
+            },
             seconds={"load": self.loading, "encode": encoding, "rank": ranking},
         )
