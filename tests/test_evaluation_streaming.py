@@ -13,6 +13,7 @@ from miracl_corpus import build, invented, real, write_original, write_task
 from test_ranking_shards import unit_rows
 
 from clirbench.encoders.base import EncoderOptions
+from clirbench.encoders.lengths import TokenCounts
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.streaming import count_shard, options, streamed_task
