@@ -542,7 +542,7 @@ def test_twins_lookalikes_and_surprises(tmp_path):
     # Alone against the two weak ones, the good model is a surprise.
     shutil.rmtree(twin)
     alone = check_submissions([tmp_path / "clirbench__hybrid"], others=submissions_in([tmp_path]))
-    assert any("far above the best so far" in f.message for f in alone[0].findings)
+    assert any("far above the best verified result so far" in f.message for f in alone[0].findings)
     assert skeleton("org__m0del-1") == skeleton("org__model_l")
 
 

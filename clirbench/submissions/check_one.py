@@ -4,6 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import check_verification
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS, Task
-from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
+from clirbench.tasks.task_file import board_columns, board_tasks, list_tasks, load_task
 
 # '.', '_' and '-' stand only between letters or digits, and never two in a row: "a-b" and "a--b" look alike.
 _PART = r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*"
@@ -65,8 +66,11 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     _one_model(results, examined)
     for name in mteb_result_files(names):
         _mteb_result(folder / name, results, examined)
-    if VERIFICATION in names:
-        check_verification(results, untrusted, examined)
+    verified = VERIFICATION in names and check_verification(results, untrusted, examined)
+    examined.comparables = [
+        replace(one, verified=verified, zero_shot=model.zero_shot(one.task) if model else "unknown")
+        for one in examined.comparables
+    ]
     return examined
 
 
@@ -181,6 +185,9 @@ def _result(task: str, names: list[str], untrusted: bool, examined: Examined) ->
 
 def _reported(path: Path, document: Reported, examined: Examined) -> None:
     """Check published figures. They have no ranks, so only their names, shares and means are checked."""
+    setting, metric = board_columns(document.task.id).main
+    if main := document.headline.get(setting, {}).get(metric):
+        examined.comparables.append(Comparable(document.task.id, main.value))
     languages, rows = document.task.languages, document.per_language
     if len(set(languages)) != len(languages) or (rows and set(rows) != set(languages)):
         message = "are not the languages of per_language, each once: make them equal"
@@ -335,8 +342,8 @@ def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) 
         examined.warning(path, "model.revision", "is null: nobody can tell which version of the model this was")
     ranks_bytes = ranks.own_rank.tobytes() + (b"" if ranks.pool_rank is None else ranks.pool_rank.tobytes())
     digest = hashlib.sha256(ranks_bytes).hexdigest()
-    score = result.score("multilingual", "mAP")
-    examined.comparables.append(Comparable(task.id, score, document.model.parameters, digest))
+    main = result.score(*board_columns(task.id).main)
+    examined.comparables.append(Comparable(task.id, main, digest=digest))
 
 
 def _contradicting_settings(document: Document | Reported) -> Iterator[tuple[str, str]]:

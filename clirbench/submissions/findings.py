@@ -30,15 +30,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Comparable:
-    """The part of a measured result that is compared with the results of other submissions.
+    """The part of a result that is compared with the results of other submissions.
 
-    ``multilingual`` is the headline mAP of that setting; ``digest`` the SHA-256 over all ranks.
+    ``main`` is the task's main number; ``zero_shot`` the answer of ``model.toml``; ``digest`` the SHA-256 over all ranks, "" for
+    reported figures. ``verified`` says that a maintainer ran a sample of the submission again, and the ranks agreed.
     """
 
     task: str
-    multilingual: float | None
-    parameters: int | None
-    digest: str
+    main: float | None
+    zero_shot: str = "unknown"
+    digest: str = ""
+    verified: bool = False
 
 
 @dataclass

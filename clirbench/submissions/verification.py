@@ -82,21 +82,24 @@ def verdict(equal: float, close: float, largest: float) -> Verdict:
     return "agree within noise" if close >= CLOSE and largest <= MAP_NOISE else "differ"
 
 
-def check_verification(results: dict[str, Document | Reported], untrusted: bool, examined: Examined) -> None:
+def check_verification(results: dict[str, Document | Reported], untrusted: bool, examined: Examined) -> bool:
     """Check ``verification.json``: no stranger added it, it is of these ranks, and its verdict follows from its numbers.
 
     ``results`` are the submission's results by task. ``untrusted`` means that a stranger sent the submission.
+
+    Returns:
+        Whether the file is of these ranks and says that they agree.
     """
     path = examined.folder / FILE
     if untrusted:
         examined.error(path, "", "only maintainers verify: remove it")
     verification = examined.read(path, LIMIT, parse_verification)
     if verification is None:
-        return
+        return False
     document = results.get(verification.task)
     if not isinstance(document, Document) or document.ranks.sha256 != verification.ranks_sha256:
         examined.error(path, "ranks_sha256", "is of other ranks than the submission holds: run clirbench verify again")
-        return
+        return False
     if verification.revision != document.model.revision:
         examined.error(path, "revision", "is not that of the result: run clirbench verify again")
     languages = set(verification.languages)
@@ -114,3 +117,4 @@ def check_verification(results: dict[str, Document | Reported], untrusted: bool,
     expected = verdict(verification.equal, verification.close, verification.largest_difference)
     if verification.verdict != expected:
         examined.error(path, "verdict", f"is not what its numbers say, {expected}: run clirbench verify again")
+    return expected != "differ"
