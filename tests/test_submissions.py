@@ -325,12 +325,9 @@ def test_a_name_cannot_write_lines_of_its_own(folder):
 @pytest.mark.parametrize("kind", ["decimal", "date"])
 def test_columns_that_others_would_read_differently(folder, kind):
     good = pq.read_table(folder / "mlqa-r.ranks.parquet").to_pydict()
-    own = good.pop("own_rank")
-    if kind == "date":
-        column = pa.array(own, pa.int32()).cast(pa.date32())
-    else:
-        column = pa.array(own, pa.int32()).cast(pa.decimal128(12, 1))
-    found = ranks_bytes(folder, parquet(**good, own_rank=column))
+    own = pa.array(good["own_rank"], pa.int32())
+    column = own.cast(pa.date32() if kind == "date" else pa.decimal128(12, 1))
+    found = ranks_bytes(folder, parquet(**{**good, "own_rank": column}))
     assert any("not a ranks file (column own_rank is" in message for _, message in found), found
 
 
@@ -367,8 +364,22 @@ def test_missing_files(folder):
 
 
 def parquet(**columns):
+    """A file with these columns, written as clirbench writes it as far as they allow."""
+    table = pa.table(columns)
+    # Python's numbers become int64, and clirbench writes int32.
+    plain = [field.with_type(pa.int32()) if field.type == pa.int64() else field for field in table.schema]
+    texts = [field.name for field in plain if field.type == pa.string()]
+    numbers = {field.name: "BYTE_STREAM_SPLIT" for field in plain if field.type == pa.int32()}
     sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(
+        table.cast(pa.schema(plain)),
+        sink,
+        compression="zstd",
+        use_dictionary=texts,
+        column_encoding=numbers,
+        write_statistics=False,
+        store_schema=False,
+    )
     return sink.getvalue()
 
 
@@ -391,17 +402,16 @@ def test_hostile_parquet(folder):
     assert any("50,000,000 rows, but" in m for _, m in ranks_bytes(folder, many))
     # The right number of rows, each with the same long name: megabytes of text once it is unpacked.
     bomb = {**good, "topic": ["x" * 300_000 + str(i) for i in range(40)] + ["y"] * (rows - 40)}
-    found = ranks_bytes(folder, parquet(**bomb))
-    assert any("expand far beyond" in m or "at most 600,000" in m for _, m in found)
+    assert any("expand far beyond" in m for _, m in ranks_bytes(folder, parquet(**bomb)))
     assert any("columns are not" in m for _, m in ranks_bytes(folder, parquet(**good, extra=good["topic"])))
     nested = {**good, "own_rank": [[rank] for rank in good["own_rank"]]}
     assert any("not a ranks file" in m for _, m in ranks_bytes(folder, parquet(**nested)))
     text = {**good, "own_rank": [str(rank) for rank in good["own_rank"]]}
-    assert ranks_bytes(folder, parquet(**text)) != []
+    assert any("column own_rank is BYTE_ARRAY" in m for _, m in ranks_bytes(folder, parquet(**text)))
     gap = {**good, "own_rank": [None, *good["own_rank"][1:]]}
-    assert ranks_bytes(folder, parquet(**gap)) != []
+    assert any("a value of own_rank is missing" in m for _, m in ranks_bytes(folder, parquet(**gap)))
     unknown = {**good, "query_language": ["xx", *good["query_language"][1:]]}
-    assert ranks_bytes(folder, parquet(**unknown)) != []
+    assert any("query_language numbers texts that no row has" in m for _, m in ranks_bytes(folder, parquet(**unknown)))
 
 
 def test_other_gold_pairs_are_refused(folder):

@@ -10,14 +10,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.results.ranks_layout import read_layout
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
 
 _NAMES = ("topic", "query_language", "gold_language")
 _ABOVE = "query_language_above"
 _COLUMNS = (*_NAMES, "own_rank", "pool_rank", _ABOVE)
-# Limits of the expanded size: twice the six columns of four bytes per row, and spare bytes for the names of topics.
-_ROW_BYTES, _SPARE_BYTES = 48, 1_000_000
 
 
 def encode_ranks(ranks: GoldRanks) -> bytes:
@@ -65,8 +64,10 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
     """
     try:
-        table = _bounded_table(content, document.ranks.rows)
-        frame = {name: table.column(name).combine_chunks() for name in table.column_names}
+        # Files that were made before the last column was counted lack it.
+        layout = read_layout(content, document.ranks.rows, _NAMES, (_COLUMNS, _COLUMNS[:-1]))
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        frame = {name: table.column(name).combine_chunks() for name in layout.columns}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
@@ -74,6 +75,9 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         for name in ("own_rank", _ABOVE):
             if name in frame and frame[name].null_count:
                 raise ValueError(f"a value of {name} is missing")
+        for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
+            if len(set(layout.dictionaries[name]) & set(known)) != len(layout.dictionaries[name]):
+                raise ValueError(f"{name} numbers texts that no row has")
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),
@@ -97,28 +101,6 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
     return ranks
-
-
-def _bounded_table(content: bytes, rows: int) -> pa.Table:
-    """Read the table after a check of the rows and bytes in its footer: a small file can expand to gigabytes."""
-    file = pq.ParquetFile(
-        pa.BufferReader(content), thrift_string_size_limit=1_000_000, thrift_container_size_limit=10_000
-    )
-    shape = file.metadata
-    if shape.num_rows != rows:
-        raise ValueError(f"{shape.num_rows:,} rows, but 'ranks.rows' is {rows:,}")
-    names = tuple(shape.schema.column(i).path for i in range(min(shape.num_columns, len(_COLUMNS) + 1)))
-    # Files that were made before the last column was counted lack it.
-    if sorted(names) not in (sorted(_COLUMNS), sorted(_COLUMNS[:-1])):
-        raise ValueError(f"columns are not {', '.join(_COLUMNS)}")
-    for field in file.schema_arrow:
-        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-        if not (pa.types.is_string(kind) if field.name in _NAMES else pa.types.is_integer(kind)):
-            raise ValueError(f"column {field.name} is {kind}")
-    chunks = [shape.row_group(g).column(c) for g in range(shape.num_row_groups) for c in range(len(names))]
-    if sum(chunk.total_uncompressed_size for chunk in chunks) > _ROW_BYTES * rows + _SPARE_BYTES:
-        raise ValueError("its columns expand far beyond what so many rows need")
-    return file.read(use_threads=False)
 
 
 def _int32(column: pa.Array) -> NDArray[np.int32]:
