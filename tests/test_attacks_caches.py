@@ -1,14 +1,19 @@
 """Damaged files of the cache and of killed runs: equal ranks with a note, or one line; never a traceback, never another rank."""
 
+import functools
 import gzip
 import hashlib
+import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from attacks.caches import ATTACKS, Place
+from command_line import environment
 from conftest import tiny_collection
 from miracl_corpus import build, invented
 
@@ -281,6 +286,73 @@ def test_damage_changes_no_rank(name, tmp_path, small_shards):
     notes = Notes()
     assert store.run(notes) == whole
     assert [line for line in notes.lines if "damaged" in line] == []
+
+
+# ------------------------------------------------------------------------------------------------- two at once; full disks
+
+CONTAINER = """
+import os, socket, sys
+from pathlib import Path
+import test_attacks_caches as tests
+# What each container says of itself where nobody told them apart.
+os.getpid, socket.gethostname = lambda: 7, lambda: "box"
+tests.encode.TEXTS_PER_SHARD = tests.vector_cache.TEXTS_PER_SHARD = tests.SHARD
+tests.second_stage._PAIRS = 10
+for line in sys.stdin:
+    root = Path(line.strip())
+    notes = tests.Notes()
+    ranks = tests.ranked(tests.two_stages(), tests.tiny_collection(), root / "vectors", notes)
+    ranks += tests.streamed(root, tests.model_of(), notes)
+    print(tests.hashlib.sha256(ranks).hexdigest(), *(line for line in notes.lines if "damaged" in line), flush=True)
+"""
+
+
+def test_two_containers_with_one_process_number_share_a_cache(tmp_path):
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    start = functools.partial(
+        subprocess.Popen, [sys.executable, "-c", CONTAINER], env=variables, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with start() as one, start() as other:
+        said = []
+        for number in range(16):
+            root = tmp_path / str(number)
+            root.mkdir()
+            corpus_in(root)
+            for container in (one, other):
+                container.stdin.write(f"{root}\n")
+                container.stdin.flush()
+            said.append([container.stdout.readline() for container in (one, other)])
+        errors = [container.communicate()[1] for container in (one, other)]
+    assert errors == ["", ""]
+    assert {line for pair in said for line in pair} == {said[0][0]}
+    assert len(said[0][0]) == 65
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit of a file's size here")
+@pytest.mark.parametrize("size", [0, 100, 5_000, 15_000])
+def test_a_disk_that_is_full_is_one_line_and_nothing_is_lost(tmp_path, size):
+    """A file cannot grow beyond ``size`` bytes: the lock, the vectors, the ranks or the result is not written."""
+    import resource
+
+    command = [sys.executable, "-m", "clirbench", "run", "--model", "clirbench/hybrid", "--tasks", "demo"]
+    run = functools.partial(
+        subprocess.run, command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    full = run(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY)))
+    assert full.returncode == 2, full.stderr
+    assert "Traceback" not in full.stderr
+    last = full.stderr.splitlines()[-1]
+    assert last.startswith("clirbench: cannot write ")
+    assert "(File too large): " in last
+    assert list(tmp_path.rglob("*.part")) == []
+    assert run().returncode == 0
+    (ranks,) = tmp_path.glob("results/*/demo.ranks.parquet")
+    assert (
+        hashlib.sha256(ranks.read_bytes()).hexdigest()
+        == json.loads(ranks.with_name("demo.json").read_text())["ranks"]["sha256"]
+    )
 
 
 def test_there_are_enough_of_them():

@@ -344,6 +344,15 @@ VECTORS = {
     "vectors: a half-written part beside the shards": Attack(
         "vectors", lambda place: shard(place).with_name(".000000.npy.0123.part").write_bytes(b"half"), "equal"
     ),
+    "vectors: a half-written part of tomorrow, because the clock was set back": Attack(
+        "vectors",
+        lambda place: (
+            shard(place, 1).unlink(),
+            shard(place).with_name(".000001.npy.0123.part").touch(),
+            os.utime(shard(place).with_name(".000001.npy.0123.part"), (4e9, 4e9)),
+        ),
+        "equal",
+    ),
     "vectors: the entry goes while the run encodes": Attack(
         "vectors",
         lambda place: (shard(place, 1).unlink(), place.later.append(lambda: shutil.rmtree(place.files["candidate"]))),
@@ -603,6 +612,11 @@ COUNTS = {
     "manifest: gone": _of_run("manifest.json", lambda path, _: path.unlink(), "equal"),
     "manifest: a folder in its place": _of_run(
         "manifest.json", lambda path, _: replaced_by(path, Path.mkdir), "refused", "nothing was removed"
+    ),
+    "counts: the folder goes while the run counts": Attack(
+        "counts",
+        lambda place: place.later.append(lambda: shutil.rmtree(place.files["shard"].parent)),
+        "equal",
     ),
     "counts: the corpus changed since": Attack(
         "counts",
