@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, shortened
 
 _PART = ".part"
 # What a disk without locks answers: some network disks are.
@@ -70,7 +70,7 @@ def reading(path: Path | str, remedy: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ClirbenchError(f"{printable(str(path))}: cannot be read ({reason}): {remedy}") from error
+        raise ClirbenchError(f"{shortened(printable(str(path)), 300)}: cannot be read ({reason}): {remedy}") from error
 
 
 @contextmanager

@@ -129,6 +129,7 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
     # The file is mapped into memory, so only the shard that is counted is read.
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     if not isinstance(array, np.ndarray):
+        array.close()
         raise ValueError("it is an archive of several arrays")
     return array, [id_of(line, f"{names}:{number}") for number, line in enumerate(lines, 1)]
 
