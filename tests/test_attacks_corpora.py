@@ -1,4 +1,4 @@
-"""Damaged corpora, tasks of one's own, vectors and runs: the same ranks as without the damage, or one line that names the file."""
+"""Damaged corpora, tasks of one's own, vectors and runs: the same ranks as undamaged, or one line that names the file."""
 
 import json
 import re
