@@ -345,7 +345,7 @@ def test_a_rebuilt_file_is_read(result):
         (lambda footer, column: column[3].update({14: 4, 15: 32}), "has a bloom filter"),
         (lambda footer, column: column[3].update({4: 0}), "the description of query_language_above"),
         (lambda footer, column: column[3].update({5: 7}), "the description of query_language_above"),
-        (lambda footer, column: column[3].update({7: 7}), "the header of a page is cut"),
+        (lambda footer, column: column[3].update({7: 7}), "a number is cut"),
         (lambda footer, column: column[3].update({7: 10**9}), "the header of a page is cut"),
         (lambda footer, column: column[3].update({7: -(10**9)}), "the pages of query_language_above hold 0 values"),
         (lambda footer, column: column[3].update({9: 4}), "the description of query_language_above"),

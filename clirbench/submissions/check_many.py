@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from clirbench.submissions.accepted import CheckRecord
 from clirbench.submissions.check_one import examine
 from clirbench.submissions.findings import Comparable, Examined, Finding
+from clirbench.submissions.safe_read import note_reading
 from clirbench.submissions.safe_text import skeleton
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter, Silent
@@ -165,12 +167,16 @@ def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter
     _round(folders, untrusted, limits, done, reporter)
     for folder in folders:
         # A process that dies ends the whole pool. So each submission that is not done is examined again, alone.
-        if folder not in done:
-            _round([folder], untrusted, limits, done, reporter)
+        if folder in done:
+            continue
+        with TemporaryDirectory(prefix="clirbench-") as place:
+            note = Path(place) / "reading"
+            _round([folder], untrusted, limits, done, reporter, note)
+            file = Path(os.fsdecode(note.read_bytes())) if note.exists() else folder
         if folder not in done:
             done[folder] = Examined(folder, final=False)
             needs = f"examining it needs more than {limits.memory / 1e9:.1f} GB or {limits.seconds} s"
-            done[folder].error(folder, "", f"{needs}: submit the files as clirbench wrote them")
+            done[folder].error(file, "", f"{needs}, or ends the process: submit the files as clirbench wrote them")
     return done
 
 
@@ -180,15 +186,19 @@ def _round(
     limits: Limits,
     done: dict[Path, Examined],
     reporter: Reporter,
+    note: Path | None = None,
 ) -> None:
-    """Examine the folders in one pool of processes, and add the finished ones to ``done``."""
+    """Examine the folders in one pool of processes, and add the finished ones to ``done``.
+
+    ``note`` is for a single folder: it gets the name of the file that is read.
+    """
     workers = max(1, min(os.cpu_count() or 1, len(folders)))
     context = multiprocessing.get_context("spawn")
     with (
         _safe_path(),
         ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool,
     ):
-        futures = {pool.submit(_examine, folder, untrusted, limits.seconds): folder for folder in folders}
+        futures = {pool.submit(_examine, folder, untrusted, limits.seconds, note): folder for folder in folders}
         for future in as_completed(futures):
             with suppress(BrokenProcessPool, MemoryError):
                 done[futures[future]] = future.result()
@@ -225,7 +235,8 @@ def _limit(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
 
 
-def _examine(folder: Path, untrusted: bool, seconds: int) -> Examined:
+def _examine(folder: Path, untrusted: bool, seconds: int, note: Path | None) -> Examined:
+    note_reading(note)
     with suppress(ImportError, OSError, ValueError):
         import resource
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextvars import ContextVar
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
@@ -9,6 +10,17 @@ from clirbench.support.files import reading
 
 JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 800_000, 50_000
 ENTRIES = 100
+
+
+_note: ContextVar[Path | None] = ContextVar("note", default=None)
+
+
+def note_reading(note: Path | None) -> None:
+    """Write the name of each file to ``note`` before it is read; None ends this.
+
+    A file of a stranger may end the process that reads it. The note tells another process which file it was.
+    """
+    _note.set(note)
 
 
 def entries(folder: Path) -> list[str]:
@@ -42,6 +54,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises:
         ClirbenchError: The file is a link, a folder, a device, larger than the limit, or cannot be read.
     """
+    note = _note.get()
+    if note is not None:
+        note.write_bytes(os.fsencode(path))
     with reading(path, "put it back"):
         before = path.lstat()
         if stat.S_ISLNK(before.st_mode):
