@@ -2,8 +2,8 @@
 
 The texts of XQuAD-R in some languages (en,th) are encoded twice: in batches of 32 in the order of `clirbench run`, and in batches
 of 7 in a random order. The largest distance of two vectors of one text stands beside the smallest distance of two texts that the
-model reads differently. Then both sets of vectors are ranked: as clirbench does, and without the rule that vectors which differ by
-rounding are one vector.
+model reads differently. Then both sets of vectors are ranked: as clirbench does, and without the rule that vectors which differ
+by rounding are one vector.
 """
 
 import random
