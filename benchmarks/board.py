@@ -79,11 +79,11 @@ def proportional(process):
 
 def rank(folder):
     """Seconds to read models and to test all pairs on XQuAD-R, and the memory."""
-    from clirbench.board.entries import read_entries
+    from clirbench.board.entries import read_board
     from clirbench.board.table import board_ranks
 
     begin = time.perf_counter()
-    entries = read_entries(folder)
+    entries = read_board([folder]).entries
     middle = time.perf_counter()
     board_ranks(entries, "xquad-r")
     return middle - begin, time.perf_counter() - middle, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

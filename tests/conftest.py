@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,31 @@ def _isolated(monkeypatch, tmp_path):
 def mirror(monkeypatch):
     monkeypatch.setenv("CLIRBENCH_MIRROR", str(REAL_DATA))
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def _checked_shipped(_isolated_session):
+    from clirbench.submissions.accepted import records_dir
+    from clirbench.submissions.check_many import check_submissions, inside
+
+    check_submissions(inside(ROOT / "submissions"))
+    return records_dir()
+
+
+@pytest.fixture
+def checked_shipped(_checked_shipped, _isolated):
+    """The shipped submissions and copies of them are on record as accepted: a test of the board need not wait."""
+    from clirbench.submissions.accepted import records_dir
+
+    shutil.copytree(_checked_shipped, records_dir())
+
+
+@pytest.fixture
+def nothing_refused(monkeypatch):
+    """As if the check had missed what is wrong with a submission: pages and tables must be safe without it."""
+    from clirbench.submissions.findings import Examined
+
+    monkeypatch.setattr("clirbench.board.entries.check_submissions", lambda paths, reporter: list(map(Examined, paths)))
 
 
 class Table:

@@ -19,6 +19,7 @@ from command_line import wait_until
 from typer.testing import CliRunner
 
 import clirbench
+from clirbench.board.entries import read_board
 from clirbench.board.site.build import build_site
 from clirbench.board.site.charts import Point, pareto_front, scatter
 from clirbench.board.site.content import plot_points
@@ -38,6 +39,8 @@ FEW = (
 )
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)>{{7*7}}'
 
+pytestmark = pytest.mark.usefixtures("checked_shipped")
+
 
 def some(folder, names=FEW):
     for name in names:
@@ -46,7 +49,7 @@ def some(folder, names=FEW):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, _checked_shipped):
     folder = tmp_path_factory.mktemp("board")
     output = folder / "out"
     build_site(some(folder / "submissions"), output)
@@ -123,12 +126,14 @@ def test_a_build_replaces_an_old_one_and_nothing_else(site, tmp_path, monkeypatc
     with pytest.raises(ClirbenchError, match="holds something else than a site"):
         build_site(board, mine)
     assert (mine / "thesis.tex").read_text() == "precious"
-    with pytest.raises(ClirbenchError, match="holds no submission"):
+    with pytest.raises(ClirbenchError, match="mine: no submission in it is accepted: see clirbench check"):
         build_site(mine, tmp_path / "other")
     with pytest.raises(ClirbenchError, match="holds the submissions, or everything"):
         build_site(board, tmp_path)
     empty = tmp_path / "empty"
     empty.mkdir()
+    with pytest.raises(ClirbenchError, match="holds no submission"):
+        build_site(empty, tmp_path / "other")
     monkeypatch.chdir(empty)
     build_site(board, Path())
     assert (empty / "index.html").is_file()
@@ -227,6 +232,7 @@ def test_topics_of_the_compare_page_are_those_of_the_result(site):
     assert 2 * two < 2_000_000
 
 
+@pytest.mark.usefixtures("nothing_refused")
 def test_a_hostile_submission_is_only_text(tmp_path):
     board = some(tmp_path / "submissions", FEW[:1])
     for task in ("xquad-r", "mlqa-r"):
@@ -273,9 +279,7 @@ def test_the_pareto_front_by_hand():
 
 
 def test_variants_of_one_base_share_a_family():
-    from clirbench.board.entries import read_entries
-
-    families = {p.label: p.family for p in plot_points(read_entries(SUBMISSIONS), "xquad-r")}
+    families = {p.label: p.family for p in plot_points(read_board([SUBMISSIONS]).entries, "xquad-r")}
     assert families["clirbench/hybrid"] == families["clirbench/mono"] == families["clirbench/cross"] is not None
     assert families["arxiv-2408.10536/xlm-r-hybrid"] != families["arxiv-2408.10536/labse-hybrid"]
     assert families["clirbench/char-ngram"] is None

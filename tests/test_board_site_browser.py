@@ -28,7 +28,7 @@ PAGES = (
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, _checked_shipped):
     output = tmp_path_factory.mktemp("site") / "out"
     build_site(ROOT / "submissions", output)
     return output
@@ -374,6 +374,7 @@ def test_comparing_agrees_with_python(visit):
     assert page.url.endswith("models=clirbench__hybrid%2Cclirbench__cross%2Cclirbench__mono")
 
 
+@pytest.mark.usefixtures("nothing_refused")
 def test_a_hostile_submission_executes_nothing(visit, tmp_path):
     from test_board_site import FEW, HOSTILE, some
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board.entries import read_all_entries, read_entries, results_of, submission_folders, submissions_dir
+from clirbench.board.entries import read_board, results_of, submission_folders, submissions_dir
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
@@ -23,8 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
 
 
+pytestmark = pytest.mark.usefixtures("checked_shipped")
+
+
 @pytest.fixture(scope="module")
-def frame():
+def frame(_checked_shipped):
     return clirbench.leaderboard(SUBMISSIONS)
 
 
@@ -131,12 +134,13 @@ def test_formats(frame):
     assert "_" not in latex.replace(r"\_", "")
 
 
+@pytest.mark.usefixtures("nothing_refused")
 def test_a_cell_cannot_break_its_table(tmp_path):
-    name = "clirbench__hybrid"
-    shutil.copytree(SUBMISSIONS / name, tmp_path / name)
-    toml = tmp_path / name / "model.toml"
+    folder = tmp_path / "board" / "clirbench__hybrid"
+    shutil.copytree(SUBMISSIONS / folder.name, folder)
+    toml = folder / "model.toml"
     toml.write_text(toml.read_text(encoding="utf-8").replace('licence = "', 'licence = "=1+1|'), encoding="utf-8")
-    frame = clirbench.leaderboard(tmp_path)
+    frame = clirbench.leaderboard(folder.parent)
     (line,) = csv.DictReader(io.StringIO(board_text(frame, "csv")))
     assert not line["licence"].startswith("=")
 
@@ -164,7 +168,7 @@ def test_a_board_without_any_measured_row(tmp_path):
     shutil.copytree(SUBMISSIONS / "lareqa__mbert-x-x", tmp_path / "lareqa__mbert-x-x")
     frame = clirbench.leaderboard(tmp_path)
     assert isinstance(frame, pd.DataFrame)
-    assert board_ranks(read_entries(tmp_path), "xquad-r") == {}
+    assert board_ranks(read_board([tmp_path]).entries, "xquad-r") == {}
     assert "mbert" in board_text(frame, "markdown")
 
 
@@ -184,11 +188,12 @@ def test_a_first_submission_of_ones_own_stands_among_the_others(monkeypatch, tmp
     names = clirbench.leaderboard(task="xquad-r")["model"].tolist()
     assert {"me/hybrid", "clirbench/hybrid", "clirbench/bm25"} <= set(names)
     assert clirbench.leaderboard("submissions", "xquad-r")["model"].tolist() == ["me/hybrid"]
-    assert {entry.label for entry in read_all_entries(submission_folders())} >= {"me/hybrid", "clirbench/bm25"}
-    assert results_of("me/hybrid").keys() == results_of("clirbench/hybrid").keys()
+    assert {entry.label for entry in read_board(submission_folders()).entries} >= {"me/hybrid", "clirbench/bm25"}
+    mine, shipped = results_of(["me/hybrid", "clirbench/hybrid"])
+    assert mine.keys() == shipped.keys()
     ran = CliRunner().invoke(app, ["leaderboard", "--task", "xquad-r"])
     assert f"rows of submissions and {SUBMISSIONS}: --submissions shows one folder alone" in ran.stdout
     # What lies here comes before what the checkout has of the same name.
     shutil.copytree(SUBMISSIONS / "clirbench__bm25", tmp_path / "submissions" / "clirbench__bm25")
-    (here,) = [one for one in read_all_entries(submission_folders()) if one.label == "clirbench/bm25"]
+    (here,) = [one for one in read_board(submission_folders()).entries if one.label == "clirbench/bm25"]
     assert here.folder == Path("submissions") / "clirbench__bm25"

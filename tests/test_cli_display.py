@@ -101,7 +101,7 @@ def inspection(hybrid):
 
 
 @pytest.fixture(scope="module")
-def board():
+def board(_checked_shipped):
     frame = leaderboard()
     frame.loc[0, "model"] = LONG
     return frame
@@ -212,6 +212,7 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign(value, sign, text):
     assert cell(value, 100, sign=sign) == text
 
 
+@pytest.mark.usefixtures("checked_shipped")
 def test_the_first_screen_says_which_way_is_better(hybrid):
     console = Recorder()
     print_summary([hybrid.document], console)

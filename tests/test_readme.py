@@ -39,6 +39,7 @@ def benchmarks(monkeypatch):
         sys.modules.pop(name, None)
 
 
+@pytest.mark.usefixtures("checked_shipped")
 def test_the_picture_of_the_board_is_that_of_the_submissions(benchmarks):
     import board_picture
 

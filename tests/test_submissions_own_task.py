@@ -79,13 +79,16 @@ def test_its_result_is_given_to_no_card_and_not_to_mteb(results, tmp_path):
     assert not (tmp_path / "m").exists()
 
 
-def test_its_result_is_named_by_board_site_and_check(results, tmp_path):
+def test_its_result_is_named_by_check_and_left_out_of_board_and_site(results, tmp_path):
     folder = tmp_path / "s"
     shutil.copytree(SUBMISSIONS / "clirbench__char-ngram", folder / "clirbench__char-ngram")
     for path in results.iterdir():
         shutil.copy(path, folder / "clirbench__char-ngram")
-    assert TOLD in refused("leaderboard", "--submissions", folder, "--task", "xquad-r")
-    assert TOLD in refused("site", "build", "--submissions", folder, "--output", tmp_path / "site")
+    none = f"{folder}: no submission in it is accepted: see clirbench check {folder}"
+    assert refused("leaderboard", "--submissions", folder, "--task", "xquad-r") == none
+    assert refused("site", "build", "--submissions", folder, "--output", tmp_path / "site") == none
+    shutil.copytree(SUBMISSIONS / "clirbench__bm25", folder / "clirbench__bm25")
+    assert clirbench.leaderboard(folder, "xquad-r")["model"].tolist() == ["clirbench/bm25"]
     examined = examine(folder / "clirbench__char-ngram")
     (finding,) = (one for one in examined.findings if one.level == "error" and one.file.endswith("xquad-r.json"))
     assert (finding.key, finding.message) == (

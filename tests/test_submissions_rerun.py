@@ -221,16 +221,16 @@ def test_mistakes(folder, changes, options, message):
 
 
 def test_a_verification_of_other_ranks_does_not_count(folder):
-    from clirbench.board.entries import read_entries
+    from clirbench.board.entries import read_entry
     from clirbench.submissions.check_one import examine
 
     shutil.copy(SUBMISSIONS / folder.name / "verification.json", folder)
-    assert read_entries(folder.parent)[0].verification.verdict == "agree"
+    assert read_entry(folder).verification.verdict == "agree"
     path = folder / "verification.json"
     stale = json.loads(path.read_text())
     stale["ranks_sha256"] = "0" * 64
     path.write_text(json.dumps(stale))
-    assert read_entries(folder.parent)[0].verification is None
+    assert read_entry(folder).verification is None
     assert any(f.key == "ranks_sha256" for f in examine(folder).findings)
     for spoilt in (
         '{"format": 1, "format": 1}',

@@ -1,21 +1,31 @@
 """Read the submissions of a folder for the board, and find results by the name that a user types."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
+from clirbench.results.file_names import model_folder
 from clirbench.results.read import parse_submitted
-from clirbench.results.result import Result, read_result, read_results, refuse_another_task, with_ranks
+from clirbench.results.result import Result, read_result, read_results, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
+from clirbench.submissions.check_many import check_submissions, inside
+from clirbench.submissions.findings import Examined
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import Verification, parse_verification
 from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.files import reading
 from clirbench.support.paths import data_dir
+from clirbench.support.progress import Reporter, Silent
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
+
+# Where CLIRBENCH_TASKS names other tasks, no submission of the checkout has a result on the board.
+_ONE_BY_ONE = 5
 
 
 @dataclass(frozen=True)
@@ -95,56 +105,110 @@ def submission_folders(folder: str | Path | None = None) -> list[Path]:
     return folders
 
 
-def read_all_entries(folders: Sequence[Path]) -> list[Entry]:
-    """The submissions of several folders, as :func:`read_entries` reads each; of one name, the first folder's is taken."""
+class Board(NamedTuple):
+    """The submissions that a board shows, and the paths that it leaves out because ``clirbench check`` refuses them.
+
+    ``left_out`` gives the reason of each, in words that continue its path.
+    """
+
+    entries: list[Entry]
+    left_out: dict[Path, str]
+
+
+def read_board(folders: Sequence[Path], reporter: Reporter | None = None) -> Board:
+    """Read every submission of some folders that ``clirbench check`` accepts; of one name, the first folder's is taken.
+
+    Each folder is checked by itself, as ``clirbench check FOLDER`` does it. The reporter shows what is left out, a line each.
+
+    Raises:
+        ClirbenchError: The folders hold no submission, or none that is accepted.
+    """
     entries: dict[str, Entry] = {}
-    for entry in (entry for folder in folders for entry in read_entries(folder)):
-        entries.setdefault(entry.folder.name, entry)
-    return list(entries.values())
+    left_out: dict[Path, str] = {}
+    for folder in folders:
+        for examined in check_submissions(inside(folder), reporter=reporter):
+            if examined.errors:
+                left_out[examined.folder] = _reason(examined)
+            elif examined.folder.name not in entries:
+                entries[examined.folder.name] = read_entry(examined.folder)
+    if not entries and left_out:
+        if folders[0] / model_toml.FILE in left_out:
+            raise ClirbenchError(f"{folders[0]}: is one submission: pass the folder that holds it as --submissions")
+        raise ClirbenchError(f"{folders[0]}: no submission in it is accepted: see {command('check', folders[0])}")
+    if not entries:
+        raise ClirbenchError(f"{folders[0]}: holds no submission: add one, or pass --submissions")
+    for line in _lines(left_out):
+        (reporter or Silent()).note(line)
+    return Board(list(entries.values()), left_out)
 
 
-def read_entries(folder: Path) -> list[Entry]:
-    """Read every submission of a folder by :func:`read_entry`, in the order of their names."""
-    # Links are not followed, so a board shows only what lies in its folder.
-    folders = sorted(inner for inner in folder.iterdir() if not inner.is_symlink() and inner.is_dir())
-    return [read_entry(path) for path in folders if any((path / f"{task}.json").is_file() for task in board_tasks())]
+def _lines(left_out: Mapping[Path, str]) -> list[str]:
+    """A line for each path that is left out; one for all of a folder that are left out for the same reason, if they are many."""
+    alike: dict[tuple[Path, str], list[Path]] = {}
+    for path, reason in left_out.items():
+        alike.setdefault((path.parent, reason), []).append(path)
+    lines = []
+    for (folder, reason), paths in alike.items():
+        if len(paths) <= _ONE_BY_ONE:
+            lines += [f"{printable(str(path))}: {reason}" for path in paths]
+        else:
+            some = ", ".join(printable(path.name) for path in paths[:_ONE_BY_ONE])
+            lines.append(f"{folder}: {some} and {len(paths) - _ONE_BY_ONE} more: {reason}")
+    return lines
+
+
+def _reason(examined: Examined) -> str:
+    """Why a submission is left out: the error of the whole folder, such as a link, or the number of errors in its files."""
+    for finding in examined.findings:
+        if finding.level == "error" and finding.file == printable(str(examined.folder)):
+            return f"left out: {finding.message}"
+    number = f"{examined.errors} error{'' if examined.errors == 1 else 's'}"
+    return f"left out, {number}: see {printable(command('check', examined.folder))}"
 
 
 def read_entry(path: Path) -> Entry:
-    """One submission; a :class:`ClirbenchError` names the file that is missing or cannot be read."""
+    """One submission that ``clirbench check`` accepts; a :class:`ClirbenchError` names a file that was removed meanwhile."""
     results: dict[str, Result | Reported] = {}
-    for task in board_tasks():
-        file = path / f"{task}.json"
-        if file.is_file():
-            document = parse_submitted(file.read_bytes(), file)
-            if document.task.id != task:
-                raise ClirbenchError(f"{file}: its task is {document.task.id[:40]!a}: run {command('check', path)}")
-            if isinstance(document, Document):
-                refuse_another_task(file, document.task)
-            results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
-    toml = path / model_toml.FILE
-    if not toml.is_file():
-        raise ClirbenchError(f"{toml}: is missing: run {command('check', path)}")
-    model = parse_model_file(toml.read_bytes(), toml)
+    with reading(path, "put its files back"):
+        for task in board_tasks():
+            file = path / f"{task}.json"
+            if file.is_file():
+                document = parse_submitted(file.read_bytes(), file)
+                results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
+        toml = path / model_toml.FILE
+        model = parse_model_file(toml.read_bytes(), toml)
+        verification = _verification(path, results)
     variant = next((r.document.encoder.variant for r in results.values() if isinstance(r, Result)), "")
-    verification = None
-    if (path / VERIFICATION).is_file():
-        stated = parse_verification((path / VERIFICATION).read_bytes(), path / VERIFICATION)
-        result = results.get(stated.task)
-        if isinstance(result, Result) and result.document.ranks.sha256 == stated.ranks_sha256:
-            verification = stated
     label = f"{printable(model.name)} + {variant}" if variant else printable(model.name)
     return Entry(path, label, model, results, verification)
 
 
-def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
-    """The measured results that a name stands for, by task.
+def _verification(path: Path, results: dict[str, Result | Reported]) -> Verification | None:
+    """The verification of a submission; None without one, or if it is of other ranks."""
+    if not (path / VERIFICATION).is_file():
+        return None
+    stated = parse_verification((path / VERIFICATION).read_bytes(), path / VERIFICATION)
+    result = results.get(stated.task)
+    bound = isinstance(result, Result) and result.document.ranks.sha256 == stated.ranks_sha256
+    return stated if bound else None
 
-    The name is a result JSON, a folder with result JSONs, or a submitted model ("org/model", or with " + lir:2").
+
+def results_of(
+    names: Sequence[str], submissions: Path | None = None, reporter: Reporter | None = None
+) -> list[dict[str, Result]]:
+    """The measured results that each name stands for, by task.
+
+    A name is a result JSON, a folder with result JSONs, or a submitted model ("org/model", or with " + lir:2"). Submissions are
+    read by :func:`read_board`, and only if a name is no path.
 
     Raises:
-        ClirbenchError: There is nothing of that name, or nothing measured.
+        ClirbenchError: There is nothing of a name, nothing measured, or its submission is not accepted.
     """
+    board = lru_cache(maxsize=1)(lambda: read_board(submission_folders(submissions), reporter))
+    return [_results_of(name, board) for name in names]
+
+
+def _results_of(name: str, read: Callable[[], Board]) -> dict[str, Result]:
     path = Path(name)
     if path.is_file():
         result = read_result(path)
@@ -157,13 +221,16 @@ def results_of(name: str, submissions: Path | None = None) -> dict[str, Result]:
         if not whole:
             raise ClirbenchError(f"{path}: holds restricted results only: give a result JSON, or run whole tasks")
         return whole
-    entries = read_all_entries(submission_folders(submissions))
-    for entry in entries:
+    board = read()
+    for entry in board.entries:
         if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
             if entry.origin == "reported":
                 raise ClirbenchError(f"'{name}' holds reported figures only: without ranks nothing can be tested")
             return {task: result for task, result in entry.results.items() if isinstance(result, Result)}
-    names = ", ".join(entry.label for entry in entries if entry.origin == "measured")
+    for path, reason in board.left_out.items():
+        if path.name in (name, model_folder(name)):
+            raise ClirbenchError(f"{printable(str(path))}: {reason}")
+    names = ", ".join(entry.label for entry in board.entries if entry.origin == "measured")
     raise ClirbenchError(f"no file, folder or submitted model '{name[:80]}': the models are {names}")
 
 

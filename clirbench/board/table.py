@@ -6,22 +6,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from clirbench.board.entries import Entry, read_all_entries, submission_folders
+from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import board_columns, board_tasks
 
 
-def leaderboard(submissions: str | Path | None = None, task: str | None = None) -> pd.DataFrame:
+def leaderboard(
+    submissions: str | Path | None = None, task: str | None = None, reporter: Reporter | None = None
+) -> pd.DataFrame:
     """The board as a DataFrame: one row per submission, in the order of the first task's main number, reported rows last.
+
+    Only submissions that ``clirbench check`` accepts have rows. ``frame.attrs["left_out"]`` gives the others: the reason by path.
 
     Args:
         submissions: Folder of submissions; None for ``submissions`` here, and those of the checkout.
         task: Only this task.
+        reporter: Receives the progress of the check, and a line for each submission that is left out.
 
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
@@ -35,18 +41,19 @@ def leaderboard(submissions: str | Path | None = None, task: str | None = None) 
         Missing values are NaN.
 
     Raises:
-        ClirbenchError: There is no such folder or task, or a submission cannot be read.
+        ClirbenchError: There is no such folder or task, or no accepted submission in it.
     """
     if task is not None and task not in board_tasks():
         raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(board_tasks())}")
     folders = submission_folders(submissions)
-    entries = [entry for entry in read_all_entries(folders) if task is None or task in entry.results]
+    board = read_board(folders, reporter)
+    entries = [entry for entry in board.entries if task is None or task in entry.results]
     if not entries:
-        raise ClirbenchError(
-            f"{folders[0]}: holds no submission{f' on {task}' if task else ''}: add one, or pass --submissions"
-        )
+        raise ClirbenchError(f"{folders[0]}: holds no submission on {task}: add one, or pass --submissions")
     tasks = [task] if task else list(board_tasks())
-    return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
+    frame = frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
+    frame.attrs["left_out"] = {str(path): reason for path, reason in board.left_out.items()}
+    return frame
 
 
 def frame_of(

@@ -45,7 +45,8 @@ def compare(
 
     if format not in ("table", "json"):
         raise ClirbenchError(f"--format is '{format}': use table or json")
-    results = [results_of(name, submissions) for name in (first, second)]
+    with reporting() as reporter:
+        results = results_of((first, second), submissions, reporter)
     comparisons = []
     for name in common_tasks(results[0], results[1], task):
         one, other = results[0][name], results[1][name]
@@ -73,7 +74,8 @@ def leaderboard(
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
-    frame = board(submissions, task)
+    with reporting() as reporter:
+        frame = board(submissions, task, reporter)
     if format == "table":
         console = stdout()
         console.print(board_tables(frame, console))

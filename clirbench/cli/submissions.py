@@ -124,13 +124,13 @@ def check(
 
 
 def _checked_folders(paths: list[Path] | None, against: Path | None, untrusted: bool) -> "list[Examined]":
-    from clirbench.submissions.check_many import check_submissions, submissions_in
+    from clirbench.submissions.check_many import check_submissions, inside, submissions_in
 
     board = Path("submissions") if against is None else against
     if against is not None and not against.is_dir():
         raise ClirbenchError(f"--against is '{against}', which is not a folder: correct it")
     folders = submissions_in(paths or [Path("submissions")], untrusted)
-    others = submissions_in([board]) if board.is_dir() and any(board.iterdir()) else []
+    others = submissions_in([board]) if board.is_dir() and inside(board) else []
     with reporting() as reporter:
         return check_submissions(folders, untrusted, others, reporter)
 

@@ -63,10 +63,7 @@ def submissions_in(paths: Sequence[Path], untrusted: bool = False) -> list[Path]
                 raise ClirbenchError(f"{printable(str(path))}: {kind}: with --untrusted, each path is one submission")
             folders.append(path)
             continue
-        # Only the file is left out: a folder may take its name.
-        inner = sorted(
-            entry for entry in path.iterdir() if entry.name != README or entry.is_symlink() or entry.is_dir()
-        )
+        inner = inside(path)
         if "__" in path.resolve().name or any(path.glob("*.ranks.parquet")):
             folders.append(path)
         elif not inner:
@@ -75,6 +72,16 @@ def submissions_in(paths: Sequence[Path], untrusted: bool = False) -> list[Path]
             # Every folder is taken, so that a folder that is not a submission is examined and refused.
             folders += inner
     return list(dict.fromkeys(folders))
+
+
+def inside(board: Path) -> list[Path]:
+    """The paths in a folder of submissions, sorted, without its README.md and hidden files. Each should be a submission."""
+    # A folder or a link is never left out, whatever its name. Hidden files are of the system, or locks of clirbench submit.
+    return sorted(
+        path
+        for path in board.iterdir()
+        if not (path.name == README or path.name.startswith(".")) or path.is_symlink() or not path.is_file()
+    )
 
 
 def check_submissions(

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from clirbench.board.entries import Entry, read_all_entries, read_entry
+from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.site import content
 from clirbench.board.site.charts import scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
@@ -48,12 +48,13 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
 
     The same input gives the same bytes.
 
-    The folder ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else,
-    if it cannot be written, or if a submission cannot be read.
+    Submissions that ``clirbench check`` refuses have no place on the site; the reporter shows which they are. The folder
+    ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else, if it
+    cannot be written, if another build writes it at the moment, or if no submission is accepted.
     """
     reporter = reporter or Silent()
-    output, folders = output.resolve(), [folder.resolve() for folder in (submissions, *also)]
-    if output == output.parent or any(folder.is_relative_to(output) for folder in folders):
+    output, folders = output.resolve(), [submissions, *also]
+    if output == output.parent or any(folder.resolve().is_relative_to(output) for folder in folders):
         raise ClirbenchError(f"{output}: holds the submissions, or everything: pass another --output")
     remedy = "choose another --output"
     with only_writer(output, remedy), writing(output, remedy):
@@ -65,9 +66,7 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
         kept = [docs] if (docs / DOCS_MARK).is_file() else []
         if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
             raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
-        entries = read_all_entries(folders)
-        if not entries:
-            raise ClirbenchError(f"{submissions}: holds no submission: add one, or pass --submissions")
+        entries = read_board(folders, reporter).entries
         shutil.rmtree(part, ignore_errors=True)
         pages = _write(entries, part, reporter)
         if kept:

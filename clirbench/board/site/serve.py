@@ -11,7 +11,7 @@ from pathlib import Path
 from clirbench.board.site.build import build_site
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.paths import data_dir
-from clirbench.support.progress import Reporter
+from clirbench.support.progress import Reporter, Silent
 
 _EVERY = 1.0
 
@@ -23,6 +23,16 @@ class _Quiet(SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         self.send_header("Cache-Control", "no-store")
         super().end_headers()
+
+
+class _Notes(Silent):
+    """The lines of another reporter without its bars: they show the first build, and a rebuild is short."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def note(self, line: str) -> None:
+        self._reporter.note(line)
 
 
 def serve_site(submissions: Sequence[Path], output: Path, port: int, reporter: Reporter) -> None:
@@ -42,7 +52,8 @@ def serve_site(submissions: Sequence[Path], output: Path, port: int, reporter: R
             before, seen = seen, _state(watched)
             if seen != before:
                 try:
-                    reporter.note(f"rebuilt {build_site(submissions[0], output, also=submissions[1:])} pages")
+                    pages = build_site(submissions[0], output, _Notes(reporter), also=submissions[1:])
+                    reporter.note(f"rebuilt {pages} pages")
                 except ClirbenchError as error:
                     # Somebody is in the middle of an edit, so the old site stays until a build succeeds.
                     reporter.note(f"not rebuilt: {error}")
