@@ -1,4 +1,4 @@
-"""kill -9 at random moments of a run, a submission, a site build, a streamed run and a Ray run: run again, nothing differs."""
+"""kill -9 and full disks in a run, a submission, a site build, a streamed run and a Ray run: run again, nothing differs."""
 
 import contextlib
 import itertools
@@ -57,8 +57,11 @@ def home(tmp_path_factory):
     return folder
 
 
-def start(name, home):
-    """Start a command; the process, and the moment when its libraries were imported."""
+def start(name, home, largest=None):
+    """Start a command; the process, and the moment when its libraries were imported.
+
+    No file of it can grow beyond ``largest`` bytes.
+    """
     words = list(COMMANDS[name].command)
     if name == "submit":
         known = {**FACTS, **{f"trained_on.{task}": "no" for task in TASKS}}
@@ -68,6 +71,10 @@ def start(name, home):
         cwd=home, env=environment(home, CLIRBENCH_TASKS=str(home / "tasks"), RAY_AUTH_MODE="disabled"), text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
+    if largest is not None:
+        import resource
+
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     assert process.stdout.readline() == "ready\n", process.stderr.read()
     return process, time.monotonic()
 
@@ -139,6 +146,26 @@ def survives(name, share, home, undisturbed, folder):
 @pytest.mark.parametrize("number", range(len(FEW)), ids=[f"{name} at {share:.0%}" for name, share in FEW])
 def test_a_command_that_was_killed_and_runs_again_leaves_the_same(number, home, undisturbed, tmp_path):
     survives(*FEW[number], home, undisturbed, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no limit that is set from outside")
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [("run", 100), ("run", 3_000), ("submit", 3_000), ("site build", 20_000), ("streamed run", 1_500)],
+)
+def test_a_full_disk_is_one_line_and_nothing_is_lost(name, largest, home, undisturbed, tmp_path):
+    whole, _ = undisturbed[name]
+    home = shutil.copytree(home, tmp_path / "home")
+    process, _ = start(name, home, largest)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    last = errors.splitlines()[-1]
+    assert last.startswith("clirbench: cannot write ")
+    assert "(File too large): " in last
+    assert list(home.rglob(".*.part")) in ([], [home / ".site.part"])
+    done(name, home)
+    assert left(name, home) == whole
 
 
 @pytest.mark.nightly

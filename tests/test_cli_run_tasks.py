@@ -111,6 +111,11 @@ def test_a_second_run_to_one_place_is_refused_and_the_first_one_saves(here):
         # A result that is kept is only read.
         ran = clir(here, "run")
         assert (ran.returncode, "kept results/clirbench__hybrid/demo.json" in ran.stderr) == (0, True)
+        assert place.with_name(".demo.json.lock").exists()
+    # A run that was killed after it had saved its result leaves its lock.
+    for ending in ("lock", "writer"):
+        place.with_name(f".demo.json.{ending}").touch()
+    assert clir(here, "run").returncode == 0
     assert sorted(path.name for path in place.parent.iterdir()) == ["demo.json", "demo.ranks.parquet"]
 
 

@@ -32,7 +32,7 @@ from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.commands import command
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import only_writer, write_atomically, writing
+from clirbench.support.files import only_writer, remove_stale_lock, write_atomically, writing
 from clirbench.support.paths import cache_dir
 from clirbench.support.progress import Reporter, reporting
 from clirbench.tasks.selection import Selection, select
@@ -156,6 +156,7 @@ def _claim(
     """Look for the result of a selection. If there is none, claim its place until ``writers`` is closed."""
     wanted = _look(chosen, folder, model, request)
     if wanted.kept is not None:
+        remove_stale_lock(wanted.path)
         return wanted
     writers.enter_context(only_writer(wanted.path, "choose another folder with --output", reporter.note))
     _check_writable(wanted.path)
@@ -297,6 +298,7 @@ def _run_mteb_tasks(
         stem = "+".join([name, "-".join(languages)]) if languages else name
         path = folder / f"{MTEB_FILE_START}{stem}.json"
         if path.exists() and not context.force:
+            remove_stale_lock(path)
             document = read_mteb_result(path)
             stated = document.identity
             same = all(value == stated.get(key, value) for key, value in model.identity.items())

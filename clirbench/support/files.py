@@ -120,6 +120,13 @@ def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = No
                 path.parent.rmdir()
 
 
+def remove_stale_lock(path: Path) -> None:
+    """Remove the lock of a process that was killed, where there is one and nobody holds it."""
+    if path.with_name(f".{path.name}.lock").exists():
+        with suppress(ClirbenchError), only_writer(path, ""):
+            pass
+
+
 def _said_by(holder: Path) -> str:
     """Who holds a lock, in brackets; nothing where that is not known."""
     try:
