@@ -125,6 +125,6 @@ def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key in values:
-            raise ValueError(f"key '{key[:80]}' stands twice")
+            raise ValueError(f"key '{printable(key[:80])}' stands twice")
         values[key] = value
     return values

@@ -175,7 +175,7 @@ def ranks(make: Callable[[GoldRanks, np.ndarray], dict[str, Any]], task: str = T
         result = read_result(path)
         sizes = np.array([result.document.counts.candidates[x] for x in result.ranks.languages])
         edited = dataclasses.replace(result.ranks, **make(result.ranks, sizes))
-        totals, of_query = jumps(edited, sizes, result.document.model.scores_by_pool)
+        totals, of_query, _ = jumps(edited, sizes, result.document.model.scores_by_pool)
         if any(field.name == "query_language_above" for field in dataclasses.fields(GoldRanks)):
             edited = dataclasses.replace(edited, query_language_above=of_query)
         save(folder, Result(result.document.model_copy(update={"queue_jump": totals}), edited, b""))
@@ -200,14 +200,15 @@ def part_of(result: Result, key: str) -> list[str]:
 
 
 def jumps(
-    ranks: GoldRanks, sizes: np.ndarray, by_pool: bool
-) -> tuple[dict[str, dict[str, dict[str, int]]], np.ndarray]:
-    """Queue-jump totals of some ranking with these ranks, and how many of each row are of the query's language.
+    ranks: GoldRanks, sizes: np.ndarray, by_pool: bool = False
+) -> tuple[dict[str, dict[str, dict[str, int]]], np.ndarray, bool]:
+    """Queue-jump totals of a ranking with these ranks, the number of each row for the query's language, and whether there is one.
 
     There is one gold by query and language. On the walk down a ranking, the language whose gold comes next is served first: if
     there is a ranking with these ranks, this finds one. ``by_pool``: the ranks in blocks are of other rankings.
     """
     n, names = len(sizes), ranks.languages
+    possible = True
     totals = np.zeros((n, n, n), dtype=np.int64)
     of_query = np.zeros(len(ranks), dtype=np.int32)
     for query in np.unique(ranks.query):
@@ -224,12 +225,13 @@ def jumps(
                 more = max(0, min(due, int(limit - above[language])))
                 above[language] += more
                 due -= more
+            possible &= due == 0 and (by_pool or above[golds[place]] == ranks.own_rank[row] - 1)
             totals[ranks.query_language[row], golds[place]] += above
             of_query[row] = above[ranks.query_language[row]]
     stated = {
         names[q]: {names[g]: {names[c]: int(totals[q, g, c]) for c in range(n)} for g in range(n)} for q in range(n)
     }
-    return stated, of_query
+    return stated, of_query, bool(possible)
 
 
 def moved_jumps(task: str = TASK) -> Change:

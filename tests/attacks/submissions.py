@@ -98,6 +98,9 @@ JSON = {
     "a key twice, once with an escape": Attack(
         swap("trio.json", '"origin"', '"\\u006frigin": "measured", "origin"'), says="twice"
     ),
+    "a key twice that holds a line end": Attack(
+        swap("trio.json", '"origin"', '"a\\nb": 1, "a\\nb": 2, "origin"'), says="twice"
+    ),
     "a language twice": Attack(
         whole(lambda b: b.replace(b'"per_pair": {', b'"per_pair": {"de": {}, ', 1)), says="twice"
     ),
@@ -626,6 +629,9 @@ FILE = {
     "an encrypted footer": Attack(ranks_bytes(lambda b: b"PARE" + b[4:-4] + b"PARE"), says="not a ranks file"),
     "a ZIP archive": Attack(ranks_bytes(lambda b: b"PK\x03\x04" + bytes(1000)), says="not a ranks file"),
     "a pickle": Attack(ranks_bytes(lambda b: b"\x80\x04cos\nsystem\n(S'touch owned'\ntR."), says="not a ranks file"),
+    "without the counts of the query's language, as of older versions": Attack(
+        columns(lambda true: {k: v for k, v in true.items() if k != "query_language_above"}), ACCEPTED
+    ),
     "the first half": Attack(ranks_bytes(lambda b: b[: len(b) // 2]), says="not a ranks file"),
     "one byte short": Attack(ranks_bytes(lambda b: b[:-1]), says="not a ranks file"),
     "bytes behind its end": Attack(ranks_bytes(lambda b: b + b"payload"), says="not a ranks file"),
