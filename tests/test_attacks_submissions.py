@@ -39,34 +39,8 @@ def matching(findings, attack):
     ]
 
 
-# By the part of the check that is to refuse them: they pass today.
-WAITING = {
-    "ranksfile": (
-        "ranks file: twice in one file",
-        "ranks file: a payload before the footer",
-        "ranks file: a payload in names that no row has",
-        "ranks file: metadata of a kilobyte",
-        "ranks file: metadata of 400 kB",
-        "ranks file: metadata with a script",
-        "ranks file: an Arrow schema of garbage",
-        "ranks file: an Arrow schema of base64",
-        "ranks file: ranks that wrap from int64",
-        "ranks file: ranks that wrap from uint64",
-        "ranks file: ranks that wrap from below",
-        "ranks file: a row group for each row",
-    ),
-}
-
-
-def marked(name):
-    waiting = [part for part, names in WAITING.items() if name in names]
-    return pytest.param(
-        name, marks=[pytest.mark.xfail(strict=True, raises=AssertionError, reason=part) for part in waiting], id=name
-    )
-
-
 @has_pipes
-@pytest.mark.parametrize("name", [marked(name) for name in ATTACKS])
+@pytest.mark.parametrize("name", ATTACKS)
 def test_each_meets_what_is_right(board, tmp_path, name):
     attack = ATTACKS[name]
     findings = examine(attacked(board, tmp_path, attack), attack.untrusted).findings

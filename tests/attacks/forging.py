@@ -148,16 +148,32 @@ def ranks_bytes(make: Callable[[bytes], bytes]) -> Change:
     return change
 
 
+def as_written(table: pa.Table, **options: Any) -> bytes:
+    """The bytes of a table, written as clirbench writes ranks, so that the values decide; ``options`` go to the writer."""
+    names = [
+        field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
+    ]
+    split = [field.name for field in table.schema if pa.types.is_integer(field.type) and field.type.bit_width >= 32]
+    usual = {
+        "compression": "zstd",
+        "use_dictionary": names,
+        "column_encoding": dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
+        "write_statistics": False,
+        "store_schema": False,
+    }
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **(usual | options))
+    return sink.getvalue()
+
+
 def columns(make: Callable[[dict[str, pa.Array]], dict[str, pa.Array]], **options: Any) -> Change:
     """Write a ranks file with other columns, made from the true ones, with its checksum; ``options`` are those of the writer."""
 
     def rewrite(content: bytes) -> bytes:
         table = pq.read_table(io.BytesIO(content))
         true = {name: table.column(name).combine_chunks() for name in table.column_names}
-        sink = io.BytesIO()
         made = make(true)
-        pq.write_table(made if isinstance(made, pa.Table) else pa.table(made), sink, **options)
-        return sink.getvalue()
+        return as_written(made if isinstance(made, pa.Table) else pa.table(made), **options)
 
     return ranks_bytes(rewrite)
 
