@@ -1,11 +1,16 @@
 """What `clirbench run` does with a result that is there: kept, recomputed from its ranks, or refused in words."""
 
+import hashlib
+from dataclasses import replace
+
 import pytest
 from command_line import call
 from own_task import write_task
 
+import clirbench
+from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.rescore import rescore
-from clirbench.results.result import read_result
+from clirbench.results.result import Result, read_result
 from clirbench.support.errors import ClirbenchError
 
 
@@ -88,3 +93,18 @@ def test_results_of_two_versions_of_a_task_are_not_compared(task, tmp_path):
     assert run(task, "--output", "later").exit_code == 0
     refused = call("compare", RESULT, RESULT.replace("results", "later"))
     assert str(refused.exception) == ("the two results differ in the texts or grades of mine: compare like with like")
+
+
+def test_score_says_of_an_older_ranks_file_what_it_does_not_prove(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # Of two languages, the sums would give every total.
+    result = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en", "th"])
+    path = str(result.save("results"))
+    assert call("score", path).output.endswith(": agree\n")
+    ranks = replace(result.ranks, query_language_above=None)
+    file = encode_ranks(ranks)
+    part = result.document.ranks.model_copy(update={"sha256": hashlib.sha256(file).hexdigest()})
+    Result(result.document.model_copy(update={"ranks": part}), ranks, file).save("results", force=True)
+    scored = call("score", path)
+    assert scored.exit_code == 0
+    assert "headline.bias.own_language_preference is computed from stated totals" in scored.output

@@ -18,6 +18,7 @@ from clirbench.encoders.load import load_encoder
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask
 from clirbench.results.rescore import rescore
+from clirbench.submissions.impossible_ranks import impossible
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
@@ -187,6 +188,7 @@ def test_numbers_that_read_below_the_depth_are_null_and_the_result_recomputes(re
     assert document.cost.seconds["rerank"] > 0
     read = clirbench.read_result(result.save(tmp_path))
     assert rescore(read).differences == []
+    assert impossible(read.ranks, document.counts.candidates, by_pool=True) == []
     # Deep enough for every pool: nothing is null.
     task = InMemoryTask(tiny_collection(("de", "en")), SETTINGS)
     whole = evaluate_loaded(two_stages(reranker, depth=48), task, RunContext())

@@ -121,6 +121,13 @@ def drawn(seed):
     return ranks, dict(zip("abc", sizes.tolist(), strict=True))
 
 
+def test_a_fusion_breaks_no_rule_of_the_pool():
+    result = clirbench.evaluate("rrf:clirbench/char-ngram+clirbench/bm25", "demo", languages=["de", "en", "th"])
+    assert result.document.model.scores_by_pool
+    assert result.ranks.query_language_above is not None
+    assert impossible(result.ranks, result.document.counts.candidates, by_pool=True) == []
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_real_rankings_break_no_rule(seed):
     ranks, sizes = drawn(seed)

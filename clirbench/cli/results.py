@@ -51,12 +51,14 @@ def score(
         return
     if not results:
         raise ClirbenchError("nothing to score: give result files, or --run RUN.trec --language LANGUAGE")
+    from clirbench.results.evidence import not_recomputable
     from clirbench.results.rescore import rescore
     from clirbench.results.result import read_result
 
     disagree = False
     for path in results:
-        outcome = rescore(read_result(path))
+        result = read_result(path)
+        outcome = rescore(result)
         for difference in outcome.differences[:20]:
             typer.echo(f"{difference.key}: the file says {difference.stated}, but it should be {difference.expected}")
         if len(outcome.differences) > 20:
@@ -65,6 +67,10 @@ def score(
             f"{outcome.compared + outcome.exact:,} numbers recomputed, {outcome.checked:,} totals checked against sums"
         )
         typer.echo(f"{path}: {counted}: {'DISAGREE' if outcome.differences else 'agree'}")
+        for key, reason in not_recomputable(result.document, result.ranks).items():
+            # The line above counts the totals, and what describes the model and the machine is no score.
+            if key.startswith("headline"):
+                typer.echo(f"{key} {reason}")
         disagree = disagree or bool(outcome.differences)
     raise typer.Exit(1 if disagree else 0)
 
