@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 
 import numpy as np
@@ -292,6 +293,22 @@ def test_the_hub_is_streamed_file_by_file(tmp_path, monkeypatch):
     local, there, _ = inventory(folder, task, tmp_path, cache=False)
     assert there.digests(["sw"]) == found.digests(["sw"])
     assert local.topics == judged.topics
+
+
+def test_the_recorded_checksum_is_of_what_was_read_now(tmp_path):
+    """A corpus changes, and its file keeps its size and its time: the cached inventory is not of that file."""
+    folder, task, _ = build(tmp_path, invented, ["sw"], distractors=25)
+    path = folder / "miracl-corpus-v1.0-sw" / "docs-0.jsonl.gz"
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    path.write_bytes(gzip.compress(b"".join(lines), 0, mtime=0))
+    before, state = inventory(folder, task, tmp_path)[1], path.stat()
+    assert inventory(folder, task, tmp_path)[1] == before
+    path.write_bytes(gzip.compress(b"".join(reversed(lines)), 0, mtime=0))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (state.st_size, state.st_mtime_ns)
+    now = inventory(folder, task, tmp_path)[1]
+    assert now.digests(["sw"]) != before.digests(["sw"])
+    assert now == inventory(folder, task, tmp_path, cache=False)[1]
 
 
 @pytest.mark.real

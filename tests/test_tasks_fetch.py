@@ -1,5 +1,6 @@
 """Downloads against a server on loopback; mirror, cache, and one clear line for each thing that can go wrong."""
 
+import errno
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -153,6 +154,15 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     monkeypatch.setenv("CLIRBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(ClirbenchError, match=r"cannot write the cache at .*CLIRBENCH_CACHE"):
         fetch(source(server.url))
+
+
+@pytest.mark.parametrize("refusal", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")])
+def test_a_disk_without_locks_holds_downloads_too(server, monkeypatch, refusal):
+    def refuse(*_, **__):
+        raise refusal
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert fetch(source(server.url)).read_bytes() == CONTENT
 
 
 def test_line_ends_are_not_called_damage(tmp_path, monkeypatch):

@@ -97,7 +97,7 @@ def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = No
                 f"{path}: another run is writing it{_said_by(holder)}: wait until it has ended, or {remedy}"
             ) from error
         except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            if not _lacks_locks(error):
                 raise
             if note:
                 note(f"{path}: its disk has no locks, so nothing stops a second run of the same: start only one")
@@ -118,6 +118,31 @@ def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = No
         with suppress(OSError):
             if made:
                 path.parent.rmdir()
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Around work that one process does while others wait, such as writing ``path``. On a disk without locks nobody waits.
+
+    Raises:
+        OSError: The lock beside ``path`` cannot be written.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        if not _lacks_locks(error):
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lacks_locks(error: Exception) -> bool:
+    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in _NO_LOCKS
 
 
 def remove_stale_lock(path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import reading, sha256_of, writing
+from clirbench.support.files import one_at_a_time, reading, sha256_of, writing
 from clirbench.support.paths import cache_dir, mirror_dir
 from clirbench.support.progress import Advance
 from clirbench.tasks.task import SourceFile
@@ -35,11 +35,9 @@ def fetch(source: SourceFile, advance: Advance | None = None) -> Path:
         raise ClirbenchError(
             f"'{source.mirror}' is not in CLIRBENCH_MIRROR ({mirror}): add it there, or unset the variable to download"
         )
-    from filelock import FileLock
-
     with writing(f"the cache at {cached.parent}", "point CLIRBENCH_CACHE at a writable folder"):
         cached.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(cached.with_name(cached.name + ".lock")):
+        with one_at_a_time(cached):
             # Another process may have downloaded the file while this one waited.
             if not cached.is_file():
                 _download(source, cached, advance)
