@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError, printable, quoted
+from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.support.paths import mirror_dir
 from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
@@ -120,8 +120,8 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
             grade = grades.setdefault((row.query, row.passage), row.relevance)
             if grade != row.relevance:
                 raise ClirbenchError(
-                    f"{task.id}: query '{printable(row.query)}' has the grades {grade:g} and {row.relevance:g} for passage "
-                    f"'{printable(row.passage)}' ({language}): keep one of them"
+                    f"{task.id}: query {quoted(row.query)} has the grades {grade:g} and {row.relevance:g} for passage "
+                    f"{quoted(row.passage)} ({language}): keep one of them"
                 )
             if row.relevance >= RELEVANT_FROM:
                 golds.setdefault(row.query, set()).add(row.passage)
