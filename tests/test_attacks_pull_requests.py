@@ -168,6 +168,10 @@ def test_the_workflow_verify_runs_the_commit_that_was_labelled(pull_request):
         f"../checked/{NEW}",
         "--by",
         f"maintainer, with the workflow verify, at {commit_id}",
+        "--max-memory",
+        "12",
+        "--max-hours",
+        "1.5",
     ]
 
 
