@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import re
 import subprocess
@@ -151,6 +152,20 @@ def test_a_corrupted_counts_file_is_counted_again(home):
     ran = clir(home, *RUN)
     assert f"{path.name} is damaged: counted again" in ran.stderr
     assert bytes_of(home) == bytes_of(home, "whole")
+
+
+def test_counts_that_outlived_their_result_go_and_those_of_a_later_run_stay(home):
+    assert clir(home, *RUN).returncode == 0
+    result = home / "results" / "test__slow" / "tiny-miracl.json"
+    counts = result.with_suffix(".shards")
+    saved = result.stat().st_mtime_ns
+    for later in (1, 0):
+        counts.mkdir(exist_ok=True)
+        for name in ("manifest.json", "first.npz", "sw-0000-000000000.counts"):
+            (counts / name).touch()
+            os.utime(counts / name, ns=(saved, saved + later * 10**9))
+        assert f"kept {result.relative_to(home)}" in clir(home, *RUN).stderr
+        assert counts.exists() == bool(later)
 
 
 def test_another_run_in_the_folder_is_refused_with_one_line(home):

@@ -18,6 +18,7 @@ from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
+from clirbench.evaluation.streaming.counts_folder import CountsFolder
 from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
 from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
@@ -157,6 +158,7 @@ def _claim(
     wanted = _look(chosen, folder, model, request)
     if wanted.kept is not None:
         remove_stale_lock(wanted.path)
+        CountsFolder(_counts_beside(wanted.path)).remove_finished(wanted.path)
         return wanted
     writers.enter_context(only_writer(wanted.path, "choose another folder with --output", reporter.note))
     _check_writable(wanted.path)
@@ -232,7 +234,12 @@ def _stream(
 
         streaming = connect(streaming)
         engine = ray_engine(str(request.model or DEFAULT), request.options, model, context.reporter)
-    return StreamedTask(selection, streaming, path.with_name(f"{path.stem}.shards"), engine)
+    return StreamedTask(selection, streaming, _counts_beside(path), engine)
+
+
+def _counts_beside(path: Path) -> Path:
+    """The folder where the counts of a streamed task are kept until its result is written to ``path``."""
+    return path.with_name(f"{path.stem}.shards")
 
 
 def _check_writable(path: Path) -> None:

@@ -150,6 +150,20 @@ class CountsFolder:
                 f"cannot remove {error.filename} ({error.strerror}): remove it, and run again"
             ) from error
 
+    def remove_finished(self, result: Path) -> None:
+        """Remove what a run left that was killed after it had saved its result, at ``result``. Counts of a later run stay.
+
+        Raises:
+            ClirbenchError: A file cannot be removed.
+        """
+        if self.folder is None or not self.folder.is_dir():
+            return
+        with reading(self.folder, "make it readable and run again"):
+            saved = result.stat().st_mtime_ns
+            later = any(path.stat().st_mtime_ns > saved for path in self.folder.iterdir())
+        if not later:
+            self.remove()
+
     def _path(self, shard: Shard) -> Path:
         assert self.folder is not None  # noqa: S101
         return self.folder / f"{shard.name}.counts"
