@@ -6,7 +6,7 @@ import re
 import shutil
 
 import pytest
-from attacks.pull_requests import NEW, ROW, Put, base_repository, clean, commit, files, git
+from attacks.pull_requests import NEW, ROW, Drop, Put, base_repository, clean, commit, files, git
 from command_line import call
 
 from clirbench.submissions.check_many import report, submissions_in
@@ -49,6 +49,16 @@ def test_what_was_checked_is_kept_where_there_are_no_errors(repository, tmp_path
     assert (failed.exit_code, other.exists()) == (1, False)
     # Paths are those of the repository, not of the folder where the files were checked.
     assert f"  error: submissions/{NEW}/model.toml: " in failed.stdout
+
+
+@needs_git
+def test_nothing_is_accepted_where_something_is_refused(repository):
+    commit(repository, "head", "refs/heads/head", [Drop(f"submissions/{ROW}")], time=10)
+    done = call("check", "--pull-request", "base", "--repository", repository)
+    assert done.exit_code == 1
+    assert f"submissions: has 2 changes ({ROW}, {NEW})" in done.stdout
+    assert ": accepted" not in done.stdout
+    assert done.stdout.splitlines()[-1] == "0 of 2 submissions accepted"
 
 
 @needs_git

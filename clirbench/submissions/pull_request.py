@@ -97,17 +97,19 @@ def check_pull_request(
     looked_at = changed if allowed.maintenance else changed[:_SHOWN]
     found = {name: _changed(source, name, trees, allowed) for name in looked_at}
     examined = [whole] * bool(whole.findings) + [one for one, _ in found.values()]
-    if not any(one.errors for one in examined):
-        with tempfile.TemporaryDirectory(prefix="clirbench-") as temporary:
-            here, board = Path(temporary, "head", BOARD), Path(temporary, "base", BOARD)
-            new = [_write(source, here / name, files) for name, (_, files) in found.items() if files]
-            others = _write_board(source, board, {n: e for n, e in trees.base.items() if n not in changed})
-            checked = check_submissions(new, not allowed.maintenance, others, reporter) if new else []
-            for result in checked:
-                _add_findings(result, here.parent, found[result.folder.name][0])
-            if keep is not None and new and not any(one.errors for one in examined):
-                with writing(keep, "choose another --keep"):
-                    shutil.copytree(here, keep)
+    if any(one.errors for one in examined):
+        # The files of none were checked, so none is shown as accepted.
+        return [one for one in examined if one.findings]
+    with tempfile.TemporaryDirectory(prefix="clirbench-") as temporary:
+        here, board = Path(temporary, "head", BOARD), Path(temporary, "base", BOARD)
+        new = [_write(source, here / name, files) for name, (_, files) in found.items() if files]
+        others = _write_board(source, board, {n: e for n, e in trees.base.items() if n not in changed})
+        checked = check_submissions(new, not allowed.maintenance, others, reporter) if new else []
+        for result in checked:
+            _add_findings(result, here.parent, found[result.folder.name][0])
+        if keep is not None and new and not any(one.errors for one in examined):
+            with writing(keep, "choose another --keep"):
+                shutil.copytree(here, keep)
     return examined
 
 
