@@ -27,9 +27,8 @@ STYLE = (
 
 
 def shown(frame):
-    """Measured models as they are, without the copies whose language bias was removed afterwards."""
-    measured = frame[(frame["origin"] == "measured") & ~frame["model"].str.contains(" + ", regex=False)]
-    return measured.sort_values(f"{TASK} multilingual mAP", ascending=False)
+    """Measured models as they are, without the copies whose language bias was removed afterwards, in the board's order."""
+    return frame[(frame["origin"] == "measured") & ~frame["model"].str.contains(" + ", regex=False)]
 
 
 def picture(frame):

@@ -23,8 +23,11 @@ from clirbench.board.entries import read_board
 from clirbench.board.site.build import build_site
 from clirbench.board.site.charts import Point, pareto_front, scatter
 from clirbench.board.site.content import plot_points
+from clirbench.board.site.model_page import measured_task
 from clirbench.board.site.scripts import script_json
 from clirbench.cli import app
+from clirbench.results.evidence import not_recomputable
+from clirbench.results.result import Result, read_result
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer
 
@@ -337,3 +340,45 @@ def test_serving_shows_and_rebuilds(tmp_path):
         server.terminate()
         server.wait(timeout=20)
         server.stderr.close()
+
+
+def test_only_verified_models_make_the_front_and_its_sentence():
+    honest = Point("a/honest", "x", 0.3, 100.0, "verified", None, 0, verified=True)
+    elsewhere = Point("a/elsewhere", "x", 0.2, 50.0, "measured", None, 0, verified=True)
+    forged = Point("b/forged", "x", 0.9, 1.0, "measured", None, 0)
+    said = re.search(r"No other .*?\.", scatter([honest, forged, elsewhere], "xquad-r"))[0]
+    assert said == "No other verified model beats these in both: a/elsewhere, a/honest (joined by the dashed line)."
+    # Where nobody has run any of them again, there is nothing better than what was measured.
+    alone = scatter([forged, Point("c/paper", "x", 0.95, 0.5, "reported", None, 0)], "xquad-r")
+    assert "No other measured model beats these in both: b/forged." in alone
+
+
+def test_names_in_a_plot_are_short():
+    long = Point(f"{'w' * 60}/{'m' * 59}", "x", 0.3, 100.0, "measured", None, 0)
+    (name,) = re.findall(r'class="name">(.*?)</text>', scatter([long], "xquad-r"))
+    assert len(name) == 40
+
+
+def test_a_model_page_marks_what_nobody_can_recompute(site):
+    page = (site / "models" / "clirbench__hybrid.html").read_text(encoding="utf-8")
+    mark = '<abbr class="said" title="as the submitters say: nobody can recompute it">†</abbr>'
+    for name in ("Licence", "Parameters", "Base model", "Revision", "Zero-shot"):
+        assert f"<dt>{name}{mark}</dt>" in page
+    assert page.count(f"How it was run{mark}</h3>") == 2
+    results = [read_result(SUBMISSIONS / "clirbench__hybrid" / f"{task}.json") for task in ("xquad-r", "mlqa-r")]
+    believed = [not_recomputable(result.document, result.ranks) for result in results]
+    for key, words in (
+        ("headline.bias.own_language_preference", "own_language_preference</code>"),
+        ("queue_jump_ratio", "Who jumps the queue"),
+    ):
+        assert page.count(f"{words}{mark}") == sum(key in one for one in believed)
+    assert "headline.multilingual.mAP" not in believed[0]
+    assert f"rank_distance</code>{mark}" not in page
+
+
+def test_no_command_reproduces_a_revision_that_moves(site):
+    result = read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json")
+    assert measured_task(result, "t")["command"].startswith("clirbench run --model clirbench/hybrid")
+    moving = result.document.model.model_copy(update={"revision": "main", "revision_kind": "hub-commit"})
+    branch = Result(result.document.model_copy(update={"model": moving}), result.ranks, result.ranks_file)
+    assert measured_task(branch, "t")["command"] is None

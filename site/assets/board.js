@@ -40,7 +40,8 @@ function start() {
   form.hidden = false;
 
   for (const head of heads) {
-    if (!head.dataset.key) continue;
+    // Speeds are of other machines, and nobody can recompute them.
+    if (!head.dataset.key || "unsorted" in head.dataset) continue;
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = head.textContent;
@@ -104,7 +105,7 @@ function start() {
     for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
     state.pins = new Set((wanted.get("pin") ?? "").split(",").filter((name) => byModel.has(name)));
     const key = wanted.get("sort");
-    [state.sort, state.up] = index.has(key) ? [key, wanted.get("dir") === "up"] : [main, false];
+    [state.sort, state.up] = index.has(key) && !("unsorted" in heads[index.get(key)].dataset) ? [key, wanted.get("dir") === "up"] : [main, false];
   }
 
   function remember() {
@@ -248,7 +249,7 @@ function start() {
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
     if (cell.classList.contains("n")) return null;
     const mark = cell.querySelector("[aria-hidden]");
-    const text = cell.textContent.trim();
+    const text = (mark ? mark.parentElement : cell).textContent.trim();
     return mark ? text.slice(mark.textContent.length).trim() : text;
   }
 
@@ -256,8 +257,8 @@ function start() {
     const sign = state.up ? 1 : -1;
     const keyed = rows.map((row) => [row, value(row, state.sort)]);
     keyed.sort(([a, x], [b, y]) => {
-      // Pinned first; published figures after what was measured; missing last, whichever way.
-      const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.classList.contains("reported") - b.classList.contains("reported");
+      // Pinned first; then by evidence, verified rows before all others; missing last, whichever way.
+      const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.dataset.standing - b.dataset.standing;
       if (kind) return kind;
       if (x === null || y === null) return (x === null) - (y === null) || original.get(a) - original.get(b);
       const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;

@@ -20,6 +20,7 @@ from clirbench.board.site.charts import scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.scripts import pair_values, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
+from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.table import board_ranks, frame_of
 from clirbench.board.text import board_text
 from clirbench.metrics.catalogue import metric_rows
@@ -143,7 +144,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
 
 
 def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
-    """The table of a board and its filters. Rows are in the order of the first task's main number, reported rows last."""
+    """The table of a board and its filters. Rows are in the order of their evidence, then of the first task's main number."""
     columns: list[dict[str, Any]] = []
     for task in tasks:
         for (setting, metric), name in zip(board_columns(task).headline, content.column_names(task), strict=True):
@@ -154,7 +155,7 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
 
     def order(row: dict[str, Any]) -> tuple[Any, ...]:
         values = [row["cells"][main].value for main in mains]
-        return (row["origin"] == "reported", *[(v is None, -(v or 0)) for v in values], row["label"])
+        return (row["standing"], *[(v is None, -(v or 0)) for v in values], row["label"])
 
     across = [board_tasks()[task] for task in tasks if board_tasks()[task].across_languages]
     board = {
@@ -163,6 +164,7 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
         "rows": sorted(rows, key=order),
         "tasks": list(tasks),
         "main": mains[0],
+        "share": verified_share([STANDINGS[row["standing"]] for row in rows]),
         "mean": bool(averaged_tasks()) and set(averaged_tasks()) <= set(tasks),
         "languages": sorted({language for task in across for language in task.languages}),
     }
@@ -171,7 +173,7 @@ def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, An
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
-    """A task's main number by query language, models in the order of their mean."""
+    """A task's main number by query language, models in the order of their evidence, then of their mean."""
     languages = list(board_tasks()[task].languages)
     setting, metric = board_columns(task).main
     rows = []
@@ -183,8 +185,9 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0
             cells = [content.Cell(content.number(value), value, heat=content.heat(value)) for value in values]
-            rows.append((mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
-    rows.sort(key=lambda row: (row[4] == "reported", -row[0], row[1]))
+            place = STANDINGS.index(standing(entry, [task]))
+            rows.append((place, -mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
+    rows.sort(key=lambda row: row[:3])
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 

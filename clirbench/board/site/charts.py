@@ -6,10 +6,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from clirbench.support.errors import shortened
+
 
 @dataclass(frozen=True)
 class Point:
-    """A model in the plot: ``x`` is its mAP in 0 to 1, ``y`` its rank distance. A line joins the models of one ``family``."""
+    """A model in the plot: ``x`` is its mAP in 0 to 1, ``y`` its rank distance. A line joins the models of one ``family``.
+
+    ``verified`` says that somebody has run a sample of it again, on whichever task.
+    """
 
     label: str
     href: str
@@ -18,6 +23,7 @@ class Point:
     origin: str
     family: str | None
     order: int
+    verified: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,10 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
     shapes = plane.grid()
     shapes.append(_text(plane.right, height - 8, "multilingual mAP x100 (right is better)", "end", "axis"))
     shapes.append(_text(plane.left, height - 8, "up: rank distance, logarithmic (down is better)", "start", "axis"))
-    # The front is of measured models only: published figures cannot be tested.
-    front = pareto_front([point for point in points if point.origin != "reported"])
+    # The front is of verified models: ranks that nobody has run again can be of one's own making. Where none is verified, it is
+    # of measured ones. Published figures cannot be tested.
+    verified = [point for point in points if point.verified]
+    front = pareto_front(verified or [point for point in points if point.origin != "reported"])
     shapes += plane.joined(front, "front")
     families: dict[str, list[Point]] = {}
     for point in points:
@@ -142,12 +150,15 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
         if clear and len(labelled) < 14:
             labelled.append((x, y))
             end = x > width - 190
-            inside += _text(x - 9 if end else x + 9, y + 4, point.label, "end" if end else "start", "name")
+            inside += _text(
+                x - 9 if end else x + 9, y + 4, shortened(point.label, 40), "end" if end else "start", "name"
+            )
         marks.append(_tag("a", inside, href=point.href, aria_label=tip))
     # The front is drawn last, above all others.
     shapes += marks[::-1]
+    kind, names = "verified" if verified else "measured", ", ".join(point.label for point in front)
     description = (
-        f"{len(points)} models. No other measured model beats these in both: {', '.join(point.label for point in front)}"
+        f"{len(points)} models. No other {kind} model beats these in both: {names}"
         f"{' (joined by the dashed line)' if len(front) > 1 else ''}. Solid lines join training variants of one model."
     )
     title = f"{task}: multilingual mAP against rank distance"

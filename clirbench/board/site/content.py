@@ -13,6 +13,7 @@ import numpy as np
 
 from clirbench.board.entries import Entry
 from clirbench.board.site.charts import Point
+from clirbench.board.standing import STANDINGS, standing
 from clirbench.board.text import SHORT
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
@@ -56,8 +57,9 @@ def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = ""
 
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
-    """The origin of an entry's figures: "verified" or "differs" (on one of these tasks), else "measured" or "reported"."""
-    return {"": entry.origin, "differ": "differs"}.get(entry.verified(tasks), "verified")
+    """The origin of an entry's figures: "verified" (on one of these tasks), "differs", "measured" or "reported"."""
+    behind = standing(entry, tasks)
+    return entry.origin if behind == "verified on another task" else behind
 
 
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
@@ -87,6 +89,10 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         "licence": entry.model.licence or "unknown",
         "licence_kind": (entry.model.licence or "unknown").split(";")[0].strip().lower(),
         "origin": origin(entry, tasks),
+        "standing": STANDINGS.index(standing(entry, tasks)),
+        "also": entry.verification.task
+        if standing(entry, tasks) == "verified on another task" and entry.verification
+        else "",
         "tasks": [task for task in tasks if task in entry.results],
     }
 
@@ -113,6 +119,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
                 x=across.value,
                 y=up.value,
                 origin=origin(entry, [task]),
+                verified=standing(entry, [task]).startswith("verified"),
                 family=f"{entry.label[: variant.start()]} {entry.model.base_model}" if variant else None,
                 order=_ORDER.index(variant[1]) if variant else 0,
             )

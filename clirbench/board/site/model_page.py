@@ -16,6 +16,7 @@ from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance,
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
+from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
 from clirbench.results.stated import stated_settings
@@ -87,7 +88,9 @@ def measured_task(result: Result, key: str) -> dict[str, Any]:
         "per_language": _per_language(result, key),
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
-        "command": command(document),
+        # A branch moves, so no command gives its ranks again.
+        "command": None if document.model.revision_problem else command(document),
+        "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),
         "languages": languages,
     }

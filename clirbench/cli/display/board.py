@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Console, Group
 from rich.text import Text
 
+from clirbench.board.standing import STANDINGS, verified_share
 from clirbench.board.text import SHORT, column_key, shown_board
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
@@ -16,7 +17,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 
 
 def board_tables(frame: pd.DataFrame, console: Console) -> Group:
-    """One table per task, best model first, reported figures last; tasks that nobody ran are left out."""
+    """One table per task, by evidence and then by the main number; tasks that nobody ran are left out."""
     shown = shown_board(frame)
     parts: list[Text | PlainTable] = []
     for name, task in board_tasks().items():
@@ -25,8 +26,8 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         present = frame[(numbers != "-").any(axis=1)]
         if present.empty:
             continue
-        ranked = present.assign(reported=present["origin"] == "reported").sort_values(
-            ["reported", column_key(name, *board_columns(name).main)], ascending=[True, False], na_position="last"
+        ranked = present.assign(standing=present["evidence"].map(STANDINGS.index)).sort_values(
+            ["standing", column_key(name, *board_columns(name).main)], ascending=[True, False], na_position="last"
         )
         # A figure of a publication must not be taken for a measured one.
         table = plain_table(console, keep=("origin",))
@@ -43,6 +44,13 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         if any(str(text).endswith("*") for column in columns for text in shown.loc[ranked.index, column]):
             number = len(task.languages)
             parts.append(Text(f"* mean over fewer than the {number} languages of {name}: not comparable"))
+    if (frame["origin"] == "measured").any():
+        parts.append(
+            Text(
+                f"{verified_share(frame['evidence'])}: a maintainer ran a sample of them again. They stand above the others."
+            )
+        )
+    parts.append(Text("parameters and zero-shot: as the submitters say, not recomputed"))
     if (frame["origin"] == "reported").any():
         parts.append(
             Text("reported: figures of a publication, not recomputed and not tested; see their caveats in submissions/")

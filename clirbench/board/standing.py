@@ -1,0 +1,31 @@
+"""What stands behind a row of the board, which decides its place before any number does."""
+
+from collections.abc import Sequence
+
+from clirbench.board.entries import Entry
+
+# The most evidence first. A row that nobody has run again cannot stand above one that somebody has, whatever its numbers; and a
+# row whose ranks are not those of its model stands last.
+STANDINGS = ("verified", "verified on another task", "measured", "reported", "differs")
+
+
+def standing(entry: Entry, tasks: Sequence[str]) -> str:
+    """The standing of a row on a board of these tasks, one of ``STANDINGS``.
+
+    "verified" if a maintainer ran a sample of it again on one of the tasks, and the ranks agreed; "differs" if they did not, on
+    whichever task; "reported" for figures of a publication; "measured" for all others.
+    """
+    if entry.origin == "reported" or entry.verification is None:
+        return entry.origin
+    if entry.verification.verdict == "differ":
+        return "differs"
+    return "verified" if entry.verified(tasks) else "verified on another task"
+
+
+def verified_share(standings: Sequence[str]) -> str:
+    """The sentence that says how many of the rows with ranks somebody has run again."""
+    measured = [one for one in standings if one != "reported"]
+    if not measured:
+        return "No row is measured"
+    verified = sum(one.startswith("verified") for one in measured)
+    return f"{verified} of {len(measured)} measured rows are verified"
