@@ -185,6 +185,7 @@ def test_no_other_module_decodes_what_users_give():
     """A reader that decodes by itself would forget one of the marks, line ends or encodings."""
     others = {
         "tasks/readers.py": "pinned by checksum",
+        "results/ranks_layout.py": "names of columns",
         "submissions/git_objects.py": "of git",
         "submissions/wall.py": "of the process of a model, to whose end a line belongs",
         "results/build.py": "/proc",

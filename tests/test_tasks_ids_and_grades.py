@@ -159,7 +159,7 @@ def test_identifiers_of_vectors(tmp_path):
     pq.write_table(pa.table({"id": [7, 8], "vector": vectors}), folder / "passages.parquet")
     assert VectorFolder(tmp_path).block("en", 0, 0, 9).ids == ["7", "8"]
     pq.write_table(pa.table({"id": [7.0, 8.0], "vector": vectors}), folder / "passages.parquet")
-    with pytest.raises(ClirbenchError, match=r"passages.parquet: 7\.0 is no identifier"):
+    with pytest.raises(ClirbenchError, match=r"passages.parquet, row 1: 7\.0 is no identifier"):
         VectorFolder(tmp_path).block("en", 0, 0, 9)
 
 
