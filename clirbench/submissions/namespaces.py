@@ -45,6 +45,8 @@ def enclose(scratch: Path, readable: Sequence[Path], temporary: int) -> None:
         WallError: The system has no such namespaces, or does not allow them.
     """
     libc = ctypes.CDLL(None, use_errno=True)
+    # Whoever started this process may be killed.
+    libc.prctl(_PDEATHSIG, signal.SIGKILL)
     root = scratch / "root"
     identity = os.getuid(), os.getgid()
     nobody = os.geteuid() == 0 and libc.unshare(_APART) == 0

@@ -5,13 +5,12 @@ The process answers in lines of JSON. Nothing that it sends is unpickled or impo
 
 import json
 import os
-import selectors
 import signal
 import site
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -108,39 +107,46 @@ def behind_wall(
         home = Path(scratch)
         for name in ("root", "home", "tmp"):
             (home / name).mkdir()
-        reading, writing = os.pipe()
-        os.set_inheritable(writing, True)
         order = {
             "target": target,
             "argument": dict(argument),
-            "answers": writing,
             "scratch": scratch,
             "readable": [str(path) for path in (*_own_places(), *wall.readable)],
             "namespaces": wall.namespaces,
             "limits": asdict(wall.limits),
         }
-        # The order may name folders, so that it is no secret; it may be long, so that it is no argument.
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as errors:
             stdin.write(json.dumps(order).encode())
             stdin.seek(0)
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "clirbench.submissions.wall"],
                 stdin=stdin,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=errors,
                 env=_environment(home, wall),
                 cwd=home / "tmp",
-                pass_fds=(writing,) if os.name != "nt" else (),
+                # Ctrl-C is this process's own, which ends the other one.
                 start_new_session=True,
             )
-            os.close(writing)
-            try:
-                answers = _answers(reading, time.monotonic() + wall.limits.seconds)
-                return _follow(answers, reporter or Silent(), told, wall, lambda: _end_of(process, errors, wall))
-            finally:
-                # Ctrl-C ends the process too. The kernel ends all that it has started.
+            late = threading.Event()
+
+            def end() -> None:
+                late.set()
                 _kill(process)
-                os.close(reading)
+
+            timer = threading.Timer(wall.limits.seconds, end)
+            timer.start()
+            try:
+                return _follow(
+                    _answers(process), reporter or Silent(), told, lambda: _end_of(process, errors, wall, late)
+                )
+            finally:
+                timer.cancel()
+                timer.join()
+                # The kernel ends all that it has started.
+                _kill(process)
+                process.wait()
+                process.stdout.close()  # type: ignore[union-attr]
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
@@ -149,7 +155,6 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _environment(home: Path, wall: Wall) -> dict[str, str]:
@@ -182,34 +187,24 @@ def _own_places() -> list[Path]:
     return sorted(place for place in prefixes | packages | own if place.exists())
 
 
-def _answers(source: int, deadline: float) -> Iterator[Any]:
+def _answers(process: "subprocess.Popen[bytes]") -> Iterator[Any]:
     """Yield the lines that the process sends, as plain data, until it has ended."""
     held = bytearray()
     lines = 0
-    with selectors.DefaultSelector() as selector:
-        selector.register(source, selectors.EVENT_READ)
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0 or not selector.select(left):
-                raise TimeoutError
-            piece = os.read(source, 1 << 16)
-            if not piece:
-                return
-            held += piece
-            *whole, rest = held.split(b"\n")
-            held = bytearray(rest)
-            lines += len(whole)
-            if len(held) > _LONGEST_LINE or lines > _MOST_LINES:
-                raise ClirbenchError("the process of the model sends more than a run has to say: it was ended")
-            for line in whole:
-                yield json.loads(line)
+    while piece := os.read(process.stdout.fileno(), 1 << 16):  # type: ignore[union-attr]
+        held += piece
+        *whole, rest = held.split(b"\n")
+        held = bytearray(rest)
+        lines += len(whole)
+        if len(held) > _LONGEST_LINE or lines > _MOST_LINES:
+            raise ClirbenchError("the process of the model sends more than a run has to say: it was ended")
+        yield from map(json.loads, whole)
 
 
 def _follow(
     answers: Iterator[Any],
     reporter: Reporter,
     told: Callable[[Any], None] | None,
-    wall: Wall,
     end: Callable[[], ClirbenchError],
 ) -> Any:
     """Read the answers until one is the result. They are a stranger's: a text is made printable, everything else refused."""
@@ -232,10 +227,6 @@ def _follow(
                 reporter.start(printable(values[0])[:80], int(values[1]), bool(values[2]))
             elif kind == "advance" and _is_phase(values, 2) and printable(values[0])[:80] in phases:
                 reporter.advance(printable(values[0])[:80], int(values[1]))
-    except TimeoutError:
-        raise ClirbenchError(
-            f"the model has not ended after {wall.limits.seconds / 3600:.2g} hours: pass --max-hours, or another --device"
-        ) from None
     except (ValueError, RecursionError) as error:
         raise ClirbenchError(f"the process of the model sends what is no JSON ({first_line(error)})") from error
     raise end()
@@ -245,15 +236,18 @@ def _is_phase(values: Sequence[Any], length: int) -> bool:
     return len(values) == length and isinstance(values[0], str) and isinstance(values[1], int)
 
 
-def _end_of(process: "subprocess.Popen[bytes]", errors: Any, wall: Wall) -> ClirbenchError:
+def _end_of(process: "subprocess.Popen[bytes]", errors: Any, wall: Wall, late: threading.Event) -> ClirbenchError:
     """Say how a process ended that has sent no result."""
+    hours = f"{wall.limits.seconds / 3600:.2g}"
+    if late.is_set():
+        return ClirbenchError(f"the model has not ended after {hours} hours: pass --max-hours, or another --device")
     code = process.wait()
     errors.seek(0)
     lines = errors.read(1_000_000).decode("utf-8", "replace").strip().splitlines()
     last = printable(lines[-1])[:300] if lines else "it says nothing"
     # The first process of a namespace hands on a signal as a shell does.
     number = -code if code < 0 else code - 128
-    limits = f"--max-memory is {wall.limits.memory / 1e9:.3g} GB, --max-hours is {wall.limits.seconds / 3600:.2g}"
+    limits = f"--max-memory is {(wall.limits.memory or default_memory()) / 1e9:.3g} GB, --max-hours is {hours}"
     how = f"was ended by signal {number}" if 0 < number < 65 else f"ended with code {code}"
     return ClirbenchError(f"the process of the model {how} ({last}): {limits}; raise them, or look at the model")
 
@@ -271,8 +265,10 @@ def _refuse_no_wall(why: str) -> NoReturn:
 class _Sender:
     """A reporter that sends what it is told through a pipe."""
 
-    def __init__(self, target: int) -> None:
-        self._file = os.fdopen(target, "w", encoding="utf-8", buffering=1)
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        # What a library prints is no answer.
+        os.dup2(2, 1)
 
     def send(self, *answer: Any) -> None:
         self._file.write(json.dumps(answer) + "\n")
@@ -291,7 +287,7 @@ class _Sender:
 def main() -> None:
     """Build the wall around this process, and call the function that was asked for."""
     order = json.loads(sys.stdin.buffer.read())
-    sender = _Sender(order["answers"])
+    sender = _Sender()
     if order["namespaces"]:
         from clirbench.submissions.namespaces import WallError, enclose
 
