@@ -95,7 +95,8 @@ def load_mteb(name: str, options: base.EncoderOptions) -> base.LoadedEncoder:
     snapshot = partial(cached_snapshot, str(meta.name), commit)
     if commit is not None and loader in LEFT_TO_SENTENCE_TRANSFORMERS and loads_safely(options):
         # mteb itself loads by name. What it reads of the hub's cache is what is checked here.
-        with safe_copy(fetch_files_to_read(str(meta.name), commit, OF_HUB), OF_HUB, str(meta.name)):
+        fetched = fetch_files_to_read(str(meta.name), commit, OF_HUB)
+        with safe_copy(fetched, OF_HUB, str(meta.name), linked=True):
             pass
     # mteb pins a commit, so that is the one to fetch where it is missing.
     pinned = replace(options, revision=commit)

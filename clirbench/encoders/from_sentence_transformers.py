@@ -201,7 +201,7 @@ def _load_safely(
     name: str, folder: Path, make: Callable[..., Any], options: base.EncoderOptions, hub_name: str | None
 ) -> Any:
     """Load a model from a checked copy of its folder, or of its snapshot of the hub."""
-    with safe_copy(folder, OF_HUB if hub_name else _OF_FOLDER, hub_name) as copy:
+    with safe_copy(folder, OF_HUB if hub_name else _OF_FOLDER, hub_name, linked=bool(hub_name)) as copy:
         made = partial(_construct, make, str(copy), None, replace(options, safe=True))
         try:
             return load_checked(name, made, lambda: folder, options)

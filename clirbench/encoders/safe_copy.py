@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from clirbench.encoders.base import UNCHECKED, EncoderOptions
@@ -47,7 +47,9 @@ def already_checked(folder: Path) -> None:
 
 
 @contextmanager
-def safe_copy(folder: Path, remedy: str, name: str | None = None, place: Path | None = None) -> Iterator[Path]:
+def safe_copy(
+    folder: Path, remedy: str, name: str | None = None, place: Path | None = None, linked: bool = False
+) -> Iterator[Path]:
     """A private copy of a model's folder, which has passed the check and cannot be written. It is removed at the end.
 
     Args:
@@ -56,6 +58,7 @@ def safe_copy(folder: Path, remedy: str, name: str | None = None, place: Path | 
         name: The model's name on the hub. Only the files that are read are copied. Without it every file must be known, and is
             copied.
         place: Where the copy lies in a new folder; None for the name of the folder.
+        linked: Weights are links to the files of the hub's cache, which are kept under their checksums, and which nobody changes.
 
     Raises:
         ClirbenchError: The model holds something that is not known; the message names it.
@@ -63,26 +66,41 @@ def safe_copy(folder: Path, remedy: str, name: str | None = None, place: Path | 
     if folder.resolve() in _copies:
         yield folder
         return
-    with writing(cache_dir(), "point CLIRBENCH_CACHE at a folder with room for a copy of the model"):
+    with _new_place(folder, place) as copy:
+        with _room(), _refusal(name or str(folder), remedy):
+            _fill(copy, folder, files_to_read(folder) if name else refuse_unlisted(folder), linked)
+            refuse_unsafe(copy)
+        already_checked(copy)
+        try:
+            yield copy
+        finally:
+            _copies.discard(copy.resolve())
+
+
+@contextmanager
+def trusted_copy(folder: Path, place: Path | None = None) -> Iterator[Path]:
+    """A copy of a folder that the user trusts, with all of its files, for other users to read. It is removed at the end."""
+    with _new_place(folder, place) as copy:
+        with _room():
+            shutil.copytree(folder, copy)
+            _close(copy)
+        yield copy
+
+
+@contextmanager
+def _new_place(folder: Path, place: Path | None) -> Iterator[Path]:
+    """A path in a folder of its own in the cache, which is removed at the end."""
+    with _room():
         (cache_dir() / "copies").mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(dir=cache_dir() / "copies"))
-        copy = holder / (place or folder.resolve().name or "model")
-        try:
-            with _refusal(name or str(folder), remedy):
-                _fill(copy, folder, files_to_read(folder) if name else refuse_unlisted(folder), bool(name))
-                refuse_unsafe(copy)
-            already_checked(copy)
-            for path in (copy, *copy.rglob("*")):
-                if path.is_dir():
-                    path.chmod(0o555)
-        except BaseException:
-            _remove(holder)
-            raise
     try:
-        yield copy
+        yield holder / (place or folder.resolve().name or "model")
     finally:
-        _copies.discard(copy.resolve())
         _remove(holder)
+
+
+def _room() -> AbstractContextManager[None]:
+    return writing(cache_dir(), "point CLIRBENCH_CACHE at a folder with room for a copy of the model")
 
 
 @contextmanager
@@ -101,14 +119,22 @@ def _fill(copy: Path, folder: Path, files: Sequence[str], linked: bool) -> None:
         source, target = folder / place, copy / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if linked and source.suffix == WEIGHTS:
-            # The hub's cache keeps files under their checksums, and no process changes them.
             try:
                 os.link(source.resolve(), target)
                 continue
             except OSError:
                 pass
         shutil.copyfile(source, target)
-        target.chmod(0o444)
+    _close(copy)
+
+
+def _close(copy: Path) -> None:
+    """Let everybody read a copy, and nobody write it. Links stay as they are: they are none of this copy's."""
+    for path in (copy, *copy.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o555)
+        elif path.stat().st_nlink == 1:
+            path.chmod(0o444)
 
 
 def _remove(holder: Path) -> None:

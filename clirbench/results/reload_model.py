@@ -48,8 +48,9 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
     options |= settings.model_dump(include={"truncate_dim", "transform", "quantise"})
     # A bundled model takes none of the options below, because its settings are fixed.
+    loading = {"safe": at.safe, "allow_pickle": at.allow_pickle}
     if name.startswith("mteb:"):
-        options |= {"similarity": settings.similarity, "revision": stated.revision}
+        options |= {"similarity": settings.similarity, "revision": stated.revision, **loading}
     elif stated.kind in ("sentence-transformers", "mteb"):
         # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
         # Two different lengths are the model's own: one option could not set both.
@@ -66,9 +67,8 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
             "dtype": settings.dtype if settings.dtype in DTYPES and known else None,
             "revision": stated.revision if at.name is None else None,
             "backend": settings.backend,
+            **loading,
             "encode_task": settings.query_task and f"{settings.query_task},{settings.candidate_task}",
-            "safe": at.safe,
-            "allow_pickle": at.allow_pickle,
         }
     elif stated.kind in ("own", "endpoint"):
         prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}

@@ -17,7 +17,7 @@ from clirbench.encoders.bundled import BUNDLED
 from clirbench.encoders.from_mteb import LEFT_TO_SENTENCE_TRANSFORMERS
 from clirbench.encoders.hub import hub_cache, resolve_commit, snapshot_place
 from clirbench.encoders.revision import brings_code, commit_of, snapshot_revision, whole_revision
-from clirbench.encoders.safe_copy import fetch_files_to_read, safe_copy
+from clirbench.encoders.safe_copy import fetch_files_to_read, safe_copy, trusted_copy
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.reload_model import ModelAt, other_settings, refuse_unknown_sample, reload_model
 from clirbench.results.result import Result, read_result
@@ -321,22 +321,19 @@ def _prepared(stated: ModelPart, loading: Loading) -> Iterator[_Prepared]:
         folder = _download(stated.name, commit) if trust else fetch_files_to_read(stated.name, commit, _REMEDY)
     elif not folder.is_dir():
         raise ClirbenchError(f"--model is '{folder}', which is not a folder: correct it")
-    if trust:
-        revision = snapshot_revision(commit, folder, True) if of_hub else whole_revision(folder, True)
-        # The files of a snapshot lie in a folder beside it.
-        readable, cache = (folder.parent.parent, {"HF_HUB_CACHE": str(hub_cache())}) if of_hub else (folder, {})
-        yield _Prepared(
-            None if by_name else str(folder.resolve()), revision.text, (readable,), cache, brings_code(folder)
-        )
-        return
-    if by_name:
+    if by_name and not trust:
         _refuse_loader(stated.name)
     # mteb finds a model by its name, in a cache of the hub.
     place = snapshot_place(stated.name, commit) if by_name else None
-    with safe_copy(folder, _REMEDY, stated.name if of_hub else None, place) as copy:
-        revision = snapshot_revision(commit, copy) if of_hub else whole_revision(copy)
+    copied = (
+        trusted_copy(folder, place) if trust else safe_copy(folder, _REMEDY, stated.name if of_hub else None, place)
+    )
+    with copied as copy:
+        # What else a trusted model uses is told by its own folder.
+        told_by = folder if trust else copy
+        revision = snapshot_revision(commit, told_by, trust) if of_hub else whole_revision(told_by, trust)
         cache = {"HF_HUB_CACHE": str(copy.parents[2])} if by_name else {}
-        yield _Prepared(None if by_name else str(copy), revision.text, (copy,), cache)
+        yield _Prepared(None if by_name else str(copy), revision.text, (copy,), cache, trust and brings_code(folder))
 
 
 def _data(task: str, reporter: Reporter) -> tuple[list[Path], dict[str, str]]:
