@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 from attacks import forging
-from attacks.mutations import DEFAULT, NIGHTLY, PART, TASKS, leaves, mutant, within
+from attacks.mutations import DEFAULT, MEMORY, NIGHTLY, PART, SECONDS, TASKS, leaves, mutant, within
 from attacks.submissions import mteb
 from small_board import tasks_in, write_board, write_tasks
 
@@ -22,8 +22,6 @@ from clirbench.submissions.check_many import _examine, _limit, check_submissions
 from clirbench.submissions.model_toml import parse_model_file
 from clirbench.support.errors import ClirbenchError
 
-# Bytes beyond what the process holds at its start, and seconds, that one submission may take.
-MEMORY, SECONDS = 500_000_000, 20
 # What nobody recomputes, and the check bounds: facts about the run and the model, and all of an mteb result.
 FREE = (
     "environment", "cost", "lengths", "provenance",

@@ -22,6 +22,8 @@ from attacks.promises import Promise
 # How many a default run tries, how many a nightly one, and how many share one process.
 DEFAULT, NIGHTLY, PART = 2_000, 10_000, 250
 SEED = 20240810
+# Bytes beyond what the checking process holds at its start, and seconds, that one submission may take.
+MEMORY, SECONDS = 500_000_000, 20
 TASKS = ("trio", "duo")
 
 
