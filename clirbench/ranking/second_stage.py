@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.encoders.arrays import NoNumbersError, as_float32
 from clirbench.encoders.base import LoadedReranker
 from clirbench.encoders.calls import ask
 from clirbench.encoders.vector_cache import CacheEntry
@@ -180,7 +181,13 @@ class SecondStage:
     def _checked(self, model: LoadedReranker, pairs: NDArray[np.int64]) -> _Scores:
         texts = self._texts(pairs)
         raw = ask(model.info, "query", [query for query, _ in texts], model.scorer.score_pairs, list(texts))
-        scores = np.array(raw, dtype=np.float32)
+        try:
+            scores = as_float32(raw)
+        except NoNumbersError as error:
+            raise ClirbenchError(
+                f"{model.info.name} gave a {type(raw).__name__} and not one score a pair ({error.reason}): "
+                "give another cross-encoder"
+            ) from error
         if scores.shape != (len(texts),):
             shape = "x".join(map(str, scores.shape))
             raise ClirbenchError(
@@ -193,7 +200,7 @@ class SecondStage:
             raise ClirbenchError(
                 f"{model.info.name} gave a score that is not finite for the query {query[:80]!r}: try --dtype float32"
             )
-        return scores
+        return np.asarray(scores)
 
     def _entry(self, cache: Path, model: LoadedReranker, pairs: NDArray[np.int64]) -> CacheEntry:
         digest = hashlib.sha256(pairs.astype("<i8").tobytes()).hexdigest()

@@ -32,6 +32,8 @@ import torch
 from scipy import sparse
 
 from attacks.promises import Promise
+from clirbench.encoders.base import EncoderSettings, LoadedRerank, LoadedReranker, ModelInfo
+from clirbench.encoders.load import as_loaded
 
 DIMENSIONS = 6
 Rows = Any
@@ -773,7 +775,59 @@ SCORERS = {
     "a scorer without a method": Attack(type("Scorer", (), {"score": Scorer.score}), "cannot use a Scorer", early=True),
 }
 
-ATTACKS: dict[str, Attack] = {**FORMS, **CHANGES, **RAISES, **EFFECTS, **DECLARED, **SCORERS}
+# --- second stages ---------------------------------------------------------------------------------------------------------
+
+
+class Pairs:
+    """A second stage whose scores are the products of honest vectors, turned by ``change``."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self.change = change
+
+    def score_pairs(self, pairs: list[tuple[str, str]]) -> Any:
+        queries, candidates = (honest([pair[side] for pair in pairs]) for side in (0, 1))
+        pairs.clear()
+        return self.change((queries * candidates).sum(axis=1))
+
+
+def two_stages(change: Callable[[Any], Any], line: str = "", cause: bool = False) -> Attack:
+    """Two stages of which the second one orders all candidates again."""
+
+    def make() -> Any:
+        first = as_loaded(Encoder(lambda texts: np.ones((len(texts), 2))))
+        info = ModelInfo("me/pairs", "own", None, "unknown")
+        settings = EncoderSettings(similarity="rerank", depth=1000)
+        second = LoadedReranker(scorer=Pairs(change), info=info, settings=settings)
+        return LoadedRerank(first=first, second=second, info=info, settings=settings)
+
+    return Attack(make, line, cause=cause)
+
+
+def no_scores(scores: Any) -> Any:
+    raise KeyError("x")
+
+
+SECOND_STAGES = {
+    "pairs as they are": two_stages(lambda scores: scores),
+    "pairs as a list": two_stages(lambda scores: scores.tolist()),
+    "pairs as a tensor": two_stages(torch.from_numpy),
+    "pairs that are whole numbers": two_stages(lambda scores: (scores * 16).astype(np.int64)),
+    "pairs that are complex": two_stages(lambda scores: scores * 1j, r"\(complex numbers\)"),
+    "pairs that are objects": two_stages(lambda scores: scores.astype(object), r"\(objects\)"),
+    "pairs that are text": two_stages(lambda scores: scores.astype(str), r"\(text\)"),
+    "pairs of unequal length": two_stages(lambda scores: [[1.0], [1.0, 2.0]], "gave a list and not one score a pair"),
+    "pairs that are missing": two_stages(lambda scores: None, "gave a NoneType and not one score a pair"),
+    "a pair too few": two_stages(lambda scores: scores[1:], "gave scores of shape"),
+    "two scores a pair": two_stages(lambda scores: np.stack([scores, scores], axis=1), "gave scores of shape"),
+    "a sparse column of pairs": two_stages(lambda scores: sparse.csr_array(scores[:, None]), "gave scores of shape"),
+    "pairs that are NaN": two_stages(lambda scores: scores * np.nan, "gave a score that is not finite for the query"),
+    "pairs that are infinite as float32": two_stages(
+        lambda scores: scores.astype(float) * 1e300, "a score that is not finite"
+    ),
+    "a second stage that fails": two_stages(no_scores, r"raised KeyError \(", True),
+}
+
+ATTACKS: dict[str, Attack] = {**FORMS, **CHANGES, **RAISES, **EFFECTS, **DECLARED, **SCORERS, **SECOND_STAGES}
 
 PROMISE = Promise(
     what="A model of one's own has the ranks of the vectors that it means, or ends in one line, above it the model's traceback.",
