@@ -93,8 +93,9 @@ def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = No
         try:
             lock.acquire(blocking=False)
         except Timeout as error:
+            who = _holder(holder)
             raise ClirbenchError(
-                f"{path}: another run is writing it{_said_by(holder)}: wait until it has ended, or {remedy}"
+                f"{path}: another run is writing it ({who}): wait until it has ended, or {remedy}"
             ) from error
         except (OSError, NotImplementedError) as error:
             if not _lacks_locks(error):
@@ -102,7 +103,9 @@ def only_writer(path: Path, remedy: str, note: Callable[[str], None] | None = No
             if note:
                 note(f"{path}: its disk has no locks, so nothing stops a second run of the same: start only one")
     with suppress(OSError):
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T %z')}")
+        holder.write_text(
+            f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%Y-%m-%d %H:%M:%S %z')}"
+        )
     remove_parts(path.parent)
     # In a folder that is locked as a whole, nobody else writes.
     remove_parts(path, 0)
@@ -152,13 +155,13 @@ def remove_stale_lock(path: Path) -> None:
             pass
 
 
-def _said_by(holder: Path) -> str:
-    """Who holds a lock, in brackets; nothing where that is not known."""
+def _holder(path: Path) -> str:
+    """Who holds a lock, as the file at ``path`` has it."""
     try:
-        with holder.open("rb") as file:
-            return f" ({printable(file.read(120).decode())})"
+        with path.open("rb") as file:
+            return printable(file.read(120).decode()) or "it does not say who"
     except (OSError, ValueError):
-        return ""
+        return "it does not say who"
 
 
 def sha256_of(path: Path) -> str:
