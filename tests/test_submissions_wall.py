@@ -105,6 +105,7 @@ def test_what_a_process_behind_the_wall_can_reach(tmp_path, monkeypatch):
     assert len(reached["processes"]) < 4
     assert reached["capabilities"] == "0" * 16
     assert reached["remounted"] is False
+    assert reached["name"] == "clirbench"
     if os.geteuid() == 0:
         assert reached["user"] != 0
     assert "secret" not in reached["variables"].values()

@@ -164,6 +164,8 @@ def _environment(home: Path, wall: Wall) -> dict[str, str]:
     private = dict.fromkeys(("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), own)
     private |= {"HF_HOME": f"{own}/hf", "TORCH_HOME": f"{own}/torch", "CLIRBENCH_CACHE": f"{own}/clirbench"}
     private |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(home / "tmp"))
+    # Nobody has an entry in a list of users, which libraries ask for a name.
+    private |= dict.fromkeys(("USER", "LOGNAME", "USERNAME"), "clirbench")
     offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_DATASETS_OFFLINE": "1"}
     python = {
         "PYTHONSAFEPATH": "1",
