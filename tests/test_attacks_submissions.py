@@ -1,13 +1,20 @@
 """Each hostile submission meets the outcome that is right, in one line; each honest one is accepted."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from attacks.forging import renamed
 from attacks.submissions import ACCEPTED, ATTACKS, ERROR, WARNING
 from small_board import ORG, tasks_in, write_board, write_tasks
 
+import clirbench
+from clirbench.board.entries import read_board
+from clirbench.board.site.build import build_site
 from clirbench.submissions.check_one import examine
 
 NAME = f"{ORG}__hybrid"
@@ -55,3 +62,69 @@ def test_each_meets_what_is_right(board, tmp_path, name):
         assert line.isprintable()
         assert len(line) < 1000
         assert "please report this" not in line
+
+
+# What only a stranger's pull request may not bring: on a maintainer's branch it is sound.
+OF_MAINTAINERS = ("verification: a badge that a stranger gave himself", "reported: figures that a stranger sends")
+# Letters of which none looks like another.
+LETTERS = "abcdefghkpqt"
+
+
+def spelt(number):
+    """A number in letters."""
+    return LETTERS[number // 144] + LETTERS[number // 12 % 12] + LETTERS[number % 12]
+
+
+def together(board, folder, names):
+    """The honest submissions, and those of some attacks beside them under names of their own; the folders by attack."""
+    (folder / "board").symlink_to(board)
+    shutil.copytree(board, folder / "submissions")
+    attacked = {}
+    for number, name in enumerate(names):
+        away = folder / "away" / spelt(number) / f"{ORG}__hybrid-{spelt(number)}"
+        shutil.copytree(board / NAME, away)
+        # Renamed before the attack, it is sound: the attack alone is what is refused.
+        renamed(f"{ORG}/hybrid-{spelt(number)}")(away)
+        (folder / "away" / "board").exists() or (folder / "away" / "board").symlink_to(board)
+        ATTACKS[name].change(away)
+        # An attack on the name of the folder has no name of its own.
+        if away.is_dir() and not away.is_symlink():
+            attacked[name] = away.rename(folder / "submissions" / away.name)
+    return attacked
+
+
+def refused():
+    """The attacks that are an error, whoever sends them."""
+    return [name for name, one in ATTACKS.items() if one.outcome == ERROR and name not in OF_MAINTAINERS]
+
+
+@has_pipes
+def test_the_board_and_the_site_show_none_of_the_refused(board, tmp_path):
+    attacked, submissions = together(board, tmp_path, refused()), tmp_path / "submissions"
+    shown = read_board([submissions])
+    honest = {path.name for path in board.iterdir()}
+    assert {entry.folder.name for entry in shown.entries} == honest, shown.left_out.get(submissions / NAME)
+    assert {path.name for path in shown.left_out} == {path.name for path in attacked.values()}
+    assert len(attacked) > 300
+    labels = [name.replace("__", "/", 1) for name in honest]
+    assert sorted(clirbench.leaderboard(submissions)["model"]) == sorted(labels)
+    build_site(submissions, tmp_path / "site")
+    assert {path.stem for path in (tmp_path / "site" / "models").iterdir()} == honest
+    for path in (tmp_path / "site").rglob("*"):
+        assert path.suffix == ".parquet" or path.is_dir() or b"hybrid-" not in path.read_bytes(), path
+
+
+@has_pipes
+def test_the_command_refuses_each_in_a_process_of_its_own(board, tmp_path):
+    attacked = together(board, tmp_path, refused()[::20])
+    ran = subprocess.run(
+        [sys.executable, "-m", "clirbench", "check", "--untrusted", "--format", "json", *attacked.values()],
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 1, ran.stderr
+    assert "Traceback" not in ran.stderr + ran.stdout
+    told = json.loads(ran.stdout)
+    assert told["submissions"] == len(attacked) >= 20
+    for name, folder in attacked.items():
+        of_this = [finding for finding in told["findings"] if finding["file"].startswith(str(folder))]
+        assert any(finding["level"] == "error" for finding in of_this), name

@@ -124,9 +124,7 @@ def renamed(name: str, *changes: Change, folder_name: str = "") -> Change:
     def change(folder: Path) -> Path:
         for one in (everywhere("model.name", name), toml("name", name), *changes):
             one(folder)
-        target = folder.with_name(folder_name or name.replace("/", "__"))
-        folder.rename(target)
-        return target
+        return folder.rename(folder.with_name(folder_name or name.replace("/", "__")))
 
     return change
 
