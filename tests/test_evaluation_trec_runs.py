@@ -193,3 +193,22 @@ def test_a_run_with_spaces_in_its_identifiers_scores_as_its_result(tmp_path, mon
     document = score_run(run, load_task(str(toml)), "te", tmp_path / "corpus")
     for name, estimate in document.headline["monolingual"].items():
         assert estimate.value == pytest.approx(result.score("monolingual", name)), name
+
+
+def test_identifiers_that_are_written_alike_are_told(tmp_path):
+    notes = []
+    best = [("1", [("a b", 2.0), ("a%20b", 1.0)]), ("2", [("c", 2.0), ("d", 1.0)]), ("3", [("c", 2.0), ("c", 1.0)])]
+    lines = b"".join(trec_run(best, "tag", notes.append)).decode().splitlines()
+    assert [line.split()[2] for line in lines] == ["a%20b", "a%20b", "c", "d", "c", "c"]
+    assert notes == [
+        "2 queries have a passage twice in the run (first: 'a%20b'): two passages of the corpus have this identifier, or are "
+        "written alike, and other tools refuse such a run"
+    ]
+    topics = [("1", "ask", {"a b": 1, "a%20b": 1})]
+    passages = [(name, "", name) for name in ("a b", "a%20b", "of nobody")]
+    write_original(tmp_path / "corpus", "te", topics, passages)
+    task = load_task(str(write_task(tmp_path, {"te": (topics, passages)})))
+    path = tmp_path / "run.trec"
+    path.write_text("1 Q0 a%20b 1 2 t\n", encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"has 'a b' and 'a%20b', which a run writes alike: rename one of the two"):
+        score_run(read_run(path), task, "te", tmp_path / "corpus")

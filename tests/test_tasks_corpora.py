@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -187,6 +188,22 @@ def tsv(folder, part):
 )
 def test_a_damaged_original_folder_is_one_line(tmp_path, change, match):
     damage(tmp_path, change, match)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("topics = 2", "topics = 99", "2 topics, but tiny-miracl.toml declares 99: the source is not the whole task"),
+        ('reader = "miracl"', 'reader = "other"', "'reader' has 'other': use 'miracl'"),
+    ],
+)
+def test_what_a_streamed_task_declares_is_checked(tmp_path, old, new, told):
+    folder, task, _ = build(tmp_path, invented, ["sw"], distractors=25)
+    text = task.read_text(encoding="utf-8")
+    assert old in text
+    task.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=re.escape(told)):
+        inventory(folder, task, tmp_path)
 
 
 def first_parquet(folder, part):

@@ -117,6 +117,7 @@ class _ParallelFile(_ShippedFile):
 
 
 class _StreamedFile(_ShippedFile):
+    reader: Literal["miracl"]
     candidate_text: Literal["passage"]
     corpus: _Hub
     # The corpus pins what a streamed task reads, so these keys are optional.

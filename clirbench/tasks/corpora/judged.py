@@ -153,6 +153,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         gold_ids += [passage for _, passage in pairs]
         starts.append(len(ids))
     if tuple(languages) == task.languages:
+        _expect(task, "topics", len(ids), task.counts["topics"])
         _expect(task, "gold pairs", len(gold_ids), task.counts["gold_pairs"])
     return Judged(
         task=task,
