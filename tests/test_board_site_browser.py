@@ -164,10 +164,10 @@ def test_the_page_says_how_many_rows_are_verified(visit):
     entries = read_board([ROOT / "submissions"]).entries
     measured = [entry for entry in entries if entry.origin == "measured"]
     verified = [entry for entry in measured if entry.verification and entry.verification.verdict.startswith("agree")]
-    sentence = f"{len(verified)} of {len(measured)} measured rows are verified."
+    sentence = f"{len(verified)} of {len(measured)} measured rows are verified"
     assert 0 < len(verified) < len(measured)
-    for address in ("index.html", "tasks/mlqa-r.html"):
-        assert sentence in visit(address).page.locator("main").inner_text()
+    for address, end in (("index.html", "."), ("tasks/mlqa-r.html", " on another task.")):
+        assert sentence + end in visit(address).page.locator("main").inner_text()
     assert "No row is measured." in visit("tasks/miracl.html").page.locator("main").inner_text()
 
 

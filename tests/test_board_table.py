@@ -89,8 +89,12 @@ def test_a_row_whose_ranks_are_not_the_models_stands_last(tmp_path):
     assert standing(entries["clirbench__mono"], ["mlqa-r"]) == "verified on another task"
     assert standing(entries["lareqa__mbert-x-x"], ["mlqa-r"]) == "reported"
     assert verified_share(["verified", "verified on another task", "measured", "differs", "reported"]) == (
-        "2 of 4 measured rows are verified"
+        "2 of 4 measured rows are verified (1 of them on another task)"
     )
+    assert (
+        verified_share(["verified on another task", "measured"]) == "1 of 2 measured rows are verified on another task"
+    )
+    assert verified_share(["verified", "measured"]) == "1 of 2 measured rows are verified"
     assert verified_share(["reported"]) == "No row is measured"
 
 

@@ -27,5 +27,13 @@ def verified_share(standings: Sequence[str]) -> str:
     measured = [one for one in standings if one != "reported"]
     if not measured:
         return "No row is measured"
-    verified = sum(one.startswith("verified") for one in measured)
-    return f"{verified} of {len(measured)} measured rows are verified"
+    verified = [one for one in measured if one.startswith("verified")]
+    here = verified.count("verified")
+    where = (
+        ""
+        if here == len(verified)
+        else f" ({len(verified) - here} of them on another task)"
+        if here
+        else " on another task"
+    )
+    return f"{len(verified)} of {len(measured)} measured rows are verified{where}"
