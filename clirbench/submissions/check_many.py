@@ -23,6 +23,7 @@ from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_read import note_reading
 from clirbench.submissions.safe_text import skeleton
 from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.tasks.task_file import board_columns, board_tasks
 
@@ -232,6 +233,7 @@ def _safe_path() -> Iterator[None]:
 
 
 def _limit(memory: int) -> None:
+    end_with_parent()
     # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
     # Only Linux limits the process. On all systems, the sizes of files and of their expanded content are limited.

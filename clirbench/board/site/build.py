@@ -34,6 +34,7 @@ from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
 from clirbench.support.paths import data_dir
+from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks, first_on_board
@@ -199,7 +200,8 @@ def _write_models(folders: Sequence[Path], target: Path, shipped: Sequence[str],
             write_model(folder, target, shipped)
             reporter.advance("pages (models)", 1)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
         for _ in pool.map(partial(write_model, target=target, shipped=shipped), folders, chunksize=4):
             reporter.advance("pages (models)", 1)
 
