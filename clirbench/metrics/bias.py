@@ -7,6 +7,7 @@ off the ranks of one query's golds. Those in ``OVERALL_BIAS`` compare totals or 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,11 @@ from numpy.typing import NDArray
 from clirbench.metrics.per_topic import divide_or_nan
 from clirbench.metrics.retrieval import Measure, RankedLists, Values, running_sums
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.ranking.in_memory import Outranked
 from clirbench.tasks.collection import GoldPairs
+
+if TYPE_CHECKING:
+    # Loaded only where something is counted: it needs scipy, which a check of ranks does not.
+    from clirbench.ranking.in_memory import Outranked
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class QueueJump:
         return np.diagonal(self.matrix).copy()
 
 
-def count_jumps(pairs: GoldPairs, outranked: Outranked, ranks: GoldRanks) -> QueueJump:
+def count_jumps(pairs: GoldPairs, outranked: "Outranked", ranks: GoldRanks) -> QueueJump:
     """Add up the wrong candidates that outrank golds, by query, gold and candidate language.
 
     ``outranked`` has the counts of the pairs, with one block per language.

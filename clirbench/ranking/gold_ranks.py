@@ -4,13 +4,16 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.ranking.in_memory import Outranked
 from clirbench.tasks.collection import GoldPairs
+
+if TYPE_CHECKING:
+    # Loaded only where something is counted: it needs scipy, which a check of ranks does not.
+    from clirbench.ranking.in_memory import Outranked
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class GoldRanks:
 
 
 def gold_ranks(
-    pairs: GoldPairs, outranked: Outranked, settings: Sequence[str], within: Outranked | None = None
+    pairs: GoldPairs, outranked: "Outranked", settings: Sequence[str], within: "Outranked | None" = None
 ) -> GoldRanks:
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
