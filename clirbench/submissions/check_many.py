@@ -244,7 +244,7 @@ def _limit(memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
 
 
-def _examine(folder: Path, untrusted: bool, seconds: int, note: Path | None) -> Examined:
+def _examine(folder: Path, untrusted: bool, seconds: int, note: Path | None = None) -> Examined:
     note_reading(note)
     with suppress(ImportError, OSError, ValueError):
         import resource
