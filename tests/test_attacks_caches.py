@@ -102,9 +102,8 @@ class Store:
 
 
 def ranked(model, collection, root, notes):
-    counts = counters.encode(model, collection, RunContext(root, reporter=notes)).count(
-        SETTINGS, RunContext(root, reporter=notes)
-    )
+    context = RunContext(root, reporter=notes)
+    counts = counters.encode(model, collection, context).count(SETTINGS, context)
     return bytes(counts.outranked.wrong) + bytes(counts.outranked.gold) + bytes(counts.within.wrong)
 
 
