@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,7 @@ from command_line import call, clir
 
 from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import only_writer
+from clirbench.support.files import only_writer, write_atomically
 
 
 @pytest.fixture
@@ -145,6 +146,14 @@ def test_what_a_killed_run_left_half_written_is_removed_once_nobody_can_be_writi
         # The lock is on the folder itself, so nobody else writes there.
         assert list(place.iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [".new.json.0123.part", "me__model", "mine.part"]
+
+
+def test_a_folder_that_disappears_while_a_run_works_is_made_again(tmp_path):
+    place = tmp_path / "out" / "demo.json"
+    with only_writer(place, "wait"):
+        shutil.rmtree(place.parent)
+        write_atomically(place, b"done")
+    assert [path.name for path in place.parent.iterdir()] == ["demo.json"]
 
 
 def test_a_run_that_failed_leaves_no_empty_folder(here):
