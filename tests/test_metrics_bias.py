@@ -86,7 +86,7 @@ def test_hand_worked_queue_jump():
 
 
 def scored(collection, queries, candidates):
-    encoded = Encoded(queries.astype(np.float32), candidates.astype(np.float32), 0, 0, 0.0, queries.shape[1], 0)
+    encoded = Encoded(queries.astype(np.float32), candidates.astype(np.float32), 0, 0, 0.0, queries.shape[1], 0, {})
     task = InMemoryTask(collection, SETTINGS)
     counts = VectorCounter(encoded, collection).count(SETTINGS, RunContext())
     ranks = rank(task, counts)
