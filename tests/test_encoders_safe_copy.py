@@ -112,12 +112,14 @@ def test_files_that_are_never_read_refuse_no_model_of_the_hub(tmp_path):
 
 def test_what_is_fetched_is_what_is_read(tmp_path, monkeypatch):
     import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
 
     repository = with_files_beside(model_folders.router(tmp_path))
     here, asked = tmp_path / "fetched", []
 
     def download(name, *, revision, allow_patterns, cache_dir):
         assert (name, revision) == ("acme/model", COMMIT)
+        assert huggingface_hub.utils.are_progress_bars_disabled()
         asked.append(set(allow_patterns))
         for place in allow_patterns:
             if (repository / place).is_file():
@@ -125,7 +127,15 @@ def test_what_is_fetched_is_what_is_read(tmp_path, monkeypatch):
                 shutil.copyfile(repository / place, here / place)
         return str(here)
 
+    def download_one(name, place, *, revision, cache_dir):
+        huggingface_hub.utils.disable_progress_bars()
+        download(name, revision=revision, allow_patterns=[place], cache_dir=cache_dir)
+        huggingface_hub.utils.enable_progress_bars()
+        if not (repository / place).is_file():
+            raise EntryNotFoundError(place)
+
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download_one)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     assert fetch_files_to_read("acme/model", COMMIT, "stop") == here
     fetched = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()}
@@ -263,4 +273,12 @@ def test_errors_name_the_model_and_not_the_copy(tmp_path, cache):
     assert str(cache) not in str(error.value)
     on_hub(tmp_path, model_folders.cross_encoder(tmp_path / "other"))
     with pytest.raises(ClirbenchError, match=r"'acme/model' is a cross-encoder.*rerank:FIRST\+acme/model"):
+        load_encoder("acme/model")
+
+
+def test_a_cache_without_weights_says_how_to_fetch_them(tmp_path):
+    folder = model_folders.plain(tmp_path)
+    (folder / "model.safetensors").unlink()
+    on_hub(tmp_path, folder)
+    with pytest.raises(ClirbenchError, match=rf"the cache has no weights of acme/model: .* --revision {COMMIT}"):
         load_encoder("acme/model")

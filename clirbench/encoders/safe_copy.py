@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from clirbench.encoders.base import UNCHECKED, EncoderOptions
@@ -16,6 +16,7 @@ from clirbench.encoders.safe_model import (
     REFUSED_FILES,
     WEIGHTS,
     UnsafeModelError,
+    has_weights,
     modules_of,
     refuse_link,
     refuse_unlisted,
@@ -179,23 +180,54 @@ def fetch_files_to_read(name: str, commit: str, remedy: str) -> Path:
         folder = _fetch(name, commit, wanted - asked)
         asked |= wanted
         with _refusal(name, remedy):
-            for where in modules_of(folder):
+            for where, kinds in modules_of(folder).items():
                 start = f"{where}/" if where else ""
-                wanted |= {f"{start}{file}" for file in (*_FETCHED, READ_FIRST[0])} | set(shards_of(folder, where))
+                wanted |= {f"{start}{file}" for file in _FETCHED}
+                if has_weights(kinds):
+                    wanted |= {f"{start}{READ_FIRST[0]}", *shards_of(folder, where)}
     return folder
 
 
 def _fetch(name: str, commit: str, files: set[str]) -> Path:
-    from huggingface_hub import constants, snapshot_download
+    """Fetch those of the files that there are: small ones together, and each file of weights with a bar of its own."""
+    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import EntryNotFoundError
 
     reason = "HF_HUB_OFFLINE is set"
     if not constants.HF_HUB_OFFLINE:
+        weights = {file for file in files if file.endswith(WEIGHTS)}
         try:
-            return Path(snapshot_download(name, revision=commit, allow_patterns=sorted(files), cache_dir=hub_cache()))
+            with _no_bars():
+                small = sorted(files - weights)
+                folder = snapshot_download(name, revision=commit, allow_patterns=small, cache_dir=hub_cache())
+            for file in sorted(weights):
+                with suppress(EntryNotFoundError):
+                    hf_hub_download(name, file, revision=commit, cache_dir=hub_cache())
+            return Path(folder)
         # The client of the hub fails in any way.
         except Exception as error:
             reason = first_line(error)
-    folder = cached_snapshot(name, commit)
-    if folder is None:
+    cached = cached_snapshot(name, commit)
+    if cached is None:
         raise ClirbenchError(f"cannot download {name} at {commit} ({reason}): check the network, or give a folder")
-    return folder
+    if not any(path.suffix in (WEIGHTS, ".bin") for path in cached.rglob("*")):
+        raise ClirbenchError(
+            f"the hub cannot be asked ({reason}), and the cache has no weights of {name}: fetch them while online with  "
+            f"hf download {name} --revision {commit}"
+        )
+    return cached
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Show no progress of small files, even if nothing has to be fetched."""
+    from huggingface_hub import utils
+
+    shown = not utils.are_progress_bars_disabled()  # type: ignore[attr-defined]
+    if shown:
+        utils.disable_progress_bars()  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        if shown:
+            utils.enable_progress_bars()  # type: ignore[attr-defined]

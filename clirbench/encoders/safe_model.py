@@ -6,7 +6,7 @@ The check and the loader share these lists: only a file that is listed here is c
 import json
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -365,6 +365,11 @@ def _installed_classes() -> Iterator[tuple[str, Any]]:
     for home in _HOMES:
         module = import_module(f"sentence_transformers.{home}.modules")
         yield from ((name, getattr(module, name)) for name in _CLASSES if hasattr(module, name))
+
+
+def has_weights(kinds: Sequence[str]) -> bool:
+    """Whether one of the classes of modules in a folder has weights."""
+    return any(kind not in _WITHOUT_WEIGHTS for kind in kinds)
 
 
 def shards_of(folder: Path, where: str) -> list[str]:
