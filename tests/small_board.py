@@ -123,13 +123,13 @@ class AnswerKey:
     encode_candidates = encode_queries
 
 
-def write_cheat(folder: Path, knows: float = 0.9) -> Path:
-    """Submit the results of an :class:`AnswerKey`; its folder."""
+def write_cheat(folder: Path, submissions: Path, knows: float = 0.9) -> Path:
+    """Submit the results of an :class:`AnswerKey`; its folder. Results are kept in ``folder`` meanwhile."""
     for task in TASKS:
         clirbench.evaluate(AnswerKey(task, knows), task).save(folder / "results")
-    submit(folder / "results", ORG, folder / "submissions", answers=answers())
+    submit(folder / "results", ORG, submissions, answers=answers())
     shutil.rmtree(folder / "results")
-    return folder / "submissions" / f"{ORG}__{CHEAT}"
+    return submissions / f"{ORG}__{CHEAT}"
 
 
 def answers() -> dict[str, str]:

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from attacks.forging import renamed
-from attacks.submissions import ACCEPTED, ATTACKS, ERROR, WARNING
-from small_board import ORG, tasks_in, write_board, write_tasks
+from attacks.forging import columns, moved_jumps, renamed
+from attacks.submissions import ACCEPTED, ATTACKS, BESIDE, ERROR, WARNING, verification
+from small_board import ORG, tasks_in, write_board, write_cheat, write_tasks
 
 import clirbench
 from clirbench.board.entries import read_board
 from clirbench.board.site.build import build_site
+from clirbench.results.evidence import not_recomputable
+from clirbench.results.result import read_result
+from clirbench.submissions.check_many import _compare
 from clirbench.submissions.check_one import examine
 
 NAME = f"{ORG}__hybrid"
@@ -62,6 +65,52 @@ def test_each_meets_what_is_right(board, tmp_path, name):
         assert line.isprintable()
         assert len(line) < 1000
         assert "please report this" not in line
+
+
+@pytest.fixture(scope="module")
+def verified(board, tmp_path_factory):
+    """The board, with a verification of its best row, and what the check finds on it."""
+    folder = shutil.copytree(board, tmp_path_factory.mktemp("verified") / "submissions")
+    verification()(folder / NAME)
+    examined = [examine(path) for path in sorted(folder.iterdir())]
+    assert not any(one.errors for one in examined)
+    return folder, examined
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_each_meets_what_is_right_beside_other_rows(board, verified, tmp_path, name):
+    attack = BESIDE[name]
+    examined = examine(attacked(board, tmp_path, attack), attack.untrusted)
+    _compare([examined], [one for one in verified[1] if one.folder.name != examined.folder.name])
+    levels = {finding.level for finding in examined.findings}
+    expected = {ACCEPTED: set(), WARNING: {"warning"}, ERROR: {"error"}}[attack.outcome]
+    assert expected <= levels <= expected | {"warning"}, examined.findings
+    assert attack.outcome == ACCEPTED or matching(examined.findings, attack), examined.findings
+
+
+def test_a_model_that_has_read_the_answers_stands_behind_what_is_verified(verified, tmp_path):
+    """Its ranks are real, so no check refuses them: it is a surprise, and does not stand first."""
+    submissions = shutil.copytree(verified[0], tmp_path / "submissions")
+    cheat = write_cheat(tmp_path, submissions)
+    examined = examine(cheat, True)
+    assert examined.findings == []
+    _compare([examined], verified[1])
+    assert any("far above" in finding.message for finding in examined.findings)
+    frame = clirbench.leaderboard(submissions)
+    assert frame["model"].iloc[0] == "acme/hybrid"
+    by_number = frame.sort_values("trio multilingual mAP", ascending=False)
+    assert by_number["model"].iloc[0] == "acme/answer-key"
+
+
+def test_queue_jumps_without_their_counts_are_said_to_be_believed(board, tmp_path):
+    """A file of an older version has no counts of the query's language, so totals may be moved. The number is marked."""
+    folder = shutil.copytree(board / NAME, tmp_path / NAME)
+    moved_jumps()(folder)
+    columns(lambda true: {k: v for k, v in true.items() if k != "query_language_above"})(folder)
+    assert [finding for finding in examine(folder).findings if finding.level == "error"] == []
+    result = read_result(folder / "trio.json")
+    assert result.document.headline != read_result(board / NAME / "trio.json").document.headline
+    assert "headline.bias.own_language_preference" in not_recomputable(result.document, result.ranks)
 
 
 # What only a stranger's pull request may not bring: on a maintainer's branch it is sound.

@@ -69,11 +69,11 @@ def everywhere(keys: str, value: Any) -> Change:
 
 
 def both(*changes: Change) -> Change:
-    """Several changes, one after the other."""
+    """Several changes, one after the other; a change that gives the folder another name comes last, and its path is returned."""
 
-    def change(folder: Path) -> None:
-        for one in changes:
-            one(folder)
+    def change(folder: Path) -> object:
+        done = [one(folder) for one in changes]
+        return done[-1]
 
     return change
 

@@ -1138,6 +1138,45 @@ REPORTED = {
     ),
 }
 
+# Against the other rows of the board. There, acme/hybrid is verified.
+BESIDE = {
+    "the best ranks that there can be": Attack(
+        both(ranks(by_language), renamed("acme/best")), WARNING, "headline.multilingual.mAP", "far above"
+    ),
+    "the best ranks of a model of seven billion parameters": Attack(
+        both(
+            ranks(by_language),
+            everywhere("model.parameters", 7 * 10**9),
+            toml("parameters", 7 * 10**9),
+            renamed("acme/best"),
+        ),
+        WARNING,
+        "headline.multilingual.mAP",
+        "far above",
+    ),
+    "the best ranks, with a badge of one's own": Attack(
+        both(ranks(by_language), verification(), renamed("acme/best")), ERROR, says="only maintainers verify"
+    ),
+    "the very ranks of another": Attack(renamed("acme/another"), WARNING, "ranks.sha256", "has the very ranks of"),
+    "the ranks of another on one of two tasks": Attack(
+        both(
+            ranks(
+                lambda r, s: {"pool_rank": by_language(r, s)["pool_rank"], "own_rank": np.ones_like(r.own_rank)}, "duo"
+            ),
+            renamed("acme/another"),
+        ),
+        WARNING,
+        "ranks.sha256",
+    ),
+    "a name with 1 for i": Attack(renamed("acme/hybr1d"), says="looks like 'acme__hybrid'"),
+    "a name with rn for m": Attack(renamed("acrne/hybrid"), says="looks like 'acme__hybrid'"),
+    "a name in capitals": Attack(renamed("acme/HYBRID"), says="looks like 'acme__hybrid'"),
+    "a name with _ for -": Attack(renamed("acme/char_ngram"), says="looks like 'acme__char-ngram'"),
+    "a name with a dot for -": Attack(renamed("acme/char.ngram"), says="looks like 'acme__char-ngram'"),
+    "a name with s for 5": Attack(renamed("acme/bm2s"), says="looks like 'acme__bm25'"),
+    "another name altogether": Attack(both(ranks(worst), ranks(worst, "duo"), renamed("acme/my-own-model")), ACCEPTED),
+}
+
 ATTACKS: dict[str, Attack] = {
     f"{group}: {name}": attack
     for group, attacks in {
@@ -1160,6 +1199,6 @@ ATTACKS: dict[str, Attack] = {
 PROMISE = Promise(
     what="A submission is only data: what is wrong in it is refused in one line, and no score stands that its ranks do not give.",
     stops="the check: clirbench/submissions/check_one.py, impossible_ranks.py, safe_read.py, model_toml.py",
-    attacks=len(ATTACKS),
+    attacks=len(ATTACKS) + len(BESIDE),
     test="tests/test_attacks_submissions.py",
 )
