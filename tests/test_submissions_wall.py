@@ -242,3 +242,34 @@ def test_a_system_that_does_not_allow_namespaces_says_so(monkeypatch, tmp_path):
 def test_nine_tenths_of_the_memory():
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     assert default_memory() == int(0.9 * pages)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() == 0, reason="root is not counted")
+def test_processes_are_counted_without_namespaces_too():
+    reached = call("forks", {"most": 60}, namespaces=False, limits=Limits(processes=20))
+    assert 0 < reached["started"] <= 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not list threads")
+def test_the_threads_of_a_user_are_counted():
+    before, go = module._threads_of_user(), threading.Event()
+    threads = [threading.Thread(target=go.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert module._threads_of_user() >= 3
+        assert before is not None
+    finally:
+        go.set()
+        for thread in threads:
+            thread.join()
+
+
+@walled
+def test_libraries_of_the_users_choice_can_be_read(tmp_path, monkeypatch):
+    (tmp_path / "libx.so").write_text("shown", encoding="utf-8")
+    # Behind the wall, root is nobody.
+    tmp_path.chmod(0o755)
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join((str(tmp_path), "/", "", "relative")))
+    argument = {"port": 1, "secret": "/", "home": "/", "pid": 1, "places": [], "readable": str(tmp_path / "libx.so")}
+    assert call("look", argument)["readable"] == "shown"

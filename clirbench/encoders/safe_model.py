@@ -75,7 +75,7 @@ REFUSED_FILES = {
     "video_preprocessor_config.json": "makes it a model of images or sound",
     "chat_template.json": "makes it a model of images or sound",
 }
-_LARGEST_JSON, _LARGEST_VOCABULARY = 20_000_000, 200_000_000
+_LARGEST_JSON, _LARGEST_VOCABULARY = 20_000_000, 80_000_000
 
 # Modules that read settings and safetensors and nothing else. The library has others, which import or unpickle what a file names.
 # The keys of their settings; None where the keys are open, and are checked one by one.

@@ -47,7 +47,7 @@ class Limits:
     Attributes:
         memory: Bytes.
         seconds: By the clock. Each core may compute for so long.
-        processes: Processes and threads, beyond those of the user.
+        processes: Processes and threads; 0 for 64, and 8 for each core.
         file_size: Bytes of a file that it writes; its temporary folders hold as much together.
     """
 
@@ -184,9 +184,14 @@ def _own_places() -> list[Path]:
     prefixes = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
     prefixes |= {Path(sys.executable).resolve().parent, Path(sys.prefix), Path(sys.base_prefix)}
     packages = {Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")}
+    libraries = {
+        Path(place)
+        for place in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+        if Path(place).parent != Path(place)
+    }
     # A checkout also holds files that are none of clirbench's.
     own = {_PACKAGE, _PACKAGE.parent / "tasks", _PACKAGE.parent / "pyproject.toml"}
-    return sorted(place for place in prefixes | packages | own if place.exists())
+    return sorted(place for place in prefixes | packages | libraries | own if place.is_absolute() and place.exists())
 
 
 def _answers(process: "subprocess.Popen[bytes]") -> Iterator[Any]:
@@ -298,7 +303,7 @@ def main() -> None:
         except WallError as error:
             sender.send("wall", str(error))
             return
-    _limit(Limits(**order["limits"]))
+    _limit(Limits(**order["limits"]), 0 if order["namespaces"] else _threads_of_user())
     try:
         from importlib import import_module
 
@@ -311,8 +316,19 @@ def main() -> None:
         sender.send("error", "the model needs more memory than it may have: raise --max-memory")
 
 
-def _limit(limits: Limits) -> None:
-    """Limit this process and those that it starts."""
+def _threads_of_user() -> int | None:
+    """Count the threads of this user, which the system's limit counts too; None where the system does not list them."""
+    if not Path("/proc/self/task").is_dir():
+        return None
+    count = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            count += sum(1 for _ in (process / "task").iterdir()) if process.stat().st_uid == os.getuid() else 0
+    return count
+
+
+def _limit(limits: Limits, others: int | None) -> None:
+    """Limit this process and those that it starts. ``others`` are threads that are none of its own and count as such."""
     with suppress(ImportError):
         import resource
 
@@ -321,7 +337,7 @@ def _limit(limits: Limits) -> None:
             "RLIMIT_CORE": 0,
             "RLIMIT_FSIZE": limits.file_size,
             "RLIMIT_CPU": int(limits.seconds * cores) + 1,
-            "RLIMIT_NPROC": limits.processes or 64 + 8 * cores,
+            "RLIMIT_NPROC": 0 if others is None else others + (limits.processes or 64 + 8 * cores),
             "RLIMIT_DATA": limits.memory or default_memory(),
         }
         # A graphics card is mapped into more addresses than the machine has memory.
