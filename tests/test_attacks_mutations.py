@@ -24,7 +24,7 @@ from clirbench.support.errors import ClirbenchError
 
 # What nobody recomputes, and the check bounds: facts about the run and the model, and all of an mteb result.
 FREE = (
-    "environment", "cost", "lengths", "provenance",
+    "environment", "cost", "lengths", "provenance", "indistinguishable",
     "model.kind", "model.revision", "model.revision_kind", "model.parameters", "model.dimensions", "encoder",
 )  # fmt: skip
 # Of model.toml, only the name is that of the folder.

@@ -11,7 +11,17 @@ from clirbench.results.read import parse_submitted
 
 PREFERENCE = {"headline.bias.own_language_preference", "per_language.*.bias.own_language_preference"}
 JUMPS = {"queue_jump", "queue_jump_ratio"}
-ALWAYS = {"model", "encoder", "model.toml", "environment", "cost", "provenance", "lengths", "corpus"}
+ALWAYS = {
+    "model",
+    "encoder",
+    "model.toml",
+    "environment",
+    "cost",
+    "provenance",
+    "lengths",
+    "corpus",
+    "indistinguishable",
+}
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ _OF_A_RUN = {
     "environment": f"{_SAID} of their machine",
     "cost": f"{_SAID} of time and memory on their machine",
     "provenance": _SAID,
+    "indistinguishable": f"{_SAID} of their model's vectors",
     "lengths": f"{_SAID} of how their model cuts texts",
     "corpus": f"{_SAID} of how they read the corpus",
 }

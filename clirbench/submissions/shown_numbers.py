@@ -1,6 +1,7 @@
 """Numbers of a result that are only shown. No ranks give them, so they are only held against each other and against the task."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from clirbench.results.schema import Document
 from clirbench.tasks.task import Task
@@ -15,7 +16,8 @@ def contradictions(document: Document, task: Task) -> Iterator[tuple[str, str]]:
     Yields:
         The dotted key of such a number, and the reason.
     """
-    for key, message in (*_cost(document), *_lengths(document), *_corpus(document, task)):
+    parts = (_cost(document), _lengths(document), _indistinguishable(document), _corpus(document, task))
+    for key, message in chain.from_iterable(parts):
         yield key, f"{message}: submit the file as it was written"
 
 
@@ -49,6 +51,13 @@ def _lengths(document: Document) -> Iterator[tuple[str, str]]:
                 yield key, "is of no language of the task"
             elif length.texts > most:
                 yield f"{key}.texts", f"is {length.texts:,}, and the task has {most:,}"
+
+
+def _indistinguishable(document: Document) -> Iterator[tuple[str, str]]:
+    for role, by_language in (document.indistinguishable or {}).items():
+        for language in by_language:
+            if language not in document.task.languages:
+                yield f"indistinguishable.{role}.{language[:40]}", "is of no language of the task"
 
 
 def _corpus(document: Document, task: Task) -> Iterator[tuple[str, str]]:

@@ -423,6 +423,11 @@ FACTS = {
     "lengths of a language that is not the task's": stated(
         "lengths.query.sw", {"texts": 1, "mean_tokens": 1.0, "cut": 0.0}
     ),
+    "a share of unknown tokens above one": stated("lengths.query.en.unknown", 1.5),
+    "a share of texts that cannot be told apart above one": stated("indistinguishable.query.en", 1.5),
+    "a share of texts that cannot be told apart below zero": stated("indistinguishable.candidate.en", -0.1),
+    "texts that cannot be told apart of a language that is none": stated("indistinguishable.query.sw", 0.0),
+    "texts that cannot be told apart of a role of one's own": stated("indistinguishable.judge", {}),
     "lengths of a role of one's own": stated("lengths.judge", {}),
     "10^12 texts in lengths": stated("lengths.query.en.texts", 10**12),
     "a streamed corpus of a task in memory": stated(
