@@ -326,6 +326,9 @@ def _of_packages(error: Exception, text: str) -> tuple[str, str] | None:
     if unknown := re.search(r"model type `([^`]+)` but Transformers does not recognize", text):
         version = metadata.version("transformers")
         return f"transformers {version} knows no '{unknown[1]}'", "pip install -U transformers"
+    if "vulnerability issue in `torch.load`" in text:
+        old = f"its weights are a pickle, which torch {metadata.version('torch')} does not read safely enough"
+        return old, "ask its maker for safetensors, or  pip install -U torch  and pass --allow-pickle"
     if "FlashAttention" in text or "flash_attn" in text:
         return first_line(error), "pip install flash-attn (it needs a CUDA device)"
     if not isinstance(error, ImportError):
