@@ -116,6 +116,7 @@ def test_submit_takes_it_along_under_the_new_name(folder, tmp_path):
     assert not (tmp_path / "others").exists()
 
 
+@pytest.mark.usefixtures("nothing_refused")
 def test_the_model_page_shows_it_apart(folder, tmp_path):
     put(folder, foreign(source="<b>bold</b>"))
     build_site(folder.parent, tmp_path / "_site")
