@@ -210,7 +210,7 @@ def _fetch(name: str, commit: str, files: set[str]) -> Path:
     cached = cached_snapshot(name, commit)
     if cached is None:
         raise ClirbenchError(f"cannot download {name} at {commit} ({reason}): check the network, or give a folder")
-    if not any(path.suffix in (WEIGHTS, ".bin") for path in cached.rglob("*")):
+    if not any(path.name.endswith((WEIGHTS, ".bin", ".index.json")) for path in cached.rglob("*")):
         raise ClirbenchError(
             f"the hub cannot be asked ({reason}), and the cache has no weights of {name}: fetch them while online with  "
             f"hf download {name} --revision {commit}"
