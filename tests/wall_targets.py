@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
@@ -89,10 +89,9 @@ def a_large_file(argument, reporter, tell):
 
 
 def for_ever(argument, reporter, tell):
-    """Sleep and never end."""
+    """Wait and never end."""
     reporter.note("asleep")
-    while True:
-        time.sleep(60)
+    threading.Event().wait()
 
 
 def busy(argument, reporter, tell):
