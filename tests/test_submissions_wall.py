@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from command_line import call as clir_here
 
 from clirbench.submissions import namespaces
 from clirbench.submissions import wall as module
@@ -273,3 +274,10 @@ def test_libraries_of_the_users_choice_can_be_read(tmp_path, monkeypatch):
     monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join((str(tmp_path), "/", "", "relative")))
     argument = {"port": 1, "secret": "/", "home": "/", "pid": 1, "places": [], "readable": str(tmp_path / "libx.so")}
     assert call("look", argument)["readable"] == "shown"
+
+
+@pytest.mark.parametrize("option", ["--max-memory", "--max-hours"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_a_limit_that_is_none_is_refused(option, value, tmp_path):
+    outcome = clir_here("verify", tmp_path, "--by", "me", option, value)
+    assert f"{option} is {float(value)}: use a number above 0" in str(outcome.exception)

@@ -159,7 +159,7 @@ class WallOptions:
     max_memory: Annotated[
         float | None, optional("Gigabytes that the model's process may use.", "nine tenths of the machine's")
     ] = None
-    max_hours: Annotated[float, typer.Option(help="Hours that it may run.", min=0.001)] = 24
+    max_hours: Annotated[float, typer.Option(help="Hours that it may run.")] = 24
     without_network_wall: Annotated[
         bool,
         typer.Option(
@@ -189,6 +189,9 @@ def verify(
     from clirbench.submissions.rerun import verify as run_again
     from clirbench.submissions.wall import Limits, Wall, default_memory
 
+    for name, value in (("memory", wall.max_memory), ("hours", wall.max_hours)):
+        if value is not None and not 0 < value < 1e6:
+            raise ClirbenchError(f"--max-{name} is {value}: use a number above 0")
     memory = default_memory() if wall.max_memory is None else int(wall.max_memory * 1e9)
     loading = Loading(
         model=None if model is None else str(model),
