@@ -4,6 +4,7 @@ import json
 import math
 import multiprocessing
 import shutil
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ from clirbench.submissions.check_many import _examine, _limit, check_submissions
 from clirbench.submissions.model_toml import parse_model_file
 from clirbench.support.errors import ClirbenchError
 
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems lack some of these names and kinds of files"
+)
 # What nobody recomputes, and the check bounds: facts about the run and the model, and all of an mteb result.
 FREE = (
     "environment", "cost", "lengths", "provenance", "indistinguishable",

@@ -824,6 +824,10 @@ def special(make: Any, file: str) -> Change:
     return change
 
 
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
 def link_to(target: str, file: str) -> Change:
     return special(lambda path: path.symlink_to(target), file)
 
@@ -925,9 +929,9 @@ FOLDER = {
         ),
         ACCEPTED,
     ),
-    "a pipe in the place of the result": Attack(special(os.mkfifo, "trio.json"), says="is not a file"),
-    "a pipe in the place of the ranks": Attack(special(os.mkfifo, RANKS), says="is not a file"),
-    "a pipe in the place of model.toml": Attack(special(os.mkfifo, "model.toml"), says="is not a file"),
+    "a pipe in the place of the result": Attack(special(pipe, "trio.json"), says="is not a file"),
+    "a pipe in the place of the ranks": Attack(special(pipe, RANKS), says="is not a file"),
+    "a pipe in the place of model.toml": Attack(special(pipe, "model.toml"), says="is not a file"),
     "a socket in the place of the result": Attack(special(listening, "trio.json"), says="is not a file"),
     "a folder in the place of the result": Attack(special(Path.mkdir, "trio.json"), says="is not a file"),
     "a folder in the place of the ranks": Attack(special(Path.mkdir, RANKS), says="is not a file"),
