@@ -158,7 +158,8 @@ def test_every_command_is_shown_on_a_page_that_somebody_wrote():
 
 
 def test_pages_name_no_option_that_there_is_not():
-    options = {option for command in KNOWN.values() for parameter in command.params for option in parameter.opts}
+    parameters = [parameter for command in KNOWN.values() for parameter in command.params]
+    options = {option for parameter in parameters for option in (*parameter.opts, *parameter.secondary_opts)}
     options |= {"--help", "--version"}
     for folder in ("benchmarks", "docs"):
         for script in (ROOT / folder).glob("*.py"):
