@@ -164,6 +164,9 @@ def test_the_board_and_the_site_show_none_of_the_refused(board, tmp_path):
 
 def test_the_command_refuses_each_in_a_process_of_its_own(board, tmp_path):
     attacked = together(board, tmp_path, refused()[::20])
+    # With a folder inside, a path is no submission: the command ends with code 2 before it checks any.
+    inside = [name for name, folder in attacked.items() if any(path.is_dir() for path in folder.iterdir())]
+    attacked = {name: folder for name, folder in attacked.items() if name not in inside}
     ran = subprocess.run(
         [sys.executable, "-m", "clirbench", "check", "--untrusted", "--format", "json", *attacked.values()],
         capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300,
