@@ -11,6 +11,7 @@ import clirbench
 from clirbench.encoders.encode import encode_collection
 from clirbench.encoders.load import load_encoder
 from clirbench.results.rescore import rescore
+from clirbench.submissions.safe_read import RANKS_LIMIT
 from clirbench.tasks.collection import load_collection
 
 pytestmark = pytest.mark.real
@@ -59,7 +60,7 @@ def test_char_ngram_in_full(mirror, tmp_path, task):
     result = clirbench.evaluate("clirbench/char-ngram", task)
     assert result.document.task.complete
     path = result.save(tmp_path)
-    assert path.with_name(result.document.ranks.file).stat().st_size <= 600_000
+    assert path.with_name(result.document.ranks.file).stat().st_size <= RANKS_LIMIT
     assert path.stat().st_size <= 200_000
     assert rescore(clirbench.read_result(path)).differences == []
     # Parallel text is nearly lexical within a language and hardly so across scripts.
@@ -83,7 +84,7 @@ def test_the_ranks_file_of_a_random_encoder_is_small_enough(mirror, tmp_path):
 
     result = clirbench.evaluate(Random(), "xquad-r")
     path = result.save(tmp_path)
-    assert path.with_name("xquad-r.ranks.parquet").stat().st_size <= 600_000
+    assert path.with_name("xquad-r.ranks.parquet").stat().st_size <= RANKS_LIMIT
     assert result.score("bias", "rank_distance") == pytest.approx(10_845.8, rel=0.03)
     assert result.score("bias", "own_language_preference") == pytest.approx(1, abs=0.05)
 

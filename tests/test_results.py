@@ -314,7 +314,12 @@ def test_the_schema_takes_what_is_written(result):
     schema = Document.model_json_schema()
     assert schema["additionalProperties"] is False
     # Older results lack the parts that later versions added.
-    assert set(schema["properties"]) - set(schema["required"]) == {"corpus", "provenance", "lengths"}
+    assert set(schema["properties"]) - set(schema["required"]) == {
+        "corpus",
+        "provenance",
+        "lengths",
+        "indistinguishable",
+    }
     assert set(result.to_dict()) == set(schema["properties"]) - {"corpus"}
     Document.model_validate_json(json.dumps(result.to_dict()))
 

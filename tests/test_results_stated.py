@@ -60,7 +60,7 @@ def test_show_has_the_settings_and_the_lengths_by_language(prompted, tmp_path):
     document = json.loads((tmp_path / "r" / "me__model" / "mine.json").read_text(encoding="utf-8"))
     part = document["lengths"]["candidate"]["en"]
     assert ["en", f"{part['mean_tokens']:.1f}", f"{100 * part['cut']:.1f}"] in [
-        [row[0], *row[3:5]] for row in rows if len(row) == 5
+        [row[0], *row[4:6]] for row in rows if len(row) == 7
     ]
 
 

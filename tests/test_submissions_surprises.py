@@ -16,7 +16,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("surprises")
     with tasks_in(write_tasks(folder / "tasks")):
         write_board(folder / "board")
-        write_cheat(folder / "cheat")
+        write_cheat(folder / "cheat", folder / "cheat" / "submissions")
         yield folder
 
 

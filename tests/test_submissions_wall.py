@@ -199,18 +199,29 @@ def test_a_line_without_end_is_not_kept(monkeypatch):
 
 
 @walled
-def test_ctrl_c_ends_the_process_too():
+def test_ctrl_c_ends_the_process_too(monkeypatch):
     class Interrupting(Silent):
         def note(self, line):
             assert line == "asleep"
             os.kill(os.getpid(), signal.SIGINT)
 
+    started = []
+    original = subprocess.Popen
+
+    def started_and_kept(*arguments, **options):
+        started.append(original(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(module.subprocess, "Popen", started_and_kept)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         call("for_ever", reporter=Interrupting())
     assert threading.active_count() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    # It has ended, and nobody has to wait for it.
+    (process,) = started
+    assert process.returncode is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
 
 
 def test_a_system_without_namespaces_says_so_and_asks(monkeypatch):
