@@ -214,8 +214,13 @@ def test_ctrl_c_ends_the_process_too(monkeypatch):
 
     monkeypatch.setattr(module.subprocess, "Popen", started_and_kept)
     before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        call("for_ever", reporter=Interrupting())
+    # Tests that a shell starts in the background inherit that SIGINT is ignored.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call("for_ever", reporter=Interrupting())
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert threading.active_count() == before
     # It has ended, and nobody has to wait for it.
     (process,) = started
