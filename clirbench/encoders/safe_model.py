@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from clirbench.support.errors import ClirbenchError, first_line, printable, shortened
+from clirbench.support.text_files import repeated_key
 
 WEIGHTS = ".safetensors"
 READ_FIRST = (f"model{WEIGHTS}", f"model{WEIGHTS}.index.json")
@@ -291,9 +292,7 @@ def read_json(path: Path, place: str) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise UnsafeModelError(f"has the key '{_named(twice)}' twice")
+        raise UnsafeModelError(f"has the key '{_named(repeated_key(pairs))}' twice")
     return table
 
 

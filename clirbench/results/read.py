@@ -12,7 +12,7 @@ from clirbench.metrics.scores import unknown_names
 from clirbench.results.schema import Document, MtebDocument, Reported, Submitted
 from clirbench.support.errors import ClirbenchError, first_line, printable
 from clirbench.support.files import reading
-from clirbench.support.text_files import decode
+from clirbench.support.text_files import decode, repeated_key
 
 Parsed = TypeVar("Parsed")
 MTEB_RESULT_LIMIT = 200_000
@@ -122,9 +122,7 @@ def problem(error: ValidationError) -> str:
 
 
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in values:
-            raise ValueError(f"key '{printable(key[:80])}' stands twice")
-        values[key] = value
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError(f"key '{printable(repeated_key(pairs)[:80])}' stands twice")
     return values

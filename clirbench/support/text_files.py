@@ -8,7 +8,7 @@ import gzip
 import json
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,23 @@ def object_of_line(line: str, place: str) -> dict[str, Any]:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key '{shortened(twice, 40)}' stands twice")
+        raise ValueError(f"the key '{shortened(repeated_key(pairs), 40)}' stands twice")
     return value
+
+
+def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str:
+    """The first key of a JSON object that repeats an earlier one; "" if none does.
+
+    >>> repeated_key([("a", 1), ("b", 2), ("a", 3)])
+    'a'
+    """
+    # A stranger's file may hold very many keys, so each is looked up once.
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    return ""
 
 
 def _no_constant(name: str) -> None:
