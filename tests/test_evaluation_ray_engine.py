@@ -106,7 +106,8 @@ class Nodes:
                 env={**os.environ, **self.variables},
                 check=False,
             )
-            if ran.stdout.strip() == str(nodes):
+            # Ray may print a message of the cluster before the number.
+            if ran.stdout.split()[-1:] == [str(nodes)]:
                 return
         raise AssertionError(f"no {nodes} nodes: {ran.stdout} {ran.stderr}")
 
@@ -242,6 +243,32 @@ def test_the_driver_killed_or_stopped_goes_on_like_a_local_run(home, nodes):
     assert last.returncode == 0, last.stderr
     assert f"{kept} of " in last.stderr
     assert ranks(home, "ray") == ranks(home, "local")
+
+
+@pytest.mark.slow
+def test_a_message_of_the_cluster_stays_off_standard_output(nodes):
+    code = f"""
+import time
+from clirbench.evaluation.streaming.ray_engine import connect
+from clirbench.evaluation.streaming.options import Streaming
+connect(Streaming(engine="ray", ray_address="{nodes.address}"))
+import ray._private.utils, ray._private.worker as worker
+told = []
+was = worker.print_to_stdstream
+worker.print_to_stdstream = lambda *a, **k: (was(*a, **k), told.append(a))
+ray._private.utils.publish_error_to_driver("node_died", "a node is marked dead", worker.global_worker.gcs_client)
+while not told:
+    time.sleep(0.05)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **nodes.variables},
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ files, so killing the driver loses no more than killing a local run.
 """
 
 import contextlib
+import importlib
 import os
 import sys
 from collections import Counter, deque
@@ -114,6 +115,7 @@ def connect(streaming: Streaming) -> Streaming:
         raise ClirbenchError("--engine ray needs Ray: pip install 'clirbench[ray]'") from error
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        _keep_off_stdout()
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             # Ray puts the working folder first on the path of its workers, where any json.py in it would be imported.
@@ -145,6 +147,16 @@ def connect(streaming: Streaming) -> Streaming:
             "worker: lower --gpus-per-worker, or add nodes"
         )
     return streaming if streaming.workers else replace(streaming, workers=room)
+
+
+def _keep_off_stdout() -> None:
+    """Stop Ray from printing the cluster's own messages, such as a node's death, on standard output.
+
+    Standard output belongs to results. Ray prints these messages there even with ``log_to_driver=False``, and only this private
+    switch stops them. What matters of them reaches the user through the engine's own notes.
+    """
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker._worker_logs_enabled = False
 
 
 def ray_engine(model: str, options: EncoderOptions, expected: LoadedModel, reporter: Reporter) -> Engine:
