@@ -1,4 +1,4 @@
-"""Small random models of sentence-transformers, saved as folders: sparse and multi-vector."""
+"""Small random models of sentence-transformers: sparse, multi-vector and static as folders, and one to be packed."""
 
 import numpy as np
 
@@ -71,3 +71,41 @@ def static_model(folder, dimensions=16, seed=0):
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu")
     model.save(str(folder / "static"))
     return folder / "static"
+
+
+def unigram_model(folder, dense=False, length=40, seed=0):
+    """A random SentenceTransformer in memory: BERT of two layers x 32 with 64 positions over Unigram pieces, and two prompts."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    letters = [chr(c) for c in (*range(33, 127), *range(0x3B1, 0x3C9), 0x2581)]
+    pairs = [a + b for a in "\u2581abcdefgh" for b in "aeiou"]
+    # As tokenizers writes them: a float32 with the noise of a conversion behind it.
+    scores = -np.random.default_rng(seed).uniform(2, 12, len(letters) + len(pairs)).astype(np.float32).astype(float)
+    vocabulary = [(piece, 0.0) for piece in specials] + list(zip(letters + pairs, np.nextafter(scores, 0), strict=True))
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=3, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing("<s> $A </s>", None, [("<s>", 0), ("</s>", 2)])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>",
+        cls_token="<s>", sep_token="</s>", model_max_length=length,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, pad_token_id=1,
+    )  # fmt: skip
+    body = BertModel(config)
+    with torch.no_grad():
+        for parameter in body.parameters():
+            parameter.mul_(8)
+    body.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    modules = [Transformer(str(folder)), Pooling(32, "mean"), *([Dense(32, 8)] if dense else []), Normalize()]
+    prompts = {"query": "query: ", "document": "passage: "}
+    return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")

@@ -281,6 +281,14 @@ class LoadedRerank(LoadedModel):
     second: LoadedReranker
 
 
+def takes_options(kind: str, longest: int | None) -> bool:
+    """Whether sentence-transformers runs a model of this kind, so that prompts, similarity, dtype and length can be chosen.
+
+    Packed and bundled transformers have a longest input. Other packed and bundled models have none, and fixed settings.
+    """
+    return kind == "sentence-transformers" or (kind in ("packed", "bundled") and longest is not None)
+
+
 def require_encoder(model: LoadedModel) -> LoadedEncoder:
     """Return a model that has vectors, and refuse one that has none.
 

@@ -32,7 +32,8 @@ def quantise_blocks(weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], ND
     blocks = np.asarray(weights, dtype=np.float32).reshape(rows, -1, BLOCK)
     largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
     with np.errstate(over="ignore"):
-        scales = (largest / -8).astype(np.float16)
+        # A block of zeros has the scale 0, not -0: what is packed twice has the same bytes.
+        scales = (largest / -8).astype(np.float16) + np.float16(0)
     if not np.isfinite(scales).all():
         raise ValueError("a weight is not finite, or its scale is too large for float16")
     divisors = np.where(scales == 0, np.inf, scales.astype(np.float32))

@@ -1,14 +1,14 @@
-"""The models that clirbench brings: a trained baseline, and three lexical ones to compare with."""
+"""The models that clirbench brings: two trained ones, and three lexical ones to compare with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clirbench.encoders import base
 from clirbench.encoders.bm25 import Bm25Scorer
 from clirbench.encoders.char_ngram import CharNgramEncoder
-from clirbench.encoders.packed import REFUSED, PackedEncoder
-from clirbench.encoders.revision import folder_revision
+from clirbench.encoders.packed import REFUSED, load_packed
+from clirbench.encoders.packed_transformer import is_packed_transformer
 from clirbench.support.errors import ClirbenchError
 
 _MODELS = Path(__file__).resolve().parent / "models"
@@ -18,33 +18,38 @@ _MODELS = Path(__file__).resolve().parent / "models"
 class Bundled:
     """A model that clirbench brings.
 
-    ``revision`` is raised by hand whenever the vectors change; a model with a ``folder`` is identified by its checksum instead.
+    ``source`` makes it, or is the folder of a packed model. ``revision`` is raised by hand whenever the vectors change; a packed
+    model is identified by the checksum of its folder instead.
     """
 
     name: str
     description: str
     revision: str | None
-    make: Callable[[], base.Encoder | base.Scorer]
-    folder: Path | None = None
+    source: Callable[[], base.Encoder | base.Scorer] | Path
 
-    def identity(self) -> tuple[str, str]:
-        """Return the revision and its kind, as :class:`~clirbench.encoders.base.ModelInfo` has them."""
-        if self.revision is not None or self.folder is None:
-            return str(self.revision), "bundled"
-        return f"sha256:{folder_revision(self.folder)}", "folder-sha256"
+    @property
+    def folder(self) -> Path | None:
+        """The folder of a packed model; None for any other."""
+        return self.source if isinstance(self.source, Path) else None
 
 
-def _packed(name: str, description: str) -> Bundled:
-    folder = _MODELS / name
-    return Bundled(f"clirbench/{name}", description, None, lambda: PackedEncoder(folder), folder)
+def packed(name: str, description: str) -> Bundled:
+    """A packed model in a folder of its own among the bundled ones."""
+    return Bundled(f"clirbench/{name}", description, None, _MODELS / name)
 
 
 BUNDLED: dict[str, Bundled] = {
     model.name: model
     for model in (
-        _packed(
+        packed(
             "hybrid",
-            "bag of subwords over romanised text, 11 languages, trained on hybrid batches (clirbench train static.toml)",
+            "for speed: bag of subwords over romanised text, 11 languages, trained on hybrid batches "
+            "(clirbench train static.toml)",
+        ),
+        packed(
+            "hybrid-e5",
+            "for quality: multilingual-e5-small with the pieces of 11 languages, trained on hybrid batches "
+            "(clirbench train e5-small.toml)",
         ),
         Bundled(
             "clirbench/char-ngram",
@@ -65,8 +70,15 @@ BUNDLED: dict[str, Bundled] = {
             Bm25Scorer,
         ),
     )
+    if model.folder is None or model.folder.is_dir()
 }
 DEFAULT = "clirbench/hybrid"
+
+
+def has_fixed_settings(name: str) -> bool:
+    """Whether a name is that of a bundled model without a device, a length, a dtype and prompts that could be chosen."""
+    model = BUNDLED.get(name)
+    return name.startswith("clirbench/") and not (model and model.folder and is_packed_transformer(model.folder))
 
 
 def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedModel:
@@ -77,11 +89,13 @@ def load_bundled(name: str, options: base.EncoderOptions) -> base.LoadedModel:
     """
     if name not in BUNDLED:
         raise ClirbenchError(f"no bundled model '{name}': the bundled ones are {', '.join(BUNDLED)}")
-    base.refuse(options, (*REFUSED, "name"), f"the bundled model {name}")
+    base.refuse(options, (*(REFUSED if has_fixed_settings(name) else ()), "name"), f"the bundled model {name}")
     model = BUNDLED[name]
-    revision, kind = model.identity()
-    encoder = model.make()
-    info = base.ModelInfo(name, "bundled", revision, kind, parameters=getattr(encoder, "parameters", 0))
+    if isinstance(model.source, Path):
+        loaded = load_packed(model.source, replace(options, name=name))
+        return replace(loaded, info=replace(loaded.info, kind="bundled"))
+    encoder = model.source()
+    info = base.ModelInfo(name, "bundled", model.revision, "bundled", parameters=getattr(encoder, "parameters", 0))
     if not isinstance(encoder, base.Encoder):
         base.refuse(options, base.OF_VECTORS, f"{name}, which has no vectors")
         return base.LoadedScorer(scorer=encoder, info=info, settings=base.EncoderSettings(similarity="bm25"))

@@ -174,7 +174,7 @@ def load_placed(
         if options.safe:
             model = _load_safely(name, folder, make, options, None)
         else:
-            made = partial(_construct, make, str(folder.resolve()), None, options)
+            made = partial(construct, make, str(folder.resolve()), None, options)
             model = load_checked(name, made, lambda: folder, options)
         revision = whole_revision(folder, options.trust_remote_code)
         digest = (revision.text or folder_revision(folder)).removeprefix("sha256:")
@@ -189,7 +189,7 @@ def load_placed(
         fetched = fetch_files_to_read(name, commit, OF_HUB)
         model = _load_safely(name, fetched, make, options, name)
     else:
-        made = partial(_construct, make, name, commit, options)
+        made = partial(construct, make, name, commit, options)
         model = load_checked(name, made, lambda: cached_snapshot(name, commit), options)
     snapshot = cached_snapshot(name, commit)
     revision = snapshot_revision(commit, snapshot, options.trust_remote_code)
@@ -202,7 +202,7 @@ def _load_safely(
 ) -> Any:
     """Load a model from a checked copy of its folder, or of its snapshot of the hub."""
     with safe_copy(folder, OF_HUB if hub_name else _OF_FOLDER, hub_name, linked=bool(hub_name)) as copy:
-        made = partial(_construct, make, str(copy), None, replace(options, safe=True))
+        made = partial(construct, make, str(copy), None, replace(options, safe=True))
         try:
             return load_checked(name, made, lambda: folder, options)
         except ClirbenchError as error:
@@ -374,7 +374,8 @@ def _make(name: str, commit: str | None, options: base.EncoderOptions) -> Any:
     return _class_of(name, commit)(name, **loading_arguments(commit, options))
 
 
-def _construct(make: Callable[..., Any], name: str, commit: str | None, options: base.EncoderOptions) -> Any:
+def construct(make: Callable[..., Any], name: str, commit: str | None, options: base.EncoderOptions) -> Any:
+    """Call ``make`` as :func:`load_placed` does, without a bar for the weights, and give the model the dtype of the options."""
     import torch
     from transformers.utils import logging
 

@@ -89,8 +89,10 @@ def info_of_parts(name: str, kind: str, parts: Sequence[base.LoadedModel], how: 
 
 
 def for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
-    """Leave out the options that a part cannot take: the name is the fusion's, and bundled and served models have no device."""
-    if name.startswith("clirbench/") or is_endpoint(name):
+    """Leave out the options that a part cannot take: the name is the fusion's, and served and fixed models have no device."""
+    from clirbench.encoders.bundled import has_fixed_settings
+
+    if has_fixed_settings(name) or is_endpoint(name):
         options = replace(
             options, device=None, dtype=None, backend=None, max_length=None, safe=None, allow_pickle=False
         )

@@ -1,4 +1,4 @@
-"""Static models in a packed form: 4 or 8 bits per weight, read without torch."""
+"""Packed folders of either kind, and static models in a packed form: 4 or 8 bits per weight, read without torch."""
 
 import json
 from collections.abc import Sequence
@@ -13,6 +13,11 @@ from tokenizers import Tokenizer
 from clirbench.encoders import base
 from clirbench.encoders.lengths import TokenCounts
 from clirbench.encoders.loading import fault_of_files
+from clirbench.encoders.packed_transformer import (
+    is_packed_transformer,
+    load_packed_transformer,
+    unpacked_transformer,
+)
 from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
@@ -135,7 +140,9 @@ class PackedEncoder:
 
 
 def is_packed(name: str) -> bool:
-    """Whether ``name`` is a folder that :func:`write_packed` wrote."""
+    """Whether ``name`` is a folder of a packed model, static or a transformer."""
+    if is_packed_transformer(name):
+        return True
     try:
         config = json.loads((Path(name).expanduser() / CONFIG).read_text(encoding="utf-8"))
     except (OSError, RuntimeError, ValueError):
@@ -149,6 +156,8 @@ def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncode
     Raises:
         ClirbenchError: The folder cannot be read, or an option does not apply.
     """
+    if is_packed_transformer(folder):
+        return load_packed_transformer(folder, options)
     base.refuse(options, REFUSED, "a packed model")
     digest = folder_revision(folder)
     encoder = PackedEncoder(folder)
@@ -162,11 +171,15 @@ def load_packed(folder: Path, options: base.EncoderOptions) -> base.LoadedEncode
 
 
 def to_sentence_transformer(folder: Path) -> Any:
-    """Convert a packed model to a sentence-transformers model with a StaticEmbedding, to fine-tune or to save.
+    """Convert a packed model to a sentence-transformers model on the CPU, to fine-tune or to save.
+
+    A packed transformer becomes a transformer with weights in float32, a packed static model one StaticEmbedding.
 
     Raises:
         ClirbenchError: The folder is not a packed model.
     """
+    if is_packed_transformer(folder):
+        return unpacked_transformer(folder)
     encoder = PackedEncoder(folder)
     return static_model(encoder.tokenizer, encoder.weights)
 

@@ -15,6 +15,8 @@ from clirbench.support.text_files import repeated_key
 
 WEIGHTS = ".safetensors"
 READ_FIRST = (f"model{WEIGHTS}", f"model{WEIGHTS}.index.json")
+# In the place of the weights in the folder of a packed transformer.
+PACKED = f"packed{WEIGHTS}"
 # Settings of a Transformer module. The library reads the first of these that is there.
 _OF_TRANSFORMER = (
     "sentence_bert_config.json",
@@ -427,7 +429,7 @@ def refuse_unsafe(folder: Path) -> None:
         raise UnsafeModelError("has no safetensors weights, and nothing else is loaded")
     for where, kinds in modules.items():
         for kind in kinds:
-            if kind not in _WITHOUT_WEIGHTS:
+            if kind not in _WITHOUT_WEIGHTS and not (folder / where / PACKED).is_file():
                 _refuse_absent(folder, where, kind)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.encoders.base import OF_FINISHED, LoadedModel
+from clirbench.encoders.base import OF_FINISHED, LoadedModel, takes_options
 from clirbench.support.files import remove_parts, write_atomically, writing
 from clirbench.support.progress import Reporter
 from clirbench.support.sealed import DamagedError, read_sealed, seal
@@ -38,7 +38,8 @@ def may_be_stale(encoder: LoadedModel) -> bool:
 
 def versions(encoder: LoadedModel) -> dict[str, str]:
     """List the versions of the packages that compute the vectors. The cache never mixes vectors of two versions."""
-    if encoder.info.kind not in ("sentence-transformers", "mteb"):
+    kind = encoder.info.kind
+    if kind != "mteb" and not takes_options(kind, encoder.settings.query_max_length):
         return {}
     names = (
         "torch",

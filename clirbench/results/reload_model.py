@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from clirbench.encoders.base import DTYPES, SIMILARITIES, EncoderOptions, LoadedModel
+from clirbench.encoders.base import DTYPES, SIMILARITIES, EncoderOptions, LoadedModel, takes_options
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.samples import POOL
 from clirbench.results.schema import Document
@@ -47,35 +47,34 @@ def reload_model(document: Document, at: ModelAt) -> LoadedModel:
     name = at.name or (f"mteb:{stated.name}" if stated.kind == "mteb" else stated.name)
     options: dict[str, Any] = {"device": at.device, "trust_remote_code": at.trust_remote_code}
     options |= settings.model_dump(include={"truncate_dim", "transform", "quantise"})
-    # A bundled model takes none of the options below, because its settings are fixed.
+    # Other bundled and packed models take none of the options below, because their settings are fixed.
     loading = {"safe": at.safe, "allow_pickle": at.allow_pickle}
     if name.startswith("mteb:"):
         options |= {"similarity": settings.similarity, "revision": stated.revision, **loading}
-    elif stated.kind in ("sentence-transformers", "mteb"):
+    elif stated.kind == "mteb" or takes_options(stated.kind, settings.query_max_length):
         # A model of mteb's registry whose copy lies in a folder is loaded by sentence-transformers.
         # Two different lengths are the model's own: one option could not set both.
         alike = settings.query_max_length == settings.candidate_max_length
         # Older results of mteb's models state what the registry says, not what was in effect.
         known = document.provenance is not None or stated.kind != "mteb"
         options |= {
-            "name": stated.name,
             # With "none", neither the registry nor the model adds a prompt, and a text is never taken for a name.
             "prompts": "none",
             **settings.model_dump(include={"query_prompt", "candidate_prompt"}),
             "similarity": settings.similarity if settings.similarity in SIMILARITIES else None,
             "max_length": settings.query_max_length if alike and known else None,
             "dtype": settings.dtype if settings.dtype in DTYPES and known else None,
-            "revision": stated.revision if at.name is None else None,
             "backend": settings.backend,
-            **loading,
             "encode_task": settings.query_task and f"{settings.query_task},{settings.candidate_task}",
         }
+        if stated.kind in ("sentence-transformers", "mteb"):
+            options |= {"name": stated.name, "revision": stated.revision if at.name is None else None, **loading}
     elif stated.kind in ("own", "endpoint"):
         prompts = {"query_prompt": settings.query_prompt or None, "candidate_prompt": settings.candidate_prompt or None}
         options |= {"name": stated.name, "similarity": settings.similarity, **prompts}
         # Only the user of a server knows its revision, so the one that was declared is taken for granted.
         options |= {"revision": stated.revision} if stated.kind == "endpoint" else {}
-    elif stated.kind == "packed" and at.name is not None:
+    if stated.kind == "packed" and at.name is not None:
         options |= {"name": stated.name}
     return load_encoder(name, EncoderOptions(**options))
 

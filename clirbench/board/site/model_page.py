@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clirbench.board.site.charts import Bar, bars, histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
-from clirbench.encoders.base import DTYPES, SIMILARITIES
+from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.metrics.scores import headline_tables
@@ -38,8 +38,8 @@ def command(document: Document) -> str:
     if served:
         # The page must not bring its readers to send their key to a stranger's server.
         name = "http://HOST:PORT/v1#" + document.environment.device.partition("#")[2]
-    # Only models of sentence-transformers have these options, and those of a server the prompts.
-    own = model.kind == "sentence-transformers"
+    # Only models that sentence-transformers runs have these options, and those of a server the prompts.
+    own = takes_options(model.kind, encoder.query_max_length)
     chosen = own and encoder.similarity in SIMILARITIES
     options = {
         "--name": (local or model.kind == "rerank" or (served and not name.endswith(f"#{model.name}"))) and model.name,
