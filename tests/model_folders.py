@@ -195,6 +195,14 @@ def packed(folder: Path) -> Path:
     return Path(shutil.copytree(held, folder / "packed"))
 
 
+def packed_transformer(folder: Path) -> Path:
+    """A transformer in 4-bit blocks, as the trainer packs it."""
+    from clirbench.encoders.packed_transformer import write_packed_transformer
+
+    write_packed_transformer(tiny_models.unigram_model(folder / "body"), folder / "small")
+    return folder / "small"
+
+
 KINDS = (
     Kind("transformer with mean pooling", plain),
     Kind("prompts for query and document", configured(prompts={"query": "query: ", "document": "passage: "})),
@@ -209,7 +217,8 @@ KINDS = (
     Kind("multi-vector", tiny_models.multi_vector_model),
     Kind("static", tiny_models.static_model),
     Kind("static, `--max-length 64`", tiny_models.static_model, {"max_length": 64}),
-    Kind("packed by `clirbench train`", packed),
+    Kind("packed by `clirbench train`: static", packed),
+    Kind("packed by `clirbench train`: transformer", packed_transformer),
     Kind("code in the folder", own_module),
     Kind("code in the folder, `--trust-remote-code`", own_module, {"trust_remote_code": True}),
     Kind("code elsewhere, `--trust-remote-code`", module_elsewhere, {"trust_remote_code": True}),

@@ -20,7 +20,7 @@ from clirbench.encoders.blocks import dequantise_blocks, quantise_blocks
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.packed import is_packed, to_sentence_transformer
 from clirbench.encoders.packed_transformer import unpack, write_packed_transformer
-from clirbench.encoders.safe_model import refuse_unsafe
+from clirbench.encoders.safe_model import UnsafeModelError, refuse_unsafe
 from clirbench.encoders.vector_cache import versions
 from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
 from clirbench.results.rescore import rescore
@@ -193,7 +193,7 @@ def test_the_bundled_one_takes_options_and_has_its_own_name(as_bundled):
 
 
 def test_a_fusion_hands_its_options_to_the_bundled_transformer_alone(as_bundled):
-    loaded = load_encoder(f"rrf:clirbench/hybrid+{NAME}", EncoderOptions(dtype="float16", device="cpu"))
+    loaded = load_encoder(f"rrf:clirbench/hybrid+{NAME}", EncoderOptions(dtype="float16", device="cpu", safe=True))
     assert [part.settings.dtype for part in loaded.parts] == ["float32", "float16"]
 
 
@@ -212,6 +212,10 @@ def test_naming_it_loads_no_torch():
 
 def test_the_check_of_a_strangers_model_knows_it(folder):
     refuse_unsafe(folder)
+    (folder / "packed.safetensors").unlink()
+    (folder / "other.safetensors").touch()
+    with pytest.raises(UnsafeModelError):
+        refuse_unsafe(folder)
 
 
 def other_format(folder):
@@ -258,6 +262,15 @@ def test_what_is_no_packed_folder_is_refused_in_one_line(folder, damage, message
     with pytest.raises(ClirbenchError, match=message) as error:
         load_encoder(str(folder))
     assert "\n" not in str(error.value)
+
+
+def test_a_full_disk_is_one_line(folder, monkeypatch):
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ClirbenchError, match=r"\(No space left on device\): point TMPDIR at a folder with room"):
+        load_encoder(str(folder))
 
 
 def test_what_cannot_be_packed_is_refused(tmp_path):

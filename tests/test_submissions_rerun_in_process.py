@@ -85,6 +85,14 @@ def test_a_copy_in_a_folder(tasks, cache, tmp_path):
     assert list((tmp_path / "cache" / "copies").iterdir()) == []
 
 
+def test_a_packed_transformer(tasks, cache, tmp_path):
+    model = model_folders.packed_transformer(tmp_path)
+    folder = submitted(tmp_path, str(model), name=f"{ORG}/plain", prompts="none", max_length=30)
+    stated = json.loads((folder / "trio.json").read_text(encoding="utf-8"))
+    assert (stated["model"]["kind"], stated["encoder"]["query_prompt"]) == ("packed", "")
+    assert verify(folder, "me", Sample("trio", 2), Loading(str(model))).equal == 1.0
+
+
 def test_a_model_of_the_hub(tasks, cache, tmp_path):
     commit = "a" * 40
     cache("acme/tiny", commit, model_folders.configured(prompts={"query": "q: ", "document": "d: "})(tmp_path))

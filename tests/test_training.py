@@ -586,3 +586,24 @@ def test_dev_scores_on_the_screen_are_in_points_of_100():
 
     logs = {"eval_multilingual.mAP": 0.30794, "eval_bias.rank_distance": 1234.5, "eval_runtime": 3.0, "loss": 0.5}
     assert dev_line(logs) == "dev multilingual.mAP x100 30.8, bias.rank_distance 1,234.5"
+
+
+def test_a_packed_model_of_either_kind_is_bundled_in_the_place_of_an_older_one(static, tmp_path):
+    from tiny_models import unigram_model
+
+    from clirbench.encoders.packed_transformer import write_packed_transformer
+    from clirbench.encoders.revision import folder_revision
+    from clirbench.training.bundle import bundle
+
+    trained = shutil.copytree(static[1], tmp_path / "trained")
+    folder = bundle(trained, models=tmp_path / "models")
+    assert folder == tmp_path / "models" / "static"
+    assert folder_revision(folder) == folder_revision(trained / "packed")
+    assert (folder / "README.md").read_text(encoding="utf-8").startswith("---\nlibrary_name")
+    shutil.rmtree(trained / "packed")
+    with pytest.raises(ClirbenchError, match=r"holds no finished training with a packed model: run clirbench train"):
+        bundle(trained, models=tmp_path / "models")
+    write_packed_transformer(unigram_model(tmp_path / "body"), trained / "packed")
+    assert bundle(trained, models=tmp_path / "models") == folder
+    assert folder_revision(folder) == folder_revision(trained / "packed")
+    assert load_encoder(str(folder)).info.kind == "packed"

@@ -92,10 +92,10 @@ def for_part(name: str, options: base.EncoderOptions) -> base.EncoderOptions:
     """Leave out the options that a part cannot take: the name is the fusion's, and served and fixed models have no device."""
     from clirbench.encoders.bundled import has_fixed_settings
 
+    if name.startswith("clirbench/") or is_endpoint(name):
+        options = replace(options, backend=None, safe=None, allow_pickle=False)
     if has_fixed_settings(name) or is_endpoint(name):
-        options = replace(
-            options, device=None, dtype=None, backend=None, max_length=None, safe=None, allow_pickle=False
-        )
+        options = replace(options, device=None, dtype=None, max_length=None)
     return replace(options, name=None)
 
 

@@ -21,6 +21,7 @@ from clirbench.encoders.blocks import BLOCK, dequantise_blocks, quantise_blocks
 from clirbench.encoders.revision import folder_revision
 from clirbench.encoders.safe_model import PACKED, READ_FIRST, UnsafeModelError, refuse_unlisted, refuse_unsafe
 from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.files import writing
 from clirbench.support.names import check_name
 
 _PLAIN = READ_FIRST[0]
@@ -125,20 +126,22 @@ def unpack(folder: Path, target: Path) -> None:
     """Write the model of a packed folder as an ordinary folder of sentence-transformers, with weights in float32.
 
     Raises:
-        ClirbenchError: The folder is no packed transformer, or holds something that a stranger's model may not hold.
+        ClirbenchError: The folder is no packed transformer, it holds what a stranger's model may not hold, or there is no
+            room for the weights.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     try:
-        for place in refuse_unlisted(folder):
-            copy = target / place
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            if copy.name == PACKED:
-                save_file(_unpacked_file(folder / place), copy.with_name(_PLAIN))
-            elif copy.name == _PLAIN:
-                raise UnsafeModelError(f"has {place} beside {PACKED}")
-            elif copy.suffix != ".md":
-                shutil.copyfile(folder / place, copy)
+        with writing(target, "point TMPDIR at a folder with room for weights in float32"):
+            for place in refuse_unlisted(folder):
+                copy = target / place
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                if copy.name == PACKED:
+                    copy.with_name(_PLAIN).write_bytes(save(_unpacked_file(folder / place)))
+                elif copy.name == _PLAIN:
+                    raise UnsafeModelError(f"has {place} beside {PACKED}")
+                elif copy.suffix != ".md":
+                    shutil.copyfile(folder / place, copy)
         refuse_unsafe(target)
     except UnsafeModelError as error:
         raise ClirbenchError(f"{folder} is no packed transformer: it {error}: {_DAMAGED}") from error

@@ -1,4 +1,4 @@
-"""Bundle a trained static model with clirbench: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
+"""Bundle a packed model with clirbench: python -m clirbench.training.bundle TRAINED [RESULT.json ...].
 
 The model goes to a folder that becomes part of the wheel. Its card shows the scores of the results.
 """
@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 
-from clirbench.encoders.packed import CONFIG, TOKENIZER, WEIGHTS
+from clirbench.encoders.packed import is_packed
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
 from clirbench.training.model_card import training_card
@@ -22,18 +22,22 @@ def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS)
     """Copy a packed model from the output of ``clirbench train`` to its own folder below ``models``, and write its card.
 
     Raises:
-        ClirbenchError: The training is not finished, the model is not static, or a result is of another model.
+        ClirbenchError: The training is not finished, its recipe packs no model, or a result is of another model.
     """
     path = trained / RECORD
-    if not path.is_file() or not (trained / "packed" / WEIGHTS).is_file():
-        raise ClirbenchError(f"{trained} holds no finished training of a static model: run clirbench train first")
+    if not path.is_file() or not is_packed(str(trained / "packed")):
+        raise ClirbenchError(
+            f"{trained} holds no finished training with a packed model: run clirbench train with a recipe that has [static], "
+            "or packed = true in [model]"
+        )
     record = json.loads(path.read_text(encoding="utf-8"))
     recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
     folder = models / recipe.name.rsplit("/", 1)[-1]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "README.md", training_card(recipe, record, results).encode())
-    for name in (CONFIG, WEIGHTS, TOKENIZER):
-        shutil.copyfile(trained / "packed" / name, folder / name)
+    card = training_card(recipe, record, results).encode()
+    # A file that an older model left here would change the checksum of this one.
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(trained / "packed", folder)
+    write_atomically(folder / "README.md", card)
     return folder
 
 
