@@ -40,7 +40,7 @@ _ANOTHER_MODEL = "is not that of {}.json: a submission is one model, run in one 
 def examine(folder: Path, untrusted: bool = False) -> Examined:
     """Check the folder of one submission. No link in it is followed, and no file is read beyond its limit.
 
-    ``untrusted`` refuses files that only maintainers may add: verifications and reported figures.
+    ``untrusted`` refuses what only maintainers may add: verifications, reported figures and commands for readers.
     """
     examined = Examined(folder)
     try:
@@ -51,7 +51,7 @@ def examine(folder: Path, untrusted: bool = False) -> Examined:
     tasks = sorted(board_tasks())
     _refuse_strays(names, tasks, examined)
     # model.toml is read first, because each result is compared with it.
-    model = _model(names, examined)
+    model = _model(names, untrusted, examined)
     results: dict[str, Document | Reported] = {}
     for task in tasks:
         document = _result(task, names, untrusted, examined)
@@ -128,7 +128,7 @@ def _mteb_result(path: Path, results: dict[str, Document | Reported], examined: 
                 examined.error(path, key, f"is not the {document.main_score!a} beside it: run the task again")
 
 
-def _model(names: list[str], examined: Examined) -> ModelFile | None:
+def _model(names: list[str], untrusted: bool, examined: Examined) -> ModelFile | None:
     """Read and check ``model.toml``; None where it is missing or not valid."""
     path = examined.folder / model_toml.FILE
     if model_toml.FILE not in names:
@@ -140,6 +140,9 @@ def _model(names: list[str], examined: Examined) -> ModelFile | None:
     for key in ("licence", "contact"):
         if not getattr(model, key).strip():
             examined.warning(path, key, "is empty: say it if you can")
+    if untrusted and model.reproduce:
+        message = "has commands for the shells of readers, which come from maintainers: say in the pull request how it is made"
+        examined.error(path, "reproduce", message)
     for task, answer in model.trained_on.items():
         training_set = next((name for name in model.training_data if holds(name, task)), None)
         if answer == "no" and training_set:

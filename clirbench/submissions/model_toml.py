@@ -20,8 +20,9 @@ Line = Annotated[str, Field(max_length=300)]
 Count = Annotated[int, Field(ge=0, le=10**14)]
 _HEAD = """\
 # What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
-# trained_on: "yes" where the training data hold that evaluation set (its texts, not only its domain), "no" where
-# they surely do not, "unknown" otherwise.
+# trained_on: "yes" where the training data hold that evaluation set, or the set that its makers give for training (SQuAD for
+# XQuAD and MLQA), "no" where they surely do not, "unknown" otherwise.
+# reproduce, which maintainers add: the commands that make or fetch the model, and what --model of clirbench run then takes.
 """
 
 
@@ -37,12 +38,27 @@ def evaluation_set(task: str) -> str:
 
 
 def holds(data: str, task: str) -> bool:
-    """Whether the name of a training set contains a name of an evaluation set."""
+    """Whether the name of a training set contains a name of an evaluation set, or of the set that is given for its training."""
     return any(name in data.lower() for name in board_tasks()[task].training_names or (task,))
 
 
+class Reproduce(BaseModel):
+    """How a reader gets a model that no name leads to, such as a local folder.
+
+    ``commands`` are lines for a shell in a clone of the repository. ``model`` is what ``clirbench run --model`` then takes.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    commands: Annotated[str, Field(min_length=1, max_length=2000)]
+    model: Annotated[Line, Field(min_length=1)]
+
+
 class ModelFile(BaseModel):
-    """A model as its submitters describe it. ``max_length`` is in tokens. An unknown text is empty."""
+    """A model as its submitters describe it. ``max_length`` is in tokens. An unknown text is empty.
+
+    ``reproduce`` is for maintainers, because readers paste its commands into a shell.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -61,6 +77,7 @@ class ModelFile(BaseModel):
     contact: Line
     citation: Annotated[str, Field(max_length=5000)]
     trained_on: dict[str, Answer]
+    reproduce: Reproduce | None = None
 
     def zero_shot(self, task: str) -> Answer:
         """Whether a task is zero-shot: "yes" only if the submitters say that the model was not trained on its evaluation set."""

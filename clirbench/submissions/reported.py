@@ -27,6 +27,7 @@ _PASSAGES_FILE = f"{_PASSAGES.lower()}.csv"
 _METRICS = {"Recall@100": "R@100"}
 _SENTENCES = "whether a candidate carries its paragraph is not said; clirbench ranks the sentence alone"
 _TRANSLATED = "trained on data machine-translated from English"
+_SQUAD = "SQuAD 1.1, the part for training"
 _CAVEATS = {
     "arXiv 2408.10536": [_SENTENCES, "how ties are ranked is not said", _TRANSLATED],
     "LAReQA": [
@@ -61,6 +62,7 @@ class System:
     Attributes:
         name: As ``ORG/NAME`` on the board.
         base_model: The model that it was trained from; "" if the publication does not say.
+        training_data: What the publication names, where the registry does not.
         trained_on: Whether it was trained on an evaluation set, by evaluation set.
         hub: Its name in mteb's registry; None if the registry does not know it.
         values: By task, figures by language, setting and metric.
@@ -72,6 +74,7 @@ class System:
     publication: str
     url: str
     base_model: str = ""
+    training_data: list[str] = field(default_factory=list)
     trained_on: dict[str, Answer] = field(default_factory=dict)
     hub: str | None = None
     values: dict[str, Values] = field(default_factory=dict)
@@ -89,10 +92,12 @@ def systems(folder: Path) -> Iterator[System]:
     """Every published system: those in the CSV files of the folder, and those of LAReQA."""
     yield from _hybrid_batches(folder / _PAPER)
     for name, values in _LAREQA.items():
-        system = System(f"lareqa/{name}", "LAReQA", "https://arxiv.org/abs/2004.05484", "mBERT")
+        system = System(f"lareqa/{name}", "LAReQA", "https://arxiv.org/abs/2004.05484", "mBERT", [_SQUAD])
         for task, value in zip(map(_task, _LAREQA_SETS), values, strict=True):
             system.means[task] = {"multilingual": {"mAP": value}}
             system.places[task].add("baselines")
+            # All four were trained on SQuAD, or on its translations.
+            system.trained_on[task] = "yes"
         yield system
     yield from _passages(folder / _PASSAGES_FILE)
 
@@ -115,7 +120,7 @@ def write_system(system: System, submissions: Path) -> Path:
             "query_prefix": "",
             "candidate_prefix": "",
             "base_model": system.base_model,
-            "training_data": [],
+            "training_data": system.training_data,
             "contact": "the authors of the publication",
             "citation": "",
             **known,

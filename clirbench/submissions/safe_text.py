@@ -2,8 +2,8 @@
 
 One-line texts hold letters of the scripts in modern use, digits, the plain space, and the punctuation of
 :data:`PUNCTUATION`. A word keeps to one script, or to those that Chinese, Japanese and Korean write together (the level "Highly
-Restrictive" of Unicode Technical Standard 39, section 5.2). Prompts and citations hold any visible character, with line ends,
-tabs and angle brackets, because instruction models use them.
+Restrictive" of Unicode Technical Standard 39, section 5.2). Prompts, citations and commands hold any visible character, with
+line ends, tabs and angle brackets, because instruction models and shells use them.
 """
 
 import unicodedata
@@ -20,7 +20,14 @@ PUNCTUATION = (
 MOST_MARKS = 3
 # Characters with which spreadsheets begin a formula. NFKC turns their other forms, such as full-width ones, into these.
 _FORMULA = "=+-@"
-_FREE = ("encoder.query_prompt", "encoder.candidate_prompt", "query_prefix", "candidate_prefix", "citation")
+_FREE = (
+    "encoder.query_prompt",
+    "encoder.candidate_prompt",
+    "query_prefix",
+    "candidate_prefix",
+    "citation",
+    "reproduce.commands",
+)
 # Unicode Standard Annex 31, table 5: the scripts in modern use.
 _SCRIPTS = (
     "Arab Armn Beng Bopo Cyrl Deva Ethi Geor Grek Gujr Guru Hang Hani Hebr Hira Kana Khmr Knda Laoo Latn Mlym Mymr Orya"
@@ -69,7 +76,7 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
 
 @lru_cache(maxsize=4096)
 def trick(text: str, free: bool = False) -> str | None:
-    """The fault of one text and its remedy; None if it may be shown. ``free`` texts are prompts and citations."""
+    """The fault of one text and its remedy; None if it may be shown. ``free`` texts are prompts, citations and commands."""
     for hidden in _NOTHING.finditer(text):
         if not (free and hidden[0] in "\n\t"):
             return f"holds the invisible character U+{ord(hidden[0]):04X}: remove it"

@@ -102,7 +102,7 @@ class Task:
         standard: Whether ``clirbench run --model X`` runs it when no task is named.
         default: Whether ``clirbench run`` runs it when neither a model nor a task is named.
         board: Its columns on the board; None for a task that ranks no models.
-        training_names: Texts in lower case; a training set whose name contains one of them holds this task.
+        training_names: Texts in lower case; a training set whose name contains one of them holds this task or its training part.
         questions_of: The task whose questions it uses; "" if it has its own.
         mteb: Its name in mteb; for a parallel task, without the setting.
     """

@@ -10,17 +10,19 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.site import content
-from clirbench.board.site.charts import scatter
+from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.scripts import pair_values, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
+from clirbench.board.story import story
 from clirbench.board.table import board_ranks, frame_of
 from clirbench.board.text import board_text
 from clirbench.metrics.catalogue import metric_rows
@@ -100,10 +102,14 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
         return [content.board_row(one, shown, {task: ranks[task].get(one.folder) for task in shown}) for one in present]
 
     _write_models([entry.folder for entry in entries], target, tasks, reporter)
-    _write_data(entries, tasks, ranks, target)
+    frame = frame_of(entries, tasks, ranks)
+    _write_data(entries, frame, target)
+    told = story(frame, across[0]) if across else None
     page(
         "index.html",
         "index.html",
+        story=told
+        and {"task": across[0], "sentences": told.sentences, "chart": ladder("story", told.biased.model, told.steps)},
         **_board(rows(tasks), tasks),
         verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
         plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
@@ -212,7 +218,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     tasks = []
     for i, (task, result) in enumerate(entry.results.items()):
         if isinstance(result, Result):
-            tasks.append((task, "measured", measured_task(result, f"t{i}")))
+            tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
             if board_tasks()[task].across_languages:
                 _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
         else:
@@ -240,10 +246,7 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
     )
 
 
-def _write_data(
-    entries: Sequence[Entry], tasks: Sequence[str], ranks: dict[str, dict[Path, tuple[int, int]]], target: Path
-) -> None:
-    frame = frame_of(entries, tasks, ranks)
+def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> None:
     write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
     pairs = {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from clirbench.board.story import Step
 from clirbench.support.errors import shortened
 
 
@@ -227,6 +228,27 @@ def _bar(bar: Bar, group: str, x: int, scale: _Scale, class_: str) -> list[Marku
     tall = f"{max(abs(zero - y), 0.5):.1f}"
     rect = _tag("rect", x=x, y=f"{min(y, zero):.1f}", width=18, height=tall, class_=class_)
     return [_tag("g", _tag("title", tip) + rect + whisker)]
+
+
+def ladder(key: str, model: str, steps: Sequence[Step]) -> Markup:
+    """Bars below their words, from 0 to 100: first those of one model, then those of others. It shrinks to a phone's width."""
+    width, tall = 420, 34
+    shapes, y = [], 4
+    for i, step in enumerate(steps):
+        if i == 0 or step.own != steps[i - 1].own:
+            shapes.append(
+                _text(0, y + 14, shortened(model, 50) if step.own else "others in the same pool", class_="group")
+            )
+            y += 20
+        shapes.append(_text(0, y + 14, step.words))
+        shapes.append(_text(width, y + 14, f"{100 * step.value:.1f}", "end", "group"))
+        shapes.append(_tag("rect", x=0, y=y + 19, width=width, height=8, class_="room"))
+        shapes.append(
+            _tag("rect", x=0, y=y + 19, width=f"{width * step.value:.1f}", height=8, class_=f"bar s{int(not step.own)}")
+        )
+        y += tall
+    named = ", ".join(f"{step.words}: {100 * step.value:.1f}" for step in steps)
+    return _svg((width, y), key, f"mAP of {model}, and of others in the same pool", f"{named}.", shapes)
 
 
 def histogram(key: str, title: str, edges: Sequence[float], shares: Sequence[float], unit: str) -> Markup:

@@ -20,29 +20,35 @@ from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
 from clirbench.results.stated import stated_settings
+from clirbench.submissions.model_toml import Reproduce
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
 
 
-def command(document: Document) -> str:
-    """The command that reproduces a result. FOLDER, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has.
+def command(document: Document, model_argument: str | None = None) -> str:
+    """The command that reproduces a result. ``model_argument`` is what ``--model`` takes where the result's name does not say it.
 
-    So does FIRST+RERANKER: a result names its two stages in one name, which cannot be taken apart.
+    Without it, FOLDER, MODULE:FACTORY, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has. So does FIRST+RERANKER:
+    a result names its two stages in one name, which cannot be taken apart.
     """
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
-    served = model.kind == "endpoint"
-    name = "FOLDER" if local else f"mteb:{model.name}" if model.kind == "mteb" else model.name
+    served, factory = model.kind == "endpoint", model.kind == "own"
+    name = "FOLDER" if local else "MODULE:FACTORY" if factory else model.name
+    if model.kind == "mteb":
+        name = f"mteb:{model.name}"
     if model.kind == "rerank":
         name = "rerank:FIRST+RERANKER"
     if served:
         # The page must not bring its readers to send their key to a stranger's server.
         name = "http://HOST:PORT/v1#" + document.environment.device.partition("#")[2]
+    name = model_argument or name
     # Only models that sentence-transformers runs have these options, and those of a server the prompts.
     own = takes_options(model.kind, encoder.query_max_length)
     chosen = own and encoder.similarity in SIMILARITIES
     options = {
-        "--name": (local or model.kind == "rerank" or (served and not name.endswith(f"#{model.name}"))) and model.name,
+        "--name": (local or factory or model.kind == "rerank" or (served and not name.endswith(f"#{model.name}")))
+        and model.name,
         "--revision": (served or model.revision_kind == "hub-commit") and model.revision,
         # A reader's release of mteb, or the model's configuration, may have other prompts: those of the result are spelt out.
         "--prompts": own and "none",
@@ -66,8 +72,8 @@ def command(document: Document) -> str:
     return shlex.join(words)
 
 
-def measured_task(result: Result, key: str) -> dict[str, Any]:
-    """The content of a model's page for one measured task."""
+def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) -> dict[str, Any]:
+    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model."""
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
@@ -89,7 +95,9 @@ def measured_task(result: Result, key: str) -> dict[str, Any]:
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         # A branch moves, so no command gives its ranks again.
-        "command": None if document.model.revision_problem else command(document),
+        "command": None
+        if document.model.revision_problem
+        else command(document, reproduce.model if reproduce else None),
         "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),
         "languages": languages,
