@@ -272,8 +272,8 @@ def _models() -> str:
     rows = [f"| `{name}` | {_cell(model.description)} |" for name, model in BUNDLED.items()]
     return _page(
         "Bundled models",
-        "As `clirbench models` lists them. They need no download. They stand on the board as rows to compare with, because",
-        "monolingual XQuAD-R is nearly lexical.",
+        "As `clirbench models` lists them. They need no download. The lexical ones stand on the board as rows to compare with,",
+        "because monolingual XQuAD-R is nearly lexical. The trained ones are [packed](../explanation/packed-models.md).",
         "",
         "| model | what it is |",
         "| --- | --- |",

@@ -14,6 +14,8 @@ import pytest
 from command_line import call
 
 import clirbench
+from clirbench.encoders.blocks import dequantise_blocks, quantise_blocks
+from clirbench.encoders.load import load_encoder
 from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
 from clirbench.submissions.verification import verdict
@@ -64,6 +66,23 @@ def shell(tmp_path, monkeypatch):
 
 
 # ------------------------------------------------------------------------------------------------------------ explanation
+
+
+def test_a_packed_model_is_what_the_page_says(tmp_path, monkeypatch):
+    text = page("explanation/packed-models.md")
+    row, numbers, read = (
+        [float(word) for word in re.search(rf"^{name} +([-.\d ]+)", text, re.MULTILINE)[1].split()]
+        for name in ("weights", "numbers", "read as")
+    )
+    weights = np.zeros((1, 32), dtype=np.float32)
+    weights[0, : len(row)] = row
+    packed, scales = quantise_blocks(weights)
+    assert scales.tolist() == [[0.5]]
+    assert (packed[0, : len(row)] & 15).tolist() == numbers
+    assert dequantise_blocks(packed, scales)[0, : len(row)].tolist() == read
+    monkeypatch.chdir(tmp_path)
+    exec(block("explanation/packed-models.md", "fine-tune"), {})
+    assert load_encoder("hybrid").info.parameters == load_encoder("clirbench/hybrid").info.parameters
 
 
 def test_pictures_and_tables_are_what_their_script_makes(pictures):
