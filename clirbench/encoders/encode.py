@@ -1,6 +1,8 @@
 """Encode a collection: each distinct text once per role. The vectors are checked, and cached for the next run."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from clirbench.encoders.base import LoadedEncoder, Vectors
+from clirbench.encoders.base import LoadedEncoder, LoadedModel, Vectors
 from clirbench.encoders.calls import ask
 from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.kept_tokens import KeptTokens
 from clirbench.encoders.same_vectors import first_alike, shares_alike
 from clirbench.encoders.transforms import Removal, Transform, fit_transform
 from clirbench.encoders.vector_cache import TEXTS_PER_SHARD, CacheEntry, may_be_stale, may_keep
@@ -57,16 +60,41 @@ def distinct_texts(collection: Collection) -> int:
 
 
 def by_length(texts: Iterable[str]) -> list[str]:
-    """List the distinct texts in the order of encoding: longest first, so that batches hold little padding."""
+    """List the distinct texts, longest first: the order of encoding of a model that does not tell the tokens of a text."""
     return sorted(set(texts), key=lambda text: (-len(text), text))
+
+
+@contextmanager
+def tokenised_ahead(
+    model: LoadedModel, texts: Mapping[str, list[str]], clock: Clock
+) -> Iterator[Callable[[str], list[str]]]:
+    """Tokenise the texts of each role while the model encodes those of the role before.
+
+    What is entered gives the texts of a role in the order of encoding: most tokens first, so that batches hold little padding. It
+    waits for their tokens. A text of some languages has several times the tokens of one as long in others. Texts of equally many
+    tokens stay in the order in which they came, as do all texts of a model that does not tell their tokens.
+    """
+    tokens = getattr(getattr(model, "encoder", None), "tokens", None)
+    if not isinstance(tokens, KeptTokens):
+        yield texts.__getitem__
+        return
+
+    def ordered(role: str) -> list[str]:
+        part, begin = texts[role], time.perf_counter()
+        lengths = ask(model.info, role, part, tokens.lengths, role, part)
+        clock.seconds += time.perf_counter() - begin
+        return [part[i] for i in np.argsort(np.negative(lengths), kind="stable")]
+
+    with tokens.ahead(texts):
+        yield ordered
 
 
 def encode_collection(model: LoadedEncoder, collection: Collection, context: RunContext | None = None) -> Encoded:
     """Encode the queries and the candidates of a collection.
 
-    Texts are encoded in shards of 512, longest first. A cache keeps each shard as soon as it is encoded, so a run that is killed
-    loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder without a revision, or
-    with a ``prepare`` method, are not cached; those of a server's model without a revision are, for a day.
+    Texts are encoded in shards of 512, longest first (:func:`tokenised_ahead`). A cache keeps each shard once it is encoded. So a
+    run that is killed loses at most one shard, and the next run continues with the same vectors. The vectors of an encoder
+    without a revision, or with a ``prepare`` method, are not cached; those of a server's model without a revision are, for a day.
 
     Texts that the model cannot tell apart get one vector (:mod:`clirbench.encoders.same_vectors`).
 
@@ -94,26 +122,28 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
     indices = []
     zero = 0
     dimensions: int | None = None
-    for role, encode, texts, language in roles:
-        distinct = by_length(texts)
-        place = {text: i for i, text in enumerate(distinct)}
-        indices.append(np.array([place[text] for text in texts]))
-        entry = CacheEntry(cache, model, role, distinct) if cache else None
-        if entry and may_be_stale(model):
-            _refuse_stale(model, role, encode, entry, distinct)
-        check = VectorCheck(model, role, dimensions, not context.allow_zero)
-        shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
-        dense = isinstance(shards[0], np.ndarray)
-        vectors: Vectors = np.concatenate(shards) if dense else sparse.vstack(shards, format="csr")
-        by_role.append(vectors)
-        check.refuse_faint(len(distinct))
-        first = first_alike(vectors)
-        indistinguishable[role] = shares_alike(first, indices[-1], language, collection.languages)
-        indices[-1] = first[indices[-1]]
-        zero += check.zero
-        dimensions = check.dimensions
-        if entry and clock.output_dtype is None:
-            clock.output_dtype = entry.output_dtype
+    ahead = tokenised_ahead(model, {role: by_length(texts) for role, _, texts, _ in roles}, clock)
+    with ahead as in_order:
+        for role, encode, texts, language in roles:
+            distinct = in_order(role)
+            place = {text: i for i, text in enumerate(distinct)}
+            indices.append(np.array([place[text] for text in texts]))
+            entry = CacheEntry(cache, model, role, distinct) if cache else None
+            if entry and may_be_stale(model):
+                _refuse_stale(model, role, encode, entry, distinct)
+            check = VectorCheck(model, role, dimensions, not context.allow_zero)
+            shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
+            dense = isinstance(shards[0], np.ndarray)
+            vectors: Vectors = np.concatenate(shards) if dense else sparse.vstack(shards, format="csr")
+            by_role.append(vectors)
+            check.refuse_faint(len(distinct))
+            first = first_alike(vectors)
+            indistinguishable[role] = shares_alike(first, indices[-1], language, collection.languages)
+            indices[-1] = first[indices[-1]]
+            zero += check.zero
+            dimensions = check.dimensions
+            if entry and clock.output_dtype is None:
+                clock.output_dtype = entry.output_dtype
     if isinstance(by_role[0], np.ndarray) != isinstance(by_role[1], np.ndarray):
         raise ClirbenchError(
             f"{model.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"

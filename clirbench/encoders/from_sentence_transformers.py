@@ -16,6 +16,7 @@ from clirbench.encoders import base
 from clirbench.encoders.adapters import Tasks, choose_tasks
 from clirbench.encoders.from_pylate import PylateModel, is_pylate, pylate_class, pylate_readers, pylate_settings
 from clirbench.encoders.hub import cached_snapshot, resolve_commit
+from clirbench.encoders.kept_tokens import KeptTokens, keeps_tokens
 from clirbench.encoders.lengths import Reader, TokenCounts, check_lengths, readers, set_length, within_positions
 from clirbench.encoders.loading import load_checked, notes_of
 from clirbench.encoders.precision import saved_dtype, weights_dtype
@@ -40,7 +41,10 @@ Loaded = TypeVar("Loaded", bound=base.LoadedModel)
 
 
 class SentenceTransformerEncoder:
-    """A SentenceTransformer or SparseEncoder, with a reader for each role."""
+    """A SentenceTransformer or SparseEncoder, with a reader for each role.
+
+    ``tokens`` tokenises ahead of the model; None for a model whose features are more than tokens.
+    """
 
     def __init__(
         self,
@@ -51,31 +55,38 @@ class SentenceTransformerEncoder:
         sparse: bool = False,
     ) -> None:
         self._model, self._batch_size, self._readers, self._tasks = model, batch_size, by_role, tasks
+        # What the library calls the roles where the model has no tasks of its own.
+        named = {"query": tasks[0] or "query", "candidate": tasks[1] or "document"}
+        self.tokens = KeptTokens(model, by_role, named) if by_role and keeps_tokens(model) else None
         # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Encode queries: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_query, texts, self._readers["query"], self._tasks[0])
+        return self._encode("query", texts)
 
     def encode_candidates(self, texts: list[str]) -> Any:
         """Encode candidates: float tensor (texts, dimensions)."""
-        return self._encode(self._model.encode_document, texts, self._readers["candidate"], self._tasks[1])
+        return self._encode("candidate", texts)
 
     def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
-        return self._readers[role].count(texts)
+        return self.tokens.counts(role, texts) if self.tokens else self._readers[role].count(texts)
 
     def count_tokens(self, texts: list[str]) -> list[int] | None:
         """Count the tokens that the model reads of each candidate; it cuts one that is longer than its longest input."""
-        reader = self._readers["candidate"]
-        counts = reader.count(texts)
-        return counts and [min(length, reader.limit or length) for length in counts.tokens]
+        counts, limit = self.token_counts("candidate", texts), self._readers["candidate"].limit
+        return counts and [min(length, limit or length) for length in counts.tokens]
 
-    def _encode(self, encode: Any, texts: list[str], reader: Reader, task: str | None) -> Any:
-        # The two methods for the roles pass a task of their own.
-        call = encode if task is None else partial(self._model.encode, task=task)
+    def _encode(self, role: str, texts: list[str]) -> Any:
+        reader = self._readers[role]
         with _mode_kept(self._model), within_positions(reader):
+            if self.tokens and texts:
+                return self._from_tokens(self.tokens, role, texts)
+            task = self._tasks[role == "candidate"]
+            # The two methods for the roles pass a task of their own.
+            own = self._model.encode_query if role == "query" else self._model.encode_document
+            call = own if task is None else partial(self._model.encode, task=task)
             return call(
                 texts,
                 prompt=reader.prompt,
@@ -84,6 +95,21 @@ class SentenceTransformerEncoder:
                 convert_to_tensor=True,
                 **self._more,
             )
+
+    def _from_tokens(self, tokens: KeptTokens, role: str, texts: list[str]) -> Any:
+        """Do what the model's ``encode`` does, in batches by number of tokens, where it takes them by number of characters."""
+        import torch
+
+        model = self._model
+        places, parts = [], []
+        with torch.inference_mode():
+            model.eval()
+            for place, batch in tokens.batches(role, texts, self._batch_size):
+                features = {key: x.to(model.device) if torch.is_tensor(x) else x for key, x in batch.items()}
+                parts.append(model(features, task=tokens.tasks[role])["sentence_embedding"][:, : model.truncate_dim])
+                places.append(place)
+            vectors = torch.cat(parts)
+            return vectors[torch.from_numpy(np.argsort(np.concatenate(places))).to(vectors.device)]
 
 
 class MultiVectorScorer:

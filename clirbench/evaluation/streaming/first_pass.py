@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, LoadedEncoder, LoadedModel, require_encoder
 from clirbench.encoders.compress import rounded_to_8_bits, signs, truncated, value_ranges
+from clirbench.encoders.encode import tokenised_ahead
 from clirbench.encoders.same_vectors import first_alike
 from clirbench.encoders.transforms import Removal, fit_transform
 from clirbench.encoders.vectors import Clock, VectorCheck, by_distance, encode_texts, normalised, squares_of, unit
@@ -217,21 +218,23 @@ def encode_distinct(
     place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     distinct = list(place)
     # Texts of equal length stay in the order in which they came, so batches are the same in every run.
-    order = np.argsort([-len(text) for text in distinct], kind="stable")
+    longest_first = sorted(distinct, key=lambda text: -len(text))
+    role = "query" if check.role == "query" else "candidate"
     encoded: DenseVectors | None = None
-    for start in range(0, len(order), _TEXTS):
-        rows = order[start : start + _TEXTS]
-        part = [distinct[row] for row in rows]
-        vectors = encode_texts(encode, part, check, clock)
-        if not isinstance(vectors, np.ndarray):
-            raise ClirbenchError(
-                f"{check.model.info.name} gives sparse vectors, which streamed tasks do not take yet: use a dense encoder"
-            )
-        if encoded is None:
-            encoded = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
-        encoded[rows] = vectors
-        if advance:
-            advance(len(part))
+    with tokenised_ahead(check.model, {role: longest_first}, clock) as in_order:
+        order = in_order(role)
+        for start in range(0, len(order), _TEXTS):
+            part = order[start : start + _TEXTS]
+            vectors = encode_texts(encode, part, check, clock)
+            if not isinstance(vectors, np.ndarray):
+                raise ClirbenchError(
+                    f"{check.model.info.name} gives sparse vectors, which streamed tasks do not take yet: use a dense encoder"
+                )
+            if encoded is None:
+                encoded = np.empty((len(distinct), vectors.shape[1]), dtype=np.float32)
+            encoded[[place[text] for text in part]] = vectors
+            if advance:
+                advance(len(part))
     assert encoded is not None  # noqa: S101
     return encoded if len(distinct) == len(texts) else encoded[[place[text] for text in texts]]
 
