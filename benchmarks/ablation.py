@@ -5,6 +5,7 @@ updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha 
 
     python benchmarks/ablation.py --data DIR --work DIR            # train what is missing in the work folder, print the table
     python benchmarks/ablation.py --data DIR --work DIR --write    # also write them into the docs
+    python benchmarks/ablation.py --data DIR --work DIR --base e5  # the same question on a transformer: ablation_transformer.py
 """
 
 import argparse
@@ -12,27 +13,21 @@ import json
 import shutil
 from pathlib import Path
 
+import ablation_transformer
 import blocks
 import numpy as np
-from scipy.stats import t
+from ablation_table import HEADS, TASKS, TESTED, cell, claim, measure, tests
 
 import clirbench
-from clirbench.metrics.per_topic import mean_of_present
-from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import Bootstrap, holm
 from clirbench.support.progress import reporting
 
 HERE = Path(__file__).resolve().parent
 PICTURE = HERE.parent / "docs" / "assets" / "ablation.svg"
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (1, 2, 3)
-TASKS = ("xquad-r", "mlqa-r")
-SHOWN = (("monolingual", "mAP"), ("cross-lingual", "mAP"), ("multilingual", "mAP"), ("bias", "rank_distance"))
 # Every source whose rows have several languages, at one weight for either kind of batch: only the composition differs.
 WEIGHTS = {"prose": 0.45, "interface": 0.1, "everyday": 0.1, "questions": 0.1, "words": 0.2, "faq": 0.05}
 STEPS = 600
-# Degrees of freedom of the topics: there are about a thousand.
-MANY = 1000
 
 
 def recipe():
@@ -82,11 +77,7 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     if prepared.unchecked:
         raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(prepared.unchecked)}")
     identity = json.dumps({"recipe": plan.model_dump(mode="json"), "data": checksums(plan, [data])}, sort_keys=True)
-    record = work / "ablation.json"
-    if record.is_file() and record.read_text() != identity:
-        raise SystemExit(f"{work} holds runs of another recipe or other data: give another --work")
-    work.mkdir(parents=True, exist_ok=True)
-    record.write_text(identity)
+    claim(work, identity)
     tokenised = tokenise(prepared, work / "tokenizer", reporter)
     for seed in seeds:
         lacking = [alpha for s, alpha in wanted if s == seed]
@@ -111,74 +102,27 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
             shutil.rmtree(output)
 
 
-def samples_of(run):
-    """By setting (or "bias") and metric, a headline number and its bootstrap samples, float64 (replicates,)."""
-    tables = headline_tables(run.ranks, run.document.counts.candidates, ["mAP"], ["rank_distance"])
-    bootstrap = Bootstrap(len(run.ranks.topics))
-    return {key: (t.macro, mean_of_present(bootstrap.means([t])[0])) for key, t in tables.items()}
-
-
 def numbers(work):
-    """By task, measure and alpha: float64 values (seeds,) and bootstrap samples (seeds, replicates)."""
-    found = {}
-    for task in TASKS:
-        for alpha in ALPHAS:
-            runs = [
-                clirbench.read_result(work / name_of(alpha, seed).replace("/", "__") / f"{task}.json") for seed in SEEDS
-            ]
-            drawn = [samples_of(run) for run in runs]
-            for key in SHOWN:
-                values = np.array([samples[key][0] for samples in drawn])
-                found[task, key, alpha] = values, np.stack([samples[key][1] for samples in drawn])
-    return found
+    """Of each task and alpha, its numbers over all seeds."""
+    return {
+        (task, alpha): measure([work / name_of(alpha, seed).replace("/", "__") / f"{task}.json" for seed in SEEDS])
+        for task in TASKS
+        for alpha in ALPHAS
+    }
 
 
-def tests(found):
-    """Two-sided p-values of each alpha against 0 and 1, Holm-corrected over all of them.
-
-    The difference of two alphas is the mean over seeds, each seed's runs against each other. Its variance is that of resampled
-    topics (the same topics for both sides) plus that over seeds; t with Welch and Satterthwaite's degrees of freedom,
-    because three seeds tell their spread badly.
-    """
-    raw = {}
-    for task in TASKS:
-        for key in SHOWN:
-            for other in (0.0, 1.0):
-                for alpha in ALPHAS:
-                    if alpha != other and (alpha, other) != (1.0, 0.0):
-                        (a, sa), (b, sb) = found[task, key, alpha], found[task, key, other]
-                        topics = (sa - sb).mean(axis=0).var(ddof=1)
-                        seeds = (a - b).var(ddof=1) / len(a)
-                        freedom = (topics + seeds) ** 2 / (topics**2 / MANY + seeds**2 / (len(a) - 1))
-                        raw[task, key, alpha, other] = 2 * t.sf(abs((a - b).mean()) / np.sqrt(topics + seeds), freedom)
-    return dict(zip(raw, holm(np.array(list(raw.values()))), strict=True))
+# Every alpha against 0 and 1; those two against each other once.
+COMPARISONS = [
+    (alpha, other) for other in (0.0, 1.0) for alpha in ALPHAS if alpha != other and (alpha, other) != (1.0, 0.0)
+]
 
 
-def shown(key, value):
-    return f"{value:,.0f}" if key[0] == "bias" else f"{100 * value:.1f}"
-
-
-def table(found, corrected):
+def table(measured, corrected):
     """Markdown: means over seeds with their spread, and marks where a difference is significant."""
-    lines = [
-        "| task | alpha | monolingual mAP | cross-lingual mAP | multilingual mAP | rank distance |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = [f"| task | alpha | {' | '.join(HEADS[key] for key in TESTED)} |", "|---|---|---|---|---|---|"]
     for task in TASKS:
         for alpha in ALPHAS:
-            cells = []
-            for key in SHOWN:
-                values = found[task, key, alpha][0]
-                marks = []
-                for other in (0.0, 1.0):
-                    p = corrected.get((task, key, alpha, other), corrected.get((task, key, other, alpha)))
-                    if alpha != other and p is not None and p < 0.05:
-                        better = (values.mean() > found[task, key, other][0].mean()) != (key[0] == "bias")
-                        marks.append(f"{'▲' if better else '▼'}{other:g}")
-                cells.append(
-                    f"{shown(key, values.mean())} ±{shown(key, values.std(ddof=1))}"
-                    + (f" ({' '.join(marks)})" if marks else "")
-                )
+            cells = [cell(measured, corrected, (task, key, alpha), {"0": 0.0, "1": 1.0}) for key in TESTED]
             lines.append(f"| {task} | {alpha:g} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -217,15 +161,17 @@ def panel(x, y, title, series, unit):
     return out
 
 
-def picture(found):
+def picture(measured):
     """SVG: alpha against the three mAPs and rank distance, one row per task; legible on light and dark."""
     out = []
     for row, task in enumerate(TASKS):
         y = row * (HEIGHT + 10)
-        means = {key: [found[task, key, alpha][0].mean() for alpha in ALPHAS] for key in SHOWN}
-        maps = {key[0]: means[key] for key in SHOWN if key[0] != "bias"}
+        means = {key: [measured[task, alpha][key].values.mean() for alpha in ALPHAS] for key in TESTED}
+        maps = {key[0]: means[key] for key in TESTED if key[0] != "bias"}
         out += panel(0, y, f"{task}: mAP x100", maps, "mAP")
-        out += panel(WIDTH + GAP - 30, y, f"{task}: rank distance (lower is better)", {"bias": means[SHOWN[3]]}, "rank")
+        out += panel(
+            WIDTH + GAP - 30, y, f"{task}: rank distance (lower is better)", {"bias": means[TESTED[3]]}, "rank"
+        )
     total_width, total_height = 2 * WIDTH + GAP - 30, len(TASKS) * (HEIGHT + 10) + 26
     across = total_width - 20
     x = LEFT
@@ -260,15 +206,19 @@ def main():
         action="store_true",
         help="write benchmarks/ablation.md, docs/assets/ablation.svg and the table of the docs",
     )
+    ablation_transformer.add_options(parser)
     arguments = parser.parse_args()
+    if arguments.base:
+        ablation_transformer.run(arguments)
+        return
     with reporting() as reporter:
         train_missing(arguments.data, arguments.work, reporter)
-    found = numbers(arguments.work)
-    text = table(found, tests(found))
+    measured = numbers(arguments.work)
+    text = table(measured, tests(measured, COMPARISONS, TASKS))
     print(text)
     if arguments.write:
         (HERE / "ablation.md").write_text(f"{(HERE / 'ablation-head.md').read_text()}\n{text}\n", encoding="utf-8")
-        PICTURE.write_text(picture(found), encoding="utf-8")
+        PICTURE.write_text(picture(measured), encoding="utf-8")
         blocks.write("ablation", text)
 
 

@@ -1,14 +1,17 @@
-"""Does hybrid training also help on MLQA and XNLI? mteb's MLQARetrieval and XNLI on small local copies, by alpha.
+"""Does hybrid training also help on MLQA and XNLI? mteb's MLQARetrieval and XNLI on local copies, by alpha.
 
     python benchmarks/transfer.py --data DIR --work DIR            # train what is missing (alpha 0, 0.5, 1), print the table
     python benchmarks/transfer.py --data DIR --work DIR --write    # also write it into the docs
+    python benchmarks/transfer.py --data DIR --work DIR --base e5  # the transformer's ablation: with the same options as there
 
 MLQARetrieval's copy is made of MLQA-R's paragraphs and questions in 4 languages (16 pairs; the hub's has 7 languages and about
-12,000 English questions); XNLI's of 12 premises with two hypotheses each, in the same 4 languages, written for this, in the place
-of the hub's thousands a language. The models are the ablation's, seed 1: same data, same updates, other batches.
+12,000 English questions). `--xnli FILE` is a test set of XNLI in one language: premise, hypothesis and label, tab-separated.
+Without it, XNLI's copy is 12 premises with two hypotheses each, in the same 4 languages, written for this. The models are the
+ablation's, seed 1: same data, same updates, other batches. WORK/transfer keeps every result; killed, it goes on where it was.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
@@ -18,13 +21,18 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 
 import ablation  # noqa: E402
+import ablation_transformer  # noqa: E402
 import blocks  # noqa: E402
+from ablation_transformer import UNTRAINED  # noqa: E402
 from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
 
 from clirbench.encoders.base import EncoderOptions  # noqa: E402
 from clirbench.encoders.load import load_encoder  # noqa: E402
+from clirbench.encoders.revision import folder_revision  # noqa: E402
 from clirbench.integrations.mteb import MTEB_LANGUAGES  # noqa: E402
 from clirbench.integrations.mteb_tasks import run_mteb_task  # noqa: E402
+from clirbench.results.read import read_mteb_result  # noqa: E402
+from clirbench.support.files import write_atomically  # noqa: E402
 from clirbench.support.progress import reporting  # noqa: E402
 from clirbench.tasks.fetch import fetch  # noqa: E402
 from clirbench.tasks.task_file import load_task  # noqa: E402
@@ -73,45 +81,90 @@ def nli_copy(folder):
     return xnli_copy(folder, pairs), pairs
 
 
-def model_of(work, alpha):
-    folder = ablation.model_of(work, alpha, SEEDS[0])
-    return load_encoder(str(folder), EncoderOptions(name=f"ablation/alpha-{alpha:g}"))
+def whole_xnli(folder, file):
+    """XNLI's layout of a file of one language, such as xnli.de.test.tsv: a second ending names the language."""
+    _, language, *_ = [*file.name.split("."), "", ""]
+    if language not in MTEB_LANGUAGES:
+        raise SystemExit(f"{file}: its name does not say which language it has: name it like xnli.de.test.tsv")
+    labels = {"entailment": 0, "neutral": 1, "contradiction": 2}
+    pairs = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        parts = line.split("\t")
+        if len(parts) != 3 or parts[2] not in labels:
+            raise SystemExit(
+                f"{file}:{number}: not a premise, a hypothesis and a label, tab-separated: correct the file"
+            )
+        pairs.append((parts[0], parts[1], labels[parts[2]]))
+    return xnli_copy(folder, {language: pairs}), {language: pairs}
 
 
-def measured(work):
-    rows = []
+def static_models(arguments):
+    """By label, the folder or name of each model of the static ablation, and the bundled one."""
+    with reporting() as reporter:
+        ablation.train_missing(arguments.data, arguments.work, reporter, ALPHAS, SEEDS)
+    folders = {f"alpha {alpha:g}": str(ablation.model_of(arguments.work, alpha, SEEDS[0])) for alpha in ALPHAS}
+    return folders | {"clirbench/hybrid": "clirbench/hybrid"}
+
+
+def transformers(arguments):
+    """By label, the folder of each model of the transformer's ablation, seed 1."""
+    recipe, path = ablation_transformer.plan(arguments)
+    with reporting() as reporter:
+        ablation_transformer.train_missing(arguments.work, arguments.data, recipe, path, reporter)
+    runs = {UNTRAINED: UNTRAINED} | {f"alpha {alpha:g}": f"{alpha:g}-{SEEDS[0]}" for alpha in ALPHAS}
+    return {label: str(arguments.work / "models" / name) for label, name in runs.items()}
+
+
+def scored(kept, loaded, task, languages, data):
+    """mteb's scores of a model by subset. They are kept in a file, by the model's revision and the data's checksum."""
+    identity = f"{loaded.info.revision or loaded.info.name} {folder_revision(data)}"
+    file = kept / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.{task}.json"
+    if not file.is_file():
+        document = run_mteb_task(loaded, task, languages, data)
+        write_atomically(file, document.model_dump_json(indent=1).encode())
+    return read_mteb_result(file).scores["test"]
+
+
+def row(kept, label, model, mlqa, nli):
+    """A row of the table: means of the subsets' main scores."""
+    name = model if model == label else f"ablation/{label.replace(' ', '-')}"
+    loaded = load_encoder(model, EncoderOptions(name=name))
+    retrieval = scored(kept, loaded, "MLQARetrieval", CHOSEN, mlqa)
+    own = [values["main_score"] for subset, values in retrieval.items() if len(set(subset.split("-"))) == 1]
+    across = [values["main_score"] for subset, values in retrieval.items() if len(set(subset.split("-"))) == 2]
+    folder, pairs = nli
+    inferred = [values["main_score"] for values in scored(kept, loaded, "XNLI", list(pairs), folder).values()]
+    means = [sum(values) / len(values) for values in (own, across, inferred)]
+    return f"| {label} | " + " | ".join(f"{100 * value:.1f}" for value in means) + " |"
+
+
+def table(arguments, models):
+    """Markdown: a row for each model."""
     with tempfile.TemporaryDirectory() as place:
         mlqa = mlqa_copy(Path(place) / "MLQARetrieval")
-        xnli, pairs = nli_copy(Path(place) / "xnli")
-        models = [(f"alpha {alpha:g}", model_of(work, alpha)) for alpha in ALPHAS]
-        for label, loaded in [*models, ("clirbench/hybrid", load_encoder("clirbench/hybrid"))]:
-            found = run_mteb_task(loaded, "MLQARetrieval", CHOSEN, mlqa).scores["test"]
-            own = [values["main_score"] for name, values in found.items() if len(set(name.split("-"))) == 1]
-            across = [values["main_score"] for name, values in found.items() if len(set(name.split("-"))) == 2]
-            assert (len(own), len(across)) == (4, 12)
-            inferred = run_mteb_task(loaded, "XNLI", list(pairs), data=xnli).scores["test"]
-            mean = sum(values["main_score"] for values in inferred.values()) / len(inferred)
-            scores = sum(own) / 4, sum(across) / 12, mean
-            rows.append(f"| {label} | " + " | ".join(f"{100 * value:.1f}" for value in scores) + " |")
-    return [
-        "| model | MLQARetrieval nDCG@10, one language | across languages | XNLI average precision |",
-        "|---|---|---|---|",
-        *rows,
-    ]
+        nli = whole_xnli(Path(place) / "xnli", arguments.xnli) if arguments.xnli else nli_copy(Path(place) / "xnli")
+        # mteb leaves neutral pairs out.
+        judged = sum(label != 1 for rows in nli[1].values() for _, _, label in rows)
+        rows = [row(arguments.work / "transfer", label, model, mlqa, nli) for label, model in models.items()]
+    inference = f"XNLI average precision ({', '.join(nli[1])}; {judged:,} pairs)"
+    head = f"| model | MLQARetrieval nDCG@10, one language | across languages | {inference} |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training data")
     parser.add_argument("--work", type=Path, required=True, help="folder of the ablation's models")
+    parser.add_argument("--xnli", type=Path, help="a whole test set of XNLI, such as xnli.de.test.tsv")
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
+    ablation_transformer.add_options(parser)
     arguments = parser.parse_args()
-    with reporting() as reporter:
-        ablation.train_missing(arguments.data, arguments.work, reporter, ALPHAS, SEEDS)
-    table = "\n".join(measured(arguments.work))
-    print(table)
-    if arguments.write:
-        blocks.write("transfer", table)
+    text = table(arguments, transformers(arguments) if arguments.base else static_models(arguments))
+    print(text)
+    if arguments.write and arguments.base:
+        blocks.write("transfer-transformer", text)
+    elif arguments.write:
+        blocks.write("transfer", text)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from clirbench.support.errors import ClirbenchError
 
 _CHUNK = 2_000
 # Pieces are counted in this many texts of a language, evenly spaced, and coverage is measured on this many.
-_COUNTED, _COMPARED = 50_000, 5_000
+_COUNTED, _COMPARED = 20_000, 5_000
 
 
 @dataclass(frozen=True)
