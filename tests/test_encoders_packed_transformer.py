@@ -56,7 +56,7 @@ def as_bundled(monkeypatch, folder):
 def in_blocks(weight):
     """What a weight is after packing."""
     values = weight.detach().numpy()
-    if values.ndim == 2 and values.shape[1] % 32 == 0:
+    if values.ndim == 2 and values.shape[1] % 32 == 0 and len(values) >= 32:
         return dequantise_blocks(*quantise_blocks(values))
     return values.astype(np.float16).astype(np.float32)
 
@@ -111,7 +111,7 @@ def test_a_dense_layer_is_packed_too(tmp_path):
     assert (tmp_path / "packed" / "2_Dense" / "packed.safetensors").is_file()
     back = to_sentence_transformer(tmp_path / "packed")
     assert np.array_equal(back[2].linear.weight.detach().numpy(), in_blocks(model[2].linear.weight))
-    assert back.encode(TEXTS).shape == (4, 8)
+    assert back.encode(TEXTS).shape == (4, 64)
 
 
 def test_the_pooler_stays_where_it_is_used(tmp_path):

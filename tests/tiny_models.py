@@ -106,6 +106,6 @@ def unigram_model(folder, dense=False, length=40, seed=0):
             parameter.mul_(8)
     body.save_pretrained(folder)
     fast.save_pretrained(folder)
-    modules = [Transformer(str(folder)), Pooling(32, "mean"), *([Dense(32, 8)] if dense else []), Normalize()]
+    modules = [Transformer(str(folder)), Pooling(32, "mean"), *([Dense(32, 64)] if dense else []), Normalize()]
     prompts = {"query": "query: ", "document": "passage: "}
     return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")

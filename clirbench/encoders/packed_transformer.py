@@ -37,8 +37,8 @@ _DAMAGED = "copy it again, or pack it again"
 def write_packed_transformer(model: Any, folder: Path) -> None:
     """Write a SentenceTransformer of known modules into a packed folder.
 
-    Weights with two dimensions, the second a multiple of 32, are rounded to 4-bit blocks; all others to float16. Positions beyond
-    the model's longest input are cut off, a pooler that no module uses is left out, and the tokenizer is written without spaces.
+    Weights with 32 rows or more, whose length is a multiple of 32, are rounded to 4-bit blocks; all others to float16. Positions
+    beyond the model's longest input are cut off, and a pooler that no module uses is left out. The tokenizer has no spaces.
 
     Raises:
         ClirbenchError: A packed folder may not name a module, the model has no longest input, or a weight is not finite.
@@ -110,7 +110,8 @@ def _packed_file(weights: dict[str, NDArray[np.float32]]) -> bytes:
     tensors: dict[str, NDArray[Any]] = {}
     for name, weight in weights.items():
         try:
-            if weight.ndim == 2 and weight.shape[1] % BLOCK == 0:
+            # A table of few rows, such as that of token types, saves nothing, and an error in it moves every token.
+            if weight.ndim == 2 and weight.shape[1] % BLOCK == 0 and len(weight) >= BLOCK:
                 tensors[name], tensors[name + _SCALES] = quantise_blocks(weight)
                 continue
         except ValueError as error:
