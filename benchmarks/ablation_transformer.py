@@ -155,19 +155,18 @@ COMPARISONS = [(condition, other) for condition in CONDITIONS for other in refer
 
 
 def table(measured, corrected, tasks):
-    """Markdown: a row for each task, transform and training."""
+    """Markdown: a table for each task, which fits a page, with a row for each transform and training."""
     keys = [*TESTED, PREFERENCE]
-    lines = [
-        f"| task | transform | training | {' | '.join(HEADS[key] for key in keys)} |",
-        "|---" * (3 + len(keys)) + "|",
-    ]
+    tables = []
     for task in tasks:
+        lines = [f"| {task} | {' | '.join(HEADS[key] for key in keys)} |", "|---" * (1 + len(keys)) + "|"]
         for condition in CONDITIONS:
             alpha, transform = condition
             cells = [cell(measured, corrected, (task, key, condition), references(condition)) for key in keys]
             training = UNTRAINED if alpha == UNTRAINED else f"alpha {alpha:g}"
-            lines.append(f"| {task} | {transform or '–'} | {training} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append(f"| {training}{f', {transform}' if transform else ''} | " + " | ".join(cells) + " |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def run(arguments, tasks=TASKS):

@@ -63,10 +63,10 @@ def test_marks_say_better_and_worse_and_for_distance_lower_is_better():
     corrected = tests(made, transformer.COMPARISONS, ["demo"])
     lines = transformer.table(made, corrected, ["demo"]).splitlines()
     assert len(lines) == 2 + 12
-    plain = next(line for line in lines if line.startswith("| demo | – | alpha 0.5 |"))
-    assert plain.split(" | ")[3:] == ["40.0 (▲n ▼c)"] * 3 + ["700 (▲n ▲c)", "x1.50 |"]
-    centred = next(line for line in lines if line.startswith("| demo | center | alpha 1 |"))
-    assert centred.split(" | ")[3:] == ["40.0 (▼n)"] * 3 + ["700 (▲n)", "x1.50 |"]
+    plain = next(line for line in lines if line.startswith("| alpha 0.5 |"))
+    assert plain.split(" | ")[1:] == ["40.0 (▲n ▼c)"] * 3 + ["700 (▲n ▲c)", "x1.50 |"]
+    centred = next(line for line in lines if line.startswith("| alpha 1, center |"))
+    assert centred.split(" | ")[1:] == ["40.0 (▼n)"] * 3 + ["700 (▲n)", "x1.50 |"]
 
 
 def test_xnli_is_read_as_its_file_has_it(tmp_path):
