@@ -38,10 +38,10 @@ def test_the_story_is_of_the_model_that_centring_helps_most():
         "clirbench/hybrid",
     )
     assert told.sentences == [
-        "big/encoder finds 80.0 (mAP) among candidates in the question's language, but 29.8 in a pool of 11 languages, where a "
-        "bag of subwords (clirbench/hybrid) finds 30.8.",
+        "big/encoder has mAP 80.0 among candidates in the question's language, but 29.8 in a pool of 11 languages, where a "
+        "bag of subwords (clirbench/hybrid) has 30.8.",
         "One mean per language, subtracted from its vectors, gives 54.2 there.",
-        "It was trained on data of the same kind, so it is not zero-shot.",
+        "The model was trained on data of the same kind, so it is not zero-shot.",
     ]
 
 

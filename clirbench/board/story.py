@@ -51,14 +51,14 @@ class Story:
     def sentences(self) -> list[str]:
         """The story in words, with mAP x100. What the best other model has, only the steps say."""
         one, pool = self.biased, _map(self.biased.multilingual)
-        bag = f", where a bag of subwords ({self.bag.model}) finds {_map(self.bag.multilingual)}" if self.bag else ""
+        bag = f", where a bag of subwords ({self.bag.model}) has {_map(self.bag.multilingual)}" if self.bag else ""
         told = [
-            f"{one.model} finds {_map(one.monolingual)} (mAP) among candidates in the question's language, but {pool} in a pool "
+            f"{one.model} has mAP {_map(one.monolingual)} among candidates in the question's language, but {pool} in a pool "
             f"of {self.languages} languages{bag}.",
             f"One mean per language, subtracted from its vectors, gives {_map(self.centred.multilingual)} there.",
         ]
         if self.zero_shot == "no":
-            told.append("It was trained on data of the same kind, so it is not zero-shot.")
+            told.append("The model was trained on data of the same kind, so it is not zero-shot.")
         return told
 
     @property
