@@ -29,6 +29,7 @@ def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path
     return template.render(
         recipe=recipe,
         record=record,
+        named=_named,
         licences=sorted(set(licence_of.values())),
         licence_of=licence_of,
         dev=[
@@ -38,6 +39,12 @@ def training_card(recipe: Recipe, record: Mapping[str, Any], results: tuple[Path
         dev_columns=_SHOWN,
         scores=[_scores(path, recipe.name) for path in results],
     )
+
+
+def _named(model: str) -> str:
+    """A model of the hub by its name; one in a folder by the last part of the path, because the rest means nothing elsewhere."""
+    folder = Path(model).expanduser()
+    return f"a copy in the folder {folder.name}" if folder.is_absolute() or model.startswith(".") else model
 
 
 def _scores(path: Path, model: str) -> list[str]:
