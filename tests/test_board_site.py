@@ -25,6 +25,7 @@ from clirbench.board.site.charts import Point, pareto_front, scatter
 from clirbench.board.site.content import plot_points
 from clirbench.board.site.model_page import measured_task
 from clirbench.board.site.scripts import script_json
+from clirbench.board.story import story
 from clirbench.cli import app
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result, read_result
@@ -382,3 +383,19 @@ def test_no_command_reproduces_a_revision_that_moves(site):
     moving = result.document.model.model_copy(update={"revision": "main", "revision_kind": "hub-commit"})
     branch = Result(result.document.model_copy(update={"model": moving}), result.ranks, result.ranks_file)
     assert measured_task(branch, "t")["command"] is None
+
+
+def test_the_front_page_tells_the_story_of_the_board(tmp_path):
+    biased = "pypi__multilingual-e5-small-4bit"
+    folder = some(tmp_path / "submissions", ("clirbench__hybrid", biased, f"{biased}+center"))
+    build_site(folder, tmp_path / "out")
+    told = story(clirbench.leaderboard(folder), "xquad-r")
+    (figure,) = [one for one in parsed(tmp_path / "out" / "index.html").iter("figure") if one.get("class") == "story"]
+    words = " ".join("".join(figure.itertext()).split())
+    assert all(sentence in words for sentence in told.sentences)
+    assert (told.biased.model, told.bag.model) == ("pypi/multilingual-e5-small-4bit", "clirbench/hybrid")
+    assert [f"{100 * step.value:.1f}" in words for step in told.steps] == [True] * 5
+    # A board without a model that a mean per language helps has no such figure.
+    shutil.rmtree(folder / f"{biased}+center")
+    build_site(folder, tmp_path / "out")
+    assert '<figure class="story">' not in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
