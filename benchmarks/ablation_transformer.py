@@ -77,7 +77,6 @@ def train_missing(work, data, recipe, path, reporter):
     if not missing:
         return
     from clirbench.training.base_model import base_model, shrink
-
     from clirbench.training.prepare import checksums, prepare
     from clirbench.training.train import train
 
@@ -109,7 +108,7 @@ def evaluate_missing(work, tasks, reporter):
     """Evaluate every model on every task with every transform; its vectors are computed once and kept in WORK/cache."""
     for name in names():
         folder = work / "models" / name
-        revision = folder_revision(folder)
+        revision = f"sha256:{folder_revision(folder)}"
         for task in tasks:
             for transform in TRANSFORMS:
                 path = result_path(work, name, transform, task)
@@ -150,8 +149,12 @@ def references(condition):
     return against
 
 
-CONDITIONS = [(alpha, transform) for transform in TRANSFORMS for alpha in SEEDS]
-COMPARISONS = [(condition, other) for condition in CONDITIONS for other in references(condition).values()]
+def conditions():
+    return [(alpha, transform) for transform in TRANSFORMS for alpha in SEEDS]
+
+
+def comparisons():
+    return [(condition, other) for condition in conditions() for other in references(condition).values()]
 
 
 def table(measured, corrected, tasks):
@@ -160,7 +163,7 @@ def table(measured, corrected, tasks):
     tables = []
     for task in tasks:
         lines = [f"| {task} | {' | '.join(HEADS[key] for key in keys)} |", "|---" * (1 + len(keys)) + "|"]
-        for condition in CONDITIONS:
+        for condition in conditions():
             alpha, transform = condition
             cells = [cell(measured, corrected, (task, key, condition), references(condition)) for key in keys]
             training = UNTRAINED if alpha == UNTRAINED else f"alpha {alpha:g}"
@@ -176,7 +179,7 @@ def run(arguments, tasks=TASKS):
         train_missing(work, arguments.data, recipe, path, reporter)
         evaluate_missing(work, tasks, reporter)
     measured = numbers(work, tasks)
-    text = table(measured, tests(measured, COMPARISONS, tasks), tasks)
+    text = table(measured, tests(measured, comparisons(), tasks), tasks)
     print(text)
     if arguments.write:
         blocks.write("ablation-transformer", text)

@@ -60,7 +60,7 @@ def test_marks_say_better_and_worse_and_for_distance_lower_is_better():
         made["demo", (transformer.UNTRAINED, transform)] = numbers(0.3 if transform is None else 0.5, 900.0, 4.0, 0.0)
         for alpha in (0.0, 0.5, 1.0):
             made["demo", (alpha, transform)] = numbers(0.4, 700.0, 1.5, 1e-8)
-    corrected = tests(made, transformer.COMPARISONS, ["demo"])
+    corrected = tests(made, transformer.comparisons(), ["demo"])
     lines = transformer.table(made, corrected, ["demo"]).splitlines()
     assert len(lines) == 2 + 12
     plain = next(line for line in lines if line.startswith("| alpha 0.5 |"))
