@@ -33,6 +33,7 @@ def add_options(parser):
     parser.add_argument("--base", help="test a transformer: e5, a folder, or ORG/NAME of the hub")
     parser.add_argument("--recipe", default="e5-small.toml", help="with --base: the recipe that says how it is trained")
     parser.add_argument("--steps", type=int, default=STEPS, help="with --base: updates of each training")
+    parser.add_argument("--batch-size", type=int, help="with --base: by default the recipe's")
     parser.add_argument("--learning-rate", type=float, help="with --base: by default the recipe's")
 
 
@@ -57,6 +58,8 @@ def plan(arguments):
     changes |= {"teacher": None, "loss.weight": 1.0, "model.packed": False, "model.rounded_steps": 0.0}
     if arguments.base != "e5":
         changes["model.base"] = arguments.base
+    if arguments.batch_size:
+        changes["batches.size"] = arguments.batch_size
     if arguments.learning_rate:
         changes["optimizer.learning_rate"] = arguments.learning_rate
     return load_recipe(arguments.recipe, changes)
@@ -77,6 +80,7 @@ def train_missing(work, data, recipe, path, reporter):
     if not missing:
         return
     from clirbench.training.base_model import base_model, shrink
+
     from clirbench.training.prepare import checksums, prepare
     from clirbench.training.train import train
 
