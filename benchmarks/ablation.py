@@ -11,6 +11,7 @@ updates; evaluated once on XQuAD-R and MLQA-R; paired over topics against alpha 
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import ablation_transformer
@@ -68,7 +69,7 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     from clirbench.encoders.packed import PackedEncoder, write_packed
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
-    from clirbench.training.prepare import checksums, first_vectors, prepare, tokenise, training_data
+    from clirbench.training.prepare import checksums, first_vectors, prepare, static_data, tokenise
     from clirbench.training.static.bag import TrainingBag
     from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
 
@@ -84,12 +85,13 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
         start = first_vectors(prepared, tokenised, seed, reporter) if lacking else None
         for alpha in lacking:
             reporter.note(f"alpha {alpha:g}, seed {seed}")
-            run = plan.model_copy(update={"batches": plan.batches.model_copy(update={"alpha": alpha})})
+            batches = plan.batches.model_copy(update={"alpha": alpha})
+            run = plan.model_copy(update={"batches": batches, "seed": seed})
             bag = TrainingBag(tokenised.tokenizer, embedding_weights=start.copy())
             model = SentenceTransformer(modules=[bag], device="cpu")
             output = work / "checkpoints" / f"{alpha:g}-{seed}"
             evaluator = DevEvaluator(prepared.dev, run.dev)
-            fit(model, run, training_data(prepared, tokenised, alpha), output, evaluator, seed, reporter)
+            fit(model, run, static_data(replace(prepared, recipe=run), tokenised), output, evaluator, reporter)
             weights = bag.embedding.weight.detach().numpy()
             sample = sample_vectors(weights, prepared.as_read, tokenised.store, tokenised.part.damping_texts, seed)
             final = flatten_norms(damp_spectrum(weights, sample, tokenised.part.damping), tokenised.part.norm_exponent)

@@ -80,7 +80,6 @@ def train_missing(work, data, recipe, path, reporter):
     if not missing:
         return
     from clirbench.training.base_model import base_model, shrink
-
     from clirbench.training.prepare import checksums, prepare
     from clirbench.training.train import train
 

@@ -16,9 +16,10 @@ from tokenizers import Tokenizer, models
 
 from clirbench.training.batches import HybridBatchSampler
 from clirbench.training.corpus import pair_dataset
-from clirbench.training.fit import make_loss
+from clirbench.training.losses import make_loss
 from clirbench.training.recipe import LossPart, StaticPart
-from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
+from clirbench.training.static.bag import BagCollator, TrainingBag
+from clirbench.training.tokens import TokenStore
 
 PAIRS, LANGUAGES, SIZE, VOCABULARY, DIMENSIONS, TOKENS, STEPS = 1_000_000, 11, 1024, 65_536, 512, 12, 20
 
@@ -33,7 +34,7 @@ def main():
         "topic": rng.integers(0, PAIRS // 20, PAIRS).astype(np.int32),
         "source": rng.integers(0, 4, PAIRS).astype(np.int16),
     }
-    data = pair_dataset(pa.table(columns), lambda numbers: numbers.tolist())
+    data = pair_dataset(pa.table(columns))
     sampler = HybridBatchSampler(data, SIZE, batches=200)
     begin = time.perf_counter()
     batches = list(sampler)

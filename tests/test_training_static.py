@@ -9,9 +9,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from clirbench.training.corpus import Corpus, SourceTexts
 from clirbench.training.recipe import StaticPart, TrainingSource
-from clirbench.training.static.bag import BagCollator, TokenStore, TrainingBag
+from clirbench.training.static.bag import BagCollator, TrainingBag
 from clirbench.training.static.lexicon import commonness, english_counts, with_lists
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, initial_vectors, inverse_frequencies
+from clirbench.training.tokens import TokenStore, without_special_tokens
 
 WORDS = ("cat", "dog", "Katze", "Hund", "the", "die")
 TEXTS = ["the cat", "die Katze", "the dog", "die Hund", "cat", "Katze", "dog", "Hund"]
@@ -37,14 +38,14 @@ def tokenizer():
 
 
 def test_tokens_are_kept_flat_and_cut(tokenizer):
-    store = TokenStore.encode(tokenizer, ["the cat", "", "the cat the dog"], max_length=3)
+    store = TokenStore.encode(without_special_tokens(tokenizer), ["the cat", "", "the cat the dog"], max_length=3)
     ids, begins = store.gather(np.array([2, 1, 0, 2]))
     assert ids.tolist() == [5, 1, 5, 5, 1, 5, 1, 5]
     assert begins.tolist() == [0, 3, 3, 5]
 
 
 def test_inverse_frequency_by_language(corpus, tokenizer):
-    store = TokenStore.encode(tokenizer, corpus.texts, 9)
+    store = TokenStore.encode(without_special_tokens(tokenizer), corpus.texts, 9)
     idf = inverse_frequencies(corpus, store, 7)
     # Two running texts in each language: "the" is in both, "cat" in one; the unknown piece in none is as rare as the rarest.
     assert idf[5] == pytest.approx(np.log(3 / 3))
@@ -53,7 +54,7 @@ def test_inverse_frequency_by_language(corpus, tokenizer):
 
 
 def test_the_lexicon_pulls_translations_together(corpus, tokenizer):
-    store = TokenStore.encode(tokenizer, corpus.texts, 9)
+    store = TokenStore.encode(without_special_tokens(tokenizer), corpus.texts, 9)
     vectors = initial_vectors(corpus, store, PART, 7, seed=1)
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     cosine = unit @ unit.T
@@ -108,7 +109,7 @@ def test_common_entries_are_drawn_more_often(corpus):
 
 
 def test_dropout_is_heavy_where_a_batch_pairs_texts_with_themselves(corpus, tokenizer):
-    store = TokenStore.encode(tokenizer, corpus.texts, 9)
+    store = TokenStore.encode(without_special_tokens(tokenizer), corpus.texts, 9)
     collate = BagCollator(store, PART)
     same = collate([{"query": 0, "candidate": 0}, {"query": 2, "candidate": 2}])
     other = collate([{"query": 0, "candidate": 1}, {"query": 2, "candidate": 3}])

@@ -109,3 +109,32 @@ def unigram_model(folder, dense=False, length=40, seed=0):
     modules = [Transformer(str(folder)), Pooling(32, "mean"), *([Dense(32, 64)] if dense else []), Normalize()]
     prompts = {"query": "query: ", "document": "passage: "}
     return SentenceTransformer(modules=modules, prompts=prompts, device="cpu")
+
+
+def toy_xlmr(folder):
+    """A randomly initialised XLM-R of two layers, its tokenizer trained on the toy texts, as a hub folder holds it."""
+    import toy_training as toy
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel, set_seed
+
+    texts = [text for row in toy.toy_rows()["parallel"] for text in row["text"].values()]
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=special, unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    set_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=130,
+        pad_token_id=1,
+    )
+    XLMRobertaModel(config).save_pretrained(folder)
+    return folder

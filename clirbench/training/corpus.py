@@ -174,15 +174,20 @@ def pair_table(corpus: Corpus, *, monolingual: bool, cross_lingual: bool) -> pa.
     return pa.table(dict(zip(_COLUMNS, map(pa.array, arrays), strict=True)))
 
 
-def pair_dataset(table: pa.Table, side: Callable[[NDArray[np.int32]], list[Any]]) -> Dataset:
-    """A data set over a table of pairs, whose rows read as ``{"query": ..., "candidate": ...}``.
+def pair_dataset(table: pa.Table, side: Callable[[NDArray[np.int32]], list[Any]] | None = None) -> Dataset:
+    """A data set over a table of pairs, for a trainer.
 
-    ``side`` turns indices of texts into what the collator needs, such as the texts. It is called only when rows are read.
+    With ``side``, rows read as ``{"query": ..., "candidate": ...}``: it turns indices of texts into what the library's collator
+    needs, the texts, and is called only when rows are read. Without it, rows read as the numbers ``query``, ``candidate`` and
+    ``topic``.
     """
 
     def look_up(rows: dict[str, list[int]]) -> dict[str, list[Any]]:
-        return {column: side(np.asarray(rows[column], dtype=np.int32)) for column in ("query", "candidate")}
+        return {
+            column: side(np.asarray(numbers, dtype=np.int32)) if side else numbers for column, numbers in rows.items()
+        }
 
-    dataset = Dataset(InMemoryTable(table))
-    dataset.set_transform(look_up, columns=["query", "candidate"])
+    # Without a fingerprint, the library would make one of all rows, which takes long; nothing is cached by it here.
+    dataset = Dataset(InMemoryTable(table), fingerprint="pairs")
+    dataset.set_transform(look_up, columns=["query", "candidate", *([] if side else ["topic"])])
     return dataset

@@ -5,33 +5,25 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.sentence_transformer.losses import (
-    CachedMultipleNegativesRankingLoss,
-    MultipleNegativesRankingLoss,
-)
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from clirbench.support.files import write_atomically
 from clirbench.support.progress import Reporter
 from clirbench.support.terminal import cell
-from clirbench.training.batches import HybridBatchSampler, Weights
+from clirbench.training.batches import HybridBatchSampler
 from clirbench.training.dev import DevEvaluator
+from clirbench.training.losses import HybridLoss, make_loss
 from clirbench.training.prepare import TrainingData
-from clirbench.training.recipe import LossPart, Recipe
+from clirbench.training.recipe import Recipe
 
 STEPS = "train (steps)"
-_DIRECTIONS = {
-    "forward": ("query_to_doc",),
-    "symmetric": ("query_to_doc", "doc_to_query"),
-    "all": ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"),
-}
 
 
 def fit(
@@ -40,19 +32,22 @@ def fit(
     data: TrainingData,
     output: Path,
     evaluator: DevEvaluator | None,
-    seed: int,
     reporter: Reporter,
+    precision: str = "float32",
 ) -> list[dict[str, Any]]:
     """Train a SentenceTransformer in place. A stopped training goes on from its last checkpoint.
 
-    Checkpoints and ``log.csv`` go to ``output``. The seed decides batches and dropout. The function returns the log: losses and
-    dev scores, each entry with its step.
+    Checkpoints and ``log.csv`` go to ``output``. The recipe's seed decides batches and dropout. ``precision`` is ``float32`` or
+    ``bfloat16``. The function returns the log: losses and dev scores, each entry with its step.
     """
-    arguments = _arguments(recipe, output, evaluator, seed, data.weights)
+    arguments = _arguments(recipe, output, evaluator, data, precision)
+    loss = make_loss(model, recipe.loss, recipe.teacher)
     optimizer = None
     if recipe.optimizer.name == "sparse-adam":
         optimizer = torch.optim.SparseAdam(list(model.parameters()), arguments.learning_rate, recipe.optimizer.betas)
     callbacks: list[TrainerCallback] = [_Progress(reporter, output)]
+    if recipe.model and recipe.model.rounded_steps and isinstance(loss, HybridLoss):
+        callbacks.append(_Rounding(loss, round((1 - recipe.model.rounded_steps) * recipe.optimizer.steps)))
     last = last_checkpoint(output)
     if recipe.dev and evaluator and recipe.dev.patience:
         stopping = EarlyStoppingCallback(early_stopping_patience=recipe.dev.patience)
@@ -70,7 +65,7 @@ def fit(
         model=model,
         args=arguments,
         train_dataset=data.pairs,
-        loss=make_loss(model, recipe.loss),
+        loss=loss,
         evaluator=evaluator,
         data_collator=data.collator,
         # For None, the trainer makes its own AdamW and its own schedule.
@@ -117,25 +112,15 @@ def _since_best(checkpoint: Path, evaluator: DevEvaluator) -> tuple[dict[str, An
     return state, len(values) - 1 - values.index(best)
 
 
-def make_loss(model: Any, part: LossPart) -> torch.nn.Module:
-    """The in-batch contrastive loss of arXiv 2408.10536, equation 1, with the values of a recipe's ``[loss]``."""
-    mode = "joint" if part.directions == "all" else "per_direction"
-    options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
-    kind: Callable[..., torch.nn.Module] = MultipleNegativesRankingLoss
-    if part.cached_mini_batch:
-        kind, options["mini_batch_size"] = CachedMultipleNegativesRankingLoss, part.cached_mini_batch
-    return kind(model, **options)
-
-
 def _arguments(
-    recipe: Recipe, output: Path, evaluator: DevEvaluator | None, seed: int, weights: Weights
+    recipe: Recipe, output: Path, evaluator: DevEvaluator | None, data: TrainingData, precision: str
 ) -> SentenceTransformerTrainingArguments:
     optimizer = recipe.optimizer
     on_gpu = torch.cuda.is_available()
     sampler = partial(
         HybridBatchSampler,
         **recipe.batches.model_dump(exclude={"size"}),
-        source_weights=weights,
+        source_weights=data.weights,
         # All processes share one epoch: in each step, every process takes one batch.
         batches=optimizer.steps * int(os.environ.get("WORLD_SIZE", "1")),
     )
@@ -149,7 +134,9 @@ def _arguments(
                 "metric_for_best_model": f"eval_{evaluator.primary_metric}",
                 "greater_is_better": evaluator.greater_is_better,
             }
-    prompts = {"query": recipe.model.query_prompt, "candidate": recipe.model.candidate_prompt} if recipe.model else None
+    prompts = None
+    if recipe.model and data.collator is None:
+        prompts = {"query": recipe.model.query_prompt, "candidate": recipe.model.candidate_prompt}
     return SentenceTransformerTrainingArguments(
         output_dir=str(output),
         max_steps=optimizer.steps,
@@ -161,8 +148,8 @@ def _arguments(
         lr_scheduler_type="constant_with_warmup" if optimizer.schedule == "constant" else optimizer.schedule,
         warmup_steps=round(optimizer.warmup * optimizer.steps),
         max_grad_norm=0.0 if optimizer.name == "sparse-adam" else 1.0,
-        seed=seed,
-        bf16=on_gpu and optimizer.precision == "auto" and torch.cuda.is_bf16_supported(),
+        seed=recipe.seed,
+        bf16=precision == "bfloat16",
         use_cpu=optimizer.name == "sparse-adam" or not on_gpu,
         save_strategy="steps",
         save_steps=every,
@@ -189,6 +176,16 @@ class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
         if self.args.max_grad_norm == 0:
             return None
         return super()._get_grad_norm(model, grad_norm=grad_norm)
+
+
+class _Rounding(TrainerCallback):  # type: ignore[misc]
+    """Lets the model compute with rounded weights from a step on."""
+
+    def __init__(self, loss: HybridLoss, first: int) -> None:
+        self._loss, self._first = loss, first
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._loss.rounded = state.global_step >= self._first
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]

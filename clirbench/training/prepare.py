@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 from tokenizers import Tokenizer
 
@@ -14,15 +17,19 @@ from clirbench.support.files import sha256_of, write_atomically
 from clirbench.support.progress import Reporter
 from clirbench.tasks.collection import Collection, load_collection
 from clirbench.tasks.task_file import list_tasks, load_task
+from clirbench.training.base_model import tokenise_with
 from clirbench.training.batches import Weights
 from clirbench.training.corpus import Corpus, pair_dataset, pair_table, read_corpus
 from clirbench.training.dev import dev_collections, protect
+from clirbench.training.pairs import PairCollator
 from clirbench.training.recipe import Recipe, StaticPart
 from clirbench.training.rows import resolve
-from clirbench.training.static.bag import BagCollator, TokenStore
+from clirbench.training.static.bag import BagCollator
 from clirbench.training.static.lexicon import with_lists
 from clirbench.training.static.tokenizer import balanced_texts, train_tokenizer
 from clirbench.training.static.vectors import Matrix, initial_vectors
+from clirbench.training.teacher import Targets
+from clirbench.training.tokens import TokenStore, without_special_tokens
 
 READ, TOKENISE, SMOOTH = "read (files)", "tokenise (texts)", "smooth (rounds)"
 
@@ -63,12 +70,12 @@ class TrainingData:
 
     Attributes:
         pairs: Pairs of a query and a candidate, with the columns that decide batches.
-        collator: Turns a batch into the model's input; None for the model's own tokenizer.
+        collator: Turns a batch into the model's input; None for the library's own, which tokenises texts in each batch.
         weights: By number of the source, its weight in monolingual and its weight in cross-lingual batches.
     """
 
     pairs: Dataset
-    collator: BagCollator | None
+    collator: BagCollator | PairCollator | None
     weights: Weights
 
 
@@ -127,7 +134,8 @@ def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
         write_atomically(path, tokenizer.to_str().encode())
     texts = prepared.corpus.texts
     reporter.start(TOKENISE, len(texts))
-    store = TokenStore.encode(tokenizer, texts, part.max_length, partial(reporter.advance, TOKENISE))
+    tokens = without_special_tokens(tokenizer)
+    store = TokenStore.encode(tokens, texts, part.max_length, partial(reporter.advance, TOKENISE))
     return Tokenised(tokenizer, store, part)
 
 
@@ -139,18 +147,53 @@ def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter:
     return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, partial(reporter.advance, SMOOTH))
 
 
-def training_data(prepared: Prepared, tokenised: Tokenised | None, alpha: float) -> TrainingData:
-    """The pairs from which a trainer draws batches: as tokens for a static model, as texts for a transformer.
+def static_data(prepared: Prepared, tokenised: Tokenised, targets: Targets | None = None) -> TrainingData:
+    """What the trainer of a static model reads: pairs as tokens."""
+    pairs, weights = _pairs(prepared)
+    return TrainingData(pair_dataset(pairs), BagCollator(tokenised.store, tokenised.part, targets), weights)
+
+
+def transformer_data(prepared: Prepared, model: Any, targets: Targets | None, reporter: Reporter) -> TrainingData:
+    """What the trainer of a transformer reads: pairs as tokens, each text tokenised once.
+
+    A model that reads texts in a way of its own gets them as texts.
+
+    Raises:
+        ClirbenchError: Such a model cannot learn of a teacher.
+    """
+    part = prepared.recipe.model
+    if part is None:
+        raise ClirbenchError("the recipe has no [model]")
+    table, weights = _pairs(prepared)
+    texts, length = prepared.corpus.texts, part.trained_length or part.max_length
+    stores: dict[str, TokenStore] = {}
+    for side, prompt in (("query", part.query_prompt), ("candidate", part.candidate_prompt)):
+        tokenise = tokenise_with(model, prompt, length)
+        if tokenise is None or prepared.recipe.loss.cached_mini_batch:
+            if targets:
+                raise ClirbenchError("[teacher] needs a transformer with a fast tokenizer: choose another base model")
+            return TrainingData(pair_dataset(table, lambda numbers: [texts[i] for i in numbers]), None, weights)
+        # A text that no pair has on this side has no tokens.
+        used = np.unique(table.column(side).to_numpy())
+        reporter.start(TOKENISE, len(used))
+        some = TokenStore.encode(
+            tokenise, [texts[i] for i in used.tolist()], length, partial(reporter.advance, TOKENISE)
+        )
+        lengths = np.zeros(len(texts), dtype=np.int64)
+        lengths[used] = np.diff(some.starts)
+        stores[side] = TokenStore(some.ids, np.concatenate([[0], lengths]).cumsum().astype(np.int64))
+    return TrainingData(pair_dataset(table), PairCollator(stores, model.tokenizer.pad_token_id, targets), weights)
+
+
+def _pairs(prepared: Prepared) -> tuple[pa.Table, Weights]:
+    """The pairs that batches of the recipe's ``alpha`` need, and the weights of the sources.
 
     If ``alpha`` is 1, only pairs in one language are listed; if 0, only pairs in two languages.
     """
+    alpha = prepared.recipe.batches.alpha
     table = pair_table(prepared.corpus, monolingual=alpha > 0, cross_lingual=alpha < 1)
     weights = {i: (s.part.monolingual, s.part.cross_lingual) for i, s in enumerate(prepared.corpus.sources)}
-    if tokenised:
-        pairs = pair_dataset(table, lambda numbers: numbers.tolist())
-        return TrainingData(pairs, BagCollator(tokenised.store, tokenised.part), weights)
-    texts = prepared.corpus.texts
-    return TrainingData(pair_dataset(table, lambda numbers: [texts[i] for i in numbers]), None, weights)
+    return table, weights
 
 
 def _say_what_is_missing(recipe: Recipe, corpus: Corpus, reporter: Reporter) -> None:

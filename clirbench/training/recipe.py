@@ -41,10 +41,48 @@ class TransformerPart(_Part):
     """Pooling of token vectors: ``mean`` or ``cls`` for a plain transformer; ``model`` keeps the base model's own."""
     max_length: Count = 256
     """Largest number of tokens that the model reads of a text."""
+    trained_length: Count | None = None
+    """Largest number of tokens of a text that training reads, the teacher included. By default ``max_length``."""
     query_prompt: str = ""
     """Put before each query."""
     candidate_prompt: str = ""
     """Put before each candidate."""
+    vocabulary: Count | None = None
+    """Number of pieces to keep of the tokenizer: those that the training texts use most, with languages at the same weight. By
+    default all."""
+    layers: Count | None = None
+    """Number of layers to keep, evenly spaced, the last one among them. By default all."""
+    freeze: tuple[Literal["embeddings"], ...] = ()
+    """Parts that training leaves as they are. ``embeddings``: the vectors of pieces and positions."""
+    packed: bool = False
+    """Also write the model in blocks of 4 bits, as bundled models have it."""
+    rounded_steps: Share = 0.0
+    """With ``packed``, share of the steps, the last ones, in which the model computes with weights rounded to their 4 bits."""
+    gradient_checkpointing: bool = False
+    """On a GPU, compute activations a second time to save memory. On a processor it would only cost time, and is left out."""
+
+
+class TeacherPart(_Part):
+    """``[teacher]``: a frozen model whose vectors the trained model learns. Each text is encoded once, before training."""
+
+    model: str | None = None
+    """A name on the hub, or a folder. By default the whole base model, before pieces or layers are taken away."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; by default its main branch."""
+    query_prompt: str | None = None
+    """Put before each query. By default that of ``[model]``."""
+    candidate_prompt: str | None = None
+    """Put before each candidate. By default that of ``[model]``."""
+    centred: bool = True
+    """Subtract the teacher's mean vector of each language. The means come from rows with a text in every language of the recipe:
+    there the texts say the same, so means differ by language alone."""
+    target: Literal["text", "row"] = "row"
+    """What a text learns: ``text``, its own vector; ``row``, the mean vector of its row's texts in all languages."""
+    compare: Literal["vectors", "cosines"] = "vectors"
+    """What the loss compares: ``vectors``, 1 minus the cosine of the model's vector and the teacher's; ``cosines``, the squared
+    difference between the model's and the teacher's cosine of two texts, over all pairs of texts of a batch."""
+    weight: Positive = 1.0
+    """Weight of this loss beside the contrastive one."""
 
 
 class StaticPart(_Part):
@@ -105,6 +143,8 @@ class LossPart(_Part):
     also each candidate's query among the queries; ``all``, each text's partner among all other texts of the batch."""
     cached_mini_batch: Annotated[int, Field(ge=0)] = 0
     """Texts that are encoded at a time; 0 for all at once. A small number saves memory and does not change the loss."""
+    weight: Weight = 1.0
+    """Weight of the contrastive loss beside ``[teacher]``; 0 leaves it out."""
 
 
 class OptimizerPart(_Part):
@@ -124,8 +164,9 @@ class OptimizerPart(_Part):
     """The learning rate after the warm-up: ``linear`` or ``cosine`` down to 0, or ``constant``."""
     warmup: Share = 0.0
     """Share of the steps in which the learning rate rises from 0."""
-    precision: Literal["auto", "float32"] = "auto"
-    """``auto`` takes bfloat16 on a GPU that has it."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Numbers that a transformer computes with. ``auto`` takes bfloat16 on a GPU that has it, and on a processor where a step
+    measures faster with it; a note says which it is."""
 
 
 class DevSource(_Part):
@@ -197,6 +238,8 @@ class Recipe(_Part):
     """The transformer to start from; either this or ``static`` is given."""
     static: StaticPart | None = None
     """The static model to make."""
+    teacher: TeacherPart | None = None
+    """The frozen teacher; by default there is none."""
     batches: BatchesPart
     """How batches are drawn."""
     loss: LossPart
@@ -222,6 +265,7 @@ class Recipe(_Part):
             raise ValueError("'languages' names one twice")
         if self.static:
             self._check_static(self.static)
+        self._check_teacher()
         check_name(self.name)
         names = [source.name for source in self.source]
         if len(set(names)) != len(names):
@@ -232,6 +276,18 @@ class Recipe(_Part):
         if alpha < 1 and not any(source.cross_lingual for source in self.source):
             raise ValueError("alpha is below 1 but no source has a weight 'cross_lingual'")
         return self
+
+    def _check_teacher(self) -> None:
+        if self.teacher is None:
+            if self.loss.weight != 1:
+                raise ValueError("'loss.weight' weighs the loss beside [teacher]: leave it out, or add [teacher]")
+            return
+        if self.loss.cached_mini_batch:
+            raise ValueError("'loss.cached_mini_batch' cannot be used with [teacher]: leave one of them out")
+        if self.static and self.teacher.model is None:
+            raise ValueError("'teacher.model' is missing: a static model has no base that could be its teacher")
+        if self.static and self.teacher.compare == "vectors":
+            raise ValueError("'teacher.compare' must be \"cosines\" with [static], whose vectors have other dimensions")
 
     def _check_static(self, part: StaticPart) -> None:
         if part.bits == 4 and part.dimensions % 2:

@@ -15,34 +15,38 @@ from typing import Any
 import accelerate  # type: ignore[import-untyped]  # noqa: F401
 import torch
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import set_seed
 
 from clirbench.encoders.packed import PackedEncoder, static_model, write_packed
+from clirbench.encoders.packed_transformer import unpacked_transformer, write_packed_transformer
 from clirbench.results.build import peak_memory
-from clirbench.support.errors import ClirbenchError, first_line
+from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import mirror_dir
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
+from clirbench.training.base_model import base_model, freeze, save_activations, shrink
 from clirbench.training.dev import DevEvaluator, score_dev
 from clirbench.training.fit import fit
 from clirbench.training.model_card import training_card
+from clirbench.training.precision import choose_precision
 from clirbench.training.prepare import (
     Prepared,
     checksums,
     first_vectors,
     prepare,
+    static_data,
     tokenise,
-    training_data,
+    transformer_data,
 )
-from clirbench.training.recipe import Recipe, TransformerPart
+from clirbench.training.recipe import Recipe
 from clirbench.training.static.bag import TrainingBag
 from clirbench.training.static.vectors import damp_spectrum, flatten_norms, sample_vectors
+from clirbench.training.teacher import make_targets
 
 RECORD = "training.json"
 # Everything that a training writes into its output folder.
-_OWN = ("checkpoints", "model", "packed", RECORD, "tokenizer.json")
+_OWN = ("checkpoints", "model", "packed", "teacher", RECORD, "tokenizer.json")
 _OVERLAPS_SHOWN = 20
 _PACKAGES = ("torch", "sentence-transformers", "transformers", "tokenizers", "accelerate", "datasets", "numpy")
 # Scores on the dev task, by stage of the model (trained, damped, packed).
@@ -107,10 +111,11 @@ def train(
         reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
         return Trained(output / "model", record)
     resumed = (output / "checkpoints").is_dir()
+    chosen: dict[str, Any] = {}
     if start is None:
         scores = _train_static(prepared, evaluator, output, reporter)
     else:
-        scores = _train_transformer(start, prepared, evaluator, output, reporter)
+        scores, chosen = _train_transformer(start, prepared, evaluator, output, reporter)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # Without this, a process of torchrun may abort in PyTorch's threads when it exits.
         torch.distributed.destroy_process_group()
@@ -120,51 +125,47 @@ def train(
     record |= {
         "finished": True,
         "dev": scores,
+        "chosen": chosen,
         "seconds": None if resumed else round(time.perf_counter() - began, 1),
         "peak_memory": peak_memory(),
         "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
     }
     content = training_card(recipe, record).encode()
-    for folder in ("model", "packed") if recipe.static else ("model",):
+    packs = recipe.static or (recipe.model and recipe.model.packed)
+    for folder in ("model", "packed") if packs else ("model",):
         write_atomically(output / folder / "README.md", content)
     write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
     return Trained(output / "model", record)
 
 
-def base_model(part: TransformerPart) -> Any:
-    """The transformer to start from: a SentenceTransformer with the recipe's pooling, length and prompts.
-
-    Raises:
-        ClirbenchError: The base model cannot be loaded.
-    """
-    try:
-        if part.pooling == "model":
-            model = SentenceTransformer(part.base, revision=part.revision)
-            model.max_seq_length = part.max_length
-        else:
-            kinds = ("model_kwargs", "processor_kwargs", "config_kwargs")
-            revision = {kind: {"revision": part.revision} for kind in kinds}
-            body = Transformer(part.base, max_seq_length=part.max_length, **revision)
-            model = SentenceTransformer(modules=[body, Pooling(body.get_embedding_dimension(), part.pooling)])
-    # A folder can fail in any way (broken safetensors, a module without a length), and only the user can mend it.
-    except Exception as error:
-        raise ClirbenchError(
-            f"cannot load base model '{part.base}' ({first_line(error)}): correct 'model.base' or --base"
-        ) from error
-    model.prompts = {"query": part.query_prompt, "document": part.candidate_prompt}
-    return model
-
-
 def _train_transformer(
     model: Any, prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
-) -> DevScores:
+) -> tuple[DevScores, dict[str, Any]]:
     recipe = prepared.recipe
-    pairs = training_data(prepared, None, recipe.batches.alpha)
-    fit(model, recipe, pairs, output / "checkpoints", evaluator, recipe.seed, reporter)
+    part = recipe.model
+    assert part is not None  # noqa: S101
+    precision = choose_precision(model, recipe.optimizer, reporter)
+    targets = None
+    if recipe.teacher:
+        targets = make_targets(prepared.corpus, recipe, output / "teacher", precision, reporter)
+    chosen = shrink(model, part, prepared.as_read, reporter) | {"precision": precision}
+    freeze(model, part)
+    if part.gradient_checkpointing:
+        save_activations(model, reporter)
+    data = transformer_data(prepared, model, targets, reporter)
+    fit(model, recipe, data, output / "checkpoints", evaluator, reporter, precision)
     if not _is_first_process():
-        return {}
+        return {}, chosen
     model.save(str(output / "model"), create_model_card=False)
-    return {"trained": score_dev(prepared.dev, model)} if prepared.dev else {}
+    stages: dict[str, Any] = {"trained": model}
+    if part.packed:
+        write_packed_transformer(model, output / "packed")
+        stages["packed"] = unpacked_transformer(output / "packed")
+    return _scores(prepared, stages), chosen
+
+
+def _scores(prepared: Prepared, stages: dict[str, Any]) -> DevScores:
+    return {stage: score_dev(prepared.dev, scored) for stage, scored in stages.items()} if prepared.dev else {}
 
 
 def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter) -> DevScores:
@@ -174,8 +175,11 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     tokenised = tokenise(prepared, output, reporter)
     start = first_vectors(prepared, tokenised, recipe.seed, reporter)
     model = SentenceTransformer(modules=[TrainingBag(tokenised.tokenizer, embedding_weights=start)], device="cpu")
-    pairs = training_data(prepared, tokenised, recipe.batches.alpha)
-    fit(model, recipe, pairs, output / "checkpoints", evaluator, recipe.seed, reporter)
+    targets = None
+    if recipe.teacher:
+        targets = make_targets(prepared.corpus, recipe, output / "teacher", "float32", reporter)
+    data = static_data(prepared, tokenised, targets)
+    fit(model, recipe, data, output / "checkpoints", evaluator, reporter)
     trained = model[0].embedding.weight.detach().numpy()
     part = tokenised.part
     sample = sample_vectors(trained, prepared.as_read, tokenised.store, part.damping_texts, recipe.seed)
@@ -183,8 +187,7 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     final = static_model(tokenised.tokenizer, damped)
     final.save(str(output / "model"), create_model_card=False)
     write_packed(damped, tokenised.tokenizer.to_str(), part.bits, output / "packed")
-    stages = {"trained": model, "damped": final, "packed": PackedEncoder(output / "packed")}
-    return {stage: score_dev(prepared.dev, scored) for stage, scored in stages.items()} if prepared.dev else {}
+    return _scores(prepared, {"trained": model, "damped": final, "packed": PackedEncoder(output / "packed")})
 
 
 def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from scipy.sparse import csr_matrix, diags, hstack, vstack
 
 from clirbench.training.corpus import Corpus, SourceTexts
 from clirbench.training.recipe import StaticPart
-from clirbench.training.static.bag import TokenStore
 from clirbench.training.static.lexicon import commonness, english_counts
+from clirbench.training.tokens import TokenStore
 
 Matrix = NDArray[np.float32]
 
