@@ -1,10 +1,16 @@
 """The ablations of the benchmarks: their tests, marks and tables, on numbers and models that are made here."""
 
+import shutil
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import toy_training as toy
+from tiny_models import tiny_bert
+
+import clirbench
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -81,3 +87,50 @@ def test_xnli_is_read_as_its_file_has_it(tmp_path):
         transfer.whole_xnli(tmp_path / "xnli", file)
     with pytest.raises(SystemExit, match="its name does not say which language"):
         transfer.whole_xnli(tmp_path / "xnli", file.rename(tmp_path / "test.tsv"))
+
+
+def test_a_transformer_is_trained_where_it_is_missing_and_taken_where_it_is_there(tmp_path, monkeypatch, capsys):
+    import ablation_transformer as transformer
+    import transfer
+
+    # An empty mirror: nothing is downloaded.
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path))
+    recipe = tmp_path / "recipe.toml"
+    model = f'[model]\nbase = "{tiny_bert(tmp_path / "bert", head=False).as_posix()}"\nmax_length = 32\n'
+    optimizer = toy.OPTIMIZER.replace("sparse-adam", "adamw")
+    recipe.write_text(toy.HEAD + model + toy.BATCHES + optimizer + toy.DEV + toy.SOURCES, encoding="utf-8")
+    data, work = toy.write_toy(tmp_path / "data"), tmp_path / "work"
+    given = Namespace(
+        base="e5", recipe=str(recipe), steps=6, batch_size=8, learning_rate=None, data=data, work=work, write=False
+    )
+    monkeypatch.setattr(transformer, "TRANSFORMS", (None, "center", "lsar:2"))
+    transformer.run(given, ["demo"])
+    first = capsys.readouterr().out
+    assert sorted(path.name for path in (work / "models").iterdir()) == [
+        "0-1",
+        "0.5-1",
+        "0.5-2",
+        "0.5-3",
+        "1-1",
+        "none",
+    ]
+    assert len(first.splitlines()) == 2 + 12
+    revisions = {path: clirbench.read_result(path).document.model.revision for path in work.glob("results/*/demo.json")}
+    assert (len(revisions), len(set(revisions.values()))) == (18, 6)
+
+    # Nothing is done twice; a model that somebody put in the place of another is evaluated, and no other.
+    monkeypatch.setattr("clirbench.training.train.train", lambda *args, **kwargs: pytest.fail("it trained again"))
+    shutil.copytree(work / "models" / "1-1", work / "models" / "0-1", dirs_exist_ok=True)
+    asked = []
+    evaluate = clirbench.evaluate
+    monkeypatch.setattr(clirbench, "evaluate", lambda *args, **kwargs: asked.append(args) or evaluate(*args, **kwargs))
+    transformer.run(given, ["demo"])
+    assert asked == [(str(work / "models" / "0-1"), "demo")] * 3
+    second = capsys.readouterr().out.splitlines()
+    alphas = [next(line for line in second if line.startswith(f"| alpha {alpha} |")) for alpha in (0, 1)]
+    assert alphas[0].split("(")[0].split("|")[2:] == alphas[1].split("(")[0].split("|")[2:]
+    assert list(transfer.transformers(given)) == ["none", "alpha 0", "alpha 0.5", "alpha 1"]
+
+    shutil.rmtree(work / "models" / "none")
+    with pytest.raises(SystemExit, match="holds runs of another recipe or other data"):
+        transformer.run(Namespace(**vars(given) | {"steps": 7}), ["demo"])
