@@ -72,6 +72,14 @@ def test_the_distance_of_cosines_by_hand():
     assert teacher_distance("cosines", ours, theirs).item() == pytest.approx(10 * 2 * 0.2**2 / 4)
 
 
+def test_texts_without_a_target_are_left_out():
+    ours = [torch.tensor([[3.0, 4.0], [9.0, 1.0]]), torch.tensor([[0.0, 2.0], [7.0, 7.0]])]
+    theirs = [torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 5.0], [0.0, 0.0]])]
+    for compare in ("vectors", "cosines"):
+        alone = teacher_distance(compare, [side[:1] for side in ours], [side[:1] for side in theirs])
+        assert teacher_distance(compare, ours, theirs).item() == pytest.approx(alone.item())
+
+
 def test_weights_of_both_losses(model):
     sides = lambda: [dict(model.preprocess(TEXTS[:4])), dict(model.preprocess(TEXTS[4:]))]  # noqa: E731
     target = torch.randn(4, 32, generator=torch.Generator().manual_seed(1))

@@ -110,6 +110,20 @@ def test_vectors_that_are_there_are_not_computed_again(base, data, tmp_path, mon
         np.testing.assert_array_equal(first.vectors[side], again.vectors[side])
 
 
+def test_rows_that_the_teacher_does_not_encode_have_no_target(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "_FEWEST", 5)
+    recipe, _ = load_recipe(write(tmp_path / "r.toml", base, "[teacher]\nrows = 10\n"))
+    corpus = prepare(recipe, [data], Silent()).corpus
+    made = make_targets(corpus, recipe, tmp_path / "teacher", "float32", Silent())
+    first = 0
+    for source in corpus.sources:
+        size = len(source.queries)
+        for side in ("query", "candidate"):
+            there = made.vectors[side][first : first + size].any(axis=1)
+            assert np.flatnonzero(there).tolist() == np.linspace(0, size - 1, 10).astype(int).tolist()
+        first += size
+
+
 def test_too_few_rows_in_all_languages(base, data, tmp_path, monkeypatch):
     monkeypatch.setattr(teacher, "_FEWEST", 1000)
     recipe, _ = load_recipe(write(tmp_path / "r.toml", base))

@@ -85,10 +85,11 @@ def teacher_distance(compare: str, vectors: Sequence[torch.Tensor], targets: Seq
             difference of the cosines of all pairs of texts, queries and candidates together, times 10, which
             brings it to the size of the other.
         vectors: The model's, by side: float (texts, dimensions).
-        targets: The teacher's, by side: float (texts, dimensions of the teacher).
+        targets: The teacher's, by side: float (texts, dimensions of the teacher). A text with a zero vector is left out.
     """
-    ours = normalize(torch.cat(list(vectors)).float(), dim=1)
-    theirs = normalize(torch.cat(list(targets)).float(), dim=1)
+    known = torch.cat([target.any(dim=1) for target in targets])
+    ours = normalize(torch.cat(list(vectors)).float()[known], dim=1)
+    theirs = normalize(torch.cat(list(targets)).float()[known], dim=1)
     if compare == "vectors":
         return (1 - (ours * theirs).sum(dim=1)).mean()
     return 10 * (ours @ ours.T - theirs @ theirs.T).square().mean()

@@ -38,7 +38,7 @@ def add_targets(batch: dict[str, Any], features: list[dict[str, Any]], targets: 
     if targets:
         topics = np.array([row["topic"] for row in features])
         found = {side: targets.of(side, np.array([row[side] for row in features]), topics) for side in SIDES}
-        # A batch comes from one source, so the teacher knows all of its texts or none.
+        # Without any target, the loss would be a mean over nothing.
         if all(bool(vectors.any()) for vectors in found.values()):
             batch |= {f"{side}_teacher": vectors for side, vectors in found.items()}
     return batch

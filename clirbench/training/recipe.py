@@ -81,6 +81,9 @@ class TeacherPart(_Part):
     compare: Literal["vectors", "cosines"] = "vectors"
     """What the loss compares: ``vectors``, 1 minus the cosine of the model's vector and the teacher's; ``cosines``, the squared
     difference between the model's and the teacher's cosine of two texts, over all pairs of texts of a batch."""
+    rows: Count | None = None
+    """Largest number of rows of each source that the teacher encodes, evenly spaced. Other rows have the contrastive loss alone.
+    By default all."""
     weight: Positive = 1.0
     """Weight of this loss beside the contrastive one."""
 

@@ -1,7 +1,7 @@
 """The frozen teacher: every training text is encoded once, and its vector, centred by language, is what the model learns."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ def make_targets(corpus: Corpus, recipe: Recipe, folder: Path, precision: str, r
     part = recipe.teacher
     assert part is not None  # noqa: S101
     teacher, prompts = _load(part, recipe.model)
-    sources = [source for source in corpus.sources if source.part.view != "entries"]
+    sources = [_known(source, part.rows) for source in corpus.sources]
+    known = replace(corpus, sources=tuple(sources))
     centring = _complete_rows(sources) if part.centred else np.zeros((0, len(corpus.languages)), dtype=np.int32)
     if part.centred and len(centring) < _FEWEST:
         raise ClirbenchError(
@@ -84,8 +85,19 @@ def make_targets(corpus: Corpus, recipe: Recipe, folder: Path, precision: str, r
         means = np.zeros((len(corpus.languages), encoded.shape[1]), dtype=np.float32)
         if len(centring):
             means = np.stack([encoded[places[column]].mean(axis=0, dtype=np.float32) for column in centring.T])
-        vectors[side] = _targets(encoded, places, means, corpus, side, vectors.get("candidate"), part.target == "row")
+        vectors[side] = _targets(encoded, places, means, known, side, vectors.get("candidate"), part.target == "row")
     return Targets(vectors, part.target == "row")
+
+
+def _known(source: SourceTexts, rows: int | None) -> SourceTexts:
+    """The source with the rows alone that the teacher encodes; other rows have no text."""
+    size = len(source.queries)
+    number = 0 if source.part.view == "entries" else size if rows is None else min(rows, size)
+    left_out = np.ones(size, dtype=np.bool_)
+    left_out[np.linspace(0, size - 1, number).astype(np.int64)] = False
+    queries, candidates = source.queries.copy(), source.candidates.copy()
+    queries[left_out] = candidates[left_out] = -1
+    return SourceTexts(source.part, queries, candidates)
 
 
 def _one_text(source: SourceTexts) -> bool:
@@ -179,9 +191,7 @@ def _targets(
     for source in corpus.sources:
         columns = _columns(source, side)
         last = first + len(columns)
-        if source.part.view == "entries":
-            pass
-        elif candidates is not None and _one_text(source):
+        if candidates is not None and _one_text(source):
             same = np.arange(first, last) if by_row else np.unique(columns[columns >= 0])
             targets[same] = candidates[same]
         else:
