@@ -179,6 +179,17 @@ def test_a_static_model_learns_the_cosines_of_a_teacher(base, data, tmp_path, mo
     assert list((tmp_path / "out" / "teacher").glob("candidate-*.npy"))
 
 
+def test_a_packed_folder_is_a_base(tmp_path):
+    from clirbench.encoders.packed_transformer import unpacked_transformer, write_packed_transformer
+    from clirbench.training.recipe import TransformerPart
+
+    write_packed_transformer(tiny_models.unigram_model(tmp_path / "plain"), tmp_path / "packed")
+    model = base_model(TransformerPart(base=str(tmp_path / "packed"), pooling="model", max_length=20))
+    texts = ["abe ba", "be bi"]
+    np.testing.assert_array_equal(model.encode(texts), unpacked_transformer(tmp_path / "packed").encode(texts))
+    assert model.max_seq_length == 20
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,6 +1,7 @@
 """The transformer that training starts from, made as a recipe's ``[model]`` says."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,6 +9,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers import PreTrainedModel
 
+from clirbench.encoders.bundled import BUNDLED
+from clirbench.encoders.packed import is_packed, to_sentence_transformer
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.progress import Reporter
 from clirbench.training.corpus import Corpus
@@ -25,7 +28,10 @@ def base_model(part: TransformerPart) -> Any:
     """
     try:
         if part.pooling == "model":
-            model = SentenceTransformer(part.base, revision=part.revision)
+            packed = _packed_folder(part.base)
+            model = (
+                to_sentence_transformer(packed) if packed else SentenceTransformer(part.base, revision=part.revision)
+            )
             model.max_seq_length = part.max_length
         else:
             kinds = ("model_kwargs", "processor_kwargs", "config_kwargs")
@@ -39,6 +45,13 @@ def base_model(part: TransformerPart) -> Any:
         ) from error
     model.prompts = {"query": part.query_prompt, "document": part.candidate_prompt}
     return model
+
+
+def _packed_folder(name: str) -> Path | None:
+    """The folder of a bundled model, or of a packed model; None for other names."""
+    if name in BUNDLED:
+        return BUNDLED[name].folder
+    return Path(name) if is_packed(name) else None
 
 
 def shrink(model: Any, part: TransformerPart, corpus: Corpus, reporter: Reporter) -> dict[str, Any]:

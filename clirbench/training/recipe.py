@@ -34,7 +34,7 @@ class TransformerPart(_Part):
     """``[model]``: the transformer that training starts from."""
 
     base: str
-    """A name on the hub, or a folder."""
+    """A name on the hub, a folder, or a bundled model's name; the folder may be a packed one."""
     revision: str | None = None
     """Branch, tag or commit on the hub; by default its main branch."""
     pooling: Literal["mean", "cls", "model"] = "mean"
@@ -66,7 +66,7 @@ class TeacherPart(_Part):
     """``[teacher]``: a frozen model whose vectors the trained model learns. Each text is encoded once, before training."""
 
     model: str | None = None
-    """A name on the hub, or a folder. By default the whole base model, before pieces or layers are taken away."""
+    """A name or folder, as ``base`` of ``[model]``. By default the whole base model, before pieces or layers are taken away."""
     revision: str | None = None
     """Branch, tag or commit on the hub; by default its main branch."""
     query_prompt: str | None = None
