@@ -89,6 +89,9 @@ def test_weights_of_both_losses(model):
         loss = HybridLoss(model, LossPart(scale=20.0, weight=contrastive), part)
         value[contrastive, teacher] = loss([side | {"teacher": target} for side in sides()]).item()
     assert value[0.5, 2.0] == pytest.approx(0.5 * value[1.0, 0.0] + 2.0 * value[0.0, 1.0], rel=1e-5)
+    nothing = HybridLoss(model, LossPart(scale=20.0, weight=0.0), TeacherPart())(sides())
+    nothing.backward()
+    assert nothing.item() == 0.0
     # A batch that the teacher does not know has the contrastive loss alone.
     plain = make_loss(model, LossPart(scale=20.0), TeacherPart())(sides()).item()
     assert plain == pytest.approx(value[1.0, 0.0], rel=1e-5)

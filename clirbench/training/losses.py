@@ -65,7 +65,8 @@ class HybridLoss(torch.nn.Module):
         # Rounded once for all groups of a batch.
         weights = rounded_weights(self.model) if self.rounded else None
         vectors = [encode_by_length(partial(self._encode, weights), features) for features in sentence_features]
-        loss = torch.zeros((), device=vectors[0].device)
+        # Where neither loss counts, the batch still has a gradient, which is 0.
+        loss = 0.0 * vectors[0].sum()
         if self.part.weight:
             loss = loss + self.part.weight * self.contrastive.compute_loss_from_embeddings(vectors, labels)  # type: ignore[operator]
         if self.teacher and all(target is not None for target in targets):
