@@ -21,7 +21,7 @@ import torch
 from clirbench.support.progress import reporting
 from clirbench.training.base_model import base_model, freeze
 from clirbench.training.batches import HybridBatchSampler
-from clirbench.training.losses import HybridLoss, _contrastive, length_groups
+from clirbench.training.losses import HybridLoss, contrastive_loss, length_groups
 from clirbench.training.precision import choose_precision
 from clirbench.training.prepare import prepare, transformer_data
 from clirbench.training.recipe import load_recipe
@@ -42,7 +42,7 @@ def split(batch):
 
 def plain(model, recipe, prompts):
     """A step as it is without any of it: texts to weights, float32."""
-    loss, texts = _contrastive(model, recipe.loss), {}
+    loss, texts = contrastive_loss(model, recipe.loss), {}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
 
     def step(rows):

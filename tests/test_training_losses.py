@@ -58,6 +58,15 @@ def test_texts_encoded_in_groups_have_the_same_vectors_and_gradients(model):
     assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[0].norm()
 
 
+def test_a_tokenizer_that_pads_on_the_left_loses_no_token():
+    lengths = [9, 2, 5, 3]
+    for left in (False, True):
+        mask = torch.tensor([[0] * (9 - n) + [1] * n if left else [1] * n + [0] * (9 - n) for n in lengths])
+        features = {"input_ids": mask * torch.arange(1, 37).reshape(4, 9), "attention_mask": mask}
+        sums = lambda some: (some["input_ids"] * some["attention_mask"]).sum(dim=1, keepdim=True)  # noqa: E731
+        assert torch.equal(encode_by_length(sums, features), sums(features))
+
+
 def test_the_distance_of_vectors_by_hand():
     ours = [torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 2.0]])]
     theirs = [torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 5.0]])]
@@ -97,13 +106,18 @@ def test_weights_of_both_losses(model):
     assert plain == pytest.approx(value[1.0, 0.0], rel=1e-5)
 
 
+def test_a_matrix_that_a_packed_model_does_not_round_is_left_as_it_is():
+    module = torch.nn.ModuleDict({"narrow": torch.nn.Linear(20, 40), "few": torch.nn.Embedding(2, 64)})
+    assert rounded_weights(module) == {}
+
+
 def test_rounded_weights_are_those_of_the_packed_model_and_let_gradients_through(model):
     frozen = model[0].auto_model.embeddings.word_embeddings.weight
     frozen.requires_grad = False
     rounded = rounded_weights(model)
     weights = dict(model.named_parameters())
-    # Six matrices a layer, the tables of positions and of token types, the pooler.
-    assert len(rounded) == 2 * 6 + 3
+    # Six matrices a layer, the table of positions, the pooler. The table of two token types is never packed.
+    assert len(rounded) == 2 * 6 + 2
     for name, weight in rounded.items():
         expected = dequantise_blocks(*quantise_blocks(weights[name].detach().numpy()))
         assert np.abs(weight.detach().numpy() - expected).max() <= 1e-6 * np.abs(expected).max()

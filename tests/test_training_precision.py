@@ -29,10 +29,23 @@ def test_auto_takes_what_is_faster_on_this_processor_and_says_so(monkeypatch, se
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     measured = dict(zip(("float32", "bfloat16"), seconds, strict=True))
     monkeypatch.setattr(precision, "_seconds_of_a_step", lambda model, name: measured[name])
+    monkeypatch.setattr(precision, "tokenise_with", lambda *given: len)
     heard = Heard()
     assert choose_precision(None, part(), heard) == expected
     assert len(heard.lines) == 1
     assert f"training computes in {expected}" in heard.lines[0]
+
+
+def test_where_nothing_can_be_measured_alike_it_is_float32(monkeypatch, tmp_path):
+    import tiny_models
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(precision, "_seconds_of_a_step", lambda *given: pytest.fail("it measured"))
+    static = SentenceTransformer(str(tiny_models.static_model(tmp_path)), device="cpu")
+    assert choose_precision(static, part(), Heard()) == "float32"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert choose_precision(None, part(), Heard()) == "float32"
 
 
 def test_a_gpu_is_not_measured(monkeypatch):

@@ -1,5 +1,6 @@
 """A frozen teacher: each text is encoded once, and what is learned is its vector, centred by language."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +18,6 @@ from clirbench.training.prepare import prepare
 from clirbench.training.recipe import load_recipe
 from clirbench.training.teacher import make_targets
 
-SOURCES = """
-[[source]]
-name = "prose"
-view = "text"
-files = ["parallel.jsonl"]
-monolingual = 1.0
-cross_lingual = 1.0
-[[source]]
-name = "questions"
-view = "answer"
-files = ["qa.jsonl"]
-monolingual = 1.0
-cross_lingual = 1.0
-"""
-
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
@@ -46,7 +32,7 @@ def data(tmp_path_factory):
 def write(path, base, teaching="[teacher]\n", model="", optimizer=None, head=toy.HEAD):
     part = f'[model]\nbase = "{Path(base).as_posix()}"\nmax_length = 64\nquery_prompt = "q "\n{model}'
     steps = optimizer or toy.OPTIMIZER.replace("sparse-adam", "adamw").replace("24", "6")
-    path.write_text(head + part + teaching + toy.BATCHES + steps + SOURCES, encoding="utf-8")
+    path.write_text(head + part + teaching + toy.BATCHES + steps + toy.RUNNING, encoding="utf-8")
     return path
 
 
@@ -165,6 +151,34 @@ def test_a_student_comes_near_its_teacher_and_leaves_its_embeddings(base, data, 
     near = (unit(packed.encode(texts)) * unit(student.encode(texts))).sum(axis=1)
     assert near.min() > 0.98
     assert "teacher" in (tmp_path / "out" / "packed" / "README.md").read_text(encoding="utf-8").lower()
+
+
+def test_a_training_that_goes_on_keeps_its_precision(base, data, tmp_path, monkeypatch):
+    from clirbench.training import train
+
+    monkeypatch.setattr(teacher, "_FEWEST", 20)
+    recipe = write(tmp_path / "r.toml", base)
+    monkeypatch.setattr(train, "choose_precision", lambda *given: "bfloat16")
+    run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+    path = tmp_path / "out" / "training.json"
+    record = json.loads(path.read_text())
+    del record["finished"]
+    path.write_text(json.dumps(record))
+    monkeypatch.setattr(train, "choose_precision", lambda *given: pytest.fail("it measured again"))
+    again = run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+    assert again.record["chosen"]["precision"] == "bfloat16"
+    assert "| computed in | bfloat16 |" in (again.model / "README.md").read_text(encoding="utf-8")
+
+
+def test_another_base_model_in_the_same_folder_is_another_training(base, data, tmp_path):
+    import shutil
+
+    copy = shutil.copytree(base, tmp_path / "base")
+    recipe = write(tmp_path / "r.toml", copy, "")
+    run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+    (copy / "config.json").write_bytes((copy / "config.json").read_bytes() + b"\n")
+    with pytest.raises(ClirbenchError, match="holds a training of another recipe"):
+        run_recipe(recipe, {}, tmp_path / "out", data, Silent())
 
 
 def test_a_static_model_learns_the_cosines_of_a_teacher(base, data, tmp_path, monkeypatch):

@@ -93,7 +93,8 @@ languages = 3
 file = "qa.jsonl"
 topics = 5
 """
-SOURCES = """
+# Rows with texts in several languages, which any kind of model may learn of.
+RUNNING = """
 [[source]]
 name = "prose"
 view = "text"
@@ -106,11 +107,15 @@ view = "answer"
 files = ["qa.jsonl"]
 monolingual = 1.0
 cross_lingual = 0.5
-[[source]]
+"""
+SOURCES = (
+    RUNNING
+    + """[[source]]
 name = "words"
 view = "entries"
 files = ["lexicon.jsonl"]
 cross_lingual = 0.5
 lists = 60
 """
+)
 RECIPE = HEAD + STATIC + BATCHES + OPTIMIZER + DEV + SOURCES

@@ -1,11 +1,21 @@
 """Weights in 4-bit blocks: 32 weights of a row share one scale, by the rule of ggml's q4_0."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 # Weights of a block.
 BLOCK = 32
 _HALF = BLOCK // 2
+
+
+def in_blocks(shape: Sequence[int]) -> bool:
+    """Whether a packed model has weights of this shape in blocks: matrices whose rows fill blocks, and that have many rows.
+
+    A table of few rows, such as that of token types, saves nothing, and an error in it moves every token.
+    """
+    return len(shape) == 2 and shape[1] % BLOCK == 0 and shape[0] >= BLOCK
 
 
 def quantise_blocks(weights: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:

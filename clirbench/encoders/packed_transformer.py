@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders import base
-from clirbench.encoders.blocks import BLOCK, dequantise_blocks, quantise_blocks
+from clirbench.encoders.blocks import dequantise_blocks, in_blocks, quantise_blocks
 from clirbench.encoders.revision import folder_revision
 from clirbench.encoders.safe_model import PACKED, READ_FIRST, UnsafeModelError, refuse_unlisted, refuse_unsafe
 from clirbench.support.errors import ClirbenchError, first_line
@@ -110,8 +110,7 @@ def _packed_file(weights: dict[str, NDArray[np.float32]]) -> bytes:
     tensors: dict[str, NDArray[Any]] = {}
     for name, weight in weights.items():
         try:
-            # A table of few rows, such as that of token types, saves nothing, and an error in it moves every token.
-            if weight.ndim == 2 and weight.shape[1] % BLOCK == 0 and len(weight) >= BLOCK:
+            if in_blocks(weight.shape):
                 tensors[name], tensors[name + _SCALES] = quantise_blocks(weight)
                 continue
         except ValueError as error:

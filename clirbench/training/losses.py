@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from torch.func import functional_call
 from torch.nn.functional import normalize
 
+from clirbench.encoders.blocks import BLOCK, in_blocks
 from clirbench.training.recipe import LossPart, TeacherPart
 
 _DIRECTIONS = {
@@ -27,11 +28,12 @@ _TOKENS = {"input_ids", "attention_mask", "token_type_ids"}
 def make_loss(model: Any, part: LossPart, teacher: TeacherPart | None = None) -> torch.nn.Module:
     """The loss that a recipe's ``[loss]`` and ``[teacher]`` describe, as a loss of sentence-transformers."""
     if part.cached_mini_batch:
-        return _contrastive(model, part)
+        return contrastive_loss(model, part)
     return HybridLoss(model, part, teacher)
 
 
-def _contrastive(model: Any, part: LossPart) -> torch.nn.Module:
+def contrastive_loss(model: Any, part: LossPart) -> torch.nn.Module:
+    """The in-batch contrastive loss of arXiv 2408.10536, equation 1, with the values of a recipe's ``[loss]``."""
     mode = "joint" if part.directions == "all" else "per_direction"
     options: dict[str, Any] = {"scale": part.scale, "directions": _DIRECTIONS[part.directions], "partition_mode": mode}
     kind: Callable[..., torch.nn.Module] = MultipleNegativesRankingLoss
@@ -54,7 +56,7 @@ class HybridLoss(torch.nn.Module):
     def __init__(self, model: Any, part: LossPart, teacher: TeacherPart | None = None) -> None:
         super().__init__()
         self.model = model
-        self.contrastive = _contrastive(model, part)
+        self.contrastive = contrastive_loss(model, part)
         self.part, self.teacher = part, teacher
         # Set by the trainer for the last steps of a model that is packed.
         self.rounded = False
@@ -109,10 +111,10 @@ def encode_by_length(encode: Callable[[dict[str, Any]], torch.Tensor], features:
     groups = list(length_groups(lengths, _PADDING["cuda" if mask.is_cuda else "cpu"]))
     parts = []
     for group in groups:
-        # The collator pads on the right, so the longest text of a group says where its tokens end.
-        end = max(lengths[i] for i in group)
         places = torch.tensor(group, device=mask.device)
-        parts.append(encode(features | {key: value[places, :end] for key, value in by_text.items()}))
+        # On whichever side a tokenizer pads, the columns that no text of the group reads are padding.
+        read = mask[places].any(dim=0)
+        parts.append(encode(features | {key: value[places][:, read] for key, value in by_text.items()}))
     order = torch.tensor([i for group in groups for i in group], device=mask.device)
     return torch.cat(parts)[torch.argsort(order)]
 
@@ -143,13 +145,13 @@ def rounded_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {
         name: weight + (_rounded(weight.detach()) - weight.detach())
         for name, weight in model.named_parameters()
-        if weight.requires_grad and weight.ndim == 2
+        if weight.requires_grad and in_blocks(weight.shape)
     }
 
 
 def _rounded(weights: torch.Tensor) -> torch.Tensor:
     """What :func:`clirbench.encoders.blocks.dequantise_blocks` returns for the packed weights, on any device."""
-    blocks = weights.reshape(-1, 32)
+    blocks = weights.reshape(-1, BLOCK)
     largest = blocks.gather(1, blocks.abs().argmax(dim=1, keepdim=True))
     scales = (largest / -8).half().float()
     integers = (torch.where(scales == 0, torch.zeros_like(blocks), blocks / scales) + 0.5).floor().clamp(-8, 7)

@@ -1,9 +1,11 @@
 """Batches of a transformer: pairs of texts as tokens, with what the teacher says of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from clirbench.training.teacher import SIDES, Targets
 from clirbench.training.tokens import TokenStore
@@ -25,20 +27,23 @@ class PairCollator:
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """The input of a batch: ``input_ids``, ``attention_mask`` and, with a teacher, ``teacher`` of each side."""
-        batch: dict[str, Any] = {}
+        numbers = columns(features)
+        batch = taught(numbers, self._targets)
         for side in SIDES:
-            texts = np.array([row[side] for row in features])
-            ids, mask = self._stores[side].padded(texts, self._padding)
+            ids, mask = self._stores[side].padded(numbers[side], self._padding)
             batch[f"{side}_input_ids"], batch[f"{side}_attention_mask"] = torch.from_numpy(ids), torch.from_numpy(mask)
-        return add_targets(batch, features, self._targets)
+        return batch
 
 
-def add_targets(batch: dict[str, Any], features: list[dict[str, Any]], targets: Targets | None) -> dict[str, Any]:
-    """Add what each side learns of the teacher to a batch, unless the teacher knows nothing of its texts."""
-    if targets:
-        topics = np.array([row["topic"] for row in features])
-        found = {side: targets.of(side, np.array([row[side] for row in features]), topics) for side in SIDES}
-        # Without any target, the loss would be a mean over nothing.
-        if all(bool(vectors.any()) for vectors in found.values()):
-            batch |= {f"{side}_teacher": vectors for side, vectors in found.items()}
-    return batch
+def columns(features: list[dict[str, Any]]) -> dict[str, NDArray[np.int64]]:
+    """The numbers of a batch's pairs by column, int64 (pairs,): ``query``, ``candidate`` and ``topic``."""
+    return {name: np.array([row[name] for row in features]) for name in features[0]}
+
+
+def taught(numbers: Mapping[str, NDArray[np.int64]], targets: Targets | None) -> dict[str, Any]:
+    """What each side of a batch learns of the teacher; nothing without a teacher, or where it knows none of the texts."""
+    if targets is None:
+        return {}
+    vectors = {f"{side}_teacher": targets.of(side, numbers[side], numbers["topic"]) for side in SIDES}
+    # Without any target, the loss would be a mean over nothing.
+    return vectors if all(bool(own.any()) for own in vectors.values()) else {}

@@ -1,11 +1,13 @@
 """Which numbers a transformer computes with in training: float32 or bfloat16."""
 
+import os
 import time
 from typing import Any
 
 import torch
 
 from clirbench.support.progress import Reporter
+from clirbench.training.base_model import tokenise_with
 from clirbench.training.recipe import OptimizerPart
 
 # bfloat16 must be so many times as fast, or its smaller precision is not worth it.
@@ -16,12 +18,15 @@ _TEXTS, _TOKENS, _ROUNDS = 16, 32, 3
 def choose_precision(model: Any, part: OptimizerPart, reporter: Reporter) -> str:
     """``float32`` or ``bfloat16``: what the recipe says; for ``auto``, what is faster on this machine.
 
-    A GPU takes bfloat16 where it has it. A processor is measured: the same small step with either.
+    A GPU takes bfloat16 where it has it. A processor is measured: the same small step with either. It takes float32 where several
+    processes train, because each would measure for itself, and for a model that reads more than tokens.
     """
     if part.precision != "auto" or part.name != "adamw":
         return "float32" if part.precision == "auto" else part.precision
     if torch.cuda.is_available():
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or tokenise_with(model, "", 1) is None:
+        return "float32"
     seconds = {name: _seconds_of_a_step(model, name) for name in ("float32", "bfloat16")}
     faster = seconds["float32"] / seconds["bfloat16"]
     chosen = "bfloat16" if faster >= _WORTH else "float32"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,9 @@ def _kept(
         else:
             shards.append(encode(some))
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, _npy(shards[-1]))
+            sink = BytesIO()
+            np.save(sink, shards[-1])
+            write_atomically(file, sink.getvalue())
         advance(len(some))
     vectors = np.concatenate(shards)
     return np.asarray(vectors[np.argsort(order)], dtype=np.float16)
@@ -161,14 +164,6 @@ def _encode(teacher: Any, prompt: str, precision: str, texts: list[str]) -> Vect
         size = 512 if device == "cuda" else 32
         vectors = teacher.encode(texts, prompt=prompt, batch_size=size, convert_to_tensor=True)
     return _unit(vectors.float().cpu().numpy()).astype(np.float16)
-
-
-def _npy(array: Vectors) -> bytes:
-    from io import BytesIO
-
-    buffer = BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from transformers import set_seed
 
 from clirbench.encoders.packed import PackedEncoder, static_model, write_packed
 from clirbench.encoders.packed_transformer import unpacked_transformer, write_packed_transformer
+from clirbench.encoders.revision import folder_revision
 from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
@@ -111,11 +112,14 @@ def train(
         reporter.note(f"kept {output / 'model'} (same recipe and data; --force trains it again)")
         return Trained(output / "model", record)
     resumed = (output / "checkpoints").is_dir()
-    chosen: dict[str, Any] = {}
     if start is None:
         scores = _train_static(prepared, evaluator, output, reporter)
     else:
-        scores, chosen = _train_transformer(start, prepared, evaluator, output, reporter)
+        if "chosen" not in record:
+            # Kept, because a training that goes on must not measure again, and perhaps choose otherwise.
+            record["chosen"] = {"precision": choose_precision(start, recipe.optimizer, reporter)}
+            _write(output, record)
+        scores = _train_transformer(start, prepared, evaluator, output, record["chosen"], reporter)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         # Without this, a process of torchrun may abort in PyTorch's threads when it exits.
         torch.distributed.destroy_process_group()
@@ -125,7 +129,6 @@ def train(
     record |= {
         "finished": True,
         "dev": scores,
-        "chosen": chosen,
         "seconds": None if resumed else round(time.perf_counter() - began, 1),
         "peak_memory": peak_memory(),
         "packages": {name: metadata.version(name) for name in _PACKAGES} | {"clirbench": __version__},
@@ -134,34 +137,39 @@ def train(
     packs = recipe.static or (recipe.model and recipe.model.packed)
     for folder in ("model", "packed") if packs else ("model",):
         write_atomically(output / folder / "README.md", content)
-    write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    _write(output, record)
     return Trained(output / "model", record)
 
 
 def _train_transformer(
-    model: Any, prepared: Prepared, evaluator: DevEvaluator | None, output: Path, reporter: Reporter
-) -> tuple[DevScores, dict[str, Any]]:
+    model: Any,
+    prepared: Prepared,
+    evaluator: DevEvaluator | None,
+    output: Path,
+    chosen: dict[str, Any],
+    reporter: Reporter,
+) -> DevScores:
+    """Train a transformer; ``chosen`` has the precision, and learns what was kept of the base model."""
     recipe = prepared.recipe
     part = recipe.model
     assert part is not None  # noqa: S101
-    precision = choose_precision(model, recipe.optimizer, reporter)
     targets = None
     if recipe.teacher:
-        targets = make_targets(prepared.corpus, recipe, output / "teacher", precision, reporter)
-    chosen = shrink(model, part, prepared.as_read, reporter) | {"precision": precision}
+        targets = make_targets(prepared.corpus, recipe, output / "teacher", chosen["precision"], reporter)
+    chosen |= shrink(model, part, prepared.as_read, reporter)
     freeze(model, part)
     if part.gradient_checkpointing:
         save_activations(model, reporter)
     data = transformer_data(prepared, model, targets, reporter)
-    fit(model, recipe, data, output / "checkpoints", evaluator, reporter, precision)
+    fit(model, recipe, data, output / "checkpoints", evaluator, reporter, chosen["precision"])
     if not _is_first_process():
-        return {}, chosen
+        return {}
     model.save(str(output / "model"), create_model_card=False)
     stages: dict[str, Any] = {"trained": model}
     if part.packed:
         write_packed_transformer(model, output / "packed")
         stages["packed"] = unpacked_transformer(output / "packed")
-    return _scores(prepared, stages), chosen
+    return _scores(prepared, stages)
 
 
 def _scores(prepared: Prepared, stages: dict[str, Any]) -> DevScores:
@@ -197,6 +205,7 @@ def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) 
         "format": 1,
         "recipe": prepared.recipe.model_dump(mode="json"),
         "checksums": checksums(prepared.recipe, folders),
+        **_models_in_folders(prepared.recipe),
         "rows": corpus.rows,
         "texts_by_language": corpus.covered(),
         "left_out_for_dev": corpus.dropped,
@@ -208,6 +217,13 @@ def _identity(prepared: Prepared, folders: Sequence[Path], allow_overlap: bool) 
     }
     fingerprint = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return decisive | {"fingerprint": fingerprint, "not_checked_against": prepared.unchecked}
+
+
+def _models_in_folders(recipe: Recipe) -> dict[str, Any]:
+    """The checksums of base model and teacher where they lie in folders. Hub models are known by their names and revisions."""
+    named = (recipe.model and recipe.model.base, recipe.teacher and recipe.teacher.model)
+    folders = {name: folder_revision(Path(name).expanduser()) for name in named if name and Path(name).is_dir()}
+    return {"models": folders} if folders else {}
 
 
 def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
@@ -230,8 +246,13 @@ def _claim(output: Path, identity: dict[str, Any]) -> dict[str, Any]:
         return dict(there)
     if _is_first_process():
         with writing(path, "choose another --output"):
-            write_atomically(path, (json.dumps(identity, indent=1) + "\n").encode())
+            _write(output, identity)
     return dict(identity)
+
+
+def _write(output: Path, record: dict[str, Any]) -> None:
+    if _is_first_process():
+        write_atomically(output / RECORD, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _check_free(output: Path) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from clirbench.training.pairs import add_targets
+from clirbench.training.pairs import columns, taught
 from clirbench.training.recipe import StaticPart
-from clirbench.training.teacher import Targets
+from clirbench.training.teacher import SIDES, Targets
 from clirbench.training.tokens import TokenStore
 
 
@@ -25,16 +25,16 @@ class BagCollator:
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         """The input of a batch. Each side has ``input_ids``, ``offsets`` and ``dropout``, the share of tokens to drop."""
-        queries, candidates = (np.array([row[side] for row in features]) for side in ("query", "candidate"))
-        same = np.array_equal(queries, candidates)
+        numbers = columns(features)
+        same = np.array_equal(numbers["query"], numbers["candidate"])
         dropout = self._part.same_text_dropout if same else (self._part.dropout, self._part.dropout)
-        batch: dict[str, Any] = {}
-        for side, texts, share in zip(("query", "candidate"), (queries, candidates), dropout, strict=True):
-            ids, begins = self._store.gather(texts)
+        batch = taught(numbers, self._targets)
+        for side, share in zip(SIDES, dropout, strict=True):
+            ids, begins = self._store.gather(numbers[side])
             batch[f"{side}_input_ids"] = torch.from_numpy(ids)
             batch[f"{side}_offsets"] = torch.from_numpy(begins)
             batch[f"{side}_dropout"] = torch.tensor(share)
-        return add_targets(batch, features, self._targets)
+        return batch
 
 
 class TrainingBag(StaticEmbedding):  # type: ignore[misc]
