@@ -127,3 +127,28 @@ def test_rounded_weights_are_those_of_the_packed_model_and_let_gradients_through
     assert torch.equal(weights[name].grad, torch.ones_like(weights[name]))
     assert not any(weights[name] is frozen for name in rounded)
     frozen.requires_grad = True
+
+
+def test_the_dev_task_scores_the_rounded_weights_and_training_goes_on_from_its_own(model):
+    from types import SimpleNamespace
+
+    from clirbench.training.fit import _AsComputed
+
+    class Evaluator:
+        primary_metric, greater_is_better = "multilingual.mAP", True
+
+        def __call__(self, scored):
+            self.seen = {name: weight.detach().clone() for name, weight in scored.named_parameters()}
+            return {"multilingual.mAP": 0.5}
+
+    evaluator, state = Evaluator(), SimpleNamespace(rounded=False)
+    scorer = _AsComputed(evaluator, state)
+    own = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    packed = {name: weight.detach() for name, weight in rounded_weights(model).items()}
+    assert scorer(model) == {"multilingual.mAP": 0.5}
+    assert all(torch.equal(evaluator.seen[name], weight) for name, weight in own.items())
+    state.rounded = True
+    scorer(model)
+    assert all(torch.equal(evaluator.seen[name], packed.get(name, weight)) for name, weight in own.items())
+    assert not torch.equal(packed[next(iter(packed))], own[next(iter(packed))])
+    assert all(torch.equal(weight, own[name]) for name, weight in model.named_parameters())

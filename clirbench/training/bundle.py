@@ -18,8 +18,10 @@ from clirbench.training.train import RECORD
 MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
 
 
-def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS) -> Path:
+def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS, base_weights: str = "") -> Path:
     """Copy a packed model from the output of ``clirbench train`` to its own folder below ``models``, and write its card.
+
+    ``base_weights`` says on the card where the base model's weights came from, if they are not those of its name.
 
     Raises:
         ClirbenchError: The training is not finished, its recipe packs no model, or a result is of another model.
@@ -30,7 +32,7 @@ def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS)
             f"{trained} holds no finished training with a packed model: run clirbench train with a recipe that has [static], "
             "or packed = true in [model]"
         )
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = json.loads(path.read_text(encoding="utf-8")) | {"base_weights": base_weights}
     recipe = Recipe.model_validate_json(json.dumps(record["recipe"]))
     folder = models / recipe.name.rsplit("/", 1)[-1]
     card = training_card(recipe, record, results).encode()
@@ -45,5 +47,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trained", type=Path)
     parser.add_argument("results", type=Path, nargs="*")
+    parser.add_argument("--base-weights", default="", help="where the base model's weights came from, for the card")
     given = parser.parse_args()
-    print(bundle(given.trained, tuple(given.results)))  # noqa: T201
+    print(bundle(given.trained, tuple(given.results), base_weights=given.base_weights))  # noqa: T201

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 
 from clirbench.support.files import write_atomically
@@ -19,7 +21,7 @@ from clirbench.support.progress import Reporter
 from clirbench.support.terminal import cell
 from clirbench.training.batches import HybridBatchSampler
 from clirbench.training.dev import DevEvaluator
-from clirbench.training.losses import HybridLoss, make_loss
+from clirbench.training.losses import HybridLoss, make_loss, round_weights, with_rounded_weights
 from clirbench.training.prepare import TrainingData
 from clirbench.training.recipe import Recipe
 
@@ -46,8 +48,11 @@ def fit(
     if recipe.optimizer.name == "sparse-adam":
         optimizer = torch.optim.SparseAdam(list(model.parameters()), arguments.learning_rate, recipe.optimizer.betas)
     callbacks: list[TrainerCallback] = [_Progress(reporter, output)]
-    if recipe.model and recipe.model.rounded_steps and isinstance(loss, HybridLoss):
-        callbacks.append(_Rounding(loss, round((1 - recipe.model.rounded_steps) * recipe.optimizer.steps)))
+    scorer: SentenceEvaluator | None = evaluator
+    rounded_steps = recipe.model.rounded_steps if recipe.model and isinstance(loss, HybridLoss) else 0.0
+    if rounded_steps:
+        callbacks.append(_Rounding(loss, round((1 - rounded_steps) * recipe.optimizer.steps)))
+        scorer = evaluator and _AsComputed(evaluator, loss)
     last = last_checkpoint(output)
     if recipe.dev and evaluator and recipe.dev.patience:
         stopping = EarlyStoppingCallback(early_stopping_patience=recipe.dev.patience)
@@ -66,7 +71,7 @@ def fit(
         args=arguments,
         train_dataset=data.pairs,
         loss=loss,
-        evaluator=evaluator,
+        evaluator=scorer,
         data_collator=data.collator,
         # For None, the trainer makes its own AdamW and its own schedule.
         optimizers=(optimizer, None),
@@ -74,6 +79,8 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if rounded_steps:
+        round_weights(model)
     if trainer.is_world_process_zero():
         _write_log(trainer.state.log_history, output)
     return list(trainer.state.log_history)
@@ -181,11 +188,27 @@ class _Trainer(SentenceTransformerTrainer):  # type: ignore[misc]
 class _Rounding(TrainerCallback):  # type: ignore[misc]
     """Lets the model compute with rounded weights from a step on."""
 
-    def __init__(self, loss: HybridLoss, first: int) -> None:
+    def __init__(self, loss: torch.nn.Module, first: int) -> None:
         self._loss, self._first = loss, first
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._loss.rounded = state.global_step >= self._first
+
+
+class _AsComputed(SentenceEvaluator):  # type: ignore[misc]
+    """The dev task's evaluator, which scores a model with rounded weights once it trains with them.
+
+    Its own weights are then only what the gradients add up in: rounded they score well, and as they are they score badly.
+    """
+
+    def __init__(self, evaluator: DevEvaluator, loss: torch.nn.Module) -> None:
+        super().__init__()
+        self._evaluator, self._loss = evaluator, loss
+        self.primary_metric, self.greater_is_better = evaluator.primary_metric, evaluator.greater_is_better
+
+    def __call__(self, model: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        with with_rounded_weights(model) if self._loss.rounded else nullcontext():
+            return self._evaluator(model, *args, **kwargs)
 
 
 class _Progress(TrainerCallback):  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """Losses: the in-batch contrastive loss of arXiv 2408.10536, and the distance to a frozen teacher beside it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -147,6 +148,29 @@ def rounded_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
         for name, weight in model.named_parameters()
         if weight.requires_grad and in_blocks(weight.shape)
     }
+
+
+def round_weights(model: torch.nn.Module) -> None:
+    """Round the matrices that training changes in place, as the packed model has them."""
+    weights = rounded_weights(model)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name in weights:
+                weight.copy_(weights[name])
+
+
+@contextmanager
+def with_rounded_weights(model: torch.nn.Module) -> Iterator[None]:
+    """Inside the block, a model has rounded weights. Then it has its own again, from which training goes on."""
+    own = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
+    round_weights(model)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if name in own:
+                    weight.copy_(own[name])
 
 
 def _rounded(weights: torch.Tensor) -> torch.Tensor:
