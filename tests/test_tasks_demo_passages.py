@@ -112,8 +112,8 @@ def test_word_overlap_does_not_solve_it(language):
     answers = {topic: grade for topic, grade in passages if grade > 1}
     others = {(topic, grade) for topic, grade in passages if grade < 2}
     lured = {topic for topic, grade in others if shared(topic, grade) > shared(topic, answers[topic])}
-    # A third of the topics with such a passage: fewer than in the demo, because an answer of a paragraph has more words.
-    assert len(lured) >= len({topic for topic, _ in others}) / 3
+    # A quarter of the topics with such a passage: fewer than in the demo, because an answer of a paragraph has more words.
+    assert len(lured) >= len({topic for topic, _ in others}) / 4
 
 
 def test_a_run_needs_nothing_else_and_its_numbers_agree(tmp_path):
