@@ -14,7 +14,7 @@ SCRIPTS = {"ar": "ARABIC", "el": "GREEK", "hi": "DEVANAGARI", "ru": "CYRILLIC", 
 
 
 def test_the_shipped_tasks():
-    assert list_tasks() == ["demo", "miracl", "miracl-hard-negatives", "mlqa-r", "xquad-r"]
+    assert list_tasks() == ["demo", "demo-passages", "miracl", "miracl-hard-negatives", "mlqa-r", "xquad-r"]
     for name in list_tasks():
         task = load_task(name)
         check_names(task)
