@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.bias import QueueJump, wrong_shares
+from clirbench.metrics.bias import BIAS, QueueJump, wrong_shares
 from clirbench.metrics.scores import Scores, compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.gold_ranks import GoldRanks, places
@@ -108,6 +108,18 @@ def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -
     numbers = {part: getattr(scores, part) for part in _PARTS}
     update = {**numbers, "headline": headline_of(scores), "task": task}
     return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
+
+
+def missing_bias(result: Result) -> tuple[list[str], str]:
+    """The measures in ``BIAS`` that a result lacks and its ranks give; if there are none, an empty list and the reason."""
+    ranks, task = result.ranks, result.document.task
+    if ranks.pool_rank is None:
+        return [], "its ranks are not of the pool of all languages"
+    # Rows are sorted by query, then by the gold's language.
+    if not ((np.diff(ranks.query) == 0) & (np.diff(ranks.gold_language) != 0)).any():
+        return [], "every query has its golds in one language"
+    missing = [name for name in BIAS if name not in task.bias]
+    return missing, "" if missing else "it has every measure of bias already"
 
 
 def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals: Counts | None) -> Scores:
