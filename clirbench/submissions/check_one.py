@@ -301,12 +301,15 @@ def _asked_for(path: Path, task: Task, document: Document, examined: Examined) -
 
     Further measures of bias are allowed: ``clirbench score --update`` adds them, and they are recomputed like the others.
     """
-    stated, again = document.task, f"is not what {task.id} asks for: run the model again with this clirbench"
-    lacks = [] if stated.metrics == list(task.metrics) else ["metrics"]
-    lacks += [] if set(task.bias) <= set(stated.bias) else ["bias"]
-    for key in lacks:
-        examined.error(path, f"task.{key}", again)
-    return not lacks
+    stated, wrong = document.task, f"is not what {task.id} asks for: "
+    asked_for = True
+    if stated.metrics != list(task.metrics):
+        examined.error(path, "task.metrics", f"{wrong}run the model again with this clirbench")
+        asked_for = False
+    if not set(task.bias) <= set(stated.bias):
+        examined.error(path, "task.bias", f"{wrong}add it with clirbench score --update, or run the model again")
+        asked_for = False
+    return asked_for
 
 
 def _measured(path: Path, ranks_path: Path, result: Result, examined: Examined) -> None:
