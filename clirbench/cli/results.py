@@ -91,13 +91,12 @@ def score(
 
 def _updated(result: "Result", path: Path, disagrees: bool) -> str:
     """Add the measures of bias that a result lacks to the file at ``path``, and say which, or why there are none."""
-    from clirbench.results.rescore import missing_bias, with_measures
+    from clirbench.results.rescore import missing_bias, with_more_bias
 
     names, why_none = ([], "its numbers disagree with its ranks") if disagrees else missing_bias(result)
     if not names:
         return f"nothing added: {why_none}"
-    task = result.document.task
-    with_measures(result, task.metrics, [*task.bias, *names]).save_document(path)
+    with_more_bias(result, names).save_document(path)
     return f"added {', '.join(names)}"
 
 

@@ -122,6 +122,22 @@ def missing_bias(result: Result) -> tuple[list[str], str]:
     return missing, "" if missing else "it has every measure of bias already"
 
 
+def with_more_bias(result: Result, names: Sequence[str]) -> Result:
+    """The same result with further measures in ``BIAS``, computed from its ranks. Every number that it has stays as it is."""
+    document = result.document
+    scores = _scores(result, [], names, None)
+    per_language = {
+        language: numbers | {"bias": numbers.get("bias", {}) | scores.per_language[language]["bias"]}
+        for language, numbers in document.per_language.items()
+    }
+    update = {
+        "headline": document.headline | {"bias": document.headline.get("bias", {}) | headline_of(scores)["bias"]},
+        "per_language": per_language,
+        "task": document.task.model_copy(update={"bias": [*document.task.bias, *names]}),
+    }
+    return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
+
+
 def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals: Counts | None) -> Scores:
     """Compute every number from the ranks, and from the stated queue-jump totals where there are any."""
     document, ranks = result.document, result.ranks
