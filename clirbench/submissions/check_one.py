@@ -306,7 +306,7 @@ def _asked_for(path: Path, task: Task, document: Document, examined: Examined) -
     if stated.metrics != list(task.metrics):
         examined.error(path, "task.metrics", f"{wrong}run the model again with this clirbench")
         asked_for = False
-    if not set(task.bias) <= set(stated.bias):
+    if [name for name in stated.bias if name in task.bias] != list(task.bias):
         examined.error(path, "task.bias", f"{wrong}add it with clirbench score --update, or run the model again")
         asked_for = False
     return asked_for
