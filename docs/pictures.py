@@ -17,6 +17,7 @@ import numpy as np
 
 import clirbench
 from clirbench.metrics.significance import rank_intervals
+from clirbench.results.rescore import with_more_bias
 
 PAGES = Path(__file__).resolve().parent / "explanation"
 PICTURES = PAGES / "pictures"
@@ -468,7 +469,26 @@ def bias_table() -> str:
     return "\n".join(rows)
 
 
-TABLES = {"bias.md": {"bias-table": bias_table}}
+def literature_table() -> str:
+    """The measures of other papers on XQuAD-R, computed from the ranks of the same models."""
+    names = ("PEER", "PEER@20", "TLR@20", "TLR@100")
+    rows = [
+        f"| model | no answer in the first 20 | {' | '.join(names)} |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model in ("cross", "hybrid", "mono", "char-ngram", "bm25"):
+        result = clirbench.read_result(SUBMISSIONS / f"clirbench__{model}" / "xquad-r.json")
+        ranks = result.ranks
+        assert ranks.pool_rank is not None
+        first = np.full(ranks.query[-1] + 1, ranks.pool_rank.max())
+        np.minimum.at(first, ranks.query, ranks.pool_rank)
+        more = with_more_bias(result, names)
+        shares = " | ".join(f"{100 * (more.score('bias', name) or 0):.1f}" for name in names)
+        rows.append(f"| clirbench/{model} | {100 * float(np.mean(first > 20)):.1f} | {shares} |")
+    return "\n".join(rows)
+
+
+TABLES = {"bias.md": {"bias-table": bias_table, "literature-table": literature_table}}
 
 
 def files() -> dict[Path, str]:

@@ -1,11 +1,13 @@
 """What `clirbench run` does with a result that is there: kept, recomputed from its ranks, or refused in words."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 from command_line import call
 from own_task import write_task
+from scipy.stats import chi2
 
 import clirbench
 from clirbench.results.ranks_file import encode_ranks
@@ -93,6 +95,56 @@ def test_results_of_two_versions_of_a_task_are_not_compared(task, tmp_path):
     assert run(task, "--output", "later").exit_code == 0
     refused = call("compare", RESULT, RESULT.replace("results", "later"))
     assert str(refused.exception) == ("the two results differ in the texts or grades of mine: compare like with like")
+
+
+def test_score_adds_the_measures_of_bias_that_a_result_lacks(task, tmp_path):
+    assert run(task).exit_code == 0
+    before = read_result(RESULT)
+    scored = call("score", RESULT, "--update")
+    assert scored.exit_code == 0, scored.output
+    assert scored.output.endswith(f"{RESULT}: added PEER, PEER@20, TLR@20, TLR@100\n")
+    after = read_result(RESULT)
+    assert after.ranks_file == before.ranks_file
+    assert list(after.document.headline["bias"]) == [
+        *before.document.headline["bias"],
+        "PEER",
+        "PEER@20",
+        "TLR@20",
+        "TLR@100",
+    ]
+    # Two golds, each the only one of its language.
+    assert after.score("bias", "PEER") == pytest.approx(chi2.sf(1, 1))
+    assert after.score("bias", "TLR@20") == 1
+    assert call("score", RESULT).output.endswith(": agree\n")
+    assert call("score", RESULT, "--update").output.endswith(": nothing added: it has every measure of bias already\n")
+    # A run goes back to what the task asks for.
+    assert "because the task now has other 'bias'" in run(task).stderr
+    assert read_result(RESULT).document == before.document
+
+
+def test_score_says_in_one_line_why_nothing_is_added(task, tmp_path):
+    def said(path):
+        return call("score", path, "--update").output.splitlines()[-1]
+
+    assert run(task, "--settings", "cross-lingual").exit_code == 0
+    (path,) = tmp_path.glob("results/*/mine*.json")
+    assert said(path) == f"{path}: nothing added: its ranks are not of the pool of all languages"
+    clear = write_task(tmp_path, name="clear", swap=('"answers": ["open"]', '"answers": []'))
+    rows = [json.loads(line) for line in (tmp_path / "c.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows += [{"language": "en", "text": "From eight.", "answers": ["open"]}]
+    rows = [row | {"answers": []} if row["language"] == "de" else row for row in rows]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert run(clear).exit_code == 0
+    path = "results/clirbench__char-ngram/clear.json"
+    assert said(path) == f"{path}: nothing added: every query has its golds in one language"
+    document = json.loads((tmp_path / path).read_text(encoding="utf-8"))
+    document["headline"]["multilingual"]["mAP"]["value"] += 1e-6
+    (tmp_path / path).write_text(json.dumps(document), encoding="utf-8")
+    written = (tmp_path / path).read_bytes()
+    assert said(path) == f"{path}: nothing added: its numbers disagree with its ranks"
+    assert (tmp_path / path).read_bytes() == written
+    refused = call("score", "--run", "run.trec", "--language", "en", "--update")
+    assert str(refused.exception) == "--update adds to result files, and --run scores a run: give one of them"
 
 
 def test_score_says_of_an_older_ranks_file_what_it_does_not_prove(tmp_path, monkeypatch):

@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import call
+from scipy.stats import chi2
 
 import clirbench
 from clirbench.encoders.blocks import dequantise_blocks, quantise_blocks
 from clirbench.encoders.load import load_encoder
+from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists
 from clirbench.metrics.per_topic import TopicTable
+from clirbench.metrics.retrieval import RankedLists
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
 from clirbench.submissions.verification import verdict
 from clirbench.support.errors import ClirbenchError
@@ -122,6 +125,22 @@ def test_rank_distance_says_what_the_three_rankings_have(pictures):
     from clirbench.metrics.bias import expected_rank_distance
 
     assert f"it is {expected_rank_distance(np.array([11.0]), 13_014)[0]:,.1f}" in text
+
+
+def test_every_measure_of_bias_stands_on_its_page():
+    text = page("explanation/bias.md")
+    assert [name for name in (*BIAS, *OVERALL_BIAS) if f"`{name}`" not in text] == []
+
+
+def test_bias_says_what_peer_is_where_each_language_has_one_answer(pictures):
+    text = page("explanation/bias.md")
+    constants = [f"{chi2.sf(golds - 1, golds - 1):.4f}".removeprefix("0") for golds in (2, 3, 4, 11)]
+    assert f"| PEER | {' | '.join(constants)} |" in text
+    assert f"A, B and C have {constants[1]} each" in text
+    for order in pictures.RANKINGS.values():
+        golds = np.array(sorted(pictures.scored(order).ranks.values()))
+        lists = PoolLists(RankedLists.of(np.zeros(3, dtype=np.intp), golds), golds < 0, np.arange(3), len(order))
+        assert BIAS["PEER"].compute(lists)[0] == pytest.approx(float(constants[1]), abs=5e-5)
 
 
 def test_bias_says_what_the_three_rankings_have(pictures):

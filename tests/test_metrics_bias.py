@@ -2,27 +2,42 @@
 
 import numpy as np
 import pytest
+from peer_measure import kruskal
+from scipy.stats import chi2
+from scipy.stats import kruskal as kruskal_of_ranks
 
 import clirbench
 from clirbench.encoders.encode import Encoded
 from clirbench.evaluation.evaluate import rank, score
 from clirbench.evaluation.loaded_task import InMemoryTask
-from clirbench.metrics.bias import BIAS, PoolLists, QueueJump, expected_rank_distance, gold_removal
+from clirbench.metrics.bias import (
+    BIAS,
+    PoolLists,
+    QueueJump,
+    equal_expected_rank,
+    expected_rank_distance,
+    gold_removal,
+    target_recall,
+)
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.ranking.counters import VectorCounter
 from clirbench.support.context import RunContext
 from clirbench.tasks.task import SETTINGS
 
 
-def pool(*rankings, own=None, size=100):
-    """Rankings given best first; ``own`` says which position is the own-language gold of each."""
+def pool(*rankings, own=None, languages=None, size=100):
+    """Rankings given best first; ``own`` says which position is the own-language gold of each.
+
+    ``languages`` has for each ranking the language of each gold; by default every gold has a language of its own.
+    """
     ranking = np.repeat(np.arange(len(rankings)), [len(r) for r in rankings])
     flags = np.zeros(len(ranking), dtype=bool)
     start = 0
     for q, golds in enumerate(rankings):
         flags[start + (own[q] if own else 0)] = True
         start += len(golds)
-    return PoolLists(RankedLists.of(ranking, np.concatenate(rankings).astype(np.int32)), flags, size)
+    language = np.concatenate(languages or [np.arange(len(golds)) for golds in rankings])
+    return PoolLists(RankedLists.of(ranking, np.concatenate(rankings).astype(np.int32)), flags, language, size)
 
 
 def value(name, *rankings, **kwargs):
@@ -74,6 +89,71 @@ def test_gold_removal_equals_removing_them_one_by_one():
         falls = [brute_removal(list(golds), golds[i]) for i in range(len(golds))]
         assert found_own[q] == pytest.approx(falls[own[q]], abs=1e-12)
         assert found_other[q] == pytest.approx(np.mean(np.delete(falls, own[q])), abs=1e-12)
+
+
+def drawn_rankings(count=60, size=120, languages=5):
+    """Ranks of golds, best first, and their languages: some queries have several golds in one language, or golds in one only."""
+    rng = np.random.default_rng(18)
+    sizes = [1, 2, 2, *rng.integers(1, 14, size=count)]
+    rankings = [np.sort(rng.choice(size, size=n, replace=False)) + 1 for n in sizes]
+    return rankings, [rng.integers(0, languages, size=n) for n in sizes]
+
+
+def ranks_by_language(ranks, languages):
+    return [[rank for rank, x in zip(ranks, languages, strict=True) if x == one] for one in sorted(set(languages))]
+
+
+@pytest.mark.parametrize("cutoff", [5, 20, 100, np.inf])
+def test_peer_is_that_of_the_package(cutoff):
+    rankings, languages = drawn_rankings()
+    peer = equal_expected_rank(pool(*rankings, languages=languages), cutoff)
+    assert len(set(peer.round(6))) > 10
+    for value_here, golds, those in zip(peer, rankings, languages, strict=True):
+        kept = [float(rank) if rank <= cutoff else np.nan for rank in golds]
+        with np.errstate(invalid="ignore"):
+            p = kruskal(*ranks_by_language(kept, those))[1]
+        # Where the ranks of all golds are the same after the cut, the package divides zero by zero.
+        assert value_here == pytest.approx(1.0 if np.isnan(p) else p, abs=1e-9)
+
+
+def test_peer_of_golds_that_fill_the_first_ranks_is_the_test_of_kruskal_and_wallis():
+    rng = np.random.default_rng(4)
+    languages = [rng.permutation(np.repeat(np.arange(3), 4)) for _ in range(20)]
+    rankings = [np.arange(1, 13)] * len(languages)
+    peer = equal_expected_rank(pool(*rankings, languages=languages))
+    expected = [kruskal_of_ranks(*ranks_by_language(range(1, 13), those)).pvalue for those in languages]
+    assert peer == pytest.approx(expected, abs=1e-9)
+    assert max(peer) - min(peer) > 0.3
+
+
+@pytest.mark.parametrize("golds", [2, 3, 4, 11])
+def test_peer_is_a_constant_where_each_language_has_one_gold(golds):
+    rng = np.random.default_rng(golds)
+    rankings = [np.sort(rng.choice(13_014, size=golds, replace=False)) + 1 for _ in range(50)]
+    rankings += [np.arange(1, golds + 1), np.arange(1, golds + 1) * 1_000]
+    assert value("PEER", *rankings) == pytest.approx([chi2.sf(golds - 1, golds - 1)] * 52, abs=1e-12)
+    # With a cut-off there are two values, and the system that finds nothing has the better one.
+    assert value("PEER@20", np.arange(golds) + 20, np.arange(golds) + 21) == pytest.approx(
+        [chi2.sf(golds - 1, golds - 1), 1]
+    )
+
+
+def test_the_names_of_languages_do_not_change_peer():
+    rankings, languages = drawn_rankings()
+    renamed = [4 - np.asarray(those) for those in languages]
+    first, second = (equal_expected_rank(pool(*rankings, languages=x), 50) for x in (languages, renamed))
+    assert first == pytest.approx(second, abs=1e-12)
+
+
+@pytest.mark.parametrize("cutoff", [1, 20, 100])
+def test_target_recall_is_the_recall_of_golds_in_other_languages(cutoff):
+    rankings, _ = drawn_rankings()
+    own = [i % len(golds) for i, golds in enumerate(rankings)]
+    recalls = target_recall(pool(*rankings, own=own), cutoff)
+    assert np.isnan(recalls[0])
+    for recall, golds, i in zip(recalls, rankings, own, strict=True):
+        others = np.delete(golds, i)
+        assert np.isnan(recall) if not len(others) else recall == np.mean(others <= cutoff)
 
 
 def test_hand_worked_queue_jump():

@@ -8,6 +8,7 @@ import pytest
 
 import clirbench
 from clirbench.results.read import parse_mteb_result
+from clirbench.results.rescore import missing_bias, with_more_bias
 from clirbench.results.schema import FASTEST, ModelPart
 from clirbench.submissions.check_one import examine
 from clirbench.support.errors import ClirbenchError
@@ -100,6 +101,27 @@ def test_metrics_without_the_main_one_are_an_error_of_their_own(folder, metrics)
     assert refusals(folder, ("task", "metrics"), metrics) == [
         ("task.metrics", "is not what mlqa-r asks for: run the model again with this clirbench")
     ]
+
+
+def test_a_submission_may_have_more_measures_of_bias_than_its_task_asks_for(folder):
+    before = MEASURED["task"]["bias"]
+    result = clirbench.read_result(folder / "mlqa-r.json")
+    names, _ = missing_bias(result)
+    assert "PEER" in names
+    with_more_bias(result, names).save_document(folder / "mlqa-r.json")
+    assert [f.message for f in examine(folder).findings if f.level == "error"] == []
+    document = json.loads((folder / "mlqa-r.json").read_text(encoding="utf-8"))
+    # Nothing else has changed, to the last digit.
+    for name in names:
+        document["headline"]["bias"].pop(name)
+        for language in document["per_language"].values():
+            language["bias"].pop(name)
+    document["task"]["bias"] = before
+    assert document == MEASURED
+    wrong = "is not what mlqa-r asks for: add it with clirbench score --update, or run the model again"
+    assert refusals(folder, ("task", "bias"), before[1:]) == [("task.bias", wrong)]
+    assert refusals(folder, ("task", "bias"), before[::-1]) == [("task.bias", wrong)]
+    assert [key for key, _ in refusals(folder, ("task", "bias"), [*before, "PEER"])][:1] == ["headline.bias.PEER.high"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ import pytest
 from conftest import Table
 
 import clirbench
+from clirbench.metrics.bias import BIAS, OVERALL_BIAS
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import load_collection
 from clirbench.tasks.new_task import init_task
+from clirbench.tasks.own_data import LITERATURE_BIAS, PARALLEL_BIAS
 
 HEAD = 'format = 1\nid = "mine"\nname = "Mine"\ndescription = "x"\nlicence = "private"\nreader = "jsonl"\n'
 QUERIES = [
@@ -234,6 +236,14 @@ def test_what_would_break_later_is_refused_at_once(tmp_path):
     alone = [QUERIES[0], QUERIES[2]]
     with pytest.raises(ClirbenchError, match="'bias' has 'rank_distance'"):
         clirbench.load_task(write(tmp_path, alone, CANDIDATES[:3], ("en",), 'bias = ["rank_distance"]\n'))
+    with pytest.raises(ClirbenchError, match="'bias' has 'PEER'"):
+        clirbench.load_task(write(tmp_path, alone, CANDIDATES[:3], ("en",), 'bias = ["PEER"]\n'))
+
+
+def test_a_task_may_ask_for_every_measure_of_bias(tmp_path):
+    assert {*PARALLEL_BIAS, *LITERATURE_BIAS} == {*BIAS, *OVERALL_BIAS}
+    task = write(tmp_path, more=f"bias = {json.dumps([*BIAS])}\n")
+    assert clirbench.load_task(task).bias == tuple(BIAS)
 
 
 def test_inspect_and_hardest_take_the_task_file(tmp_path):

@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from clirbench.cli.app import ResultArgument, app, examples, grouped, listed, op
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.terminal import stdout
+
+if TYPE_CHECKING:
+    from clirbench.results.result import Result
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class TrecRunOptions:
 
 @app.command(
     epilog=examples(
-        "clirbench score results/clirbench__hybrid/demo.json", "clirbench score --run bm25.trec --language sw"
+        "clirbench score results/clirbench__hybrid/demo.json",
+        "clirbench score results/clirbench__hybrid/demo.json --update",
+        "clirbench score --run bm25.trec --language sw",
     )
 )
 @grouped
@@ -38,15 +43,22 @@ def score(
         typer.Argument(metavar="[RESULT.json...]", help="Result files of `clirbench run`.", show_default=False),
     ] = None,
     *,
+    update: Annotated[
+        bool, typer.Option("--update", help="Add the measures of bias that results lack and their ranks give.")
+    ] = False,
     trec: TrecRunOptions,
 ) -> None:
     """Recompute every number of results from their ranks files, and say whether they agree (exit code 1 if not).
+
+    With --update: write the measures of bias that a result lacks into its JSON file, where its ranks give them.
 
     With --run: score a TREC run (BM25, late interaction, a re-ranker) with pytrec_eval.
     """
     if trec.run is not None:
         if results:
             raise ClirbenchError("--run scores a run, and result files are scored without it: give one of them")
+        if update:
+            raise ClirbenchError("--update adds to result files, and --run scores a run: give one of them")
         _score_run(trec.run, trec)
         return
     if not results:
@@ -72,7 +84,20 @@ def score(
             if key.startswith("headline"):
                 typer.echo(f"{key} {reason}")
         disagree = disagree or bool(outcome.differences)
+        if update:
+            typer.echo(f"{path}: {_updated(result, path, bool(outcome.differences))}")
     raise typer.Exit(1 if disagree else 0)
+
+
+def _updated(result: "Result", path: Path, disagrees: bool) -> str:
+    """Add the measures of bias that a result lacks to the file at ``path``, and say which, or why there are none."""
+    from clirbench.results.rescore import missing_bias, with_more_bias
+
+    names, why_none = ([], "its numbers disagree with its ranks") if disagrees else missing_bias(result)
+    if not names:
+        return f"nothing added: {why_none}"
+    with_more_bias(result, names).save_document(path)
+    return f"added {', '.join(names)}"
 
 
 def _score_run(run: Path, options: TrecRunOptions) -> None:

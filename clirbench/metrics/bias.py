@@ -7,7 +7,7 @@ off the ranks of one query's golds. Those in ``OVERALL_BIAS`` compare totals or 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 class PoolLists:
     """The ranks of golds in the multilingual pool of ``pool`` candidates: ``lists`` has one ranking per query.
 
-    ``own`` is bool (gold pairs,): rows of ``lists`` whose gold is in the query's language.
+    ``own`` is bool (gold pairs,): rows of ``lists`` whose gold is in the query's language. ``language`` is an integer (gold
+    pairs,): the number of the gold's language, from 0.
     """
 
     lists: RankedLists
     own: NDArray[np.bool_]
+    language: NDArray[np.integer[Any]]
     pool: int
 
     @cached_property
@@ -51,7 +53,8 @@ def rank_distance(pool: PoolLists) -> Values:
 
     Source: arXiv 2408.10536, section 5. Two golds at ranks 1 and 3 are 2 ranks apart:
 
-    >>> rank_distance(PoolLists(RankedLists.of(np.array([0, 0]), np.array([1, 3])), np.array([True, False]), 3)).tolist()
+    >>> lists = RankedLists.of(np.array([0, 0]), np.array([1, 3]))
+    >>> rank_distance(PoolLists(lists, own=np.array([True, False]), language=np.array([0, 1]), pool=3)).tolist()
     [2.0]
     """
     lists = pool.lists
@@ -96,7 +99,7 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     gold, average precision is 1: it rises by 1/6.
 
     >>> lists = RankedLists.of(np.array([0, 0]), np.array([1, 3]))
-    >>> own, other = gold_removal(PoolLists(lists, own=np.array([True, False]), pool=3))
+    >>> own, other = gold_removal(PoolLists(lists, own=np.array([True, False]), language=np.array([0, 1]), pool=3))
     >>> own.round(4).tolist(), other.round(4).tolist()
     ([0.3333], [-0.1667])
 
@@ -124,6 +127,53 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     other = divide_or_nan(lists.sum(np.where(pool.own, 0.0, fall)), lists.golds - own_golds)
     apply = (own_golds > 0) & (own_golds < lists.golds)
     return np.where(apply, own, np.nan), np.where(apply, other, np.nan)
+
+
+def equal_expected_rank(pool: PoolLists, cutoff: float = np.inf) -> Values:
+    """PEER, the probability of equal expected rank: the p-value of a test whether golds of all languages have one mean rank.
+
+    The test is Kruskal and Wallis's: H is n - 1, for n golds, times the share of the variation of ranks that lies between
+    languages. It is compared with chi-square of one degree of freedom less than there are languages. All golds have one grade,
+    so that the weights of grades in the paper are 1 for this grade and 0 for wrong candidates.
+
+    The value is 1 where the golds are of one language, where no gold stands in the first ``cutoff``, and where all have the same
+    rank. All u golds beyond the cut-off get the mean of the ranks n + 1 to n + u. This is the rule of the package, and a gold
+    that stands at the cut-off may have a larger rank than that.
+
+    Source: Yang, Jänich, Mayfield and Lawrie 2024, arXiv 2405.00978; their package peer_measure 0.0.1.
+
+    Golds of two languages at ranks 1, 2 and 3, 4: ranks vary by 5 in all and by 4 between the languages, so H is 3 x 4 / 5.
+
+    >>> lists = RankedLists.of(np.zeros(4, dtype=np.intp), np.array([1, 2, 3, 4]))
+    >>> one_first = PoolLists(lists, own=np.array([True, True, False, False]), language=np.array([0, 0, 1, 1]), pool=9)
+    >>> equal_expected_rank(one_first).round(4).tolist()
+    [0.1213]
+    """
+    from scipy.special import chdtrc
+
+    lists = pool.lists
+    lost = lists.sum(lists.rank > cutoff)
+    rank = np.where(lists.rank > cutoff, (lists.golds + (lost + 1) / 2)[lists.ranking], lists.rank)
+    offset = rank - (lists.sum(rank) / lists.golds)[lists.ranking]
+    # A group is the golds of one language in one ranking.
+    key = lists.ranking * (pool.language.max(initial=0) + 1) + pool.language
+    _, group = np.unique(key, return_inverse=True)
+    size = np.bincount(group)
+    between = lists.sum((np.bincount(group, weights=offset) / size)[group] ** 2)
+    whole = lists.sum(offset**2)
+    freedom = np.rint(lists.sum((1 / size)[group])) - 1
+    tested = (freedom > 0) & (whole > 0) & (lost < lists.golds)
+    statistic = (lists.golds - 1) * divide_or_nan(between, whole)
+    return np.where(tested, chdtrc(freedom, statistic), 1.0)
+
+
+def target_recall(pool: PoolLists, cutoff: int) -> Values:
+    """Share of the golds in other languages than the query's that stand in the first ``cutoff``; NaN where there are none.
+
+    Source: target-languages recall, Jang, Hong, Moon and Lim 2026, arXiv 2606.18801, section 4.3.
+    """
+    others = ~pool.own
+    return divide_or_nan(pool.lists.sum(others & (pool.lists.rank <= cutoff)), pool.lists.sum(others))
 
 
 @dataclass(frozen=True)
@@ -189,6 +239,8 @@ def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
 
 _LAREQA = "LAReQA, Roy et al. 2020, arXiv 2004.05484"
 _MAX_R = "arXiv 2604.05684"
+_PEER = "Yang et al. 2024, arXiv 2405.00978, and the package peer_measure"
+_TLR = "Jang et al. 2026, arXiv 2606.18801, section 4.3"
 BIAS: dict[str, BiasMetric] = {
     metric.name: metric
     for metric in (
@@ -218,6 +270,19 @@ BIAS: dict[str, BiasMetric] = {
         BiasMetric("gold_removal_difference",
                    "own_gold_removal minus other_gold_removal: high when the query's language is favoured",
                    "near 0", _LAREQA, compute=lambda pool: pool.removal[0] - pool.removal[1]),
+        BiasMetric("PEER",
+                   "p-value of a test whether golds of all languages have one mean rank: low when languages are set apart; a "
+                   "constant where each language has one gold",
+                   "higher", _PEER, compute=equal_expected_rank),
+        BiasMetric("PEER@20",
+                   "PEER with golds beyond rank 20 tied, and 1 where no gold stands in the first 20",
+                   "higher", _PEER, compute=lambda pool: equal_expected_rank(pool, 20)),
+        BiasMetric("TLR@20",
+                   "share of the golds in other languages than the query's in the first 20: low when they come late",
+                   "higher", _TLR, compute=lambda pool: target_recall(pool, 20)),
+        BiasMetric("TLR@100",
+                   "share of the golds in other languages than the query's in the first 100: low when they come late",
+                   "higher", _TLR, compute=lambda pool: target_recall(pool, 100)),
     )
 }  # fmt: skip
 OVERALL_BIAS: dict[str, Measure] = {

@@ -168,7 +168,8 @@ class ScoreTables:
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
         self._add("pool", values, topic, language)
-        pool = PoolLists(lists, (ranks.query_language == ranks.gold_language)[order], self.pool)
+        gold_language = ranks.gold_language[order]
+        pool = PoolLists(lists, ranks.query_language[order] == gold_language, gold_language, self.pool)
         values = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
         self._add("bias", values, topic, language)
 

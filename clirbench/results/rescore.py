@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.metrics.bias import QueueJump, wrong_shares
+from clirbench.metrics.bias import BIAS, QueueJump, wrong_shares
 from clirbench.metrics.scores import Scores, compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.gold_ranks import GoldRanks, places
@@ -107,6 +107,34 @@ def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -
     task = document.task.model_copy(update={"metrics": list(metrics), "bias": list(bias)})
     numbers = {part: getattr(scores, part) for part in _PARTS}
     update = {**numbers, "headline": headline_of(scores), "task": task}
+    return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
+
+
+def missing_bias(result: Result) -> tuple[list[str], str]:
+    """The measures in ``BIAS`` that a result lacks and its ranks give; if there are none, an empty list and the reason."""
+    ranks, task = result.ranks, result.document.task
+    if ranks.pool_rank is None:
+        return [], "its ranks are not of the pool of all languages"
+    # Rows are sorted by query, then by the gold's language.
+    if not ((np.diff(ranks.query) == 0) & (np.diff(ranks.gold_language) != 0)).any():
+        return [], "every query has its golds in one language"
+    missing = [name for name in BIAS if name not in task.bias]
+    return missing, "" if missing else "it has every measure of bias already"
+
+
+def with_more_bias(result: Result, names: Sequence[str]) -> Result:
+    """The same result with further measures in ``BIAS``, computed from its ranks. Every number that it has stays as it is."""
+    document = result.document
+    scores = _scores(result, [], names, None)
+    per_language = {
+        language: numbers | {"bias": numbers.get("bias", {}) | scores.per_language[language]["bias"]}
+        for language, numbers in document.per_language.items()
+    }
+    update = {
+        "headline": document.headline | {"bias": document.headline.get("bias", {}) | headline_of(scores)["bias"]},
+        "per_language": per_language,
+        "task": document.task.model_copy(update={"bias": [*document.task.bias, *names]}),
+    }
     return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
 
 

@@ -72,13 +72,21 @@ class Result:
                 raise ClirbenchError(
                     f"{path} holds another run: pass force=True to replace it, or give the model a name"
                 )
-        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
         with writing(path, "choose another folder with --output"):
             # The old JSON is removed first, so that it never lies beside new ranks. A run that is killed here leaves no result.
             path.unlink(missing_ok=True)
             write_atomically(path.with_name(self.document.ranks.file), self.ranks_file)
-            write_atomically(path, (text + "\n").encode())
+            write_atomically(path, self._json())
         return path
+
+    def save_document(self, path: Path) -> None:
+        """Replace the JSON file at ``path``. The ranks file beside it stays."""
+        with writing(path, "copy both files into a folder of yours"):
+            write_atomically(path, self._json())
+
+    def _json(self) -> bytes:
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        return (text + "\n").encode()
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame with one row per score; see :func:`clirbench.results.views.as_pandas`."""

@@ -21,17 +21,21 @@ PARALLEL_BIAS = (
     "own_gold_removal", "other_gold_removal", "gold_removal_difference", "own_language_preference", "transfer_ratio",
 )  # fmt: skip
 OTHER_BIAS = ("own_language_preference",)
+# Besides PARALLEL_BIAS, for tasks that ask for them.
+LITERATURE_BIAS = ("PEER", "PEER@20", "TLR@20", "TLR@100")
 
 
 @dataclass(frozen=True)
 class OwnFacts:
     """Facts of a user's own task that are read from its data, not from its TOML; named as in :class:`clirbench.tasks.task.Task`.
 
-    ``sha256`` is the SHA-256 of the rows of both files and of ``relevant_from``.
+    ``bias`` has the measures of a task that names none, and ``possible_bias`` those that it may name. ``sha256`` is the SHA-256
+    of the rows of both files and of ``relevant_from``.
     """
 
     settings: tuple[str, ...]
     bias: tuple[str, ...]
+    possible_bias: tuple[str, ...]
     absent: dict[str, str]
     counts: dict[str, Any]
     sha256: str
@@ -100,9 +104,11 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
     rows = ["".join(f"{row}\n" for _, row in _rows(path)) for path in (files.queries, files.candidates)]
     # The lowest grade of a gold is part of the checksum, because it decides which candidates are gold.
     digest = hashlib.sha256(f"{rows[0]}\0{rows[1]}{files.relevant_from!r}".encode())
+    bias = PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS
     return OwnFacts(
         settings=tuple(setting for setting in SETTINGS if setting not in absent),
-        bias=PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS,
+        bias=bias,
+        possible_bias=(*bias, *LITERATURE_BIAS) if bias == PARALLEL_BIAS else bias,
         absent=absent,
         counts={
             "topics": len(golds),

@@ -304,7 +304,10 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
                 raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
     files = OwnFiles(path.parent / file.queries, path.parent / file.candidates, file.relevant_from)
     facts = read_facts(files, file.languages)
-    for key, stated, possible in (("settings", file.settings, facts.settings), ("bias", file.bias, facts.bias)):
+    for key, stated, possible in (
+        ("settings", file.settings, facts.settings),
+        ("bias", file.bias, facts.possible_bias),
+    ):
         for name in stated or ():
             if name not in possible:
                 why = facts.absent.get(name, f"these data have {', '.join(possible)}")

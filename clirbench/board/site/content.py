@@ -130,7 +130,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
 def worked_example() -> dict[str, Any]:
     """Every metric, computed for a query with two golds at ranks 2 and 5 of a pool of 20."""
     lists = RankedLists.of(np.array([0, 0]), np.array([2, 5], dtype=np.int32))
-    pool = PoolLists(lists, np.array([True, False]), 20)
+    pool = PoolLists(lists, own=np.array([True, False]), language=np.array([0, 1]), pool=20)
     rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
     rows += [(name, number(float(measure.compute(pool)[0]), 1, 4)) for name, measure in BIAS.items()]
     return {"ranks": [2, 5], "pool": 20, "rows": rows}

@@ -254,7 +254,9 @@ def _distances(result: Result, key: str) -> dict[str, Any]:
         )
     lists = RankedLists.of(ranks.query, ranks.pool_rank)
     pool = sum(result.document.counts.candidates.values())
-    values = rank_distance(PoolLists(lists, np.zeros(len(ranks), dtype=np.bool_), pool))
+    # Rank distance asks for no language.
+    unread = np.zeros(len(ranks), dtype=np.int32)
+    values = rank_distance(PoolLists(lists, unread > 0, unread, pool))
     values = values[~np.isnan(values)]
     edges = [0.0, *(float(10**i * f) for i in range(1, 5) for f in (1, 3) if 10**i * f < pool), float(pool)]
     counts, _ = np.histogram(values, edges)
