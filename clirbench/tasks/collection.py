@@ -130,7 +130,7 @@ def _from_files(
 
 
 def _from_hub(task: Task, languages: Sequence[str]) -> Iterator[tuple[str, LanguageTexts]]:
-    """The languages of a data set of the hub. After the last one, checksums are compared, and unparallel languages are refused."""
+    """The languages of a data set of the hub. After the last one, unparallel languages and wrong checksums are refused."""
     assert task.hub is not None  # noqa: S101
     read: dict[str, ParallelTexts] = {}
     for language, one in read_languages(task.id, task.reader, task.hub, languages):

@@ -32,9 +32,11 @@ class ParallelTexts:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 over queries, passages and golds with their identifiers, in order. The format of the files does not change it."""
+        """SHA-256 over queries, passages and golds, in order. The format of the files does not change it."""
         digest = hashlib.sha256()
-        for rows in (self.texts.queries, zip(self.passages, self.texts.candidates, strict=True), self.texts.golds):
+        passages = zip(self.passages, self.texts.candidates, strict=True)
+        parts: tuple[Iterable[tuple[str, str | int]], ...] = (self.texts.queries, passages, self.texts.golds)
+        for rows in parts:
             for row in rows:
                 digest.update(f"{json.dumps(row)}\n".encode())
             digest.update(b"\n")
@@ -100,7 +102,9 @@ HUB_READERS = {
 }
 
 
-def read_languages(name: str, reader: str, hub: HubCorpus, languages: Sequence[str]) -> Iterator[tuple[str, ParallelTexts]]:
+def read_languages(
+    name: str, reader: str, hub: HubCorpus, languages: Sequence[str]
+) -> Iterator[tuple[str, ParallelTexts]]:
     """Find or download a data set, and read its languages one by one. ``name`` is the name of its folder in the mirror.
 
     Raises:
