@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from mteb_copies import retrieval_copy
+from mteb_copies import retrieval_copy, write_config
 from parallel_sets import HUB, LETTERS, belebele_rows, parallel_set, write_belebele, write_parallel
 
 import clirbench
@@ -83,19 +83,17 @@ class Random:
 
 def test_ranks_are_those_of_brute_force_and_the_order_of_languages_changes_nothing(village):
     result = clirbench.evaluate(Random(), str(village))
-    written, encode = parallel_set(), Random().encode_queries
+    ranks, written, encode = result.ranks, parallel_set(), Random().encode_queries
     vectors = {x: encode(list(passages.values())) for x, (passages, _, _) in written.items()}
-    for row in range(len(result.ranks)):
-        topic = result.ranks.topics[result.ranks.topic[row]]
-        asked, found_in = (
-            result.ranks.languages[codes[row]] for codes in (result.ranks.query_language, result.ranks.gold_language)
-        )
+    for row in range(len(ranks)):
+        topic = ranks.topics[ranks.topic[row]]
+        asked, answered = (ranks.languages[codes[row]] for codes in (ranks.query_language, ranks.gold_language))
         query = encode([written[asked][1][topic]])[0]
-        place = list(written[found_in][0]).index(dict(written[found_in][2])[topic])
-        gold = float(vectors[found_in][place] @ query)
-        above = {x: int((vectors[x] @ query > gold + 1e-6).sum()) for x in written}
-        assert result.ranks.own_rank[row] == 1 + above[found_in]
-        assert result.ranks.pool_rank[row] == 1 + sum(above.values())
+        gold = list(written[answered][0]).index(dict(written[answered][2])[topic])
+        score = float(vectors[answered][gold] @ query)
+        above = {x: int((vectors[x] @ query > score + 1e-6).sum()) for x in written}
+        assert ranks.own_rank[row] == 1 + above[answered]
+        assert ranks.pool_rank[row] == 1 + sum(above.values())
     text = village.read_text(encoding="utf-8")
     assert '["el", "en", "hi", "th", "zh"]' in text
     village.write_text(
@@ -169,7 +167,10 @@ GOLD = "p0"
             changed("corpus")(lambda rows: [row for row in rows if row["_id"] != GOLD]),
             r"1 gold passages of el are not in its corpus \(first: 'p0'\): the corpus is not whole, download it again",
         ),
-        (changed("corpus")(lambda rows: [row for row in rows if row["_id"] != "p1"]), "49 candidates in el, but village-law.toml declares 50"),
+        (
+            changed("corpus")(lambda rows: [row for row in rows if row["_id"] != "p1"]),
+            "49 candidates in el, but village-law.toml declares 50",
+        ),
         (changed("queries")(lambda rows: rows[1:]), "29 queries in el, but village-law.toml declares 30"),
         (changed("qrels")(lambda rows: rows[1:]), "29 queries in el, but village-law.toml declares 30"),
         # Not parallel.
@@ -240,10 +241,8 @@ def belebele_task(tmp_path, languages=SCRIPTS):
     text = load_task("belebele").file.read_text(encoding="utf-8")
     head, tables = text[: text.index("languages = ")], text[text.index("settings = ") : text.index("[counts]")]
     counts = [f"topics = 12\ngold_pairs = {12 * len(languages) ** 2}"]
-    counts += [
-        f"[counts.{key}]\n" + "\n".join(f"{x} = {n}" for x in languages)
-        for key, n in (("queries", 12), ("candidates", 4))
-    ]
+    for key, number in (("queries", 12), ("candidates", 4)):
+        counts += [f"[counts.{key}]", *(f"{language} = {number}" for language in languages)]
     path = tmp_path / "belebele.toml"
     listed = ", ".join(f'"{x}"' for x in languages)
     path.write_text(f"{head}languages = [{listed}]\n{tables}[counts]\n" + "\n".join(counts) + "\n", encoding="utf-8")
@@ -290,8 +289,6 @@ def test_files_of_parquet_are_read_alike(tmp_path):
     lines = write_belebele(tmp_path / "lines", ["hi_Deva"])
     rows = belebele_rows("hi_Deva")
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    from mteb_copies import write_config
-
     parquet = write_config(tmp_path / "parquet", {"hi_Deva": {"test": columns}})
     assert read_belebele(HUB, parquet, "hi_Deva") == read_belebele(HUB, lines, "hi_Deva")
 
