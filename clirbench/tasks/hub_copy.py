@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -54,23 +55,35 @@ def _whole(folder: Path) -> set[str]:
 
 
 def _download(hub: HubCorpus, folder: Path, configurations: Sequence[str]) -> None:
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
-    get = partial(snapshot_download, hub.hub, repo_type="dataset", revision=hub.revision, local_dir=folder)
     data = Configurations(hub, (), folder)
+    get = partial(snapshot_download, hub.hub, repo_type="dataset", revision=hub.revision, local_dir=folder)
+    files: dict[str, list[str]] = {}
     try:
+        there = HfApi().list_repo_files(hub.hub, repo_type="dataset", revision=hub.revision)
         get(allow_patterns=["README.md"])
-        patterns = [pattern for one in configurations for pattern in data.patterns(one)]
-        if patterns:
-            get(allow_patterns=patterns)
+        for one in configurations:
+            files[one] = [name for name in there for pattern in data.patterns(one) if fnmatch(name, pattern)]
+        wanted = [name for names in files.values() for name in names]
+        if wanted:
+            get(allow_patterns=wanted)
     except ClirbenchError:
         raise
     # The hub's client raises dozens of types of errors when the data cannot be reached.
     except Exception as error:
-        raise ClirbenchError(
-            f"cannot download {hub_name(hub)} ({first_line(error)}): check the network and run again (it resumes), "
-            "or put a snapshot into CLIRBENCH_MIRROR"
-        ) from error
-    for one in configurations:
-        if not data.paths(one):
-            raise ClirbenchError(f"{hub_name(hub)}: has no configuration {one}: correct the languages or the revision")
+        raise _unreachable(hub, first_line(error)) from error
+    lacking = next((one for one, names in files.items() if not names), None)
+    if lacking is not None:
+        raise ClirbenchError(f"{hub_name(hub)}: has no configuration {lacking}: correct the languages or the revision")
+    # Where the line dies, the client may give the folder as it is.
+    missing = next((name for name in wanted if not (folder / name).is_file()), None)
+    if missing is not None:
+        raise _unreachable(hub, f"{missing} did not come")
+
+
+def _unreachable(hub: HubCorpus, reason: str) -> ClirbenchError:
+    return ClirbenchError(
+        f"cannot download {hub_name(hub)} ({reason}): check the network and run again (it resumes), "
+        "or put a snapshot into CLIRBENCH_MIRROR"
+    )
