@@ -13,7 +13,7 @@ LETTERS = {"el": "αβγδεζηθικλμνξοπρστυφχψω", "en": "abcd
 
 
 def sentence(language, rng, words):
-    letters = LETTERS[language.split("_")[0]]
+    letters = LETTERS[language[:2]]
     return " ".join("".join(rng.choices(letters, k=rng.randint(2, 7))) for _ in range(words))
 
 

@@ -173,6 +173,11 @@ def load_task(name: str) -> Task:
         raise ClirbenchError(f"{path}: format {file.format} is not {FORMAT}: upgrade clirbench or the file")
     if file.id != path.stem:
         raise ClirbenchError(f"{path}: 'id' is '{file.id}' but the file is named '{path.stem}': make them equal")
+    for key, names in (("languages", file.languages), ("id", [file.id])):
+        for name in names:
+            # Result files have these names in theirs.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
+                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
     return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
 
 
@@ -320,7 +325,6 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
     # A folder that CLIRBENCH_TASKS names may hold a task of this kind.
     if path.resolve().parent != tasks_dir().resolve():
         refuse_shipped_name(file.id, f"{path}: 'id'")
-    _check_names(file, path)
     files = OwnFiles(path.parent / file.queries, path.parent / file.candidates, file.relevant_from)
     facts = read_facts(files, file.languages)
     for key, stated, possible in (("settings", file.settings, facts.settings), ("bias", file.bias, facts.bias)):
@@ -342,14 +346,6 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
     )
 
 
-def _check_names(file: _File, path: Path) -> None:
-    """Refuse names that cannot stand in the names of result files. Files that are not shipped may hold some."""
-    for key, names in (("languages", file.languages), ("id", [file.id])):
-        for name in names:
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
-                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
-
-
 def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: Path) -> Task:
     for key in ("queries", "candidates"):
         _same_languages(getattr(file.counts, key), file.languages, path, f"counts.{key}")
@@ -362,7 +358,13 @@ def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: 
         sources = _sources(file.source, file.languages, path, "source")
     elif isinstance(file, _ParallelHubFile):
         texts_sha256, hub = file.source.sha256, HubCorpus(**file.source.model_dump(exclude={"sha256"}))
-        _check_hub_languages(file, path)
+        if texts_sha256:
+            _same_languages(texts_sha256, file.languages, path, "source.sha256")
+        other = next((x for x in file.languages if file.all_languages and x not in file.all_languages), None)
+        if other is not None:
+            raise ClirbenchError(
+                f"{path}: 'languages' has '{other}', which is not in 'all_languages': correct one of them"
+            )
     else:
         judgements, corpus = file.judgements, HubCorpus(**file.corpus.model_dump())
         if judgements:
@@ -380,15 +382,6 @@ def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: 
         judgements=judgements,
         board=_board(file, file.board, path) if file.board else None,
     )
-
-
-def _check_hub_languages(file: _ParallelHubFile, path: Path) -> None:
-    _check_names(file, path)
-    if file.source.sha256:
-        _same_languages(file.source.sha256, file.languages, path, "source.sha256")
-    other = next((x for x in file.languages if file.all_languages and x not in file.all_languages), None)
-    if other is not None:
-        raise ClirbenchError(f"{path}: 'languages' has '{other}', which is not in 'all_languages': correct one of them")
 
 
 def _board(file: _ShippedFile, board: _Board, path: Path) -> BoardColumns:
