@@ -174,10 +174,10 @@ def load_task(name: str) -> Task:
     if file.id != path.stem:
         raise ClirbenchError(f"{path}: 'id' is '{file.id}' but the file is named '{path.stem}': make them equal")
     for key, names in (("languages", file.languages), ("id", [file.id])):
-        for name in names:
+        for one in names:
             # Result files have these names in theirs.
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
-                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", one):
+                raise ClirbenchError(f"{path}: '{key}' has {one!a}: use letters, digits, '.', '-' and '_'")
     return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
 
 
