@@ -68,6 +68,15 @@ def test_each_query_has_the_passage_of_its_judgement_as_gold_in_every_language(v
     assert len(collection.gold_query) == 30 * 5 * 5
 
 
+def ranks_by_name(ranks):
+    """The rows of ranks by topic, language of the query and language of the gold."""
+    columns = zip(ranks.topic, ranks.query_language, ranks.gold_language, ranks.own_rank, ranks.pool_rank, strict=True)
+    return {
+        (ranks.topics[topic], ranks.languages[asked], ranks.languages[answered]): (own, pool)
+        for topic, asked, answered, own, pool in columns
+    }
+
+
 class Random:
     """An encoder of random vectors: a text has the same one wherever it stands."""
 
@@ -99,9 +108,7 @@ def test_ranks_are_those_of_brute_force_and_the_order_of_languages_changes_nothi
     village.write_text(
         text.replace('["el", "en", "hi", "th", "zh"]', '["zh", "hi", "el", "th", "en"]'), encoding="utf-8"
     )
-    again = clirbench.evaluate(Random(), str(village))
-    assert again.document.headline == result.document.headline
-    assert again.document.per_language["th"] == result.document.per_language["th"]
+    assert ranks_by_name(clirbench.evaluate(Random(), str(village)).ranks) == ranks_by_name(ranks)
 
 
 def test_grades_below_one_are_not_relevant(mirror, tmp_path):
