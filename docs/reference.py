@@ -245,6 +245,7 @@ def _tasks() -> str:
         task = clirbench.load_task(name)
         pairs = len(task.languages) * (len(task.languages) - 1) if "cross-lingual" in task.settings else 0
         candidates = sum(task.counts["candidates"].values())
+        of_all = f" of {len(task.all_languages)}" if task.all_languages else ""
         parts += [
             f"## {name}",
             "",
@@ -252,7 +253,7 @@ def _tasks() -> str:
             "",
             "| | |",
             "| --- | --- |",
-            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages, "
+            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages{of_all}, "
             f"{candidates:,} candidate {task.candidate_text}s, {task.counts['gold_pairs']:,} gold pairs |",
             f"| languages | {', '.join(task.languages)} |",
             f"| settings | {', '.join(task.settings)}{f' ({pairs} pairs)' if pairs else ''} |",

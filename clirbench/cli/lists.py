@@ -26,7 +26,8 @@ def tasks() -> None:
             continue
         queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
         size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
-        languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
+        of_all = f" of {len(task.all_languages)}" if task.all_languages else ""
+        languages = f"{len(task.languages)}{of_all} languages: {' '.join(task.languages)}"
         notes = ["standard suite: runs where --model is given without --tasks"] if task.standard else []
         notes += ["default: runs where neither --model nor --tasks is given"] if task.default else []
         notes += [f"{setting}: {text}" for setting, text in task.remarks.items()]
