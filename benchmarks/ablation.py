@@ -67,6 +67,7 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
     from sentence_transformers import SentenceTransformer
 
     from clirbench.encoders.packed import PackedEncoder, write_packed
+    from clirbench.tasks.task_file import is_on_board
     from clirbench.training.dev import DevEvaluator
     from clirbench.training.fit import fit
     from clirbench.training.prepare import checksums, first_vectors, prepare, static_data, tokenise
@@ -75,8 +76,9 @@ def train_missing(data, work, reporter, alphas=ALPHAS, seeds=SEEDS):
 
     plan, _ = recipe()
     prepared = prepare(plan, [data], reporter)
-    if prepared.unchecked:
-        raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(prepared.unchecked)}")
+    lacking = [name for name in prepared.unchecked if is_on_board(name)]
+    if lacking:
+        raise SystemExit(f"the evaluation data cannot be loaded: {', '.join(lacking)}")
     identity = json.dumps({"recipe": plan.model_dump(mode="json"), "data": checksums(plan, [data])}, sort_keys=True)
     claim(work, identity)
     tokenised = tokenise(prepared, work / "tokenizer", reporter)

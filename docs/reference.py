@@ -245,6 +245,7 @@ def _tasks() -> str:
         task = clirbench.load_task(name)
         pairs = len(task.languages) * (len(task.languages) - 1) if "cross-lingual" in task.settings else 0
         candidates = sum(task.counts["candidates"].values())
+        of_all = f" of {len(task.all_languages)}" if task.all_languages else ""
         parts += [
             f"## {name}",
             "",
@@ -252,7 +253,7 @@ def _tasks() -> str:
             "",
             "| | |",
             "| --- | --- |",
-            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages, "
+            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages{of_all}, "
             f"{candidates:,} candidate {task.candidate_text}s, {task.counts['gold_pairs']:,} gold pairs |",
             f"| languages | {', '.join(task.languages)} |",
             f"| settings | {', '.join(task.settings)}{f' ({pairs} pairs)' if pairs else ''} |",
@@ -310,7 +311,9 @@ def _files() -> str:
     meanings = _attributes("tasks.task.Task", "tasks.task.BoardColumns", "tasks.task.SourceFile")
     meanings["format"] = "Of the file: 1."
     meanings["source"] = meanings["sources"]
-    shipped, streamed = (_schema(one, meanings) for one in (task_file._ParallelFile, task_file._StreamedFile))
+    meanings |= {"hub": "The data set on the hub.", "revision": "Its commit.", "split": "Its split."}
+    kinds = task_file._ParallelFile, task_file._ParallelHubFile, task_file._StreamedFile
+    shipped, on_hub, streamed = (_schema(one, meanings) for one in kinds)
     own = {
         "queries": "The file of queries, beside this one.",
         "candidates": "The file of candidates, beside this one.",
@@ -319,16 +322,17 @@ def _files() -> str:
     parts += [_object(_schema(task_file._OwnFile, meanings | own)), ""]
     parts += ["## A shipped task", "", "As those in `tasks/`. Its candidates are sentences, read into memory.", ""]
     parts += [_object(shipped), "", *_definitions(shipped["$defs"], shipped["$defs"], {}, "###")]
-    parts += [
-        "## A streamed task",
-        "",
-        "Its candidates are passages, read shard by shard. What differs from the table above:",
-        "",
-    ]
-    other = {key: value for key, value in streamed["properties"].items() if value != shipped["properties"].get(key)}
-    parts += [_object({**streamed, "properties": other}), ""]
-    fresh = [name for name in streamed["$defs"] if name not in shipped["$defs"]]
-    parts += _definitions(streamed["$defs"], fresh, {}, "###")
+    known = set(shipped["$defs"])
+    for title, text, kind in (
+        ("A parallel set on the hub", "Its candidates are passages, read into memory.", on_hub),
+        ("A streamed task", "Its candidates are passages, read shard by shard.", streamed),
+    ):
+        parts += [f"## {title}", "", f"{text} What differs from the table of a shipped task:", ""]
+        other = {key: value for key, value in kind["properties"].items() if value != shipped["properties"].get(key)}
+        parts += [_object({**kind, "properties": other}), ""]
+        fresh = [name for name in kind["$defs"] if name not in known]
+        known.update(fresh)
+        parts += _definitions(kind["$defs"], fresh, {}, "###")
     parts += ["## model.toml", "", "What a submission says of its model; `clirbench submit` writes it.", ""]
     parts += _model_schema(ModelFile)
     parts += ["## A training recipe", "", "The one argument of `clirbench train`.", ""]

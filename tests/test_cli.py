@@ -303,6 +303,7 @@ def test_lists(home):
         assert f"{sum(task.counts['candidates'].values()):,}" in row
     listed = clir(home, "models").stdout
     assert "clirbench/char-ngram-romanised" in listed
+    assert "14 of 122 languages: amh_Ethi arb_Arab" in tasks
     assert "a server's http://HOST:PORT/v1#MODEL" in listed
     assert "two stages, rerank:MODEL+CROSS-ENCODER" in listed
     assert "rank_distance" in clir(home, "metrics").stdout

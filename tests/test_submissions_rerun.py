@@ -13,10 +13,11 @@ import typer.testing
 import clirbench
 from clirbench.cli import app
 from clirbench.encoders.base import EncoderOptions
-from clirbench.submissions.rerun import Loading, Sample, compare_ranks, draw_languages, verify
+from clirbench.submissions.rerun import Loading, Sample, _data, compare_ranks, draw_languages, verify
 from clirbench.submissions.submit import submit
 from clirbench.submissions.verification import verdict
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.progress import Silent
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBMISSIONS = ROOT / "submissions"
@@ -38,6 +39,14 @@ def test_a_true_submission_agrees(folder, mirror):
     written = json.loads((folder / "verification.json").read_text(encoding="utf-8"))
     assert written == json.loads(found.model_dump_json())
     assert written["by"] == "somebody"
+
+
+def test_a_set_of_the_hub_is_found_before_the_model_runs(tmp_path, monkeypatch):
+    (tmp_path / "mupler").mkdir()
+    monkeypatch.setenv("CLIRBENCH_MIRROR", str(tmp_path))
+    files, places = _data("mupler", Silent())
+    assert files == [tmp_path / "mupler"]
+    assert places["CLIRBENCH_MIRROR"] == str(tmp_path)
 
 
 @pytest.mark.real

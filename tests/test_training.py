@@ -331,6 +331,17 @@ def test_evaluation_text_stops_the_training(monkeypatch, tmp_path):
     assert kept.record["rows"]["parallel.jsonl"] == 124
 
 
+def test_of_a_set_of_the_hub_queries_and_golds_are_looked_for(tiny):
+    from clirbench.tasks.task_file import load_task
+    from clirbench.training.dev import protect
+
+    texts = ("en question 1", "zh gold 2", "en wrong 0 1")
+    whole = protect([tiny()])
+    assert [whole.find(text[:2], text) is not None for text in texts] == [True, True, True]
+    on_hub = protect([replace(tiny(), task=load_task("mupler"))])
+    assert [on_hub.find(text[:2], text) is not None for text in texts] == [True, True, False]
+
+
 def test_overlap_is_found_through_invisible_marks():
     from clirbench.training.overlap import Protected
 

@@ -26,7 +26,8 @@ def tasks() -> None:
             continue
         queries, candidates = (sum(task.counts[key].values()) for key in ("queries", "candidates"))
         size = f"{task.counts['topics']:,} topics, {queries:,} queries, {candidates:,} candidates"
-        languages = f"{len(task.languages)} languages: {' '.join(task.languages)}"
+        of_all = f" of {len(task.all_languages)}" if task.all_languages else ""
+        languages = f"{len(task.languages)}{of_all} languages: {' '.join(task.languages)}"
         notes = ["standard suite: runs where --model is given without --tasks"] if task.standard else []
         notes += ["default: runs where neither --model nor --tasks is given"] if task.default else []
         notes += [f"{setting}: {text}" for setting, text in task.remarks.items()]
@@ -40,21 +41,41 @@ def tasks() -> None:
     epilog=examples(
         "clirbench init-task my-faq --languages en,de,th",
         "clirbench run --model clirbench/hybrid --tasks my-faq/my-faq.toml",
+        "clirbench init-task my-law --from-hub mteb/MuPLeR-retrieval --revision 43dff1bca775c1298511f6776f0ac1d5cc144ccb",
     ),
 )
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The task's identifier, such as my-faq.")],
-    languages: Annotated[str, typer.Option(help="Of the task, comma-separated.")] = "en,de",
+    languages: Annotated[
+        str | None, optional("Of the task, comma-separated.", "en,de; with --from-hub, all of the data set")
+    ] = None,
     output: Annotated[Path | None, optional("Folder.", "one named after the task", "--output", "-o")] = None,
+    from_hub: Annotated[
+        str | None, optional("A parallel data set on the hub in mteb's layout, such as mteb/MuPLeR-retrieval.")
+    ] = None,
+    revision: Annotated[str | None, optional("Commit of the data set of --from-hub: 40 hexadecimal digits.")] = None,
+    split: Annotated[str | None, optional("Split of the data set of --from-hub.", "test")] = None,
 ) -> None:
-    """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates."""
-    from clirbench.tasks.new_task import init_task
+    """Write the files of a task of your own, commented and with an example: a TOML file, queries, candidates.
 
-    chosen = listed(languages, "--languages") or []
-    files = init_task(name, Path(name) if output is None else output, chosen)
+    With --from-hub, read a parallel data set of the hub, and write its TOML file.
+    """
+    from clirbench.tasks.new_task import init_from_hub, init_task
+    from clirbench.tasks.task import HubCorpus
+
+    chosen, folder = listed(languages, "--languages"), Path(name) if output is None else output
+    if from_hub is None:
+        if revision is not None or split is not None:
+            raise ClirbenchError("--revision and --split are of a data set on the hub: name it with --from-hub")
+        files = init_task(name, folder, ["en", "de"] if chosen is None else chosen)
+    elif revision is None:
+        raise ClirbenchError(f"--from-hub {from_hub} needs --revision COMMIT: a task is pinned, and a branch moves")
+    else:
+        files = init_from_hub(name, folder, HubCorpus(from_hub, revision, split or "test"), chosen)
     for path in files:
         typer.echo(path)
-    typer.echo(f"next: put your texts in, then  {command('run', '--model', 'ORG/NAME', '--tasks', files[0])}")
+    step = "put your texts in" if from_hub is None else "say in the file what it asks"
+    typer.echo(f"next: {step}, then  {command('run', '--model', 'ORG/NAME', '--tasks', files[0])}")
 
 
 @app.command(epilog=examples("clirbench models"))

@@ -33,6 +33,8 @@ from clirbench.support.paths import CACHE, MIRROR, TASKS, cache_dir, mirror_dir,
 from clirbench.support.progress import Reporter, Silent, follow_download
 from clirbench.support.version import __version__
 from clirbench.tasks.fetch import fetch
+from clirbench.tasks.hub_copy import local_copy
+from clirbench.tasks.hub_readers import configurations_of
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_tasks, first_on_board, list_tasks, load_task
 
@@ -338,8 +340,10 @@ def _prepared(stated: ModelPart, loading: Loading) -> Iterator[_Prepared]:
 
 def _data(task: str, reporter: Reporter) -> tuple[list[Path], dict[str, str]]:
     """Fetch the files of a task, and say with which variables another process finds them."""
-    follow = follow_download(reporter)
-    files = [fetch(source, follow(source.name)) for source in load_task(task).sources.values()]
+    follow, loaded = follow_download(reporter), load_task(task)
+    files = [fetch(source, follow(source.name)) for source in loaded.sources.values()]
+    if loaded.hub is not None:
+        files.append(local_copy(task, loaded.hub, configurations_of(loaded.reader, loaded.languages)))
     places = {MIRROR: mirror_dir(), TASKS: tasks_dir() if os.environ.get(TASKS) else None, CACHE: cache_dir()}
     return [*files, *filter(None, [places[TASKS]])], {name: str(path) for name, path in places.items() if path}
 

@@ -1,6 +1,6 @@
 """Read the files of a task into a collection in memory: queries, candidates and gold pairs, each with a language."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Advance
 from clirbench.tasks.fetch import fetch
+from clirbench.tasks.hub_readers import HUB_READERS, ParallelTexts, read_languages, refuse_unparallel
 from clirbench.tasks.own_data import read_own_files
 from clirbench.tasks.readers import READERS, LanguageTexts
 from clirbench.tasks.selection import choose_languages
@@ -89,27 +90,23 @@ class Collection:
 def load_collection(
     task: Task, languages: Sequence[str] | None = None, advance: Callable[[str], Advance] | None = None
 ) -> Collection:
-    """Fetch a task's files, read them and check every declared count. ``languages`` chooses languages; None for all.
+    """Fetch a task's data, read them and check every declared count. ``languages`` chooses languages; None for all.
 
     ``advance`` is given a file's name, and returns the callback that follows its download.
 
     Raises:
-        ClirbenchError: The task lacks a language, a file cannot be fetched or read, or a count differs.
+        ClirbenchError: The task lacks a language, the data cannot be fetched or read, a count differs, or the languages of a data
+            set of the hub are not parallel.
     """
     chosen = choose_languages(task, languages)
     if task.own is not None:
         texts_of = read_own_files(task.own, task.languages)
         return assemble(task, chosen, [texts_of[language] for language in chosen])
-    if task.reader not in READERS:
-        raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(READERS)}")
+    known = READERS if task.hub is None else HUB_READERS
+    if task.reader not in known:
+        raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(known)}")
     texts = []
-    for language in chosen:
-        source = task.sources[language]
-        path = fetch(source, advance(source.name) if advance else None)
-        try:
-            one = READERS[task.reader](path)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise ClirbenchError(f"{path}: not a {task.reader} file ({error}): replace it with the original") from error
+    for language, one in _from_hub(task, chosen) if task.hub else _from_files(task, chosen, advance):
         _check(task, f"queries in {language}", len(one.queries), task.counts["queries"][language])
         _check(task, f"candidates in {language}", len(one.candidates), task.counts["candidates"][language])
         texts.append(one)
@@ -118,6 +115,34 @@ def load_collection(
         _check(task, "topics", len(collection.topics), task.counts["topics"])
         _check(task, "gold pairs", len(collection.gold_query), task.counts["gold_pairs"])
     return collection
+
+
+def _from_files(
+    task: Task, languages: Sequence[str], advance: Callable[[str], Advance] | None
+) -> Iterator[tuple[str, LanguageTexts]]:
+    for language in languages:
+        source = task.sources[language]
+        path = fetch(source, advance(source.name) if advance else None)
+        try:
+            yield language, READERS[task.reader](path)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ClirbenchError(f"{path}: not a {task.reader} file ({error}): replace it with the original") from error
+
+
+def _from_hub(task: Task, languages: Sequence[str]) -> Iterator[tuple[str, LanguageTexts]]:
+    """The languages of a data set of the hub. After the last one, unparallel languages and wrong checksums are refused."""
+    assert task.hub is not None  # noqa: S101
+    read: dict[str, ParallelTexts] = {}
+    for language, one in read_languages(task.id, task.reader, task.hub, languages):
+        read[language] = one
+        yield language, one.texts
+    # Only now, because a count says more than a checksum.
+    refuse_unparallel(task.id, read)
+    for language, sha256 in task.checksums(languages).items():
+        if read[language].sha256 != sha256:
+            raise ClirbenchError(
+                f"{task.id}: the texts of {language} are not those that {task.file.name} pins: download them again"
+            )
 
 
 def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTexts]) -> Collection:

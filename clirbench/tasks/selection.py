@@ -1,7 +1,8 @@
 """The part of a task that is run: languages and settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
@@ -21,6 +22,28 @@ def select(task: Task, languages: Sequence[str] | None = None, settings: Sequenc
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
     return Selection(task, choose_languages(task, languages), choose_settings(task, settings, languages))
+
+
+def with_all_languages(task: Task) -> Task:
+    """The task with all languages of its data in the place of those that it declares; its hash is another.
+
+    Its data are parallel, so every language has the counts of the declared ones.
+
+    Raises:
+        ClirbenchError: The task declares all languages already, or its languages differ in their counts.
+    """
+    if not task.all_languages:
+        raise ClirbenchError(f"{task.id} has no other languages than {','.join(task.languages)}")
+    counts: dict[str, Any] = {}
+    for key in ("queries", "candidates"):
+        numbers = set(task.counts[key].values())
+        if len(numbers) > 1:
+            raise ClirbenchError(f"{task.file}: '{key}' differ by language, so 'all_languages' have no known counts")
+        counts[key] = dict.fromkeys(task.all_languages, numbers.pop())
+    # Each topic is asked in each language, and has its golds in each.
+    golds = task.counts["gold_pairs"] // len(task.languages) ** 2
+    counts |= {"topics": task.counts["topics"], "gold_pairs": golds * len(task.all_languages) ** 2}
+    return replace(task, languages=task.all_languages, all_languages=(), counts=counts)
 
 
 def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:

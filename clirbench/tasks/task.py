@@ -35,7 +35,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class HubCorpus:
-    """Where the hub holds the candidates of a streamed task: a data set, its exact commit, and its split."""
+    """Where the hub holds data: a data set, its exact commit, and its split."""
 
     hub: str
     revision: str
@@ -72,8 +72,8 @@ class BoardColumns:
 class Task:
     """A data set with its protocol, as declared in one TOML file.
 
-    A parallel task has one file of texts per language. A streamed task has more candidates than memory: they are read shard
-    by shard from its ``corpus``. A user's own task has its two files in ``own``.
+    A parallel task has one file of texts per language, or a parallel data set on the hub. A streamed task has more candidates
+    than memory: they are read shard by shard from its ``corpus``. A user's own task has its two files in ``own``.
 
     Attributes:
         id: Its name on the command line and in file names.
@@ -82,7 +82,8 @@ class Task:
         licence: Of the data.
         homepage: Address.
         citation: BibTeX.
-        reader: The format of the files, one of :data:`clirbench.tasks.readers.READERS` for a parallel task.
+        reader: The format of the data: one of :data:`clirbench.tasks.readers.READERS` for a parallel task, or of
+            :data:`clirbench.tasks.hub_readers.HUB_READERS` for one on the hub.
         candidate_text: What a candidate is: "sentence", "passage", or "text" in a user's own task.
         gold_sha256: Checksum of the gold pairs (:func:`clirbench.ranking.gold_ranks.gold_digest`); empty if nobody has published
             them.
@@ -90,10 +91,15 @@ class Task:
         settings: The settings that the data allow.
         metrics: Names of the metrics; the first one is the main metric.
         bias: Names of the measures of language bias.
-        sources: The file of each language; for a streamed task, files by "<language>/topics" and "<language>/qrels".
+        sources: The file of each language; for a streamed task, files by "<language>/topics" and "<language>/qrels"; empty for a
+            parallel task on the hub.
         counts: ``topics`` and ``gold_pairs`` of the whole task; ``queries`` and ``candidates`` by language.
         file: The TOML file.
         corpus: Place of the candidates; for a streamed task only.
+        hub: Place of the texts; for a parallel task on the hub only.
+        texts_sha256: By language, checksum of the texts of a parallel task on the hub
+            (:attr:`clirbench.tasks.hub_readers.ParallelTexts.sha256`); empty if they are not pinned.
+        all_languages: All languages of the data, where ``languages`` are some of them; else empty.
         judgements: By language, checksum of the gold pairs of a streamed task
             (:func:`clirbench.tasks.corpora.base.judgement_digest`).
         absent: By setting or measure, why the task lacks it.
@@ -124,6 +130,9 @@ class Task:
     counts: Mapping[str, Any]
     file: Path
     corpus: HubCorpus | None = None
+    hub: HubCorpus | None = None
+    texts_sha256: Mapping[str, str] = field(default_factory=dict)
+    all_languages: tuple[str, ...] = ()
     judgements: Mapping[str, str] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
@@ -146,9 +155,10 @@ class Task:
         return "cross-lingual" in self.settings and "rank_distance" in self.bias
 
     def checksums(self, languages: Sequence[str]) -> dict[str, str]:
-        """SHA-256 of each language's file; for a streamed task, of each language's gold pairs where they are pinned."""
-        if self.streamed:
-            return {language: self.judgements[language] for language in languages if language in self.judgements}
+        """SHA-256 of each language's file, or of its texts on the hub, or of its gold pairs in a streamed task, where pinned."""
+        if self.streamed or self.hub is not None:
+            pinned = self.judgements if self.streamed else self.texts_sha256
+            return {language: pinned[language] for language in languages if language in pinned}
         return {language: self.sources[language].sha256 for language in languages}
 
     @property
@@ -166,4 +176,6 @@ class Task:
         }
         if self.corpus is not None:
             protocol["corpus"] = asdict(self.corpus)
+        if self.hub is not None:
+            protocol["hub"] = asdict(self.hub)
         return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()

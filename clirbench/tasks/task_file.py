@@ -71,6 +71,13 @@ class _Hub(_Table):
     split: Text
 
 
+class _HubSource(_Hub):
+    """A data set on the hub, at the commit ``revision``. ``sha256`` is by language, over the texts as they are read."""
+
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    sha256: dict[str, Text] = {}
+
+
 class _File(_Table):
     format: int
     id: Text
@@ -116,6 +123,14 @@ class _ParallelFile(_ShippedFile):
     source: _Source
 
 
+class _ParallelHubFile(_ShippedFile):
+    candidate_text: Literal["passage"]
+    # The commit pins what is read, so the checksums are optional.
+    gold_sha256: Text = ""
+    source: _HubSource
+    all_languages: Names = ()
+
+
 class _StreamedFile(_ShippedFile):
     reader: Literal["miracl"]
     candidate_text: Literal["passage"]
@@ -150,16 +165,29 @@ def load_task(name: str) -> Task:
         raw = tomllib.loads(read_text(path, "check its permissions"))
     except tomllib.TOMLDecodeError as error:
         raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
-    kind = _OwnFile if raw.get("reader") == READER else _StreamedFile if "corpus" in raw else _ParallelFile
     try:
-        file = kind.model_validate(raw)
+        file = _kind(raw).model_validate(raw)
     except ValidationError as error:
         raise _refusal(path, error) from error
     if file.format != FORMAT:
         raise ClirbenchError(f"{path}: format {file.format} is not {FORMAT}: upgrade clirbench or the file")
     if file.id != path.stem:
         raise ClirbenchError(f"{path}: 'id' is '{file.id}' but the file is named '{path.stem}': make them equal")
+    for key, names in (("languages", file.languages), ("id", [file.id])):
+        for one in names:
+            # Result files have these names in theirs.
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", one):
+                raise ClirbenchError(f"{path}: '{key}' has {one!a}: use letters, digits, '.', '-' and '_'")
     return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
+
+
+def _kind(raw: Mapping[str, Any]) -> type[_OwnFile | _ParallelFile | _ParallelHubFile | _StreamedFile]:
+    if raw.get("reader") == READER:
+        return _OwnFile
+    if "corpus" in raw:
+        return _StreamedFile
+    source = raw.get("source")
+    return _ParallelHubFile if isinstance(source, Mapping) and "hub" in source else _ParallelFile
 
 
 def _meant(path: Path) -> str:
@@ -297,11 +325,6 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
     # A folder that CLIRBENCH_TASKS names may hold a task of this kind.
     if path.resolve().parent != tasks_dir().resolve():
         refuse_shipped_name(file.id, f"{path}: 'id'")
-    for key, names in (("languages", file.languages), ("id", [file.id])):
-        for name in names:
-            # Result files have these names in theirs.
-            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", name):
-                raise ClirbenchError(f"{path}: '{key}' has {name!a}: use letters, digits, '.', '-' and '_'")
     files = OwnFiles(path.parent / file.queries, path.parent / file.candidates, file.relevant_from)
     facts = read_facts(files, file.languages)
     for key, stated, possible in (
@@ -326,14 +349,25 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
     )
 
 
-def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
+def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: Path) -> Task:
     for key in ("queries", "candidates"):
         _same_languages(getattr(file.counts, key), file.languages, path, f"counts.{key}")
     sources: dict[str, SourceFile] = {}
     judgements: Mapping[str, str] = {}
-    corpus = None
+    texts_sha256: Mapping[str, str] = {}
+    corpus: HubCorpus | None = None
+    hub: HubCorpus | None = None
     if isinstance(file, _ParallelFile):
         sources = _sources(file.source, file.languages, path, "source")
+    elif isinstance(file, _ParallelHubFile):
+        texts_sha256, hub = file.source.sha256, HubCorpus(**file.source.model_dump(exclude={"sha256"}))
+        if texts_sha256:
+            _same_languages(texts_sha256, file.languages, path, "source.sha256")
+        other = next((x for x in file.languages if file.all_languages and x not in file.all_languages), None)
+        if other is not None:
+            raise ClirbenchError(
+                f"{path}: 'languages' has '{other}', which is not in 'all_languages': correct one of them"
+            )
     else:
         judgements, corpus = file.judgements, HubCorpus(**file.corpus.model_dump())
         if judgements:
@@ -346,6 +380,8 @@ def _shipped_task(file: _ParallelFile | _StreamedFile, path: Path) -> Task:
         sources=sources,
         file=path,
         corpus=corpus,
+        hub=hub,
+        texts_sha256=texts_sha256,
         judgements=judgements,
         board=_board(file, file.board, path) if file.board else None,
     )

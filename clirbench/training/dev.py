@@ -57,14 +57,18 @@ def dev_collections(recipe: Recipe, folders: Sequence[Path]) -> dict[str, Collec
 
 
 def protect(collections: Sequence[Collection]) -> Protected:
-    """Collect the queries and candidates of collections as texts that training must not hold."""
+    """Collect the queries and candidates of collections as texts that training must not hold.
+
+    Of a data set on the hub, only the candidates that are gold: all runs of its hundred thousand passages would take gigabytes.
+    """
     protected = Protected()
     for collection in collections:
+        golds = frozenset(collection.gold_candidate.tolist())
         for i, language in enumerate(collection.languages):
             protected.add(language, collection.queries[collection.query_starts[i] : collection.query_starts[i + 1]])
-            protected.add(
-                language, collection.candidates[collection.candidate_starts[i] : collection.candidate_starts[i + 1]]
-            )
+            rows = range(*collection.candidate_starts[i : i + 2].tolist())
+            kept = rows if collection.task.hub is None else [row for row in rows if row in golds]
+            protected.add(language, (collection.candidates[row] for row in kept))
     return protected
 
 

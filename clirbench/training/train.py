@@ -26,6 +26,7 @@ from clirbench.support.files import write_atomically, writing
 from clirbench.support.paths import mirror_dir
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__
+from clirbench.tasks.task_file import is_on_board
 from clirbench.training.base_model import base_model, freeze, save_activations, shrink
 from clirbench.training.dev import DevEvaluator, score_dev
 from clirbench.training.fit import fit
@@ -268,11 +269,15 @@ def _check_free(output: Path) -> None:
 
 
 def _refuse_overlap(prepared: Prepared) -> None:
-    """Fail if training data hold evaluation text, or if such rows must be dropped but a task cannot be loaded to find them."""
+    """Fail if training data hold evaluation text, or if such rows must be dropped but a task of the board cannot be loaded.
+
+    The record says of every other task that cannot be loaded that its texts were not looked for.
+    """
     overlaps, drop = prepared.as_read.overlaps, prepared.recipe.overlapping_rows == "drop"
-    if drop and prepared.unchecked:
+    needed = [name for name in prepared.unchecked if is_on_board(name)]
+    if drop and needed:
         raise ClirbenchError(
-            f"overlapping_rows is 'drop', but {', '.join(prepared.unchecked)} cannot be loaded to look for them: "
+            f"overlapping_rows is 'drop', but {', '.join(needed)} cannot be loaded to look for them: "
             "give access to the data (CLIRBENCH_MIRROR), or pass --allow-overlap"
         )
     if drop or not overlaps:

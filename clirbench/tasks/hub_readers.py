@@ -1,0 +1,194 @@
+"""Readers of parallel data sets on the hub. A reader turns one language of a data set into queries, candidates and gold pairs.
+
+A reader is named after a layout, not after a task: several tasks share one. Parallel means that all languages have the same
+identifiers: of queries, of passages, and of which passage is gold for which query.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clirbench.support.errors import ClirbenchError, quoted
+from clirbench.tasks.corpora.base import id_of, text_of
+from clirbench.tasks.corpora.configurations import Configurations, configuration_names, value_of
+from clirbench.tasks.corpora.mteb_layout import PARTS, MtebLayout
+from clirbench.tasks.hub_copy import local_copy
+from clirbench.tasks.ids_and_grades import RELEVANT_FROM, first_twins
+from clirbench.tasks.readers import LanguageTexts
+from clirbench.tasks.task import HubCorpus
+
+_BELEBELE = ("link", "question_number", "flores_passage", "question")
+
+
+@dataclass(frozen=True)
+class ParallelTexts:
+    """One language of a parallel data set: its texts, and the identifier of each candidate."""
+
+    texts: LanguageTexts
+    passages: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 over queries, passages and golds, in order. The format of the files does not change it."""
+        digest = hashlib.sha256()
+        passages = zip(self.passages, self.texts.candidates, strict=True)
+        parts: tuple[Iterable[tuple[str, str | int]], ...] = (self.texts.queries, passages, self.texts.golds)
+        for rows in parts:
+            for row in rows:
+                digest.update(f"{json.dumps(row)}\n".encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class HubReader:
+    """A layout of data sets: the configurations of a language, and the function that reads them from a local folder."""
+
+    configurations: Callable[[str], tuple[str, ...]]
+    read: Callable[[HubCorpus, Path, str], ParallelTexts]
+
+
+def read_parallel_mteb(corpus: HubCorpus, folder: Path, language: str) -> ParallelTexts:
+    """Read one language in mteb's retrieval layout. The topic is the query's identifier.
+
+    A passage is gold from the grade 1 on. Queries without a gold passage are left out, because they cannot be scored: the
+    declared count shows if one is missing by mistake. Queries are sorted by identifier; passages have the order of the files.
+
+    Raises:
+        ClirbenchError: A file cannot be read, an identifier stands twice, a pair has two grades, or a gold passage is missing.
+    """
+    layout = MtebLayout(corpus, folder)
+    topics, passages = layout.topics(language), list(layout.passages(language))
+    rows = layout.judgements(language)
+    grades: dict[tuple[str, str], float] = {}
+    for row in rows:
+        if grades.setdefault((row.query, row.passage), row.relevance) != row.relevance:
+            raise ClirbenchError(
+                f"{folder}: query {quoted(row.query)} has two grades for passage {quoted(row.passage)} ({language}): "
+                "keep one of them"
+            )
+    golds = [pair for pair, grade in grades.items() if grade >= RELEVANT_FROM]
+    return _assembled(folder, language, topics, [(passage.id, passage.text) for passage in passages], golds)
+
+
+def read_belebele(corpus: HubCorpus, folder: Path, language: str) -> ParallelTexts:
+    """Read one language of Belebele (Bandarkar et al. 2024, arXiv 2308.16884): a row for each question, with its passage.
+
+    A passage is known by its ``link``; a topic is the link and the number of the question there. Two topics of one language may
+    have the same question: 898 to 900 of the 900 texts are distinct, and mteb makes one query of those that are not.
+
+    Raises:
+        ClirbenchError: A file cannot be read, a row lacks a field, or a question stands twice.
+    """
+    topics: list[tuple[str, str]] = []
+    passages: dict[str, str] = {}
+    golds: list[tuple[str, str]] = []
+    for place, row in Configurations(corpus, _BELEBELE, folder).rows(language):
+        link, number = (id_of(value_of(row, place, name), place) for name in ("link", "question_number"))
+        topic = f"{link}#{number}"
+        topics.append((topic, text_of(row.get("question"), "question", place)))
+        passages.setdefault(link, text_of(row.get("flores_passage"), "flores_passage", place))
+        golds.append((topic, link))
+    return _assembled(folder, language, topics, list(passages.items()), golds)
+
+
+# The names are part of a task's hash, so they must not change.
+HUB_READERS = {
+    "parallel-mteb": HubReader(lambda language: tuple(f"{language}-{part}" for part in PARTS), read_parallel_mteb),
+    "belebele": HubReader(lambda language: (language,), read_belebele),
+}
+
+
+def read_languages(
+    name: str, reader: str, hub: HubCorpus, languages: Sequence[str]
+) -> Iterator[tuple[str, ParallelTexts]]:
+    """Find or download a data set, and read its languages one by one. ``name`` is the name of its folder in the mirror.
+
+    Raises:
+        ClirbenchError: The data cannot be had or read.
+    """
+    layout = HUB_READERS[reader]
+    folder = local_copy(name, hub, configurations_of(reader, languages))
+    for language in languages:
+        yield language, layout.read(hub, folder, language)
+
+
+def configurations_of(reader: str, languages: Iterable[str]) -> list[str]:
+    """The configurations that a reader needs for some languages."""
+    return [one for language in languages for one in HUB_READERS[reader].configurations(language)]
+
+
+def languages_of(folder: Path) -> list[str]:
+    """The languages that a data set in mteb's layout has with all three of their configurations."""
+    names = set(configuration_names(folder))
+    ends = [f"-{part}" for part in PARTS]
+    stems = sorted(name.removesuffix(ends[0]) for name in names if name.endswith(ends[0]))
+    return [stem for stem in stems if all(f"{stem}{end}" in names for end in ends)]
+
+
+def refuse_unparallel(where: str, read: Mapping[str, ParallelTexts]) -> None:
+    """Refuse languages that do not have the same queries, the same passages and the same golds. ``where`` begins the message.
+
+    Raises:
+        ClirbenchError: Identifiers differ. The message names two languages, what differs, how much, and the first on each side.
+    """
+    kinds: dict[str, Callable[[ParallelTexts], set[str]]] = {
+        "queries": lambda one: {topic for topic, _ in one.texts.queries},
+        "passages": lambda one: set(one.passages),
+        "golds": lambda one: {f"{topic} {one.passages[index]}" for topic, index in one.texts.golds},
+    }
+    first, *others = read
+    for what, identifiers in kinds.items():
+        expected = identifiers(read[first])
+        for language in others:
+            there = identifiers(read[language])
+            if there != expected:
+                sides = " and ".join(
+                    f"{len(lost):,} only in {x} (first: {quoted(min(lost))})"
+                    for x, lost in ((first, expected - there), (language, there - expected))
+                    if lost
+                )
+                raise ClirbenchError(
+                    f"{where}: {what} are not parallel in {first} and {language}: {sides}: download the data again, "
+                    "or leave one of the two languages out"
+                )
+
+
+def _assembled(
+    folder: Path,
+    language: str,
+    topics: Sequence[tuple[str, str]],
+    passages: Sequence[tuple[str, str]],
+    golds: Sequence[tuple[str, str]],
+) -> ParallelTexts:
+    """Queries, passages and golds (topic, passage) by their identifiers, checked."""
+    for what, names in (("query", [id_ for id_, _ in topics]), ("passage", [id_ for id_, _ in passages])):
+        for id_, times in Counter(names).most_common(1):
+            if times > 1:
+                raise ClirbenchError(f"{folder}: {what} {quoted(id_)} stands twice in {language}: download it again")
+        if twins := first_twins(names):
+            raise ClirbenchError(f"{folder}: {what} {twins} ({language}): write both alike")
+    number = {id_: i for i, (id_, _) in enumerate(passages)}
+    asked = dict(topics)
+    kept = sorted((topic, passage) for topic, passage in set(golds) if topic in asked)
+    lost = [passage for _, passage in kept if passage not in number]
+    if lost:
+        raise ClirbenchError(
+            f"{folder}: {len(lost):,} gold passages of {language} are not in its corpus (first: {quoted(lost[0])}): "
+            "the corpus is not whole, download it again"
+        )
+    answered = list(dict.fromkeys(topic for topic, _ in kept))
+    empty = next((topic for topic in answered if not asked[topic].strip()), None)
+    if empty is not None:
+        raise ClirbenchError(f"{folder}: query {quoted(empty)} has no text ({language}): download it again")
+    return ParallelTexts(
+        LanguageTexts(
+            tuple((topic, asked[topic]) for topic in answered),
+            tuple(text for _, text in passages),
+            tuple((topic, number[passage]) for topic, passage in kept),
+        ),
+        tuple(id_ for id_, _ in passages),
+    )
