@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clirbench.tasks.ids_and_grades import RELEVANT_FROM
+
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 FORMAT = 1
 
@@ -96,6 +98,7 @@ class Task:
         corpus: Place of the candidates; for a streamed task only.
         judgements: By language, checksum of the gold pairs of a streamed task
             (:func:`clirbench.tasks.corpora.base.judgement_digest`).
+        relevant_from: The lowest grade of a gold in the judgements of a streamed task; all others are not relevant.
         absent: By setting or measure, why the task lacks it.
         remarks: By setting or measure, what a reader must know about it.
         own: The two files of a user's own task; None for other tasks.
@@ -125,6 +128,7 @@ class Task:
     file: Path
     corpus: HubCorpus | None = None
     judgements: Mapping[str, str] = field(default_factory=dict)
+    relevant_from: float = RELEVANT_FROM
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
     own: OwnFiles | None = None
@@ -166,4 +170,6 @@ class Task:
         }
         if self.corpus is not None:
             protocol["corpus"] = asdict(self.corpus)
+        if self.relevant_from != RELEVANT_FROM:
+            protocol["relevant_from"] = self.relevant_from
         return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()
