@@ -23,7 +23,7 @@ from clirbench.results.reload_model import ModelAt, other_settings, refuse_unkno
 from clirbench.results.result import Result, read_result
 from clirbench.results.schema import Document, EncoderPart, ModelPart
 from clirbench.submissions.check_many import check_submissions
-from clirbench.submissions.rerun_in_process import COLUMNS, run_sample
+from clirbench.submissions.rerun_in_process import COLUMNS, GRADED_COLUMNS, run_sample
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
 from clirbench.submissions.wall import Wall, behind_wall
 from clirbench.support.commands import command
@@ -350,16 +350,15 @@ def _received(answer: Any) -> tuple[Document, GoldRanks]:
     """Check the result and the ranks that a process sends: the model's process may send anything."""
     document = Document.model_validate(answer["document"])
     columns = np.array(answer["rows"])
-    if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) not in (len(COLUMNS) - 1, len(COLUMNS)):
+    if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) not in (len(COLUMNS), len(GRADED_COLUMNS)):
         raise ValueError("ranks of another form")
     topics, languages = (tuple(map(str, answer[key])) for key in ("topics", "languages"))
     bounds = [len(topics), len(languages), len(languages), 2**31, 2**31, 2**31, 2**7][: len(columns)]
     if (columns < 0).any() or (columns >= np.array(bounds)[:, None]).any():
         raise ValueError("ranks out of bounds")
     ranks = dict(zip(COLUMNS, columns.astype(np.int32), strict=False))
-    grade = ranks.pop("grade", None)
-    grades = None if grade is None else grade.astype(np.int8)
-    return document, GoldRanks(topics=topics, languages=languages, **ranks, grade=grades)
+    grade = columns[-1].astype(np.int8) if len(columns) == len(GRADED_COLUMNS) else None
+    return document, GoldRanks(topics=topics, languages=languages, **ranks, grade=grade)
 
 
 def _refuse_loader(name: str) -> None:
