@@ -62,8 +62,7 @@ def test_gains_by_grade_equal_pytrec_eval_on_random_rankings():
         grades.append(grade[grade > 0])
         qrels[str(q)] = {f"d{c}": int(g) for c, g in zip(judged, grade, strict=True)}
         runs[str(q)] = {f"d{i}": float(pool - i) for i in range(pool)}
-    measures = {"map", "recall.1,10,100", "ndcg_cut.10,20"}
-    truth = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(runs)
+    truth = pytrec_eval.RelevanceEvaluator(qrels, set(TREC.values())).evaluate(runs)
     of_grades = graded(rankings, grades)
     for ours, theirs in TREC.items():
         expected = [truth[str(q)][theirs] for q in range(80)]

@@ -127,7 +127,7 @@ def ndcg(lists: RankedLists, cutoff: int) -> Values:
     >>> ndcg(RankedLists.of(np.array([0, 0]), np.array([1, 2]), np.array([1, 3])), 10).round(4).tolist()
     [0.7967]
     """
-    grade = 1.0 if lists.grade is None else lists.grade
+    grade: Values | float = 1.0 if lists.grade is None else lists.grade
     gain = lists.sum(np.where(lists.rank <= cutoff, grade / np.log2(lists.rank + 1), 0.0))
     if lists.grade is None:
         ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
