@@ -1,6 +1,7 @@
 """Tasks with grades from end to end, against pytrec_eval: in memory, streamed, and as a TREC run."""
 
 import hashlib
+import io
 import json
 import math
 from dataclasses import replace
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import pytrec_eval
 from miracl_corpus import write_mteb, write_original, write_task
+from rich.console import Console
 
 import clirbench
+from clirbench.cli.display.results import print_summary
 from clirbench.encoders.load import as_loaded
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.streaming.options import Streaming
@@ -168,6 +171,15 @@ def test_the_result_is_of_format_2_and_follows_from_its_ranks(graded, tmp_path):
     assert {key for key in changed if key not in ("value", "low", "high")} == {"nDCG@10", "nDCG@20"}
     lines = [line.split("\t") for line in trec_lines(there, ["multilingual"], ["nDCG@20"])]
     assert float(lines[-1][2]) == pytest.approx(there.document.micro["multilingual"]["nDCG@20"], abs=1e-6)
+
+
+def test_the_summary_says_that_grades_count(graded):
+    said = []
+    for format_ in (2, 1):
+        console = Console(file=io.StringIO(), width=200)
+        print_summary([graded[3].document.model_copy(update={"format": format_})], console)
+        said.append("mine has grades: nDCG counts them as gains" in console.file.getvalue())
+    assert said == [True, False]
 
 
 def test_results_with_other_grades_are_not_compared(graded):

@@ -99,7 +99,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
         raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
-    if (ranks.grade is None) != (document.format == 1):
+    if (ranks.grade is not None) != document.graded:
         has = "without grades" if ranks.grade is None else "with grades"
         raise ClirbenchError(
             f"{path}: 'format' is wrong ({document.format}, and the ranks are {has}): run the model again"

@@ -355,6 +355,11 @@ class Document(_Strict):
         return {**task, **model, "trust_remote_code": trusted, **self.encoder.model_dump()}
 
     @property
+    def graded(self) -> bool:
+        """Whether the task has grades, which nDCG counts as gains."""
+        return self.format == GRADED_FORMAT
+
+    @property
     def main_metric(self) -> str:
         """The task's first metric that has a value in each setting; the first one if none has, as where no query was ranked."""
         settings = [self.headline[setting] for setting in self.task.settings if setting in self.headline]
