@@ -114,9 +114,11 @@ def write_task(folder, data, name="tiny-miracl"):
     head = head.replace('id = "miracl"', f'id = "{name}"')
     head = re.sub(r"languages = .*", f"languages = {json.dumps(languages)}", head)
     head = re.sub(r'gold_sha256 = ".*"', 'gold_sha256 = "unused"', head)
-    golds = {x: [(query, p) for query, _, judged in data[x][0] for p, r in judged.items() if r >= 1] for x in languages}
+    golds = {
+        x: [((query, p), r) for query, _, judged in data[x][0] for p, r in judged.items() if r >= 1] for x in languages
+    }
     tables = {
-        "judgements": {x: judgement_digest(golds[x]) for x in languages},
+        "judgements": {x: judgement_digest(*zip(*golds[x], strict=True)) for x in languages},
         "counts": {"topics": sum(len(data[x][0]) for x in languages), "gold_pairs": sum(map(len, golds.values()))},
         "counts.queries": {x: len(data[x][0]) for x in languages},
         "counts.candidates": {x: len(data[x][1]) for x in languages},

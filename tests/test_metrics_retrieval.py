@@ -12,6 +12,7 @@ TREC = {
     "R@10": "recall_10",
     "R@100": "recall_100",
     "nDCG@10": "ndcg_cut_10",
+    "nDCG@20": "ndcg_cut_20",
 }
 
 
@@ -33,13 +34,57 @@ def test_equal_pytrec_eval_on_random_rankings():
         rankings.append(rng.permutation(golds) + 1)
         qrels[str(q)] = {f"d{g}": 1 for g in golds}
         runs[str(q)] = {f"d{i}": float(pool - i) for i in range(pool)}
-    measures = {"map", "recall.1,10,100", "ndcg_cut.10", "recip_rank"}
+    measures = {"map", "recall.1,10,100", "ndcg_cut.10,20", "recip_rank"}
     truth = pytrec_eval.RelevanceEvaluator(qrels, measures).evaluate(runs)
     for ours, theirs in TREC.items():
         expected = [truth[str(q)][theirs] for q in range(60)]
         assert compute(ours, *rankings) == pytest.approx(expected, abs=1e-9), ours
     reciprocal = [truth[str(q)]["recip_rank"] for q in range(60)]
     assert compute("MRR@10", *rankings) == pytest.approx([r if r >= 0.1 else 0 for r in reciprocal], abs=1e-9)
+
+
+def graded(rankings, grades):
+    """Ranked lists whose golds have grades: for each ranking the ranks, and in their order the grades."""
+    ranking = np.repeat(np.arange(len(rankings)), [len(ranks) for ranks in rankings])
+    return RankedLists.of(ranking, np.concatenate(rankings).astype(np.int32), np.concatenate(grades).astype(np.int8))
+
+
+def test_gains_by_grade_equal_pytrec_eval_on_random_rankings():
+    """Also with candidates that are judged and not relevant, which neither gain nor cost anything."""
+    rng = np.random.default_rng(1)
+    rankings, grades, qrels, runs = [], [], {}, {}
+    for q in range(80):
+        pool = int(rng.integers(5, 200))
+        judged = rng.permutation(pool)[: int(rng.integers(1, min(pool, 40) + 1))]
+        grade = rng.choice([-1, 0, 1, 2, 3, 4, 100, 127], size=len(judged))
+        grade[0] = max(grade[0], 1)
+        rankings.append(judged[grade > 0] + 1)
+        grades.append(grade[grade > 0])
+        qrels[str(q)] = {f"d{c}": int(g) for c, g in zip(judged, grade, strict=True)}
+        runs[str(q)] = {f"d{i}": float(pool - i) for i in range(pool)}
+    truth = pytrec_eval.RelevanceEvaluator(qrels, set(TREC.values())).evaluate(runs)
+    of_grades = graded(rankings, grades)
+    for ours, theirs in TREC.items():
+        expected = [truth[str(q)][theirs] for q in range(80)]
+        assert METRICS[ours].compute(of_grades).tolist() == pytest.approx(expected, abs=1e-9), ours
+    # The grades are read: without them other numbers come out.
+    without = METRICS["nDCG@10"].compute(lists(*rankings))
+    assert np.abs(without - METRICS["nDCG@10"].compute(of_grades)).max() > 0.1
+
+
+def test_hand_worked_gains():
+    # Grade 1 at rank 1, grade 3 at rank 3: (1 / 1 + 3 / 2) / (3 / 1 + 1 / log2(3)), in whichever order the rows come.
+    expected = 2.5 / (3 + 1 / np.log2(3))
+    for ranks, grades in (([1, 3], [1, 3]), ([3, 1], [3, 1])):
+        assert METRICS["nDCG@10"].compute(graded([ranks], [grades])).tolist() == pytest.approx([expected])
+    # Beyond the cut-off a gold gains nothing, and the ideal ranking still has it.
+    assert METRICS["nDCG@10"].compute(graded([[1, 11]], [[1, 3]])).tolist() == pytest.approx([1 / (3 + 1 / np.log2(3))])
+    # The ideal ranking of the first 10 of 11 golds has the 10 best.
+    best = sum(2 / np.log2(place + 1) for place in range(1, 11))
+    golds = graded([range(1, 12)], [[1] + [2] * 10])
+    assert METRICS["nDCG@10"].compute(golds).tolist() == pytest.approx([(best - 1) / best])
+    # One grade for all golds is none.
+    assert METRICS["nDCG@10"].compute(graded([[2, 5]], [[3, 3]])).tolist() == pytest.approx(compute("nDCG@10", [2, 5]))
 
 
 def test_hand_worked_average_precision():

@@ -94,6 +94,47 @@ def test_names_beyond_a_dictionary_are_read():
     assert read_layout(content, rows, TEXTS, (COLUMNS[:-1],)).columns == COLUMNS[:-1]
 
 
+def graded(result, grades):
+    """The document of a result with grades, and its ranks file with these grades."""
+    document = result.document.model_copy(update={"format": 2})
+    return document, encode_ranks(replace(result.ranks, grade=np.resize(grades, len(result.ranks))))
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_grades_are_one_more_column(result, pooled):
+    whole = result if pooled else clirbench.evaluate("clirbench/char-ngram", "demo", settings=["monolingual"])
+    document, content = graded(whole, np.array([1, 3, 127]))
+    columns = (*(COLUMNS if pooled else COLUMNS[:-1]), "grade")
+    assert pq.read_table(io.BytesIO(content)).column_names == list(columns)
+    ranks = decode_ranks(content, document, PLACE)
+    assert ranks.grade.dtype == np.int8
+    assert ranks.grade[:4].tolist() == [1, 3, 127, 1]
+    assert all(np.array_equal(getattr(ranks, name), getattr(whole.ranks, name)) for name in FIELDS)
+    assert encode_ranks(ranks) == content
+
+
+def test_a_task_without_grades_writes_format_1_without_the_column(result):
+    assert result.document.format == 1
+    assert result.ranks.grade is None
+    assert pq.read_table(io.BytesIO(result.ranks_file)).column_names == list(COLUMNS)
+
+
+def test_format_and_column_belong_together(result):
+    document, content = graded(result, np.array([1, 2]))
+    assert "'format' is wrong (1, and the ranks are with grades): run the model again" in refusal(content, result)
+    with pytest.raises(ClirbenchError, match=r"'format' is wrong \(2, and the ranks are without grades\)"):
+        decode_ranks(result.ranks_file, document, PLACE)
+
+
+@pytest.mark.parametrize("grade", [0, -1, 128, 2**31 - 1, None])
+def test_a_grade_that_is_no_gain_is_refused(result, frame, grade):
+    document, _ = graded(result, np.array([1]))
+    content = written({**frame, "grade": [grade, *([2] * (len(result.ranks) - 1))]})
+    told = "a value of grade is missing" if grade is None else "a grade is not from 1 to 127"
+    with pytest.raises(ClirbenchError, match=told):
+        decode_ranks(content, document, PLACE)
+
+
 @pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])
 def test_older_files_are_read(task):
     """The submissions were written before the last column was counted."""

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.result import Result, headline_of, read_result
 from clirbench.submissions import check_many
 from clirbench.submissions.check_many import Limits, check_submissions, report, submissions_in
-from clirbench.submissions.check_one import examine
+from clirbench.submissions.check_one import _gold_pairs_of, examine
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
 from clirbench.submissions.safe_read import read_bounded
 from clirbench.submissions.safe_text import skeleton
@@ -502,6 +503,35 @@ def test_gold_digest_ignores_ranks_but_not_the_order_of_topics():
     # The order counts: models are compared topic by topic.
     assert gold_digest(changed(ranks, topics=ranks.topics[::-1])) != gold_digest(ranks)
     assert gold_digest(changed(ranks, topics=("x", *ranks.topics[1:]))) != gold_digest(ranks)
+
+
+def test_gold_digest_follows_the_grades_and_not_their_order_within_a_language():
+    ranks = changed(tiny_ranks((1, 2, 1), (1, 3, 2), (0, 0, 1)), grade=np.array([1, 3, 1], dtype=np.int8))
+    digest = gold_digest(ranks)
+    # Another model puts the golds of one language in another order.
+    assert gold_digest(changed(ranks, grade=np.array([3, 1, 1], dtype=np.int8))) == digest
+    assert gold_digest(changed(ranks, grade=np.array([1, 1, 3], dtype=np.int8))) != digest
+    assert gold_digest(changed(ranks, grade=np.array([1, 2, 1], dtype=np.int8))) != digest
+    assert gold_digest(changed(ranks, grade=None)) != digest
+
+
+def test_forged_grades_are_refused(folder):
+    """The golds that stand first get the highest grades: nDCG would rise, and every number would follow from the ranks."""
+    ranks = read_result(folder / "mlqa-r.json").ranks
+    grade = np.where(ranks.own_rank == 1, 100, 1).astype(np.int8)
+    replace_ranks(folder, changed(ranks, grade=grade), rescored=True)
+    edit(folder, lambda document: document.update(format=2))
+    told = [message for _, message in errors(folder)]
+    assert "its rows are not the gold pairs of mlqa-r: submit it as it was written" in told
+
+
+def test_grades_are_refused_where_the_task_pins_none():
+    counts = {"queries": {"a": 1, "b": 1}, "gold_pairs": 3}
+    task = replace(clirbench.load_task("mlqa-r"), gold_sha256="", languages=("a", "b"), counts=counts)
+    language, own = np.array([0, 0, 1], dtype=np.int32), np.array([1, 2, 1], dtype=np.int32)
+    ranks = GoldRanks(("a:1", "b:1"), ("a", "b"), language, language, language, own, None)
+    assert _gold_pairs_of(task, ranks)
+    assert not _gold_pairs_of(task, changed(ranks, grade=np.array([1, 3, 1], dtype=np.int8)))
 
 
 def test_what_only_maintainers_may_add(folder):

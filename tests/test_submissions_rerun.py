@@ -128,6 +128,15 @@ def test_the_counted_column_is_compared_where_both_files_have_it():
     assert compare_ranks(new, far, ["en", "es"])[:2] == (0.0, 0.0)
 
 
+def test_another_grade_is_another_gold_pair():
+    ranks = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "mlqa-r.json").ranks
+    graded = replace(ranks, grade=np.resize(np.array([1, 2], dtype=np.int8), len(ranks)))
+    assert compare_ranks(graded, graded, ["en", "es"])[:2] == (1.0, 1.0)
+    for other in (ranks, replace(graded, grade=graded.grade + np.int8(1))):
+        with pytest.raises(ClirbenchError, match="does not hold the task's gold pairs"):
+            compare_ranks(graded, other, ["en", "es"])
+
+
 def test_the_sample_is_seeded():
     document = clirbench.read_result(SUBMISSIONS / "clirbench__hybrid" / "xquad-r.json").document
     assert draw_languages(document, 3, 1) == draw_languages(document, 3, 1)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import model_folders
+import numpy as np
 import pytest
 from small_board import ORG, TASKS, answers, tasks_in, write_tasks
 
@@ -169,6 +170,15 @@ def spoilt(answer, key, value):
         rows[key][0] = value
         return {**answer, "rows": rows}
     return {**answer, key: value}
+
+
+def test_grades_come_with_the_ranks(answer):
+    assert _received(answer)[1].grade is None
+    grades = [1 + place % 3 for place in range(len(answer["rows"][0]))]
+    ranks = _received({**answer, "rows": [*answer["rows"], grades]})[1]
+    assert (ranks.grade.dtype, ranks.grade.tolist()) == (np.int8, grades)
+    with pytest.raises(ValueError, match="out of bounds"):
+        _received({**answer, "rows": [*answer["rows"], [128] * len(grades)]})
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from clirbench.tasks.corpora.judged import load_judged, open_candidates, open_ju
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
 from clirbench.tasks.corpora.original import OriginalFolder, read_qrels
 from clirbench.tasks.corpora.vector_files import VectorFolder
-from clirbench.tasks.ids_and_grades import difference, first_twins, grade, grade_of_text, identifier, look, twin
+from clirbench.tasks.ids_and_grades import difference, first_twins, gain, grade, grade_of_text, identifier, look, twin
 from clirbench.tasks.task import HubCorpus
 from clirbench.tasks.task_file import load_task
 
@@ -87,9 +87,24 @@ def test_no_identifiers_of_ones_own(tmp_path, value):
 
 @pytest.mark.parametrize(("value", "gold"), GRADES)
 def test_grades_of_ones_own(tmp_path, value, gold):
-    assert own(tmp_path, answers=f'{{"a": {value}}}').counts["gold_pairs"] == 1 + gold
-    # From another grade on: those below it are no longer gold.
-    assert own(tmp_path, answers=f'{{"a": {value}}}', more="relevant_from = -1\n").counts["gold_pairs"] == 2
+    told = (
+        r"c.jsonl, line 1: the grade of 'a' in 'answers' is .*, and a gold has a whole grade from 1 to 127: correct it"
+    )
+    whole = value in ("1", "2", "1.0")
+    # From another grade on, all are gold. A gold has a gain, so its grade is whole, from 1 on.
+    for more, is_gold in (("", gold), ("relevant_from = -1\n", True)):
+        if whole or not is_gold:
+            assert own(tmp_path, answers=f'{{"a": {value}}}', more=more).counts["gold_pairs"] == 1 + is_gold
+            continue
+        with pytest.raises(ClirbenchError, match=told):
+            own(tmp_path, answers=f'{{"a": {value}}}', more=more)
+
+
+@pytest.mark.parametrize(
+    ("number", "counted"), [(1.0, 1), (127.0, 127), (128.0, None), (1.5, None), (0.0, None), (-3.0, None)]
+)
+def test_the_gain_of_a_grade(number, counted):
+    assert gain(number) == counted
 
 
 @pytest.mark.parametrize("value", NO_GRADES)

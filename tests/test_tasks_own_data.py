@@ -11,9 +11,10 @@ from conftest import Table
 import clirbench
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS
 from clirbench.support.errors import ClirbenchError
-from clirbench.tasks.collection import load_collection
+from clirbench.tasks.collection import assemble, load_collection, with_queries
 from clirbench.tasks.new_task import init_task
 from clirbench.tasks.own_data import LITERATURE_BIAS, PARALLEL_BIAS
+from clirbench.tasks.readers import LanguageTexts
 
 HEAD = 'format = 1\nid = "mine"\nname = "Mine"\ndescription = "x"\nlicence = "private"\nreader = "jsonl"\n'
 QUERIES = [
@@ -98,6 +99,48 @@ def test_grades_from_a_limit_on(tmp_path):
     high = clirbench.load_task(write(tmp_path, candidates=candidates, more="relevant_from = 1.5\n"))
     assert high.counts["gold_pairs"] == 8
     assert low.hash != high.hash
+
+
+def test_grades_are_read_and_the_lower_one_comes_first(tmp_path):
+    more = [dict(CANDIDATES[0], text=f"a {grade}.", answers={"a": grade}) for grade in (3, 1, 0, 2)]
+    task = clirbench.load_task(write(tmp_path, candidates=[*more, *CANDIDATES[1:]]))
+    collection = load_collection(task)
+    rows = zip(collection.gold_query.tolist(), collection.gold_candidate, collection.gold_grade.tolist(), strict=True)
+    texts = [(collection.queries[q], collection.candidates[c], grade) for q, c, grade in rows]
+    golds = [("a 1.", 1), ("a (de).", 1), ("a 2.", 2), ("a 3.", 3)]
+    assert [row for row in texts if row[0] == "a?"] == [("a?", *gold) for gold in golds]
+    assert collection.gold_pairs.grade is collection.gold_grade
+    kept = with_queries(collection, np.array(["de" in query for query in collection.queries]))
+    assert kept.gold_grade.tolist() == [grade for query, _, grade in texts if "de" in query]
+    # Where a language is left out, so are the grades of its golds.
+    assert load_collection(task, ["de"]).gold_grade is None
+
+
+def test_grades_that_are_all_1_are_none(tmp_path):
+    listed = clirbench.load_task(write(tmp_path))
+    assert load_collection(listed).gold_grade is None
+    rows = [dict(row, answers=dict.fromkeys(row.get("answers", ()), 1)) for row in CANDIDATES]
+    assert load_collection(clirbench.load_task(write(tmp_path, candidates=rows))).gold_grade is None
+
+
+def test_grades_have_a_checksum_of_their_own(tmp_path):
+    """That of a task without grades is of its rows and ``relevant_from``, so results that were made before stay valid."""
+
+    def checksum(grade):
+        path = write(tmp_path, candidates=[dict(CANDIDATES[0], answers={"a": grade}), *CANDIDATES[1:]])
+        texts = [(tmp_path / f"{name}.jsonl").read_text(encoding="utf-8") for name in "qc"]
+        rows = f"{texts[0]}\0{texts[1]}1.0".encode()
+        return clirbench.load_task(path).sources["en"].sha256 == hashlib.sha256(rows).hexdigest()
+
+    assert checksum(1)
+    assert not checksum(2)
+
+
+def test_two_grades_of_one_gold_are_refused(tmp_path):
+    task = clirbench.load_task(write(tmp_path))
+    one = LanguageTexts((("a", "a?"),), ("a.",), (("a", 0), ("a", 0)), (1, 2))
+    with pytest.raises(ClirbenchError, match="mine: a gold of topic 'a' has two grades in en: correct the source"):
+        assemble(task, ("en",), [one])
 
 
 def test_the_hash_follows_the_texts(tmp_path):

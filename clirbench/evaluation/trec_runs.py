@@ -262,8 +262,9 @@ def _evaluate(
     import pytrec_eval
 
     qrels: dict[str, dict[str, int]] = {}
-    for query, passage in zip(judged.gold_query, judged.gold_ids, strict=True):
-        qrels.setdefault(judged.ids[query], {})[passage] = 1
+    grades = [1] * len(judged.gold_ids) if judged.gold_grade is None else judged.gold_grade.tolist()
+    for query, passage, grade in zip(judged.gold_query, judged.gold_ids, grades, strict=True):
+        qrels.setdefault(judged.ids[query], {})[passage] = grade
     names = {metric: TREC_NAMES[metric] for metric in metrics}
     places = {query: _places(ranking, qrels.get(query, {})) for query, ranking in run.rankings.items()}
     by_query = pytrec_eval.RelevanceEvaluator(qrels, set(names.values())).evaluate(places)
@@ -274,8 +275,8 @@ def _evaluate(
 
 
 def _places(ranking: Ranking, golds: Mapping[str, int]) -> Ranking:
-    """The place of each passage, counted from the last: by score, and gold passages last among equal scores."""
-    order = sorted(ranking, key=lambda passage: (-ranking[passage], passage in golds))
+    """The place of each passage, counted from the last: by score, and gold passages last among equal scores, by grade."""
+    order = sorted(ranking, key=lambda passage: (-ranking[passage], golds.get(passage, 0)))
     return {passage: float(len(order) - place) for place, passage in enumerate(order)}
 
 

@@ -262,21 +262,21 @@ def _subsets(collection: Collection, setting: str) -> dict[str, dict[str, Any]]:
 
     def split(pairs: NDArray[np.bool_], only: int | None) -> dict[str, Any]:
         # As in clirbench, a query without a gold in the subset is left out.
-        golds: dict[int, list[int]] = {}
-        for query, candidate in zip(
-            collection.gold_query[pairs].tolist(), collection.gold_candidate[pairs].tolist(), strict=True
-        ):
-            golds.setdefault(query, []).append(candidate)
+        golds: dict[int, dict[str, int]] = {}
+        rows = collection.gold_query[pairs].tolist(), ids[collection.gold_candidate[pairs]], grades[pairs].tolist()
+        for query, candidate, grade in zip(*rows, strict=True):
+            golds.setdefault(query, {})[str(candidate)] = grade
         names = {query: collection.topics[collection.query_topic[query]] for query in golds}
         return {
             "corpus": corpus(only),
             "queries": Dataset.from_dict({"id": list(names.values()), "text": [collection.queries[q] for q in golds]}),
-            "relevant_docs": {names[query]: {str(ids[c]): 1 for c in own} for query, own in golds.items()},
+            "relevant_docs": {names[query]: own for query, own in golds.items()},
             "top_ranked": None,
         }
 
     query_language = collection.query_language[collection.gold_query]
     gold_language = language[collection.gold_candidate]
+    grades = np.ones(len(gold_language), dtype=np.int8) if collection.gold_grade is None else collection.gold_grade
     subsets = {}
     for q, name in enumerate(languages):
         if setting == "multilingual":

@@ -17,6 +17,7 @@ from clirbench.tasks.task_file import list_tasks, load_task
 # mteb's name of a metric, by clirbench's name.
 _SCORES = {
     "nDCG@10": "ndcg_at_10",
+    "nDCG@20": "ndcg_at_20",
     "R@1": "recall_at_1",
     "R@10": "recall_at_10",
     "R@100": "recall_at_100",
@@ -35,7 +36,8 @@ def export(result: Result, folder: Path) -> list[Path]:
     """Write the result of an unrestricted run on a parallel task below ``folder``, for ``mteb.ResultCache(folder)`` to read.
 
     The files of scores are ``results/<org__model>/<revision>/<Task>.json``, one for each setting; ``model_meta.json`` lies beside
-    them. Each subset has the scores that mteb has too: nDCG@10 (the main score), R@1, R@10, R@100, MRR@10.
+    them. Each subset has the scores that mteb has too: nDCG@10 (the main score), nDCG@20, R@1, R@10, R@100,
+    MRR@10.
 
     Raises:
         ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot describe the run, or the folder cannot be

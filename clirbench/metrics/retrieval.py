@@ -21,24 +21,30 @@ class RankedLists:
         rank: float64 (gold pairs,), rank of the gold candidate, from 1.
         position: float64 (gold pairs,), 1 for the best-ranked gold of its ranking, 2 for the next one, and so on.
         golds: float64 (rankings,), number of golds, at least 1.
+        grade: float64 (gold pairs,), grade of the gold; None where every grade is 1.
     """
 
     ranking: NDArray[np.intp]
     rank: Values
     position: Values
     golds: Values
+    grade: Values | None = None
 
     @classmethod
-    def of(cls, ranking: NDArray[np.intp], rank: NDArray[np.int32]) -> "RankedLists":
+    def of(
+        cls, ranking: NDArray[np.intp], rank: NDArray[np.int32], grade: NDArray[np.int8] | None = None
+    ) -> "RankedLists":
         """Sort gold pairs by ranking and rank; ``ranking`` numbers every ranking from 0, without gaps."""
         golds = np.bincount(ranking)
         if not (np.diff(ranking) > 0).all():
             # One integer per row sorts faster than two keys.
             order = np.argsort(ranking.astype(np.int64) << 32 | rank.astype(np.int64))
             ranking, rank = ranking[order], rank[order]
+            grade = None if grade is None else grade[order]
         first = np.cumsum(golds) - golds
         position = np.arange(len(ranking)) - first[ranking] + 1
-        return cls(ranking, rank.astype(np.float64), position.astype(np.float64), golds.astype(np.float64))
+        grades = None if grade is None else grade.astype(np.float64)
+        return cls(ranking, rank.astype(np.float64), position.astype(np.float64), golds.astype(np.float64), grades)
 
     def sum(self, values: NDArray[np.float64] | NDArray[np.bool_]) -> Values:
         """Sum a value per gold over the golds of each ranking: float64 (rankings,)."""
@@ -113,11 +119,22 @@ def reciprocal_rank(lists: RankedLists, cutoff: float) -> Values:
 def ndcg(lists: RankedLists, cutoff: int) -> Values:
     """Discounted cumulative gain of the first ``cutoff`` ranks, divided by that of the ideal ranking.
 
-    A gold at rank r gains 1 / log2(r + 1), every other candidate gains nothing. The ideal ranking has its golds first.
+    A gold at rank r gains its grade / log2(r + 1), every other candidate gains nothing. The ideal ranking has the query's golds
+    first, those of higher grades before the others. So gains are linear, as in trec_eval's ``ndcg_cut``.
+
+    Of two golds, the one of grade 3 is second, and the one of grade 1 is first: (1 / 1 + 3 / 1.585) / (3 / 1 + 1 / 1.585).
+
+    >>> ndcg(RankedLists.of(np.array([0, 0]), np.array([1, 2]), np.array([1, 3])), 10).round(4).tolist()
+    [0.7967]
     """
-    gain = lists.sum(np.where(lists.rank <= cutoff, 1 / np.log2(lists.rank + 1), 0.0))
-    ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
-    return gain / ideal[np.minimum(lists.golds, cutoff).astype(np.intp) - 1]
+    grade: Values | float = 1.0 if lists.grade is None else lists.grade
+    gain = lists.sum(np.where(lists.rank <= cutoff, grade / np.log2(lists.rank + 1), 0.0))
+    if lists.grade is None:
+        ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
+        return gain / ideal[np.minimum(lists.golds, cutoff).astype(np.intp) - 1]
+    # Rows of one ranking are neighbours, so within each ranking the positions count up whichever way its rows are sorted.
+    best_first = lists.grade[np.lexsort((-lists.grade, lists.ranking))]
+    return gain / lists.sum(np.where(lists.position <= cutoff, best_first / np.log2(lists.position + 1), 0.0))
 
 
 def ranks_read(name: str) -> float:
@@ -136,6 +153,7 @@ def beyond(name: str, pool: int, depth: int | None) -> bool:
 
 
 _TREC = "trec_eval (https://github.com/usnistgov/trec_eval)"
+_NDCG = "Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418"
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -153,7 +171,11 @@ METRICS: dict[str, Metric] = {
                "higher", _TREC, compute=lambda lists: reciprocal_rank(lists, 10)),
         Metric("MRR", "1 / rank of the first gold in the full pool: 1 when the first candidate is a gold",
                "higher", _TREC, compute=lambda lists: reciprocal_rank(lists, np.inf)),
-        Metric("nDCG@10", "normalised discounted cumulative gain of the first 10: 1 when they hold as many golds as they can",
-               "higher", "Järvelin and Kekäläinen 2002, doi 10.1145/582415.582418", compute=lambda lists: ndcg(lists, 10)),
+        Metric("nDCG@10", "normalised discounted cumulative gain of the first 10: 1 when they hold as many golds as they can, "
+               "those of higher grades first",
+               "higher", _NDCG, compute=lambda lists: ndcg(lists, 10)),
+        Metric("nDCG@20", "normalised discounted cumulative gain of the first 20: 1 when they hold as many golds as they can, "
+               "those of higher grades first",
+               "higher", _NDCG, compute=lambda lists: ndcg(lists, 20)),
     )
 }  # fmt: skip

@@ -155,7 +155,7 @@ class ScoreTables:
         topic = ranks.topic[rows]
         # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
         new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
-        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows])
+        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows], ranks.grade_of(rows))
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
         self._add("own", values, topic[new], group[new])
 
@@ -163,7 +163,7 @@ class ScoreTables:
         ranks = self.ranks
         query = ranks.query
         order = np.argsort(query.astype(np.int64) << 32 | pool_rank)
-        lists = RankedLists.of(query[order], pool_rank[order])
+        lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
         values = {name: METRICS[name].compute(lists) for name in self.metrics}

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class GoldRanks:
     """The ranks of all gold pairs, one row each, sorted by topic, query language, gold language and own rank.
 
-    All arrays are int32 (gold pairs,). ``topic`` is an index into ``topics``. ``query_language`` and ``gold_language`` are
-    indices into ``languages``, which have the task's order. Ranks count from 1: ``own_rank`` among the candidates of the gold's
-    language, ``pool_rank`` among those of all languages (None without the multilingual setting). ``query_language_above``
-    counts the wrong candidates of the query's language that outrank the gold in the pool of all languages. It is None without
-    the multilingual setting, and in ranks files that were made before it was counted.
+    All arrays but the last are int32 (gold pairs,). ``topic`` is an index into ``topics``. ``query_language`` and
+    ``gold_language`` are indices into ``languages``, which have the task's order. Ranks count from 1: ``own_rank`` among the
+    candidates of the gold's language, ``pool_rank`` among those of all languages (None without the multilingual setting).
+    ``query_language_above`` counts the wrong candidates of the query's language that outrank the gold in the pool of all
+    languages. It is None without the multilingual setting, and in ranks files that were made before it was counted. ``grade``,
+    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1.
     """
 
     topics: tuple[str, ...]
@@ -35,6 +36,7 @@ class GoldRanks:
     own_rank: NDArray[np.int32]
     pool_rank: NDArray[np.int32] | None
     query_language_above: NDArray[np.int32] | None = None
+    grade: NDArray[np.int8] | None = None
 
     def __len__(self) -> int:
         return len(self.topic)
@@ -44,6 +46,10 @@ class GoldRanks:
         """Number of each row's query, intp (gold pairs,). Queries are numbered by topic, then language."""
         key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
         return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+
+    def grade_of(self, rows: NDArray[np.intp]) -> NDArray[np.int8] | None:
+        """The grades of some rows, int8 (rows,); None in a task without grades."""
+        return None if self.grade is None else self.grade[rows]
 
 
 def gold_ranks(
@@ -79,6 +85,7 @@ def gold_ranks(
         own_rank=own_rank[order].astype(np.int32),
         pool_rank=pool_rank[order] if pooled else None,
         query_language_above=outranked.wrong[order, query_language[order]].astype(np.int32) if pooled else None,
+        grade=None if pairs.grade is None else pairs.grade[order],
     )
 
 
@@ -95,7 +102,7 @@ def places(run: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
 
 
 def gold_digest(ranks: GoldRanks) -> str:
-    """SHA-256 over the gold pairs: the topics in their order, and how many pairs each has by query and gold language.
+    """SHA-256 over the gold pairs: the topics in their order, and how many pairs each has by query and gold language and grade.
 
     The digest does not depend on the ranks, so a task file can pin it. It depends on the order of the topics, because models are
     compared topic by topic.
@@ -104,4 +111,6 @@ def gold_digest(ranks: GoldRanks) -> str:
     key = (ranks.topic.astype(np.int64) * n + ranks.query_language) * n + ranks.gold_language
     counts = np.bincount(key, minlength=len(ranks.topics) * n * n).astype("<i4")
     names = json.dumps([list(ranks.languages), list(ranks.topics)])
-    return hashlib.sha256(names.encode() + counts.tobytes()).hexdigest()
+    # Rows of one topic and pair of languages are in the order of their ranks, so their grades are sorted here.
+    graded = b"" if ranks.grade is None else np.sort(key * 128 + ranks.grade).astype("<i8").tobytes()
+    return hashlib.sha256(names.encode() + counts.tobytes() + graded).hexdigest()

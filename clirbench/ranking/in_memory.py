@@ -167,7 +167,7 @@ def count_outranked(
         queries: float32 (queries, dimensions), dense or CSR.
         candidates: float32 (candidates, dimensions), of the same kind.
         gold_query: int32 (gold pairs,), ascending.
-        gold_candidate: int32 (gold pairs,), ascending within a query.
+        gold_candidate: int32 (gold pairs,), within a query in the order in which golds with equal scores stand.
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
         advance: Called with a number of queries as the work goes on; these add up to all queries.
 

@@ -1,7 +1,7 @@
 """The tie rule, and the counting that applies it.
 
-**The tie rule.** Among equal scores, wrong candidates come first, then gold candidates in candidate order. So an encoder that
-gives every text the same vector gains nothing.
+**The tie rule.** Among equal scores, wrong candidates come first, then gold candidates, those of lower grades first, and those
+of one grade in candidate order. So an encoder that gives every text the same vector gains nothing.
 
 :func:`outranks` compares a candidate's score with a gold's score wherever a rank depends on it. :func:`best_first` sorts
 candidates for display. No other module decides a tie. The rank of a gold is one plus the number of candidates that outrank it,
@@ -43,7 +43,8 @@ def outranks(
     """Decide which candidates outrank a gold, by the tie rule.
 
     A candidate outranks the gold if its score is higher, or if the scores are equal and the candidate wins ties. A wrong
-    candidate wins every tie with a gold. Another gold of the same query wins a tie if it stands earlier in candidate order.
+    candidate wins every tie with a gold. Another gold of the same query wins a tie if its grade is lower, or if it stands
+    earlier in candidate order and has the same grade.
 
     >>> scores = np.array([2.0, 1.0, 0.5])
     >>> outranks(scores, 1.0, wins_ties=True).tolist()
@@ -54,7 +55,8 @@ def outranks(
     Args:
         other: Scores of candidates; -inf outranks nothing.
         gold: Scores of golds, of a shape that broadcasts with ``other``; no finite score outranks inf.
-        wins_ties: True for wrong candidates; for golds, whether each stands before the gold that it is compared with.
+        wins_ties: True for wrong candidates; for golds, whether each has a lower grade than the gold that it is compared with, or
+            the same grade and an earlier place.
         out: Array that takes the answer; used only if ``wins_ties`` is True.
     """
     if wins_ties is True:
@@ -62,7 +64,9 @@ def outranks(
     return np.asarray((other > gold) | ((other == gold) & wins_ties))
 
 
-def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None = None) -> NDArray[np.intp]:
+def best_first(
+    scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | NDArray[np.int8] | None = None
+) -> NDArray[np.intp]:
     """Sort candidates for display, by the tie rule.
 
     The second and the third candidate tie. The second is a gold, so the third one comes first:
@@ -72,8 +76,8 @@ def best_first(scores: NDArray[np.floating[Any]], gold: NDArray[np.bool_] | None
 
     Args:
         scores: Finite (candidates,) or (queries, candidates), in candidate order.
-        gold: bool, of the same shape: True for golds of the query. None if the golds are unknown, as in a run file; ties then
-            keep candidate order.
+        gold: bool or int8, of the same shape: True or the grade for golds of the query, False or 0 for others. None if the
+            golds are unknown, as in a run file; ties then keep candidate order.
     """
     if gold is None:
         return np.argsort(-scores, axis=-1, kind="stable")
@@ -140,7 +144,7 @@ def tally(
     """Count the candidates of each block that reach a threshold, as if all of them were wrong.
 
     If the thresholds are scores of golds, these golds are counted too; :func:`among_golds` gives the number to subtract. Slot s
-    of a query is its gold number s, in candidate order.
+    of a query is its gold number s, by grade, then in candidate order.
 
     Three candidates score 2, 1 and 1, and the last one is the gold. All three reach its score. The gold itself is subtracted,
     so two wrong candidates outrank it and its rank is 3: the gold loses the tie. The five other columns are padding.
@@ -198,7 +202,8 @@ def among_golds(
     ([[[2], [2]]], [[[0], [1]]])
 
     Args:
-        thresholds: Float (queries, slots), scores of the golds in candidate order; inf where a query has no gold in the slot.
+        thresholds: Float (queries, slots), scores of the golds by grade, then in candidate order; inf where a query has no
+            gold in the slot.
         in_block: float32 (queries, slots, blocks), 1 where the gold of a slot lies in the block, 0 everywhere else.
 
     Returns:

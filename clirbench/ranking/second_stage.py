@@ -86,8 +86,9 @@ class SecondStage:
         """
         stop = start + len(everywhere)
         pairs = slice(self._golds[start], self._golds[stop])
-        gold = np.zeros(everywhere.shape, dtype=np.bool_)
-        gold[self._collection.gold_query[pairs] - start, self._collection.gold_candidate[pairs]] = True
+        gold, grade = np.zeros(everywhere.shape, dtype=np.int8), self._collection.gold_grade
+        cells = self._collection.gold_query[pairs] - start, self._collection.gold_candidate[pairs]
+        gold[cells] = 1 if grade is None else grade[pairs]
         chosen = self._best.setdefault((start, stop), [])
         for first, last, asked, all_languages in self._pools:
             rows = np.flatnonzero(asked[start:stop])

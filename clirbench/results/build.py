@@ -77,7 +77,7 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
     speed = cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None
     file = encode_ranks(ranks)
     document = schema.Document(
-        format=1,
+        format=schema.FORMAT if ranks.grade is None else schema.GRADED_FORMAT,
         origin="measured",
         task=part,
         model=schema.ModelPart(**asdict(model.info), dimensions=cost.dimensions),

@@ -12,6 +12,7 @@ from clirbench.metrics.per_topic import TopicTable, mean_of_present, shares_of_m
 from clirbench.metrics.retrieval import METRICS, Values, ranks_read
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
+from clirbench.ranking.gold_ranks import gold_digest
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
 
@@ -168,11 +169,20 @@ def _same_task(first: Result, second: Result) -> None:
         what = "texts or grades" if a.sources != b.sources else "languages, settings or counts"
         raise ClirbenchError(f"the two results differ in the {what} of {a.id}: compare like with like")
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
-    if not same or any(
-        not np.array_equal(getattr(first.ranks, name), getattr(second.ranks, name))
-        for name in ("topic", "query_language", "gold_language")
+    if (
+        not same
+        or any(
+            not np.array_equal(getattr(first.ranks, name), getattr(second.ranks, name))
+            for name in ("topic", "query_language", "gold_language")
+        )
+        or _grades(first) != _grades(second)
     ):
         raise ClirbenchError("the two ranks files do not hold the same gold pairs: run clirbench check on both")
+
+
+def _grades(result: Result) -> str:
+    """A checksum of the gold pairs with their grades, which stand in the order of ranks; "" in a task without grades."""
+    return "" if result.ranks.grade is None else gold_digest(result.ranks)
 
 
 def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_Cell]:

@@ -175,21 +175,22 @@ def _by_score(document: Document) -> str:
 
 
 def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: slice) -> Topic:
-    golds = collection.gold_candidate[collection.gold_query == row]
+    pairs = collection.gold_query == row
+    golds = collection.gold_candidate[pairs]
+    grade = np.zeros(len(scores), dtype=np.int8)
+    grade[golds] = 1 if collection.gold_grade is None else collection.gold_grade[pairs]
     golds = golds[(golds >= pool.start) & (golds < pool.stop)]
-    is_gold = np.zeros(len(scores), dtype=bool)
-    is_gold[golds] = True
-    order = pool.start + best_first(scores[pool], is_gold[pool])
+    order = pool.start + best_first(scores[pool], grade[pool])
     place = np.zeros(len(scores), dtype=np.int64)
     place[order] = np.arange(1, len(order) + 1)
 
     def text(candidate: int) -> Text:
         language = collection.languages[int(collection.candidate_language[candidate])]
         numbers = float(scores[candidate]), int(place[candidate])
-        return Text(language, collection.candidates[candidate], *numbers, bool(is_gold[candidate]))
+        return Text(language, collection.candidates[candidate], *numbers, bool(grade[candidate]))
 
     by_rank = sorted(golds.tolist(), key=lambda gold: place[gold])
-    wrong = [int(c) for c in order[: place[by_rank[-1]]] if not is_gold[c]][:_SHOWN]
+    wrong = [int(c) for c in order[: place[by_rank[-1]]] if not grade[c]][:_SHOWN]
     return Topic(
         topic=collection.topics[int(collection.query_topic[row])],
         question=collection.queries[row],

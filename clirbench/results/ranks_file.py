@@ -16,13 +16,16 @@ from clirbench.support.errors import ClirbenchError, first_line
 
 _NAMES = ("topic", "query_language", "gold_language")
 _ABOVE = "query_language_above"
+_GRADE = "grade"
 _COLUMNS = (*_NAMES, "own_rank", "pool_rank", _ABOVE)
+# Files that were made before the sixth column was counted lack it. The seventh is there if the task has grades.
+_LAYOUTS = (_COLUMNS, _COLUMNS[:-1], (*_COLUMNS, _GRADE), (*_COLUMNS[:-1], _GRADE))
 
 
 def encode_ranks(ranks: GoldRanks) -> bytes:
     """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank.
 
-    A sixth column, query_language_above, is written where ``ranks`` has it.
+    Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32.
     """
     columns: dict[str, Any] = {
         name: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
@@ -37,6 +40,8 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     columns["pool_rank"] = pa.nulls(len(ranks), pa.int32()) if no_pool else pa.array(ranks.pool_rank, pa.int32())
     if ranks.query_language_above is not None:
         columns[_ABOVE] = pa.array(ranks.query_language_above, pa.int32())
+    if ranks.grade is not None:
+        columns[_GRADE] = pa.array(ranks.grade.astype(np.int32), pa.int32())
     sink = BytesIO()
     # Most ranks are small. If their bytes are split, the upper bytes are runs of zeros, which compress to nearly nothing.
     pq.write_table(
@@ -64,15 +69,14 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
     """
     try:
-        # Files that were made before the last column was counted lack it.
-        layout = read_layout(content, document.ranks.rows, _NAMES, (_COLUMNS, _COLUMNS[:-1]))
+        layout = read_layout(content, document.ranks.rows, _NAMES, _LAYOUTS)
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         frame = {name: table.column(name).combine_chunks() for name in layout.columns}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
-        pool, above = frame["pool_rank"], frame.get(_ABOVE)
-        for name in ("own_rank", _ABOVE):
+        pool, above, grade = frame["pool_rank"], frame.get(_ABOVE), frame.get(_GRADE)
+        for name in ("own_rank", _ABOVE, _GRADE):
             if name in frame and frame[name].null_count:
                 raise ValueError(f"a value of {name} is missing")
         for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
@@ -87,6 +91,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
             own_rank=_int32(frame["own_rank"]),
             pool_rank=None if pool.null_count else _int32(pool),
             query_language_above=None if above is None else _int32(above),
+            grade=None if grade is None else _grades(_int32(grade)),
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ClirbenchError(f"{path}: not a ranks file ({first_line(error)}): run the model again") from error
@@ -94,6 +99,11 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
         raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
+    if (ranks.grade is not None) != document.graded:
+        has = "without grades" if ranks.grade is None else "with grades"
+        raise ClirbenchError(
+            f"{path}: 'format' is wrong ({document.format}, and the ranks are {has}): run the model again"
+        )
     counted = ranks.query_language_above
     if counted is not None and (ranks.pool_rank is None or counted.min() < 0):
         raise ClirbenchError(f"{path}: '{_ABOVE}' is below 0, or stands without 'pool_rank': run the model again")
@@ -105,6 +115,12 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
 
 def _int32(column: pa.Array) -> NDArray[np.int32]:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int32)
+
+
+def _grades(numbers: NDArray[np.int32]) -> NDArray[np.int8]:
+    if numbers.min(initial=1) < 1 or numbers.max(initial=1) > np.iinfo(np.int8).max:
+        raise ValueError("a grade is not from 1 to 127")
+    return numbers.astype(np.int8)
 
 
 def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:

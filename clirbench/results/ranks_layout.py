@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 _MAGIC = b"PAR1"
-# The footer of six columns takes 640 bytes.
+# The footer of seven columns takes 750 bytes.
 _FOOTER, _PAGE_HEADER, _DEPTH = 4_000, 100, 8
-# Limits of the expanded size: twice the six columns of four bytes per row, and spare bytes for the names of topics.
-_ROW_BYTES, _SPARE_BYTES = 48, 1_000_000
+# Limits of the expanded size: twice the seven columns of four bytes per row, and spare bytes for the names of topics.
+_ROW_BYTES, _SPARE_BYTES = 56, 1_000_000
 _WRITER = re.compile(rb"parquet-cpp-arrow version [0-9]{1,4}(\.[0-9]{1,4}){1,3}(-SNAPSHOT)?")
 _TYPES = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
 _INT32, _TEXT = 1, 6

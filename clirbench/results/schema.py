@@ -9,8 +9,10 @@ from clirbench.encoders.base import Source, variant
 from clirbench.support.links import link_problem
 
 FORMAT = 1
+GRADED_FORMAT = 2
 # Not Literal[1], which also accepts true and 1.0, because both equal 1.
 Format = Annotated[int, Field(ge=1, le=1)]
+DocumentFormat = Annotated[int, Field(ge=FORMAT, le=GRADED_FORMAT)]
 # Of what is only shown, nothing can be recomputed. The bounds are beyond every machine, and keep pages and terminals in shape.
 FASTEST = 10**9
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
@@ -307,9 +309,13 @@ class Reported(_Strict):
 
 
 class Document(_Strict):
-    """A result file, format 1: the scores of one model on one task, and how they were computed. Shares are from 0 to 1."""
+    """A result file: the scores of one model on one task, and how they were computed. Shares are from 0 to 1.
 
-    format: Format
+    The format is 1. It is 2 for a task with grades: the ranks file has a column of grades, and nDCG counts them as gains. So
+    older versions of clirbench read all results but these, and refuse these.
+    """
+
+    format: DocumentFormat
     origin: Literal["measured"]
     task: TaskPart
     model: ModelPart
@@ -347,6 +353,11 @@ class Document(_Strict):
         model = self.model.model_dump(include={"name", "kind", "revision"})
         trusted = self.environment.trust_remote_code
         return {**task, **model, "trust_remote_code": trusted, **self.encoder.model_dump()}
+
+    @property
+    def graded(self) -> bool:
+        """Whether the task has grades, which nDCG counts as gains."""
+        return self.format == GRADED_FORMAT
 
     @property
     def main_metric(self) -> str:

@@ -18,6 +18,7 @@ TREC_NAMES = {
     "MRR@10": "recip_rank_10",
     "MRR": "recip_rank",
     "nDCG@10": "ndcg_cut_10",
+    "nDCG@20": "ndcg_cut_20",
 }
 
 
@@ -65,7 +66,7 @@ def _setting_lines(result: Result, setting: str, metrics: Sequence[str]) -> Iter
         pool = languages[ranks.gold_language].astype(object)
     assert rank is not None  # noqa: S101
     _, first, number = np.unique(group[rows], return_index=True, return_inverse=True)
-    lists = RankedLists.of(number.astype(np.intp), rank[rows])
+    lists = RankedLists.of(number.astype(np.intp), rank[rows], ranks.grade_of(rows))
     topics = [trec_field(topic) for topic in ranks.topics]
     names = [
         f"{setting}/{languages[ranks.query_language[row]]}-{pool[row]}/{topics[ranks.topic[row]]}"

@@ -250,6 +250,7 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
     """Whether the ranks are those of the task's gold pairs.
 
     If the task pins the checksum of its gold pairs, the checksums are compared; otherwise, the numbers of gold pairs by language.
+    Grades are among what a checksum covers, so ranks with grades are refused where none is pinned.
     """
     if task.gold_sha256:
         return gold_digest(ranks) == task.gold_sha256
@@ -257,7 +258,8 @@ def _gold_pairs_of(task: Task, ranks: GoldRanks) -> bool:
     queries = np.bincount(ranks.query_language[first], minlength=len(task.languages)).tolist()
     named = all(topic.partition(":")[0] in task.languages for topic in ranks.topics)
     return (
-        named
+        ranks.grade is None
+        and named
         and bool((ranks.query_language == ranks.gold_language).all())
         and dict(zip(task.languages, queries, strict=True)) == task.counts["queries"]
         and len(ranks) == task.counts["gold_pairs"]

@@ -23,7 +23,7 @@ from clirbench.results.reload_model import ModelAt, other_settings, refuse_unkno
 from clirbench.results.result import Result, read_result
 from clirbench.results.schema import Document, EncoderPart, ModelPart
 from clirbench.submissions.check_many import check_submissions
-from clirbench.submissions.rerun_in_process import COLUMNS, run_sample
+from clirbench.submissions.rerun_in_process import COLUMNS, GRADED_COLUMNS, run_sample
 from clirbench.submissions.verification import FILE, SAMPLE_LANGUAGES, Verification, verdict
 from clirbench.submissions.wall import Wall, behind_wall
 from clirbench.support.commands import command
@@ -188,9 +188,9 @@ def compare_ranks(stated: GoldRanks, again: GoldRanks, languages: Sequence[str])
     # Ranks files of older versions lack the last column.
     above = stated.query_language_above is not None and again.query_language_above is not None
     old, new = _chosen(stated, languages, above), _chosen(again, languages, above)
-    if [row[:3] for row in old] != [row[:3] for row in new]:
+    if [row[:4] for row in old] != [row[:4] for row in new]:
         raise ClirbenchError("the submission does not hold the task's gold pairs: run clirbench check on it")
-    a, b = (np.array([row[3:] for row in rows], dtype=np.float64) for rows in (old, new))
+    a, b = (np.array([row[4:] for row in rows], dtype=np.float64) for rows in (old, new))
     gap = np.abs(a - b)
     close = gap <= np.maximum(1, 0.02 * np.maximum(a, b))
     return float((gap == 0).all(axis=1).mean()), float(close.all(axis=1).mean()), len(a)
@@ -210,9 +210,10 @@ def largest_difference(stated: Document, again: Document, languages: Sequence[st
 
 
 def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tuple[str | int, ...]]:
-    """The rows of these query languages, sorted: topic, query language, gold language, own rank, pool rank.
+    """The rows of these query languages, sorted: topic, query language, gold language, grade, own rank, pool rank.
 
-    Sorted by name, since two ranks files may number topics and languages differently. ``above`` adds query_language_above.
+    The grade is 1 in a task without grades. Sorted by name, since two ranks files may number topics and languages differently.
+    ``above`` adds query_language_above.
     """
     if ranks.pool_rank is None:
         raise ClirbenchError("the submission holds no ranks in the multilingual pool: run clirbench check on it")
@@ -220,7 +221,8 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tup
     numbers = [ranks.own_rank, ranks.pool_rank]
     if above and ranks.query_language_above is not None:
         numbers.append(ranks.query_language_above)
-    columns = (ranks.topic, ranks.query_language, ranks.gold_language, *numbers)
+    grade = np.ones(len(ranks), dtype=np.int8) if ranks.grade is None else ranks.grade
+    columns = (ranks.topic, ranks.query_language, ranks.gold_language, grade, *numbers)
     return sorted(
         (ranks.topics[t], ranks.languages[q], ranks.languages[g], *values)
         for t, q, g, *values in zip(*(column[rows].tolist() for column in columns), strict=True)
@@ -352,14 +354,15 @@ def _received(answer: Any) -> tuple[Document, GoldRanks]:
     """Check the result and the ranks that a process sends: the model's process may send anything."""
     document = Document.model_validate(answer["document"])
     columns = np.array(answer["rows"])
-    if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) != len(COLUMNS):
+    if columns.dtype != np.int64 or columns.ndim != 2 or len(columns) not in (len(COLUMNS), len(GRADED_COLUMNS)):
         raise ValueError("ranks of another form")
     topics, languages = (tuple(map(str, answer[key])) for key in ("topics", "languages"))
-    bounds = [len(topics), len(languages), len(languages), 2**31, 2**31, 2**31]
+    bounds = [len(topics), len(languages), len(languages), 2**31, 2**31, 2**31, 2**7][: len(columns)]
     if (columns < 0).any() or (columns >= np.array(bounds)[:, None]).any():
         raise ValueError("ranks out of bounds")
-    ranks = dict(zip(COLUMNS, columns.astype(np.int32), strict=True))
-    return document, GoldRanks(topics=topics, languages=languages, **ranks)
+    ranks = dict(zip(COLUMNS, columns.astype(np.int32), strict=False))
+    grade = columns[-1].astype(np.int8) if len(columns) == len(GRADED_COLUMNS) else None
+    return document, GoldRanks(topics=topics, languages=languages, **ranks, grade=grade)
 
 
 def _refuse_loader(name: str) -> None:

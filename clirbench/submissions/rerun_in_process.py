@@ -21,6 +21,7 @@ from clirbench.tasks.task_file import load_task
 
 # The columns of ranks that a process sends, in this order.
 COLUMNS = ("topic", "query_language", "gold_language", "own_rank", "pool_rank", "query_language_above")
+GRADED_COLUMNS = (*COLUMNS, "grade")
 
 
 def run_sample(model: LoadedModel, task: str, languages: Sequence[str], reporter: Reporter) -> Result:
@@ -51,5 +52,5 @@ def rerun(argument: dict[str, Any], reporter: Reporter, tell: Callable[[Any], No
         "document": result.to_dict(),
         "topics": list(ranks.topics),
         "languages": list(ranks.languages),
-        "rows": [getattr(ranks, name).tolist() for name in COLUMNS],
+        "rows": [getattr(ranks, name).tolist() for name in (COLUMNS if ranks.grade is None else GRADED_COLUMNS)],
     }

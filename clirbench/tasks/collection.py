@@ -20,8 +20,8 @@ from clirbench.tasks.task import Task
 class GoldPairs:
     """The gold pairs of a run with their topics and languages, before anything is ranked.
 
-    ``sizes``, int64 (languages,), counts the candidates of each language. The last three fields are int32 (gold pairs,), indices
-    into ``topics`` and ``languages``.
+    ``sizes``, int64 (languages,), counts the candidates of each language. The next three fields are int32 (gold pairs,), indices
+    into ``topics`` and ``languages``. ``grade`` is int8 (gold pairs,), from 1; None where every grade is 1.
     """
 
     topics: tuple[str, ...]
@@ -30,6 +30,7 @@ class GoldPairs:
     topic: NDArray[np.int32]
     query_language: NDArray[np.int32]
     gold_language: NDArray[np.int32]
+    grade: NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Collection:
     """A loaded task: queries, candidates and gold pairs.
 
     Candidates stand in blocks, one per language in the order of ``languages``: block ``b`` is
-    ``candidate_starts[b]:candidate_starts[b + 1]``; likewise the queries. Gold pairs are sorted by query, then by candidate.
+    ``candidate_starts[b]:candidate_starts[b + 1]``; likewise the queries. Gold pairs are sorted by query, then by grade, then by
+    candidate: in this order, golds with equal scores stand in a ranking.
 
     Attributes:
         languages: The languages that are loaded: all of the task, or some if the run is restricted.
@@ -46,6 +48,7 @@ class Collection:
         query_starts: int64 (languages + 1,), like ``candidate_starts``.
         gold_query: int32 (gold pairs,), index into ``queries``.
         gold_candidate: int32 (gold pairs,), index into ``candidates``.
+        gold_grade: int8 (gold pairs,), from 1; None where every grade is 1.
     """
 
     task: Task
@@ -58,6 +61,7 @@ class Collection:
     candidate_starts: NDArray[np.int64]
     gold_query: NDArray[np.int32]
     gold_candidate: NDArray[np.int32]
+    gold_grade: NDArray[np.int8] | None = None
 
     @property
     def query_language(self) -> NDArray[np.int32]:
@@ -79,6 +83,7 @@ class Collection:
             topic=self.query_topic[self.gold_query],
             query_language=self.query_language[self.gold_query],
             gold_language=self.candidate_language[self.gold_candidate],
+            grade=self.gold_grade,
         )
 
     @property
@@ -151,7 +156,8 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
     Topics are in order of first appearance.
 
     Raises:
-        ClirbenchError: A topic has two queries in one language, or a query has no gold candidate in its own language.
+        ClirbenchError: A topic has two queries in one language, a query has no gold candidate in its own language, or a reader
+            gives one gold two grades.
     """
     if task.own is not None:
         texts = _joined(texts)
@@ -160,14 +166,23 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
     topics = dict.fromkeys(topic for one in texts for topic, _ in (*one.queries, *one.golds))
     number = {topic: i for i, topic in enumerate(topics)}
     starts = np.cumsum([0, *(len(one.candidates) for one in texts)], dtype=np.int64)
-    # These are sets, because a reader may name a gold twice.
-    golds_of: dict[str, set[int]] = {topic: set() for topic in topics}
-    for start, one in zip(starts.tolist(), texts, strict=False):
-        for topic, index in one.golds:
-            golds_of[topic].add(start + index)
+    # The grade of each gold by its candidate: a reader may name a gold twice.
+    golds_of: dict[str, dict[int, int]] = {topic: {} for topic in topics}
+    for language, start, one in zip(languages, starts.tolist(), texts, strict=False):
+        for topic, index, grade in one.graded:
+            if golds_of[topic].setdefault(start + index, grade) != grade:
+                raise ClirbenchError(
+                    f"{task.id}: a gold of topic '{topic}' has two grades in {language}: correct the source"
+                )
     queries = [query for one in texts for query in one.queries]
-    pairs = [(q, c) for q, (topic, _) in enumerate(queries) for c in sorted(golds_of[topic])]
-    gold = np.array(pairs, dtype=np.int32).reshape(-1, 2)
+    # The lower grade first: a tie among golds gains nothing.
+    ordered = {
+        topic: np.array(sorted((grade, c) for c, grade in golds.items()), dtype=np.int32).reshape(-1, 2)
+        for topic, golds in golds_of.items()
+    }
+    of_query = [ordered[topic] for topic, _ in queries]
+    lengths = np.array([len(golds) for golds in of_query], dtype=np.intp)
+    gold = np.concatenate([np.empty((0, 2), dtype=np.int32), *of_query])
     return Collection(
         task=task,
         languages=languages,
@@ -177,21 +192,33 @@ def assemble(task: Task, languages: tuple[str, ...], texts: Sequence[LanguageTex
         query_topic=np.array([number[topic] for topic, _ in queries], dtype=np.int32),
         query_starts=np.cumsum([0, *(len(one.queries) for one in texts)], dtype=np.int64),
         candidate_starts=starts,
-        gold_query=np.ascontiguousarray(gold[:, 0]),
+        gold_query=np.repeat(np.arange(len(queries), dtype=np.int32), lengths),
         gold_candidate=np.ascontiguousarray(gold[:, 1]),
+        gold_grade=grades_or_none(gold[:, 0]),
     )
+
+
+def grades_or_none(grade: NDArray[np.int32]) -> NDArray[np.int8] | None:
+    """Grades as int8, or None where every grade is 1: such golds are ranked and scored as without grades.
+
+    >>> grades_or_none(np.int32([1, 3])).tolist(), grades_or_none(np.int32([1, 1]))
+    ([1, 3], None)
+    """
+    return grade.astype(np.int8) if (grade != 1).any() else None
 
 
 def _joined(texts: Sequence[LanguageTexts]) -> list[LanguageTexts]:
     # If languages are left out, a question may have no answer left, and an answer no question. Both are left out too.
     both = {topic for one in texts for topic, _ in one.golds} & {topic for one in texts for topic, _ in one.queries}
+    kept = [[gold for gold in one.graded if gold[0] in both] for one in texts]
     return [
         LanguageTexts(
             tuple((topic, text) for topic, text in one.queries if topic in both),
             one.candidates,
-            tuple((topic, index) for topic, index in one.golds if topic in both),
+            tuple((topic, index) for topic, index, _ in golds),
+            tuple(grade for _, _, grade in golds),
         )
-        for one in texts
+        for one, golds in zip(texts, kept, strict=True)
     ]
 
 
@@ -229,4 +256,5 @@ def with_queries(collection: Collection, kept: NDArray[np.bool_]) -> Collection:
         query_starts=np.cumsum([0, *sizes], dtype=np.int64),
         gold_query=place[collection.gold_query[golds]].astype(np.int32),
         gold_candidate=collection.gold_candidate[golds],
+        gold_grade=None if collection.gold_grade is None else collection.gold_grade[golds],
     )

@@ -4,7 +4,7 @@
   three identifiers. 7.0, true and null are none, nor is text of which nothing is seen, or with more than 2,000 characters.
 - Two identifiers that look the same are refused: those that differ only in Unicode normalisation, invisible characters or spaces.
 - A grade is a number, whole or not, also zero or negative. true, NaN and infinity are none. A candidate is gold from grade 1 on,
-  or from ``relevant_from`` of a user's own task on.
+  or from ``relevant_from`` of a task file on. The grade of a gold is whole, from 1 to 127, and nDCG counts it as a gain.
 """
 
 import re
@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from clirbench.support.errors import shortened
 
 RELEVANT_FROM = 1.0
+# Gains are kept as int8.
+_HIGHEST = 127
+GAIN = f"a gold has a whole grade from 1 to {_HIGHEST}"
 _LONGEST = 2000
 # Selectors of the look of the character before them. Their category is that of accents.
 _SELECTORS = "\ufe0e\ufe0f"
@@ -35,6 +38,11 @@ def grade(value: object) -> float | None:
     # Python takes true for the number 1, and JSON may hold NaN and infinity.
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and -1e9 < value < 1e9 else None  # type: ignore[operator, arg-type]
+
+
+def gain(grade: float) -> int | None:
+    """The gain of a gold, which is its grade, as in trec_eval; None if it is not a whole number from 1 to 127."""
+    return int(grade) if 1 <= grade <= _HIGHEST and grade == int(grade) else None
 
 
 def grade_of_text(text: str) -> float | None:

@@ -35,7 +35,7 @@ queries = "{name}.queries.jsonl"
 
 # One line per candidate: {{"language": "en", "text": "You can ...", "answers": ["returns"]}}
 # It is gold for the queries of the topics in "answers", whatever their language; leave "answers" out where it answers nothing.
-# With grades, write {{"returns": 2}} instead of ["returns"]: a candidate is gold from this grade on.
+# With grades, write {{"returns": 2}} instead of ["returns"]: nDCG counts the grades, and a candidate is gold from this one on.
 candidates = "{name}.candidates.jsonl"
 relevant_from = 1
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from clirbench.support.errors import ClirbenchError, quoted, shortened
 from clirbench.support.text_files import object_of_line, read_text
-from clirbench.tasks.ids_and_grades import grade, identifier, look, twin
+from clirbench.tasks.ids_and_grades import GAIN, gain, grade, identifier, look, twin
 from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task import SETTINGS, OwnFiles
 
@@ -30,7 +30,7 @@ class OwnFacts:
     """Facts of a user's own task that are read from its data, not from its TOML; named as in :class:`clirbench.tasks.task.Task`.
 
     ``bias`` has the measures of a task that names none, and ``possible_bias`` those that it may name. ``sha256`` is the SHA-256
-    of the rows of both files and of ``relevant_from``.
+    of the rows of both files, of ``relevant_from``, and of whether a gold has another grade than 1.
     """
 
     settings: tuple[str, ...]
@@ -50,6 +50,7 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
     queries: dict[str, list[tuple[str, str]]] = {language: [] for language in languages}
     candidates: dict[str, list[str]] = {language: [] for language in languages}
     golds: dict[str, list[tuple[str, int]]] = {language: [] for language in languages}
+    grades: dict[str, list[int]] = {language: [] for language in languages}
     asked: dict[str, dict[str, _Line]] = {}
     # By its look, the first topic that has it: two topics that look the same are one by intention.
     looks: dict[str, str] = {}
@@ -65,12 +66,13 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
         queries[language].append((topic, line.text()))
     for line in _lines(files.candidates, ("language", "text"), ("answers",)):
         language = line.language(languages)
-        for topic in line.answers(files.relevant_from):
+        for topic, number in line.answers(files.relevant_from).items():
             if topic not in asked:
                 if confused := twin(topic, asked):
                     raise line.wrong(f"'answers' has topic {confused}", "write it as the query does")
                 raise line.wrong(f"'answers' has topic {quoted(topic)}, which no query asks", "correct one of the two")
             golds[language].append((topic, len(candidates[language])))
+            grades[language].append(number)
         candidates[language].append(line.text())
     answered = {topic for pairs in golds.values() for topic, _ in pairs}
     for topic, lines in asked.items():
@@ -83,7 +85,9 @@ def read_own_files(files: OwnFiles, languages: Sequence[str]) -> dict[str, Langu
                 raise ClirbenchError(
                     f"{files.queries.parent}: no {what} in {language}: add one, or take it out of 'languages'"
                 )
-    return {x: LanguageTexts(tuple(queries[x]), tuple(candidates[x]), tuple(golds[x])) for x in languages}
+    return {
+        x: LanguageTexts(tuple(queries[x]), tuple(candidates[x]), tuple(golds[x]), tuple(grades[x])) for x in languages
+    }
 
 
 def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
@@ -103,7 +107,9 @@ def read_facts(files: OwnFiles, languages: Sequence[str]) -> OwnFacts:
     # Over the rows, not the bytes: a byte order mark, CRLF or a blank line changes no score.
     rows = ["".join(f"{row}\n" for _, row in _rows(path)) for path in (files.queries, files.candidates)]
     # The lowest grade of a gold is part of the checksum, because it decides which candidates are gold.
-    digest = hashlib.sha256(f"{rows[0]}\0{rows[1]}{files.relevant_from!r}".encode())
+    # Results from before grades were gains have another nDCG, so a task with grades has a checksum of its own.
+    graded = any(number != 1 for one in texts.values() for number in one.grades)
+    digest = hashlib.sha256(f"{rows[0]}\0{rows[1]}{files.relevant_from!r}{'graded' if graded else ''}".encode())
     bias = PARALLEL_BIAS if crossing and len(languages) > 1 else OTHER_BIAS
     return OwnFacts(
         settings=tuple(setting for setting in SETTINGS if setting not in absent),
@@ -160,19 +166,26 @@ class _Line:
             )
         return str(language)
 
-    def answers(self, relevant_from: float) -> list[str]:
-        """The topics for which this candidate is gold. If the topics have no grades, it is gold for all of them."""
+    def answers(self, relevant_from: float) -> dict[str, int]:
+        """The topics for which this candidate is gold, each with its grade. Topics without grades have the grade 1."""
         value = self.row.get("answers", [])
         if isinstance(value, list) or identifier(value) is not None:
             topics = value if isinstance(value, list) else [value]
-            return list(dict.fromkeys(self.topic(topic, "answers") for topic in topics))
+            return dict.fromkeys((self.topic(topic, "answers") for topic in topics), 1)
         if not isinstance(value, dict):
             raise self.wrong("field 'answers' must be a list of topics, or topics with grades")
-        grades = {topic: grade(number) for topic, number in value.items()}
-        for topic, number in grades.items():
+        golds = {}
+        for topic, stated in value.items():
+            number = grade(stated)
             if number is None:
                 raise self.wrong(f"the grade of {quoted(topic)} in 'answers' is no number")
-        return [topic for topic, number in grades.items() if number is not None and number >= relevant_from]
+            if number >= relevant_from:
+                counted = gain(number)
+                if counted is None:
+                    fault = f"the grade of {quoted(topic)} in 'answers' is {number:g}, and {GAIN}"
+                    raise self.wrong(fault, "correct it, or list the topics without grades")
+                golds[topic] = counted
+        return golds
 
 
 def _lines(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[_Line]:

@@ -11,11 +11,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LanguageTexts:
-    """One language: its queries (topic, text), its candidates in the order that decides ties, its golds (topic, candidate)."""
+    """One language: its queries (topic, text), its candidates in the order that decides ties, its golds (topic, candidate).
+
+    ``grades`` has the grade of each gold, from 1 to 127. It is empty if all are 1.
+    """
 
     queries: tuple[tuple[str, str], ...]
     candidates: tuple[str, ...]
     golds: tuple[tuple[str, int], ...]
+    grades: tuple[int, ...] = ()
+
+    @property
+    def graded(self) -> list[tuple[str, int, int]]:
+        """The golds as (topic, candidate, grade)."""
+        grades = self.grades or [1] * len(self.golds)
+        return [(topic, index, grade) for (topic, index), grade in zip(self.golds, grades, strict=True)]
 
 
 def read_lareqa(path: Path) -> LanguageTexts:

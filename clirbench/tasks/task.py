@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clirbench.tasks.ids_and_grades import RELEVANT_FROM
+
 SETTINGS = ("monolingual", "cross-lingual", "multilingual")
 FORMAT = 1
 
@@ -102,6 +104,7 @@ class Task:
         all_languages: All languages of the data, where ``languages`` are some of them; else empty.
         judgements: By language, checksum of the gold pairs of a streamed task
             (:func:`clirbench.tasks.corpora.base.judgement_digest`).
+        relevant_from: The lowest grade of a gold in the judgements of a streamed task; all others are not relevant.
         absent: By setting or measure, why the task lacks it.
         remarks: By setting or measure, what a reader must know about it.
         own: The two files of a user's own task; None for other tasks.
@@ -134,6 +137,7 @@ class Task:
     texts_sha256: Mapping[str, str] = field(default_factory=dict)
     all_languages: tuple[str, ...] = ()
     judgements: Mapping[str, str] = field(default_factory=dict)
+    relevant_from: float = RELEVANT_FROM
     absent: Mapping[str, str] = field(default_factory=dict)
     remarks: Mapping[str, str] = field(default_factory=dict)
     own: OwnFiles | None = None
@@ -178,4 +182,6 @@ class Task:
             protocol["corpus"] = asdict(self.corpus)
         if self.hub is not None:
             protocol["hub"] = asdict(self.hub)
+        if self.relevant_from != RELEVANT_FROM:
+            protocol["relevant_from"] = self.relevant_from
         return hashlib.sha256(json.dumps(protocol, sort_keys=True).encode()).hexdigest()

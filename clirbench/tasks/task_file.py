@@ -29,6 +29,7 @@ Text = Annotated[str, Field(min_length=1)]
 # A TOML array becomes a tuple, because a task is frozen. Nothing else is converted.
 Names = Annotated[tuple[Text, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 Count = Annotated[int, Field(ge=0)]
+Grade = Annotated[float, Field(allow_inf_nan=False)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
 Settings = Annotated[tuple[Setting, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 
@@ -91,7 +92,7 @@ class _File(_Table):
 class _OwnFile(_File):
     queries: Text
     candidates: Text
-    relevant_from: Annotated[float, Field(allow_inf_nan=False)] = RELEVANT_FROM
+    relevant_from: Grade = RELEVANT_FROM
     homepage: Text = ""
     citation: Text = ""
     # Not Settings: the settings that the data allow are known only once the data are read.
@@ -139,6 +140,7 @@ class _StreamedFile(_ShippedFile):
     gold_sha256: Text = ""
     source: _Judged | None = None
     judgements: dict[str, Text] = {}
+    relevant_from: Grade = RELEVANT_FROM
 
 
 def list_tasks() -> list[str]:

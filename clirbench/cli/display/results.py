@@ -29,6 +29,11 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
         for setting in document.task.settings:
             if setting in remarks:
                 console.print(f"{setting}: {remarks[setting]}", soft_wrap=True)
+        if document.graded:
+            console.print(
+                f"{document.task.id} has grades: nDCG counts them as gains, and every other metric counts golds alike",
+                soft_wrap=True,
+            )
         if not document.task.complete:
             console.print(
                 f"* restricted to {','.join(document.task.languages)} ({', '.join(document.task.settings)}): "

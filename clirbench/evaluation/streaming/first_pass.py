@@ -92,14 +92,18 @@ def gold_order(judged: Judged, inventory: Inventory) -> list[tuple[str, str]]:
 
 
 def pair_golds(judged: Judged, order: list[tuple[str, str]]) -> NDArray[np.int32]:
-    """Number the gold of each pair by its place in ``order``, int32 (gold pairs,), with pairs by query, then candidate order."""
+    """Number the gold of each pair by its place in ``order``, int32 (gold pairs,).
+
+    Pairs are sorted by query, then by grade, then in candidate order.
+    """
     number = {gold: i for i, gold in enumerate(order)}
     languages = judged.query_language[judged.gold_query]
     gold = np.array(
         [number[judged.languages[code], id_] for code, id_ in zip(languages, judged.gold_ids, strict=True)],
         dtype=np.int32,
     )
-    return gold[np.lexsort([gold, judged.gold_query])]
+    grade = np.ones(len(gold), dtype=np.int8) if judged.gold_grade is None else judged.gold_grade
+    return gold[np.lexsort([gold, grade, judged.gold_query])]
 
 
 def first_pass(

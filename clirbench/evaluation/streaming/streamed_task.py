@@ -94,6 +94,7 @@ class StreamedTask:
             topic=judged.gold_query,
             query_language=query_language,
             gold_language=query_language,
+            grade=judged.gold_grade,
         )
 
     @property

@@ -22,7 +22,7 @@ class Passage(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """One relevance judgement. Its passage is gold from :data:`clirbench.tasks.ids_and_grades.RELEVANT_FROM` on."""
+    """One relevance judgement. Its passage is gold from ``relevant_from`` of the task on."""
 
     query: str
     passage: str
@@ -157,7 +157,12 @@ def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted:
         raise ClirbenchError(f"{where}: has no corpus for {language} ({wanted}): add it, or leave {language} out")
 
 
-def judgement_digest(pairs: Sequence[tuple[str, str]]) -> str:
-    """SHA-256 over the gold pairs (query, passage) of one language. Their order does not change it."""
-    lines = "".join(f"{query}\t{passage}\n" for query, passage in sorted(pairs))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def judgement_digest(pairs: Sequence[tuple[str, str]], grades: Sequence[int] = ()) -> str:
+    """SHA-256 over the gold pairs (query, passage) of one language and their grades. The order of the pairs does not change it.
+
+    ``grades`` is empty if all are 1.
+    """
+    rows = sorted(zip(pairs, grades or [1] * len(pairs), strict=True))
+    # A grade of 1 is not written, so judgements without grades keep their checksum.
+    lines = ["\t".join([*pair, *([str(grade)] if grade != 1 else [])]) for pair, grade in rows]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.support.paths import mirror_dir
+from clirbench.tasks.collection import grades_or_none
 from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
 from clirbench.tasks.corpora.original import PASSAGES, OriginalFolder, read_qrels, read_topics
 from clirbench.tasks.fetch import fetch
-from clirbench.tasks.ids_and_grades import RELEVANT_FROM, first_twins
+from clirbench.tasks.ids_and_grades import GAIN, first_twins, gain
 from clirbench.tasks.task import HubCorpus, Task
 
 
@@ -22,7 +23,8 @@ from clirbench.tasks.task import HubCorpus, Task
 class Judged:
     """The queries of a streamed task and their gold passages, without any passage's text.
 
-    Queries stand in blocks, one per language in the order of ``languages``, sorted by identifier; gold pairs are sorted by query.
+    Queries stand in blocks, one per language in the order of ``languages``, sorted by identifier; gold pairs are sorted by query,
+    then by grade.
 
     Attributes:
         ids: Query identifiers as the source has them.
@@ -30,6 +32,7 @@ class Judged:
         gold_query: int32 (gold pairs,), index into ``queries``.
         gold_ids: Passage identifier of each gold pair, in the corpus of the query's language.
         judged_ids: By language, identifiers of all judged passages, negative ones included.
+        gold_grade: int8 (gold pairs,), from 1; None where every grade is 1.
     """
 
     task: Task
@@ -40,6 +43,7 @@ class Judged:
     gold_query: NDArray[np.int32]
     gold_ids: tuple[str, ...]
     judged_ids: dict[str, frozenset[str]]
+    gold_grade: NDArray[np.int8] | None = None
 
     @property
     def query_language(self) -> NDArray[np.int32]:
@@ -99,12 +103,13 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
     """Read topics and judgements of some languages, and check them against the task file.
 
     Raises:
-        ClirbenchError: A query stands twice, or a declared count or checksum differs.
+        ClirbenchError: A query stands twice, the grade of a gold is no gain, or a declared count or checksum differs.
     """
     ids: list[str] = []
     queries: list[str] = []
     gold_query: list[int] = []
     gold_ids: list[str] = []
+    gold_grade: list[int] = []
     judged: dict[str, frozenset[str]] = {}
     starts = [0]
     for language in languages:
@@ -113,7 +118,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         if len(texts) < len(topics):
             query, _ = Counter(query for query, _ in topics).most_common(1)[0]
             raise ClirbenchError(f"{task.id}: query {quoted(query)} stands twice in {language}: correct the topics")
-        golds: dict[str, set[str]] = {}
+        golds: dict[str, dict[str, int]] = {}
         rows = judgements.judgements(language)
         grades: dict[tuple[str, str], float] = {}
         for row in rows:
@@ -123,8 +128,14 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
                     f"{task.id}: query {quoted(row.query)} has the grades {grade:g} and {row.relevance:g} for passage "
                     f"{quoted(row.passage)} ({language}): keep one of them"
                 )
-            if row.relevance >= RELEVANT_FROM:
-                golds.setdefault(row.query, set()).add(row.passage)
+            if row.relevance >= task.relevant_from:
+                counted = gain(row.relevance)
+                if counted is None:
+                    raise ClirbenchError(
+                        f"{task.id}: query {quoted(row.query)} has the grade {row.relevance:g} for passage "
+                        f"{quoted(row.passage)} ({language}), and {GAIN}: correct the judgements, or 'relevant_from'"
+                    )
+                golds.setdefault(row.query, {})[row.passage] = counted
         judged[language] = frozenset(row.passage for row in rows)
         for what, names in (
             ("query", [*texts, *(row.query for row in rows)]),
@@ -140,9 +151,12 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
                 f"{task.id}: query {quoted(empty)} has no text ({language}): add it, or remove the query"
             )
         _expect(task, f"judged queries in {language}", len(kept), task.counts["queries"][language])
-        pairs = [(query, passage) for query in kept for passage in sorted(golds[query])]
+        # The lower grade first, as in a collection in memory: a tie among golds gains nothing.
+        rated = [(query, grade, passage) for query in kept for passage, grade in golds[query].items()]
+        rated.sort()
+        pairs, rates = [(query, passage) for query, _, passage in rated], [grade for _, grade, _ in rated]
         expected = task.judgements.get(language)
-        if expected is not None and judgement_digest(pairs) != expected:
+        if expected is not None and judgement_digest(pairs, rates) != expected:
             raise ClirbenchError(
                 f"{task.id}: the gold pairs of {language} are not those that {task.file.name} pins: replace the judgements"
             )
@@ -151,6 +165,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         queries += [texts[query] for query in kept]
         gold_query += [number[query] for query, _ in pairs]
         gold_ids += [passage for _, passage in pairs]
+        gold_grade += rates
         starts.append(len(ids))
     if tuple(languages) == task.languages:
         _expect(task, "topics", len(ids), task.counts["topics"])
@@ -164,6 +179,7 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
         gold_query=np.array(gold_query, dtype=np.int32),
         gold_ids=tuple(gold_ids),
         judged_ids=judged,
+        gold_grade=grades_or_none(np.array(gold_grade, dtype=np.int32)),
     )
 
 
