@@ -72,10 +72,10 @@ class _Hub(_Table):
 
 
 class _HubSource(_Hub):
-    """A data set on the hub, at the commit ``revision``. ``sha256`` is by language, over the texts as they are read."""
+    """A parallel data set on the hub, at the commit ``revision``."""
 
     revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-    sha256: dict[str, Text] = {}
+    sha256: Annotated[dict[str, Text], Field(description="By language, over the texts as they are read.")] = {}
 
 
 class _File(_Table):
