@@ -253,7 +253,7 @@ def _tasks() -> str:
             "",
             "| | |",
             "| --- | --- |",
-            f"| size | {task.counts['topics']:,} questions in {len(task.languages)} languages{of_all}, "
+            f"| size | {task.counts['topics']:,} questions in {len(task.languages)}{of_all} languages, "
             f"{candidates:,} candidate {task.candidate_text}s, {task.counts['gold_pairs']:,} gold pairs |",
             f"| languages | {', '.join(task.languages)} |",
             f"| settings | {', '.join(task.settings)}{f' ({pairs} pairs)' if pairs else ''} |",

@@ -220,6 +220,11 @@ def test_a_restricted_run_reads_only_its_languages(village, mirror):
             'all_languages = ["en"]\ncandidate_text',
             "'languages' has 'el', which is not in 'all_languages'",
         ),
+        (
+            "[source]",
+            '[board]\norder = 9\nheadline = ["multilingual.mAP"]\nmain = "multilingual.mAP"\n[source]',
+            "missing key 'gold_sha256': a parallel task of the board pins its gold pairs",
+        ),
         ('candidate_text = "passage"', 'candidate_text = "sentence"', "'candidate_text' has 'sentence': use 'passage'"),
     ],
 )

@@ -107,7 +107,7 @@ def load_collection(
     if task.own is not None:
         texts_of = read_own_files(task.own, task.languages)
         return assemble(task, chosen, [texts_of[language] for language in chosen])
-    known = READERS if task.hub is None else HUB_READERS
+    known = tuple(READERS if task.hub is None else HUB_READERS)
     if task.reader not in known:
         raise ClirbenchError(f"{task.file}: 'reader' is '{task.reader}': use {', '.join(known)}")
     texts = []

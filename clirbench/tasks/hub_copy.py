@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.files import one_at_a_time, write_atomically, writing
@@ -58,16 +58,16 @@ def _download(hub: HubCorpus, folder: Path, configurations: Sequence[str]) -> No
     from huggingface_hub import HfApi, snapshot_download
 
     data = Configurations(hub, (), folder)
-    get = partial(snapshot_download, hub.hub, repo_type="dataset", revision=hub.revision, local_dir=folder)
+    place: dict[str, Any] = {"repo_type": "dataset", "revision": hub.revision}
     files: dict[str, list[str]] = {}
     try:
-        there = HfApi().list_repo_files(hub.hub, repo_type="dataset", revision=hub.revision)
-        get(allow_patterns=["README.md"])
+        there = HfApi().list_repo_files(hub.hub, **place)
+        snapshot_download(hub.hub, **place, local_dir=folder, allow_patterns=["README.md"])
         for one in configurations:
             files[one] = [name for name in there for pattern in data.patterns(one) if fnmatch(name, pattern)]
         wanted = [name for names in files.values() for name in names]
         if wanted:
-            get(allow_patterns=wanted)
+            snapshot_download(hub.hub, **place, local_dir=folder, allow_patterns=wanted)
     except ClirbenchError:
         raise
     # The hub's client raises dozens of types of errors when the data cannot be reached.

@@ -73,10 +73,10 @@ class _Hub(_Table):
 
 
 class _HubSource(_Hub):
-    """A data set on the hub, at the commit ``revision``. ``sha256`` is by language, over the texts as they are read."""
+    """A parallel data set on the hub, at the commit ``revision``."""
 
     revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-    sha256: dict[str, Text] = {}
+    sha256: Annotated[dict[str, Text], Field(description="By language, over the texts as they are read.")] = {}
 
 
 class _File(_Table):
@@ -363,6 +363,9 @@ def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: 
         sources = _sources(file.source, file.languages, path, "source")
     elif isinstance(file, _ParallelHubFile):
         texts_sha256, hub = file.source.sha256, HubCorpus(**file.source.model_dump(exclude={"sha256"}))
+        if file.board and not file.gold_sha256:
+            # Otherwise nobody could tell the ranks of a submission from those of other golds.
+            raise ClirbenchError(f"{path}: missing key 'gold_sha256': a parallel task of the board pins its gold pairs")
         if texts_sha256:
             _same_languages(texts_sha256, file.languages, path, "source.sha256")
         other = next((x for x in file.languages if file.all_languages and x not in file.all_languages), None)
