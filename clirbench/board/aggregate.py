@@ -100,7 +100,9 @@ def rank_moves(frame: pd.DataFrame, left_out: str) -> pd.DataFrame:
     whole = _with_every_task(measured_numbers(frame), domains)
     both = places(whole, domains).join(places(whole, rest).add_suffix(" without"))
     moved = frame[["model", "evidence"]].join(both, how="inner")
-    order = moved.assign(standing=moved["evidence"].map(STANDINGS.index)).sort_values(["standing", "mean rank", "model"])
+    order = moved.assign(standing=moved["evidence"].map(STANDINGS.index)).sort_values(
+        ["standing", "mean rank", "model"]
+    )
     return moved.loc[order.index].reset_index(drop=True)
 
 
@@ -126,7 +128,9 @@ def what_it_covers(frame: pd.DataFrame) -> list[str]:
     numbers = measured_numbers(frame)
     whole = _with_every_task(numbers, domains)
     measured = frame.index[frame["origin"] == "measured"]
-    told.append(f"{len(whole)} of {_number(measured, 'measured row')} were run on all of its tasks, and are ranked here.")
+    told.append(
+        f"{len(whole)} of {_number(measured, 'measured row')} were run on all of its tasks, and are ranked here."
+    )
     lacking = numbers.reindex(columns=list(domains)).loc[measured].isna().sum()
     if lacking.any():
         told.append(f"The others lack {', '.join(f'{task} ({n})' for task, n in lacking.items() if n)}.")

@@ -68,7 +68,11 @@ def moves_table(frame: pd.DataFrame, moved: pd.DataFrame, left_out: str, console
         table = plain_table(console, shown.columns, left=("model", "evidence"), keep=kept)
         for row in shown.to_numpy().tolist():
             table.add_row(*row)
-        parts += [title(f"ranks over tasks, and without {left_out}; means x100"), table, Text(what_moved(moved, left_out))]
+        parts += [
+            title(f"ranks over tasks, and without {left_out}; means x100"),
+            table,
+            Text(what_moved(moved, left_out)),
+        ]
     return Group(*parts, Text(" ".join(what_it_covers(frame))))
 
 
