@@ -6,8 +6,10 @@ import json
 import math
 import random
 import re
+import shutil
 import typing
 from fractions import Fraction
+from pathlib import Path
 
 import html5lib
 import numpy as np
@@ -34,6 +36,7 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import BoardColumns
 from clirbench.tasks.task_file import Domain, averaged_tasks, board_tasks
 
+ROOT = Path(__file__).resolve().parent.parent
 DOMAINS = {"wiki": "encyclopaedic", "atlas": "encyclopaedic", "law": "legal", "press": "news"}
 NAN = math.nan
 # Five models and four tasks of three domains. E was not run on one of them.
@@ -106,6 +109,21 @@ def test_places_are_those_worked_out_by_hand():
     assert placed["borda rank"].to_dict() == {"A": 2, "B": 1, "C": 2, "D": 4}
     # The mean of equal weights would say something else of A and D.
     assert NUMBERS.loc["A"].mean() > NUMBERS.loc["D"].mean()
+
+
+def test_the_docs_have_the_same_board():
+    text = (ROOT / "docs" / "explanation" / "what-the-board-does-not-say.md").read_text(encoding="utf-8")
+    heads = " | ".join(f"{task} ({domain})" for task, domain in DOMAINS.items())
+    assert f"| model | {heads} | mean | rank by mean | Borda points | rank by Borda |" in text
+    placed = places(NUMBERS, DOMAINS)
+    for row, numbers in NUMBERS.iterrows():
+        shown = ["-" if math.isnan(number) else f"{number:.0f}" for number in numbers]
+        if row in placed.index:
+            mean, mean_rank, points, borda_rank = placed.loc[row]
+            shown += [f"{mean:.0f}", f"{mean_rank:.0f}", f"{points:.1f}", f"{borda_rank:.0f}"]
+        else:
+            shown += ["-"] * 4
+        assert f"| {row} | {' | '.join(shown)} |" in text
 
 
 def test_bordas_points_agree_with_counting_pairs():
@@ -242,14 +260,19 @@ def test_domains_are_mtebs_terms():
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A board of two tasks and three models, one of which was run on one task only."""
+def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("small")
     with tasks_in(write_tasks(folder / "tasks")):
-        submissions = write_board(folder)
-        for path in (submissions / "acme__bm25").glob("duo.*"):
+        for path in (write_board(folder) / "acme__bm25").glob("duo.*"):
             path.unlink()
-        yield submissions
+    return folder
+
+
+@pytest.fixture
+def small(written, tmp_path, monkeypatch):
+    """A board of two tasks and three models, one of which was run on one task only."""
+    monkeypatch.setenv("CLIRBENCH_TASKS", str(written / "tasks"))
+    return Path(shutil.copytree(written / "submissions", tmp_path / "submissions"))
 
 
 def test_columns_of_the_board(small):
