@@ -48,6 +48,7 @@ def task_toml(name: str, order: int, sums: Mapping[str, str], gold: str) -> str:
         "standard = true",
         f"default = {json.dumps(order == 1)}",
         f'training_names = ["{name}"]',
+        'domain = "encyclopaedic"',
         "[board]",
         f"order = {order}",
         'headline = ["monolingual.mAP", "cross-lingual.mAP", "multilingual.mAP", "bias.rank_distance"]',

@@ -25,7 +25,7 @@ ARGUMENTS = [
 pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
 needs_axe = pytest.mark.skipif(not AXE.is_file(), reason="AXE-CORE NOT FOUND: npm install --prefix tests/browser")
 PAGES = (
-    "index.html", "tasks/xquad-r.html", "tasks/mlqa-r.html", "compare.html", "method.html",
+    "index.html", "tasks/xquad-r.html", "tasks/mlqa-r.html", "compare.html", "method.html", "aggregate.html",
     "models/clirbench__hybrid.html", "models/clirbench__hybrid%2Blir-1.html", "models/arxiv-2408.10536__xlm-r-hybrid.html",
 )  # fmt: skip
 

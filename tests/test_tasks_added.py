@@ -133,6 +133,7 @@ def test_a_submission_from_before_a_task_stays_valid(tasks, tmp_path, monkeypatc
         ('main = "multilingual.R@1"\n', "", "missing key 'board.main': add it"),
         ('main = "multilingual.R@1"', 'main = "multilingual.R@1"\nmeans = true', "unknown key 'board.means'"),
         ("standard = true", "standard = 1", "'standard' is wrong"),
+        ("standard = true", 'standard = true\ndomain = "encylopaedic"', "'domain' has 'encylopaedic': use "),
         ("standard = true", 'standard = true\nquestions_of = "village"', "name another task of the board"),
         ('path = "demo/{language}.jsonl"', 'mirror = "demo/{language}.jsonl"', "'source' must say either path, or url"),
     ],
@@ -155,9 +156,13 @@ def test_facts_of_two_files_must_agree(tasks):
         board_tasks()
     averaged = text.replace("order = 7", "order = 2\nmean = true")
     (tasks / "town.toml").write_text(averaged, encoding="utf-8")
-    assert averaged_tasks() == ["town"]
+    with pytest.raises(ClirbenchError, match=r"town.toml: missing key 'domain': add it, because 'board.mean' is over"):
+        board_tasks()
+    (tasks / "town.toml").write_text(averaged.replace("\n[board]\n", '\ndomain = "web"\n[board]\n'), encoding="utf-8")
+    assert averaged_tasks() == {"town": "web"}
     village = (tasks / "village.toml").read_text(encoding="utf-8")
     other = village.replace('main = "multilingual.R@1"', 'main = "multilingual.mAP"\nmean = true')
+    other = other.replace("\n[board]\n", '\ndomain = "web"\n[board]\n')
     (tasks / "village.toml").write_text(other, encoding="utf-8")
     with pytest.raises(ClirbenchError, match=r"village.toml: 'board.main' is not that of town"):
         board_tasks()

@@ -70,12 +70,10 @@ class Entry:
         result = self.results.get(task)
         return result.document if isinstance(result, Result) else result
 
-    def mean(self, tasks: Sequence[str]) -> float | None:
-        """Mean of the main numbers over the averaged tasks; None unless all averaged tasks are in ``tasks`` and were run."""
-        averaged = averaged_tasks()
-        mains = [self.estimate(task, *board_columns(task).main) for task in averaged if task in tasks]
-        values = [estimate.value for estimate in mains if estimate is not None and estimate.value is not None]
-        return sum(values) / len(values) if values and len(values) == len(averaged) else None
+    def averaged(self, tasks: Sequence[str]) -> dict[str, float]:
+        """The main numbers of those of ``tasks`` that enter the mean, where there is one."""
+        mains = {task: self.estimate(task, *board_columns(task).main) for task in averaged_tasks() if task in tasks}
+        return {task: one.value for task, one in mains.items() if one is not None and one.value is not None}
 
 
 def submissions_dir(folder: str | Path | None = None) -> Path:

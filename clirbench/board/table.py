@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.standing import STANDINGS, standing
 from clirbench.metrics.per_topic import shares_of_macro
@@ -15,7 +16,7 @@ from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Reporter
-from clirbench.tasks.task_file import board_columns, board_tasks
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 
 def leaderboard(
@@ -33,8 +34,12 @@ def leaderboard(
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
         ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``licence``, ``parameters``,
-        ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``. The mean is over the main numbers of the
-        averaged tasks, and is given only if all of them were run.
+        ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``.
+
+        The mean is of the tasks' main numbers, over domains and then over the tasks of each
+        (:func:`clirbench.board.aggregate.domain_mean`). It is given only if all of its tasks were run: ``mean tasks`` and
+        ``mean domains`` say how many were. Measured rows that have it are ranked among each other: ``mean rank``,
+        ``borda points`` and ``borda rank`` (:func:`clirbench.board.aggregate.places`).
 
         Then, for each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (number of languages in the means); its
         headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and ``<task> rank
@@ -68,7 +73,10 @@ def frame_of(
             if entry.folder in ranks[name]:
                 row[f"{name} rank low"], row[f"{name} rank high"] = ranks[name][entry.folder]
     frame = pd.DataFrame(rows)
-    counts = ("parameters", "embedding_size", " languages", " rank low", " rank high")
+    placed = places(measured_numbers(frame), averaged_tasks())
+    for column in PLACES:
+        frame[column] = placed[column]
+    counts = ("parameters", "embedding_size", "mean rank", "borda rank", " languages", " rank low", " rank high")
     frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
     order = frame.assign(standing=frame["evidence"].map(STANDINGS.index)).sort_values(
@@ -101,7 +109,8 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
-    model, document = entry.model, entry.document
+    model, document, averaged = entry.model, entry.document, entry.averaged(tasks)
+    mean_tasks, mean_domains = coverage(averaged, averaged_tasks())
     row: dict[str, object] = {
         "model": entry.label,
         "origin": entry.origin,
@@ -111,7 +120,11 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
         "parameters": document.model.parameters if document else model.parameters,
         "embedding_size": document.model.dimensions if document else model.embedding_size,
         "coverage": f"{sum(task in entry.results for task in tasks)}/{len(tasks)}",
-        "mean": entry.mean(tasks),
+        "mean": domain_mean(averaged, averaged_tasks()),
+        "mean tasks": mean_tasks,
+        "mean domains": mean_domains,
+        # A place is among the other rows.
+        **dict.fromkeys(PLACES),
     }
     for task in tasks:
         row[f"{task} zero-shot"] = model.zero_shot(task) if task in entry.results else ""

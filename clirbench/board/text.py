@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -18,12 +19,21 @@ _NAMES = {"rank_distance": "", "mAP": ""}
 
 def board_text(frame: pd.DataFrame, style: str) -> str:
     """The board as CSV, JSON (both with every column, shares in 0 to 1), Markdown or LaTeX (as shown, x100)."""
+    return _text(frame, style, shown_board)
+
+
+def moves_text(moved: pd.DataFrame, style: str) -> str:
+    """What :func:`clirbench.board.aggregate.rank_moves` gives, as :func:`board_text` writes a board."""
+    return _text(moved, style, shown_moves)
+
+
+def _text(frame: pd.DataFrame, style: str, show: Callable[[pd.DataFrame], pd.DataFrame]) -> str:
     if style == "csv":
         return str(frame.map(_inert).to_csv(index=False, lineterminator="\n"))
     if style == "json":
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         return json.dumps(records, indent=1, ensure_ascii=False) + "\n"
-    shown = shown_board(frame)
+    shown = show(frame)
     if style == "markdown":
         rows = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
         return "".join("| " + " | ".join(_markdown(value) for value in row) + " |\n" for row in rows)
@@ -58,6 +68,24 @@ def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
         for origin, verified in zip(frame["origin"], frame["verified"], strict=True)
     ]
     return shown
+
+
+def shown_moves(moved: pd.DataFrame) -> pd.DataFrame:
+    """The frame of :func:`clirbench.board.aggregate.rank_moves` as texts: each rank without the task says how far it moves."""
+    shown = pd.DataFrame({"model": moved["model"]})
+    for name, column in (("mean multi", "mean"), ("mean without", "mean without")):
+        shown[name] = [cell(value, 100) for value in moved[column]]
+    for name, column in (("rank by mean", "mean rank"), ("rank by Borda", "borda rank")):
+        shown[name] = moved[column].astype(str)
+        pairs = zip(moved[column], moved[f"{column} without"], strict=True)
+        shown[f"{name} without"] = [place_and_move(*pair) for pair in pairs]
+    shown["evidence"] = moved["evidence"]
+    return shown
+
+
+def place_and_move(before: int, after: int) -> str:
+    """A new place and how far it is from the old one, such as "3 (up 2)"."""
+    return f"{after}" if before == after else f"{after} ({'up' if after < before else 'down'} {abs(before - after)})"
 
 
 def _markdown(value: object) -> str:

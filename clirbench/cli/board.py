@@ -60,31 +60,45 @@ def compare(
         console.print(comparison_tables(comparison, console, pairs))
 
 
-@app.command(epilog=examples("clirbench leaderboard", "clirbench leaderboard --format csv"))
+@app.command(
+    epilog=examples(
+        "clirbench leaderboard", "clirbench leaderboard --format csv", "clirbench leaderboard --leave-out mlqa-r"
+    )
+)
 def leaderboard(
     task: Annotated[str | None, optional("Only this task.")] = None,
+    leave_out: Annotated[
+        str | None, optional("How ranks over tasks move without this task of the mean, in place of the board.")
+    ] = None,
     format: Annotated[str, typer.Option(help="table, csv, json, markdown or latex.")] = "table",  # noqa: A002
     submissions: SubmissionsOption = None,
 ) -> None:
     """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
+    from clirbench.board.aggregate import rank_moves
     from clirbench.board.entries import submission_folders
     from clirbench.board.table import leaderboard as board
-    from clirbench.board.text import FORMATS, board_text
-    from clirbench.cli.display.board import board_tables
+    from clirbench.board.text import FORMATS, board_text, moves_text
+    from clirbench.cli.display.board import board_tables, moves_table
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
+    if task is not None and leave_out is not None:
+        raise ClirbenchError("--leave-out compares all tasks with all but one: leave out --task")
     with reporting() as reporter:
         frame = board(submissions, task, reporter)
+    moved = None if leave_out is None else rank_moves(frame, leave_out)
     if format == "table":
         console = stdout()
-        console.print(board_tables(frame, console))
+        if moved is None:
+            console.print(board_tables(frame, console))
+        else:
+            console.print(moves_table(frame, moved, str(leave_out), console))
         folders = submission_folders(submissions)
         if len(folders) > 1:
             line = f"rows of {' and '.join(map(str, folders))}: --submissions shows one folder alone"
             console.print(line, markup=False, soft_wrap=True)
     else:
-        typer.echo(board_text(frame, format), nl=False)
+        typer.echo(board_text(frame, format) if moved is None else moves_text(moved, format), nl=False)
 
 
 @site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))

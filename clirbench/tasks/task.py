@@ -61,7 +61,7 @@ class BoardColumns:
         order: Place among the tasks of the board, from 1.
         headline: Its columns as (setting, metric); rank distance has the setting "bias".
         main: The column that ranks the models.
-        mean: Whether ``main`` enters the mean over tasks.
+        mean: Whether ``main`` enters the mean over domains and tasks. Such a task must have a ``domain``.
     """
 
     order: int
@@ -113,6 +113,8 @@ class Task:
         board: Its columns on the board; None for a task that ranks no models.
         training_names: Texts in lower case; a training set whose name contains one of them holds this task or its training part.
         questions_of: The task whose questions it uses; "" if it has its own.
+        domain: What its texts are, in mteb's terms, such as "encyclopaedic"; None if its file does not say. The mean of the board
+            is over domains.
         mteb: Its name in mteb; for a parallel task, without the setting.
     """
 
@@ -146,6 +148,7 @@ class Task:
     board: BoardColumns | None = None
     training_names: tuple[str, ...] = ()
     questions_of: str = ""
+    domain: str | None = None
     mteb: str = ""
 
     @property

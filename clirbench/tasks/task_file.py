@@ -31,6 +31,13 @@ Names = Annotated[tuple[Text, ...], Strict(False), Field(min_length=1), AfterVal
 Count = Annotated[int, Field(ge=0)]
 Grade = Annotated[float, Field(allow_inf_nan=False)]
 Setting = Literal["monolingual", "cross-lingual", "multilingual"]
+# What texts are about, in mteb's terms and in lower case, so that a misspelt one does not make a domain of its own in the mean.
+# mteb's "written" and "spoken" are left out: they say how a text comes, and nearly every task would have the same.
+Domain = Literal[
+    "academic", "blog", "chemistry", "constructed", "e-commerce", "encyclopaedic", "engineering", "entertainment",
+    "fiction", "financial", "government", "legal", "medical", "news", "non-fiction", "poetry", "programming",
+    "religious", "reviews", "social", "sport", "subtitles", "web",
+]  # fmt: skip
 Settings = Annotated[tuple[Setting, ...], Strict(False), Field(min_length=1), AfterValidator(_distinct)]
 
 
@@ -115,6 +122,7 @@ class _ShippedFile(_File):
     board: _Board | None = None
     training_names: Names = ()
     questions_of: Text = ""
+    domain: Domain | None = None
     mteb: Text = ""
 
 
@@ -243,9 +251,9 @@ def board_columns(name: str) -> BoardColumns:
     return task.board
 
 
-def averaged_tasks() -> list[str]:
-    """The tasks of the board whose main numbers enter the mean, in its order."""
-    return [task.id for task in _tasks() if task.board and task.board.mean]
+def averaged_tasks() -> dict[str, str]:
+    """The domain of each task whose main number enters the mean, by task, in the board's order."""
+    return {task.id: task.domain for task in _tasks() if task.board and task.board.mean and task.domain}
 
 
 def default_task() -> str:
@@ -352,6 +360,8 @@ def _own_task(file: _OwnFile, path: Path) -> Task:
 
 
 def _shipped_task(file: _ParallelFile | _ParallelHubFile | _StreamedFile, path: Path) -> Task:
+    if file.board and file.board.mean and not file.domain:
+        raise ClirbenchError(f"{path}: missing key 'domain': add it, because 'board.mean' is over domains")
     for key in ("queries", "candidates"):
         _same_languages(getattr(file.counts, key), file.languages, path, f"counts.{key}")
     sources: dict[str, SourceFile] = {}

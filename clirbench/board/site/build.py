@@ -128,6 +128,8 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
             examples=examples,
             **explained,
         )
+    folders = {entry.label: entry.folder.name for entry in entries}
+    page("aggregate.html", "aggregate.html", **content.over_tasks(frame, folders))
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
@@ -147,7 +149,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
-    return 3 + len(tasks) + len(entries)
+    return 4 + len(tasks) + len(entries)
 
 
 def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:

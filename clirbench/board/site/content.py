@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,15 +10,17 @@ from urllib.parse import quote
 
 import humanize
 import numpy as np
+import pandas as pd
 
+from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
 from clirbench.board.site.charts import Point
 from clirbench.board.standing import STANDINGS, standing
-from clirbench.board.text import SHORT
+from clirbench.board.text import SHORT, shown_moves
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.schema import EstimatePart
-from clirbench.tasks.task_file import board_columns, board_tasks
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
 # A folder's name in an address.
@@ -71,7 +73,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         partial = languages is not None and languages < len(board_tasks()[task].languages)
         for setting, metric in board_columns(task).headline:
             cells[f"{task}.{setting}.{metric}"] = estimate_cell(entry.estimate(task, setting, metric), setting, partial)
-    mean = entry.mean(tasks)
+    mean = domain_mean(entry.averaged(tasks), averaged_tasks())
     speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
     # Over the shown tasks: any "no" gives "no"; otherwise any "unknown" gives "unknown".
@@ -125,6 +127,27 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
             )
         )
     return points
+
+
+def over_tasks(frame: pd.DataFrame, folders: Mapping[str, str]) -> dict[str, Any]:
+    """The page of the aggregate: what it covers, and the rows with all of its tasks, ranked with and without each task.
+
+    ``folders`` gives the folder of each row by its label.
+    """
+    averaged = list(averaged_tasks())
+    moves = {task: rank_moves(frame, task) for task in averaged if len(averaged) > 1}
+    names = {task: board_tasks()[task].name for task in moves}
+    tables = [shown_moves(moved) for moved in moves.values()]
+    rows = []
+    for i in tables[0].index if tables else ():
+        one = tables[0].loc[i]
+        cells = [one[name] for name in ("mean multi", "rank by mean", "rank by Borda")]
+        cells += [table.at[i, f"rank by {by} without"] for table in tables for by in ("mean", "Borda")]
+        rows.append(
+            {"label": one["model"], "folder": folders[one["model"]], "evidence": one["evidence"], "cells": cells}
+        )
+    moved = [what_moved(table, names[task]) for task, table in moves.items()]
+    return {"covers": what_it_covers(frame), "moved": moved, "names": list(names.values()), "rows": rows}
 
 
 def worked_example() -> dict[str, Any]:

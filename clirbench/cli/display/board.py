@@ -7,8 +7,9 @@ import pandas as pd
 from rich.console import Console, Group
 from rich.text import Text
 
+from clirbench.board.aggregate import what_it_covers, what_moved
 from clirbench.board.standing import STANDINGS, verified_share
-from clirbench.board.text import SHORT, column_key, shown_board
+from clirbench.board.text import SHORT, column_key, shown_board, shown_moves
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
@@ -56,6 +57,23 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
             Text("reported: figures of a publication, not recomputed and not tested; see their caveats in submissions/")
         )
     return Group(*parts)
+
+
+def moves_table(frame: pd.DataFrame, moved: pd.DataFrame, left_out: str, console: Console) -> Group:
+    """How ranks over tasks move when one is left out, and what the mean of the board covers."""
+    parts: list[Text | PlainTable] = []
+    if len(moved):
+        shown = shown_moves(moved)
+        kept = ("rank by mean", "rank by mean without")
+        table = plain_table(console, shown.columns, left=("model", "evidence"), keep=kept)
+        for row in shown.to_numpy().tolist():
+            table.add_row(*row)
+        parts += [
+            title(f"ranks over tasks, and without {left_out}; means x100"),
+            table,
+            Text(what_moved(moved, left_out)),
+        ]
+    return Group(*parts, Text(" ".join(what_it_covers(frame))))
 
 
 def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
