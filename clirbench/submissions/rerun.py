@@ -222,7 +222,7 @@ def _chosen(ranks: GoldRanks, languages: Sequence[str], above: bool) -> list[tup
     if above and ranks.query_language_above is not None:
         numbers.append(ranks.query_language_above)
     grade = np.ones(len(ranks), dtype=np.int8) if ranks.grade is None else ranks.grade
-    columns = (ranks.topic, ranks.query_language, ranks.gold_language, grade, *numbers)
+    columns: tuple[NDArray[Any], ...] = (ranks.topic, ranks.query_language, ranks.gold_language, grade, *numbers)
     return sorted(
         (ranks.topics[t], ranks.languages[q], ranks.languages[g], *values)
         for t, q, g, *values in zip(*(column[rows].tolist() for column in columns), strict=True)

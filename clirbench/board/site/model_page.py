@@ -219,10 +219,11 @@ def _lengths(document: Document) -> dict[str, Any] | None:
         cells = []
         for role, parts in counted.items():
             part = parts.get(language)
-            times = part.mean_tokens / fewest[role] if part and fewest[role] else None
+            tokens = part.mean_tokens if part else None
+            times = tokens / fewest[role] if tokens is not None and fewest[role] else None
             shares = (part.cut, part.unknown) if part else (None, None)
             cells += [
-                Cell(number(part and part.mean_tokens, 1), part and part.mean_tokens),
+                Cell(number(tokens, 1), tokens),
                 Cell("–" if times is None else f"x{times:.2f}", times),
                 # No language at all is cut, or some are: colour shows which.
                 *(Cell(number(share), share, heat=heat(share) if share else "") for share in shares),

@@ -102,7 +102,8 @@ def pair_golds(judged: Judged, order: list[tuple[str, str]]) -> NDArray[np.int32
         [number[judged.languages[code], id_] for code, id_ in zip(languages, judged.gold_ids, strict=True)],
         dtype=np.int32,
     )
-    grade = np.ones(len(gold), dtype=np.int8) if judged.gold_grade is None else judged.gold_grade
+    ones = np.ones(len(gold), dtype=np.int8)
+    grade: NDArray[np.int8] = ones if judged.gold_grade is None else judged.gold_grade
     return gold[np.lexsort([gold, grade, judged.gold_query])]
 
 
