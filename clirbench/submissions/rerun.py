@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clirbench.encoders.base import EncoderSettings, LoadedModel, ModelInfo
 from clirbench.encoders.bundled import BUNDLED
