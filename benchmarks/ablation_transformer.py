@@ -34,6 +34,7 @@ def add_options(parser):
     parser.add_argument("--recipe", default="e5-small.toml", help="with --base: the recipe that says how it is trained")
     parser.add_argument("--steps", type=int, default=STEPS, help="with --base: updates of each training")
     parser.add_argument("--batch-size", type=int, help="with --base: by default the recipe's")
+    parser.add_argument("--dtype", default="float32", help="with --base: the precision in which every model encodes")
     parser.add_argument("--learning-rate", type=float, help="with --base: by default the recipe's")
 
 
@@ -107,20 +108,27 @@ def result_path(work, name, transform, task):
     return work / "results" / run_folder(f"ablation/{name}", transform or "") / f"{task}.json"
 
 
-def evaluate_missing(work, tasks, reporter):
-    """Evaluate every model on every task with every transform; its vectors are computed once and kept in WORK/cache."""
+def evaluate_missing(work, tasks, dtype, reporter):
+    """Evaluate every model on every task with every transform; its vectors are computed once and kept in WORK/cache.
+
+    All of them encode in ``dtype``.
+    """
     for name in names():
         folder = work / "models" / name
         revision = f"sha256:{folder_revision(folder)}"
         for task in tasks:
             for transform in TRANSFORMS:
                 path = result_path(work, name, transform, task)
-                # A model may have been replaced since.
-                if path.is_file() and clirbench.read_result(path).document.model.revision == revision:
+                if path.is_file() and _is_of(clirbench.read_result(path).document, revision, dtype):
                     continue
-                options = clirbench.EncoderOptions(name=f"ablation/{name}", transform=transform)
+                options = clirbench.EncoderOptions(name=f"ablation/{name}", transform=transform, dtype=dtype)
                 run = clirbench.evaluate(str(folder), task, options=options, cache=work / "cache", reporter=reporter)
                 run.save(work / "results", force=True)
+
+
+def _is_of(document, revision, dtype):
+    """Whether a result is of this model, which may have been replaced since, in this precision."""
+    return document.model.revision == revision and document.encoder.dtype == dtype
 
 
 def numbers(work, tasks):
@@ -180,7 +188,7 @@ def run(arguments, tasks=TASKS):
     work = Path(arguments.work)
     with reporting() as reporter:
         train_missing(work, arguments.data, recipe, path, reporter)
-        evaluate_missing(work, tasks, reporter)
+        evaluate_missing(work, tasks, arguments.dtype, reporter)
     measured = numbers(work, tasks)
     text = table(measured, tests(measured, comparisons(), tasks), tasks)
     print(text)

@@ -414,11 +414,12 @@ def test_force_loses_nothing_before_the_new_training_is_sound(data, static):
         assert sorted(path.name for path in output.iterdir()) == before
 
 
-def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch):
+@pytest.mark.parametrize("rounded", ["", "packed = true\nrounded_steps = 1.0\n"])
+def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch, rounded):
     """Killed after the stop, before the model was saved: it must not train on, and must keep the best weights."""
     from clirbench.training import fit
 
-    model = f'[model]\nbase = "{tiny_xlmr.as_posix()}"\nmax_length = 64\n'
+    model = f'[model]\nbase = "{tiny_xlmr.as_posix()}"\nmax_length = 64\n{rounded}'
     # A rate of next to nothing: no evaluation beats the first.
     optimizer = toy.OPTIMIZER.replace("sparse-adam", "adamw").replace("0.02", "1e-12").replace("24", "40")
     dev = toy.DEV.replace("every = 8", "every = 2\npatience = 2")
@@ -426,6 +427,7 @@ def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch):
     recipe.write_text(toy.HEAD + model + toy.BATCHES + optimizer + dev + toy.SOURCES, encoding="utf-8")
     whole = run_recipe(recipe, {}, tmp_path / "whole", data, Silent())
     assert fit.last_checkpoint(tmp_path / "whole" / "checkpoints").name == "checkpoint-6"
+    weights = (whole.model / "model.safetensors").read_bytes()
     for name in ("model", "training.json"):
         path = tmp_path / "whole" / name
         if path.is_dir():
@@ -436,6 +438,7 @@ def test_early_stopping_survives_a_kill(tiny_xlmr, data, tmp_path, monkeypatch):
     monkeypatch.setattr(fit._Trainer, "train", lambda *args, **kwargs: pytest.fail("it trained on"))
     again = run_recipe(recipe, {}, tmp_path / "whole", data, Silent())
     assert again.record["dev"] == whole.record["dev"]
+    assert (again.model / "model.safetensors").read_bytes() == weights
 
 
 def test_alpha_decides_which_pairs_are_read(recipe, data, tmp_path):

@@ -89,6 +89,10 @@ def test_xnli_is_read_as_its_file_has_it(tmp_path):
         transfer.whole_xnli(tmp_path / "xnli", file.rename(tmp_path / "test.tsv"))
 
 
+def stop(dtype):
+    raise RuntimeError(f"stop at {dtype}")
+
+
 def test_a_transformer_is_trained_where_it_is_missing_and_taken_where_it_is_there(tmp_path, monkeypatch, capsys):
     import ablation_transformer as transformer
     import transfer
@@ -101,7 +105,15 @@ def test_a_transformer_is_trained_where_it_is_missing_and_taken_where_it_is_ther
     recipe.write_text(toy.HEAD + model + toy.BATCHES + optimizer + toy.DEV + toy.SOURCES, encoding="utf-8")
     data, work = toy.write_toy(tmp_path / "data"), tmp_path / "work"
     given = Namespace(
-        base="e5", recipe=str(recipe), steps=6, batch_size=8, learning_rate=None, data=data, work=work, write=False
+        base="e5",
+        recipe=str(recipe),
+        steps=6,
+        batch_size=8,
+        learning_rate=None,
+        dtype="float32",
+        data=data,
+        work=work,
+        write=False,
     )
     monkeypatch.setattr(transformer, "TRANSFORMS", (None, "center", "lsar:2"))
     transformer.run(given, ["demo"])
@@ -127,6 +139,10 @@ def test_a_transformer_is_trained_where_it_is_missing_and_taken_where_it_is_ther
     transformer.run(given, ["demo"])
     assert asked == [(str(work / "models" / "0-1"), "demo")] * 3
     second = capsys.readouterr().out.splitlines()
+    # In another precision, all are encoded again.
+    monkeypatch.setattr(clirbench, "evaluate", lambda *args, options, **kwargs: stop(options.dtype))
+    with pytest.raises(RuntimeError, match="stop at bfloat16"):
+        transformer.run(Namespace(**vars(given) | {"dtype": "bfloat16"}), ["demo"])
     alphas = [next(line for line in second if line.startswith(f"| alpha {alpha} |")) for alpha in (0, 1)]
     assert alphas[0].split("(")[0].split("|")[2:] == alphas[1].split("(")[0].split("|")[2:]
     assert list(transfer.transformers(given)) == ["none", "alpha 0", "alpha 0.5", "alpha 1"]

@@ -26,3 +26,9 @@ def test_what_was_kept_of_the_base_model_is_said():
     assert "| pieces | 48,123 of the 250,037 pieces of its tokenizer are kept" in text
     assert "| layers | 6 are kept |" in text
     assert "pieces of its tokenizer" not in card()
+
+
+def test_a_card_says_where_the_weights_of_the_base_model_came_from():
+    assert "| weights of the base model | those of a 4-bit copy |" in card({"base_weights": "those of a 4-bit copy"})
+    assert "weights of the base model" not in card({"base_weights": ""})
+    assert "weights of the base model" not in card()

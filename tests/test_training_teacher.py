@@ -40,7 +40,7 @@ def unit(vectors):
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-@pytest.mark.parametrize("target", ["row", "text"])
+@pytest.mark.parametrize("target", ["row", "middle", "text"])
 @pytest.mark.parametrize("centred", [True, False])
 def test_targets_are_those_that_a_loop_makes(base, data, tmp_path, monkeypatch, target, centred):
     monkeypatch.setattr(teacher, "_FEWEST", 20)
@@ -71,7 +71,8 @@ def test_targets_are_those_that_a_loop_makes(base, data, tmp_path, monkeypatch, 
                     expected = [unit(sum(own.values()))]
                     got = [made.of(side, np.array([-1]), np.array([first + number]))[0].numpy()]
                 else:
-                    expected = list(own.values())
+                    shared = unit(sum(own.values())) if target == "middle" else 0.0
+                    expected = [unit(vector + shared) for vector in own.values()]
                     got = [made.of(side, np.array([row[x]]), np.array([-1]))[0].numpy() for x in there]
                 assert np.allclose(got, expected, rtol=0, atol=4e-3)
         first += len(source.queries)

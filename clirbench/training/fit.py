@@ -39,6 +39,8 @@ def fit(
 ) -> list[dict[str, Any]]:
     """Train a SentenceTransformer in place. A stopped training goes on from its last checkpoint.
 
+    With ``rounded_steps``, the model ends with rounded weights.
+
     Checkpoints and ``log.csv`` go to ``output``. The recipe's seed decides batches and dropout. ``precision`` is ``float32`` or
     ``bfloat16``. The function returns the log: losses and dev scores, each entry with its step.
     """
@@ -65,6 +67,8 @@ def fit(
                 # train.
                 best = SentenceTransformer(state["best_model_checkpoint"], device="cpu")
                 model.load_state_dict(best.state_dict())
+                if rounded_steps:
+                    round_weights(model)
                 return list(state["log_history"])
     trainer = _Trainer(
         model=model,
@@ -198,7 +202,7 @@ class _Rounding(TrainerCallback):  # type: ignore[misc]
 class _AsComputed(SentenceEvaluator):  # type: ignore[misc]
     """The dev task's evaluator, which scores a model with rounded weights once it trains with them.
 
-    Its own weights are then only what the gradients add up in: rounded they score well, and as they are they score badly.
+    From then on the optimizer's own weights are never computed with, so their scores say nothing about the packed model.
     """
 
     def __init__(self, evaluator: DevEvaluator, loss: torch.nn.Module) -> None:

@@ -152,25 +152,26 @@ def rounded_weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 def round_weights(model: torch.nn.Module) -> None:
     """Round the matrices that training changes in place, as the packed model has them."""
-    weights = rounded_weights(model)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if name in weights:
-                weight.copy_(weights[name])
+    _set_weights(model, rounded_weights(model))
 
 
 @contextmanager
 def with_rounded_weights(model: torch.nn.Module) -> Iterator[None]:
-    """Inside the block, a model has rounded weights. Then it has its own again, from which training goes on."""
-    own = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
-    round_weights(model)
+    """Inside the block, a model has rounded weights. Afterwards it has its own again, and training goes on from them."""
+    rounded = rounded_weights(model)
+    own = {name: weight.detach().clone() for name, weight in model.named_parameters() if name in rounded}
+    _set_weights(model, rounded)
     try:
         yield
     finally:
-        with torch.no_grad():
-            for name, weight in model.named_parameters():
-                if name in own:
-                    weight.copy_(own[name])
+        _set_weights(model, own)
+
+
+@torch.no_grad()
+def _set_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    for name, weight in model.named_parameters():
+        if name in weights:
+            weight.copy_(weights[name])
 
 
 def _rounded(weights: torch.Tensor) -> torch.Tensor:

@@ -76,8 +76,9 @@ class TeacherPart(_Part):
     centred: bool = True
     """Subtract the teacher's mean vector of each language. The means come from rows with a text in every language of the recipe:
     there the texts say the same, so means differ by language alone."""
-    target: Literal["text", "row"] = "row"
-    """What a text learns: ``text``, its own vector; ``row``, the mean vector of its row's texts in all languages."""
+    target: Literal["text", "middle", "row"] = "row"
+    """What a text learns: ``text``, its own vector; ``row``, the mean vector of its row's texts in all languages; ``middle``,
+    what lies halfway between the two."""
     compare: Literal["vectors", "cosines"] = "vectors"
     """What the loss compares: ``vectors``, 1 minus the cosine of the model's vector and the teacher's; ``cosines``, the squared
     difference between the model's and the teacher's cosine of two texts, over all pairs of texts of a batch."""

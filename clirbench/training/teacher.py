@@ -86,7 +86,7 @@ def make_targets(corpus: Corpus, recipe: Recipe, folder: Path, precision: str, r
         means = np.zeros((len(corpus.languages), encoded.shape[1]), dtype=np.float32)
         if len(centring):
             means = np.stack([encoded[places[column]].mean(axis=0, dtype=np.float32) for column in centring.T])
-        vectors[side] = _targets(encoded, places, means, known, side, vectors.get("candidate"), part.target == "row")
+        vectors[side] = _targets(encoded, places, means, known, side, vectors.get("candidate"), part.target)
     return Targets(vectors, part.target == "row")
 
 
@@ -177,10 +177,11 @@ def _targets(
     corpus: Corpus,
     side: str,
     candidates: Vectors | None,
-    by_row: bool,
+    target: str,
 ) -> Vectors:
-    """Centred vectors of texts, or their means over the languages of a row; ``candidates`` where a text is both."""
+    """What the texts or rows of a side learn, as ``target`` of the recipe says; ``candidates`` has it where a text is both."""
     rows = sum(len(source.queries) for source in corpus.sources)
+    by_row = target == "row"
     targets = np.zeros((rows if by_row else len(corpus.texts), vectors.shape[1]), dtype=np.float16)
     first = 0
     for source in corpus.sources:
@@ -193,14 +194,18 @@ def _targets(
             for begin in range(0, len(columns), _SHARD):
                 some = columns[begin : begin + _SHARD]
                 total = np.zeros((len(some), vectors.shape[1]), dtype=np.float32)
+                centred = []
                 for language, column in enumerate(some.T):
                     there = np.flatnonzero(column >= 0)
                     own = _unit(vectors[places[column[there]]].astype(np.float32) - means[language])
-                    if by_row:
-                        total[there] += own
-                    else:
-                        targets[column[there]] = own.astype(np.float16)
+                    total[there] += own
+                    centred.append((there, column[there], own))
+                whole = _unit(total)
                 if by_row:
-                    targets[first + begin : first + begin + len(some)] = _unit(total).astype(np.float16)
+                    targets[first + begin : first + begin + len(some)] = whole.astype(np.float16)
+                    continue
+                for there, texts, own in centred:
+                    learnt = _unit(own + whole[there]) if target == "middle" else own
+                    targets[texts] = learnt.astype(np.float16)
         first = last
     return targets
