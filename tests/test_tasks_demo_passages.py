@@ -5,9 +5,11 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 
+import numpy as np
 import pytest
 
 import clirbench
+from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.rescore import rescore
 from clirbench.tasks.collection import load_collection
 from clirbench.tasks.task_file import load_task
@@ -114,6 +116,17 @@ def test_word_overlap_does_not_solve_it(language):
     lured = {topic for topic, grade in others if shared(topic, grade) > shared(topic, answers[topic])}
     # A quarter of the topics with such a passage: fewer than in the demo, because an answer of a paragraph has more words.
     assert len(lured) >= len({topic for topic, _ in others}) / 4
+
+
+def test_graded_ndcg_differs_from_binary_ndcg():
+    ranks = clirbench.evaluate("clirbench/char-ngram", "demo-passages", languages=["en", "ru"]).ranks
+    order = np.lexsort((ranks.pool_rank, ranks.query))
+    lists = [
+        RankedLists.of(ranks.query[order], ranks.pool_rank[order], grade) for grade in (ranks.grade_of(order), None)
+    ]
+    graded, binary = (METRICS["nDCG@10"].compute(one) for one in lists)
+    # Ten of the thirty topics and more have golds of two grades.
+    assert (graded != binary).mean() > 1 / 3
 
 
 def test_a_run_needs_nothing_else_and_its_numbers_agree(tmp_path):

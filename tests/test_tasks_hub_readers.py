@@ -162,7 +162,16 @@ GOLD = "p0"
         ),
         (
             changed("qrels")(lambda rows: [*rows, {**rows[0], "score": 0}]),
-            r"query 'q\d+' has two grades for passage 'p\d+' \(el\): keep one of them",
+            r"query 'q\d+' has the grades 1 and 0 for passage 'p\d+' \(el\): keep one of them",
+        ),
+        (
+            changed("qrels")(lambda rows: [{**rows[0], "score": 2.5}, *rows[1:]]),
+            r"query 'q\d+' has the grade 2.5 for passage 'p\d+' \(el\), and a gold has a whole grade from 1 to 127",
+        ),
+        (
+            changed("qrels", "zh")(lambda rows: [{**rows[0], "score": 2}, *rows[1:]]),
+            r"golds are not parallel in el and zh: 1 only in el \(first: 'q\d+ p\d+'\) and "
+            r"1 only in zh \(first: 'q\d+ p\d+ \(grade 2\)'\)",
         ),
         (
             changed("corpus", "zh")(lambda rows: [{**row, "text": row["text"] + "山"} for row in rows]),

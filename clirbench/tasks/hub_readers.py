@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError, quoted
-from clirbench.tasks.corpora.base import id_of, text_of
+from clirbench.tasks.corpora.base import gains_of, id_of, text_of
 from clirbench.tasks.corpora.configurations import Configurations, configuration_names, value_of
 from clirbench.tasks.corpora.mteb_layout import PARTS, MtebLayout
 from clirbench.tasks.hub_copy import local_copy
-from clirbench.tasks.ids_and_grades import RELEVANT_FROM, first_twins
+from clirbench.tasks.ids_and_grades import first_twins
 from clirbench.tasks.readers import LanguageTexts
 from clirbench.tasks.task import HubCorpus
 
@@ -32,10 +32,11 @@ class ParallelTexts:
 
     @property
     def sha256(self) -> str:
-        """SHA-256 over queries, passages and golds, in order. The format of the files does not change it."""
+        """SHA-256 over queries, passages, golds and grades, in order. The format of the files does not change it."""
         digest = hashlib.sha256()
         passages = zip(self.passages, self.texts.candidates, strict=True)
-        parts: tuple[Iterable[tuple[str, str | int]], ...] = (self.texts.queries, passages, self.texts.golds)
+        golds = self.texts.graded if self.texts.grades else self.texts.golds
+        parts: tuple[Iterable[tuple[str | int, ...]], ...] = (self.texts.queries, passages, golds)
         for rows in parts:
             for row in rows:
                 digest.update(f"{json.dumps(row)}\n".encode())
@@ -54,23 +55,17 @@ class HubReader:
 def read_parallel_mteb(corpus: HubCorpus, folder: Path, language: str) -> ParallelTexts:
     """Read one language in mteb's retrieval layout. The topic is the query's identifier.
 
-    A passage is gold from the grade 1 on. Queries without a gold passage are left out, because they cannot be scored: the
-    declared count shows if one is missing by mistake. Queries are sorted by identifier; passages have the order of the files.
+    A passage is gold from the grade 1 on, and its grade is its gain. Queries without a gold passage are left out, because they
+    cannot be scored: the declared count shows if one is missing by mistake. Queries are sorted by identifier; passages have the
+    order of the files.
 
     Raises:
-        ClirbenchError: A file cannot be read, an identifier stands twice, a pair has two grades, or a gold passage is missing.
+        ClirbenchError: A file cannot be read, an identifier stands twice, a pair has two grades, a gold's grade is no gain,
+            or a gold passage is missing.
     """
     layout = MtebLayout(corpus, folder)
     topics, passages = layout.topics(language), list(layout.passages(language))
-    rows = layout.judgements(language)
-    grades: dict[tuple[str, str], float] = {}
-    for row in rows:
-        if grades.setdefault((row.query, row.passage), row.relevance) != row.relevance:
-            raise ClirbenchError(
-                f"{folder}: query {quoted(row.query)} has two grades for passage {quoted(row.passage)} ({language}): "
-                "keep one of them"
-            )
-    golds = [pair for pair, grade in grades.items() if grade >= RELEVANT_FROM]
+    golds = gains_of(layout.judgements(language), str(folder), language)
     return _assembled(folder, language, topics, [(passage.id, passage.text) for passage in passages], golds)
 
 
@@ -85,13 +80,13 @@ def read_belebele(corpus: HubCorpus, folder: Path, language: str) -> ParallelTex
     """
     topics: list[tuple[str, str]] = []
     passages: dict[str, str] = {}
-    golds: list[tuple[str, str]] = []
+    golds: dict[tuple[str, str], int] = {}
     for place, row in Configurations(corpus, _BELEBELE, folder).rows(language):
         link, number = (id_of(value_of(row, place, name), place) for name in ("link", "question_number"))
         topic = f"{link}#{number}"
         topics.append((topic, text_of(row.get("question"), "question", place)))
         passages.setdefault(link, text_of(row.get("flores_passage"), "flores_passage", place))
-        golds.append((topic, link))
+        golds[topic, link] = 1
     return _assembled(folder, language, topics, list(passages.items()), golds)
 
 
@@ -138,7 +133,10 @@ def refuse_unparallel(where: str, read: Mapping[str, ParallelTexts]) -> None:
     kinds: dict[str, Callable[[ParallelTexts], set[str]]] = {
         "queries": lambda one: {topic for topic, _ in one.texts.queries},
         "passages": lambda one: set(one.passages),
-        "golds": lambda one: {f"{topic} {one.passages[index]}" for topic, index in one.texts.golds},
+        "golds": lambda one: {
+            f"{topic} {one.passages[index]}{f' (grade {grade})' if grade != 1 else ''}"
+            for topic, index, grade in one.texts.graded
+        },
     }
     first, *others = read
     for what, identifiers in kinds.items():
@@ -162,9 +160,9 @@ def _assembled(
     language: str,
     topics: Sequence[tuple[str, str]],
     passages: Sequence[tuple[str, str]],
-    golds: Sequence[tuple[str, str]],
+    golds: Mapping[tuple[str, str], int],
 ) -> ParallelTexts:
-    """Queries, passages and golds (topic, passage) by their identifiers, checked."""
+    """Queries, passages and golds, which have a grade by topic and passage, checked."""
     for what, names in (("query", [id_ for id_, _ in topics]), ("passage", [id_ for id_, _ in passages])):
         for id_, times in Counter(names).most_common(1):
             if times > 1:
@@ -173,7 +171,7 @@ def _assembled(
             raise ClirbenchError(f"{folder}: {what} {twins} ({language}): write both alike")
     number = {id_: i for i, (id_, _) in enumerate(passages)}
     asked = dict(topics)
-    kept = sorted((topic, passage) for topic, passage in set(golds) if topic in asked)
+    kept = sorted((topic, passage) for topic, passage in golds if topic in asked)
     lost = [passage for _, passage in kept if passage not in number]
     if lost:
         raise ClirbenchError(
@@ -189,6 +187,7 @@ def _assembled(
             tuple((topic, asked[topic]) for topic in answered),
             tuple(text for _, text in passages),
             tuple((topic, number[passage]) for topic, passage in kept),
+            tuple(golds[pair] for pair in kept) if max(golds.values(), default=1) > 1 else (),
         ),
         tuple(id_ for id_, _ in passages),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.support.errors import ClirbenchError, printable, shortened
-from clirbench.tasks.ids_and_grades import identifier
+from clirbench.support.errors import ClirbenchError, printable, quoted, shortened
+from clirbench.tasks.ids_and_grades import GAIN, RELEVANT_FROM, gain, identifier
 
 
 class Passage(NamedTuple):
@@ -155,6 +155,36 @@ def refuse_empty(files: Sequence[CorpusFile], language: str, where: str, wanted:
     """Raise a :class:`ClirbenchError` if a language has no file."""
     if not files:
         raise ClirbenchError(f"{where}: has no corpus for {language} ({wanted}): add it, or leave {language} out")
+
+
+def gains_of(
+    judgements: Iterable[Judgement], where: str, language: str, relevant_from: float = RELEVANT_FROM
+) -> dict[tuple[str, str], int]:
+    """The gains of the gold pairs (query, passage) of one language, in the order of the judgements.
+
+    A passage is gold if its grade is at least ``relevant_from``. Its grade is its gain.
+
+    Raises:
+        ClirbenchError: A pair has two grades, or the grade of a gold is no gain. The message begins with ``where``.
+    """
+    grades: dict[tuple[str, str], float] = {}
+    gains: dict[tuple[str, str], int] = {}
+    for query, passage, relevance in judgements:
+        grade = grades.setdefault((query, passage), relevance)
+        if grade != relevance:
+            raise ClirbenchError(
+                f"{where}: query {quoted(query)} has the grades {grade:g} and {relevance:g} for passage "
+                f"{quoted(passage)} ({language}): keep one of them"
+            )
+        if relevance >= relevant_from:
+            counted = gain(relevance)
+            if counted is None:
+                raise ClirbenchError(
+                    f"{where}: query {quoted(query)} has the grade {relevance:g} for passage "
+                    f"{quoted(passage)} ({language}), and {GAIN}: correct the judgements, or 'relevant_from'"
+                )
+            gains[query, passage] = counted
+    return gains
 
 
 def judgement_digest(pairs: Sequence[tuple[str, str]], grades: Sequence[int] = ()) -> str:

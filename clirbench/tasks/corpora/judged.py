@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from clirbench.support.errors import ClirbenchError, quoted
 from clirbench.support.paths import mirror_dir
 from clirbench.tasks.collection import grades_or_none
-from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, judgement_digest
+from clirbench.tasks.corpora.base import Candidates, Judgement, Judgements, gains_of, judgement_digest
 from clirbench.tasks.corpora.mteb_layout import MtebLayout
 from clirbench.tasks.corpora.original import PASSAGES, OriginalFolder, read_qrels, read_topics
 from clirbench.tasks.fetch import fetch
-from clirbench.tasks.ids_and_grades import GAIN, first_twins, gain
+from clirbench.tasks.ids_and_grades import first_twins
 from clirbench.tasks.task import HubCorpus, Task
 
 
@@ -120,22 +120,8 @@ def load_judged(task: Task, languages: Sequence[str], judgements: Judgements) ->
             raise ClirbenchError(f"{task.id}: query {quoted(query)} stands twice in {language}: correct the topics")
         golds: dict[str, dict[str, int]] = {}
         rows = judgements.judgements(language)
-        grades: dict[tuple[str, str], float] = {}
-        for row in rows:
-            grade = grades.setdefault((row.query, row.passage), row.relevance)
-            if grade != row.relevance:
-                raise ClirbenchError(
-                    f"{task.id}: query {quoted(row.query)} has the grades {grade:g} and {row.relevance:g} for passage "
-                    f"{quoted(row.passage)} ({language}): keep one of them"
-                )
-            if row.relevance >= task.relevant_from:
-                counted = gain(row.relevance)
-                if counted is None:
-                    raise ClirbenchError(
-                        f"{task.id}: query {quoted(row.query)} has the grade {row.relevance:g} for passage "
-                        f"{quoted(row.passage)} ({language}), and {GAIN}: correct the judgements, or 'relevant_from'"
-                    )
-                golds.setdefault(row.query, {})[row.passage] = counted
+        for (query, passage), counted in gains_of(rows, task.id, language, task.relevant_from).items():
+            golds.setdefault(query, {})[passage] = counted
         judged[language] = frozenset(row.passage for row in rows)
         for what, names in (
             ("query", [*texts, *(row.query for row in rows)]),
