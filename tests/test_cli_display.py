@@ -194,7 +194,7 @@ def test_a_comparison_loses_nothing_on_a_narrow_terminal(hybrid, lexical):
         assert "not shown" not in text
         for contrast in comparison.of("overall") + comparison.of("pair"):
             assert f"{contrast.p:.4f}" in text
-        for heading in ("difference", "interval", "(Holm)", "shown", "me/one is better"):
+        for heading in ("difference", "interval", "corrected", "verdict", "me/one is better"):
             assert heading in words, (heading, width)
 
 

@@ -65,6 +65,20 @@ class Entry:
         document = self.on(task)
         return document.headline.get(setting, {}).get(metric) if document else None
 
+    def not_comparable(self, task: str) -> str:
+        """Why published figures on a task cannot stand beside those of other rows, or ""."""
+        if not isinstance(self.results.get(task), Reported):
+            return ""
+        if stated := (self.model.not_comparable or {}).get(task):
+            return printable(stated)
+        languages, of_task = self.languages(task), len(board_tasks()[task].languages)
+        return f"mean over {languages} of {of_task} languages" if languages is not None and languages < of_task else ""
+
+    @property
+    def variant(self) -> str:
+        """What tells this row from the model as it comes, such as "lir:2"; "" for the model as it comes."""
+        return self.document.encoder.variant if self.document else ""
+
     def on(self, task: str) -> Document | Reported | None:
         """The result or the reported figures on a task; None if there are none."""
         result = self.results.get(task)

@@ -8,13 +8,14 @@ import pandas as pd
 
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
 from clirbench.board.entries import Entry, read_board, submission_folders
+from clirbench.board.names import row_name
 from clirbench.board.standing import STANDINGS, standing
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
 from clirbench.results.result import Result
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
@@ -33,15 +34,17 @@ def leaderboard(
 
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
-        ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``licence``, ``parameters``,
-        ``embedding_size``, ``coverage`` (shown tasks that were run) and ``mean``.
+        ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``name`` (as people call the
+        row), ``organisation``, ``released``, ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown tasks that were
+        run) and ``mean``.
 
         The mean is of the tasks' main numbers, over domains and then over the tasks of each
         (:func:`clirbench.board.aggregate.domain_mean`). It is given only if all of its tasks were run: ``mean tasks`` and
         ``mean domains`` say how many were. Measured rows that have it are ranked among each other: ``mean rank``,
         ``borda points`` and ``borda rank`` (:func:`clirbench.board.aggregate.places`).
 
-        Then, for each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (number of languages in the means); its
+        Then, for each task: ``<task> zero-shot`` (yes, no, unknown); ``<task> languages`` (number of languages in the means);
+        ``<task> not comparable`` (why its figures cannot stand beside those of other rows, or ""); its
         headline numbers ``<task> <setting> <metric>`` with their 95 % interval in ``... low`` and ``... high``; and ``<task> rank
         low`` and ``<task> rank high``, the ranks by its main number that pairwise tests cannot exclude.
 
@@ -79,8 +82,9 @@ def frame_of(
     counts = ("parameters", "embedding_size", "mean rank", "borda rank", " languages", " rank low", " rank high")
     frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
-    order = frame.assign(standing=frame["evidence"].map(STANDINGS.index)).sort_values(
-        ["standing", *main, "model"], ascending=[True, *[False] * len(main), True], na_position="last"
+    by_evidence = {"standing": frame["evidence"].map(STANDINGS.index), "aside": frame[f"{tasks[0]} not comparable"] != ""}
+    order = frame.assign(**by_evidence).sort_values(
+        ["aside", "standing", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
     )
     return frame.loc[order.index].reset_index(drop=True)
 
@@ -116,6 +120,9 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
         "origin": entry.origin,
         "verified": entry.verified(tasks),
         "evidence": standing(entry, tasks),
+        "name": row_name(entry),
+        "organisation": printable(model.organisation or ""),
+        "released": model.released or "",
         "licence": model.licence,
         "parameters": document.model.parameters if document else model.parameters,
         "embedding_size": document.model.dimensions if document else model.embedding_size,
@@ -129,6 +136,7 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
     for task in tasks:
         row[f"{task} zero-shot"] = model.zero_shot(task) if task in entry.results else ""
         row[f"{task} languages"] = entry.languages(task)
+        row[f"{task} not comparable"] = entry.not_comparable(task)
         for setting, metric in board_columns(task).headline:
             estimate = entry.estimate(task, setting, metric)
             for suffix, end in (("", "value"), (" low", "low"), (" high", "high")):

@@ -45,15 +45,15 @@ def _text(frame: pd.DataFrame, style: str, show: Callable[[pd.DataFrame], pd.Dat
 def shown_board(frame: pd.DataFrame) -> pd.DataFrame:
     """The board as a frame of texts. A missing number is "-". A task that nobody ran has no columns."""
     shown = pd.DataFrame({"model": frame["model"]})
-    for task, facts in board_tasks().items():
+    for task in board_tasks():
         keys = [column_key(task, *column) for column in board_columns(task).headline]
         # A frame of one task lacks the columns of the others.
         if not frame.reindex(columns=keys).notna().any(axis=None):
             continue
         ranks = zip(frame[f"{task} rank low"], frame[f"{task} rank high"], strict=True)
         shown[f"{task} rank"] = [_interval(low, high) for low, high in ranks]
-        # A star marks a mean over fewer languages than the task has: it cannot be compared with other means.
-        stars = (frame[f"{task} languages"] < len(facts.languages)).fillna(False).map({True: "*", False: ""})
+        # A star marks figures that cannot stand beside the others.
+        stars = (frame[f"{task} not comparable"] != "").map({True: "*", False: ""})
         for key, (setting, metric) in zip(keys, board_columns(task).headline, strict=True):
             short = " ".join(filter(None, (SHORT[setting], _NAMES.get(metric, metric))))
             numbers = zip(frame[key], frame[f"{key} low"], frame[f"{key} high"], stars, strict=True)

@@ -395,6 +395,9 @@ def _names(task: str, document: Document | Reported, model: ModelFile | None, ex
         examined.error(path, "model.name", f"belongs into a folder named {wanted!a}, not {folder.name!a}")
     if model is None:
         return
+    if isinstance(document, Document) and task in (model.not_comparable or {}):
+        message = f"is of published figures, and {path.name} has ranks, which compare: remove it"
+        examined.error(toml, f"not_comparable.{task}", message)
     if model.name != name:
         examined.error(toml, "name", f"is {model.name[:60]!a}, but {path.name} says {name[:60]!a}: make them equal")
     if isinstance(document, Reported):

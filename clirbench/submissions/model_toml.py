@@ -18,8 +18,11 @@ FILE = "model.toml"
 Answer = Literal["yes", "no", "unknown"]
 Line = Annotated[str, Field(max_length=300)]
 Count = Annotated[int, Field(ge=0, le=10**14)]
+# A year, a month or a day.
+Date = Annotated[str, Field(pattern=r"^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
 _HEAD = """\
 # What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
+# Optional too: display_name, organisation, released (YYYY, YYYY-MM or YYYY-MM-DD).
 # trained_on: "yes" where the training data hold that evaluation set, or the set that its makers give for training (SQuAD for
 # XQuAD and MLQA), "no" where they surely do not, "unknown" otherwise.
 # reproduce, which maintainers add: the commands that make or fetch the model, and what --model of clirbench run then takes.
@@ -57,13 +60,20 @@ class Reproduce(BaseModel):
 class ModelFile(BaseModel):
     """A model as its submitters describe it. ``max_length`` is in tokens. An unknown text is empty.
 
-    ``reproduce`` is for maintainers, because readers paste its commands into a shell.
+    ``display_name`` and ``organisation`` are what people call the model and who made it, ``released`` is a year, month or day.
+    ``same_as`` is the ``name`` of a submission of the same model from another source: the board shows one row for both.
+    ``not_comparable`` says by task why figures cannot stand beside the others of the board. ``reproduce`` is for maintainers,
+    because readers paste its commands into a shell.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     format: Format
     name: Line
+    display_name: Line | None = None
+    organisation: Line | None = None
+    released: Date | None = None
+    same_as: Line | None = None
     link: Line
     revision: Line
     licence: Line
@@ -77,6 +87,7 @@ class ModelFile(BaseModel):
     contact: Line
     citation: Annotated[str, Field(max_length=5000)]
     trained_on: dict[str, Answer]
+    not_comparable: dict[str, Annotated[Line, Field(min_length=1)]] | None = None
     reproduce: Reproduce | None = None
 
     def zero_shot(self, task: str) -> Answer:
@@ -100,6 +111,10 @@ def parse_model_file(content: bytes, path: Path) -> ModelFile:
         if task not in evaluation_sets():
             key = printable(f"trained_on.{task[:40]}")
             raise ClirbenchError(f"{path}: '{key}' is not an evaluation set: use {', '.join(evaluation_sets())}")
+    for task in model.not_comparable or ():
+        if task not in board_tasks():
+            key = printable(f"not_comparable.{task[:40]}")
+            raise ClirbenchError(f"{path}: '{key}' is not a task of the board: use {', '.join(board_tasks())}")
     return model
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from clirbench.results.file_names import run_folder
 from clirbench.results.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
-from clirbench.submissions.model_toml import FILE, Answer, ModelFile, evaluation_sets, write_model_file
+from clirbench.submissions.model_toml import (
+    FILE,
+    Answer,
+    ModelFile,
+    evaluation_sets,
+    parse_model_file,
+    write_model_file,
+)
 from clirbench.submissions.submit import from_registry
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically
@@ -53,6 +60,9 @@ _HUB = {
     "mGTE-TRM (Dense)": "Alibaba-NLP/gte-multilingual-base",
     "bge-multilingual-gemma2": "BAAI/bge-multilingual-gemma2",
 }
+
+
+_KEPT = {"display_name", "organisation", "released", "same_as", "parameters", "not_comparable"}
 
 
 @dataclass
@@ -107,6 +117,10 @@ def write_system(system: System, submissions: Path) -> Path:
     folder = submissions / run_folder(system.name, "")
     registry = from_registry(system.hub) if system.hub else {}
     known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
+    if (folder / FILE).is_file():
+        # What people added to a row that is there: names, dates, sizes, and what does not compare.
+        kept = parse_model_file((folder / FILE).read_bytes(), folder / FILE).model_dump(include=_KEPT, exclude_none=True)
+        known = {**kept, **known}
     answers: dict[str, Answer] = {**dict.fromkeys(evaluation_sets(), "unknown"), **system.trained_on}
     if "trained_on" in registry:
         answers |= registry["trained_on"]

@@ -21,14 +21,18 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
     """One table per task, by evidence and then by the main number; tasks that nobody ran are left out."""
     shown = shown_board(frame)
     parts: list[Text | PlainTable] = []
-    for name, task in board_tasks().items():
+    for name in board_tasks():
         columns = [column for column in shown.columns if column.startswith(f"{name} ")]
         numbers = shown[[column for column in columns if not column.endswith("zero-shot")]]
         present = frame[(numbers != "-").any(axis=1)]
         if present.empty:
             continue
-        ranked = present.assign(standing=present["evidence"].map(STANDINGS.index)).sort_values(
-            ["standing", column_key(name, *board_columns(name).main)], ascending=[True, False], na_position="last"
+        aside = present[f"{name} not comparable"]
+        placed = present.assign(aside=aside != "", standing=present["evidence"].map(STANDINGS.index))
+        ranked = placed.sort_values(
+            ["aside", "standing", column_key(name, *board_columns(name).main)],
+            ascending=[True, True, False],
+            na_position="last",
         )
         # A figure of a publication must not be taken for a measured one.
         table = plain_table(console, keep=("origin",))
@@ -43,8 +47,7 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
             above += f"; {SHORT['bias']}: lower is better"
         parts += [title(above), table]
         if any(str(text).endswith("*") for column in columns for text in shown.loc[ranked.index, column]):
-            number = len(task.languages)
-            parts.append(Text(f"* mean over fewer than the {number} languages of {name}: not comparable"))
+            parts.append(Text(f"* not comparable with the others: {'; '.join(dict.fromkeys(aside[aside != '']))}"))
     if (frame["origin"] == "measured").any():
         parts.append(
             Text(
@@ -103,11 +106,11 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
 
 
 def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> PlainTable:
-    headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "p (Holm)", "shown")
-    table = plain_table(console, headings, left=(heading, "shown"), blocks=True)
+    headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "corrected p", "verdict")
+    table = plain_table(console, headings, left=(heading, "verdict"), blocks=True)
     verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
     for name, contrast in contrasts.items():
-        table.add_row(name, *_cells(contrast), verdicts[contrast.better])
+        table.add_row(name, *_cells(contrast), verdicts[contrast.better] + (" (small)" if contrast.small else ""))
     return table
 
 
