@@ -62,6 +62,17 @@ class Story:
         return told
 
     @property
+    def sentence(self) -> str:
+        """The story in one sentence, for the top of a page."""
+        one, bag = self.biased, f"; a bag of subwords has {_map(self.bag.multilingual)}" if self.bag else ""
+        trained = " It was trained on data of the same kind, so it is not zero-shot." if self.zero_shot == "no" else ""
+        return (
+            f"{one.model} finds answers in the question's language (mAP {_map(one.monolingual)}) and loses them in the pool of "
+            f"{self.languages} languages ({_map(one.multilingual)}{bag}); one mean per language, subtracted from its vectors, "
+            f"brings them back ({_map(self.centred.multilingual)}).{trained}"
+        )
+
+    @property
     def steps(self) -> list[Step]:
         """The numbers to draw, in the order of the story."""
         pool = f"in a pool of {self.languages} languages"
@@ -112,7 +123,7 @@ def as_they_are(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(values: Any, task: str) -> Row:
     settings = ("monolingual", "cross-lingual", "multilingual")
-    return Row(values["model"], *(float(values[f"{task} {setting} mAP"]) for setting in settings))
+    return Row(values.get("name", values["model"]), *(float(values[f"{task} {setting} mAP"]) for setting in settings))
 
 
 def _map(value: float) -> str:

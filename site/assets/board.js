@@ -1,328 +1,464 @@
 "use strict";
-// Sorting, filtering, pins, columns and languages of one table; all of it in the address, none of it while it is the default.
-const table = document.getElementById("board");
-if (table) start();
-for (const button of document.querySelectorAll(".copy")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const text = document.getElementById(button.dataset.copy).textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const range = document.createRange();
-      range.selectNodeContents(document.getElementById(button.dataset.copy));
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
-      document.execCommand("copy");
-    }
-    button.textContent = "Copied";
-  });
+// The tables of a page: one task at a time, sorting, filters, folded rows, pins and languages; all of it in the address, none of
+// it while it is the default.
+const FIRST = 100;
+const LETTERS = ["model", "origin"];
+const form = document.getElementById("filters");
+const notice = document.getElementById("notice");
+const search = document.getElementById("q");
+const unfold = document.getElementById("unfold");
+const compare = document.getElementById("compare");
+const facets = [...form.querySelectorAll("select")];
+const langs = [...form.querySelectorAll("[data-lang]")];
+const root = document.querySelector("link[rel=stylesheet]").getAttribute("href").replace("assets/style.css", "");
+const panels = [...document.querySelectorAll(".panel")].map(read);
+const tabs = [...document.querySelectorAll("#tabs a")];
+const home = panels.find((panel) => panel.section.classList.contains("on"));
+const state = { panel: home, pins: new Set(), open: new Set(), all: false, note: "", chosen: "" };
+let pairs = null, address = location.href, drawn = false;
+const loading = new Map(), details = new Map();
+let records = null;
+window.clirPairs = (values) => { pairs = values; };
+window.clirRows = ([task, rows]) => details.set(task, rows);
+window.clirBoard = (rows) => { records = new Map(rows.map((row) => [row.folder, row])); };
+start();
+
+function read(section) {
+  const table = section.querySelector("table");
+  const heads = [...table.tHead.rows[0].cells];
+  const bodies = [...table.tBodies];
+  const rows = bodies.flatMap((body) => [...body.rows].filter((row) => row.dataset.m));
+  return {
+    section, table, heads, bodies, rows, task: section.dataset.task, main: table.dataset.main, sort: table.dataset.main, up: false,
+    index: new Map(heads.map((head, i) => [head.dataset.key, i])), original: new Map(rows.map((row, i) => [row, i])),
+    folds: Map.groupBy ? Map.groupBy(rows.filter((row) => row.dataset.of), (row) => row.dataset.of) : group(rows), saved: new Map(),
+  };
+}
+
+function group(rows) {
+  const made = new Map();
+  for (const row of rows) if (row.dataset.of) made.set(row.dataset.of, [...(made.get(row.dataset.of) ?? []), row]);
+  return made;
+}
+
+function make(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (Array.isArray(text)) made.append(...text);
+  else if (text !== undefined) made.textContent = text;
+  return made;
 }
 
 function start() {
-  const body = table.tBodies[0];
-  const heads = [...table.tHead.rows[1].cells];
-  const rows = [...body.rows];
-  const original = new Map(rows.map((row, i) => [row, i]));
-  const byModel = new Map(rows.map((row) => [row.dataset.m, row]));
-  const index = new Map(heads.map((head, i) => [head.dataset.key, i]));
-  const main = table.dataset.main;
-  const form = document.getElementById("filters");
-  const notice = document.getElementById("notice");
-  const langs = [...form.querySelectorAll("[data-lang]")];
-  const cols = [...form.querySelectorAll("[data-col]")];
-  const facets = [...form.querySelectorAll("select")];
-  const search = document.getElementById("q");
-  const saved = new Map();
-  const state = { sort: main, up: false, pins: new Set(), note: "", chosen: "" };
-  const groups = new Map([...table.tHead.rows[0].cells].map((cell) => [cell.dataset.c, cell.textContent]));
-  let pairs = null, loading = false, address = location.href;
+  for (const panel of panels) prepare(panel);
+  if (tabs.length) {
+    document.getElementById("tabs").setAttribute("role", "tablist");
+    tabs.forEach((tab, i) => {
+      tab.setAttribute("role", "tab");
+      tab.setAttribute("aria-controls", tab.getAttribute("href").slice(1));
+      tab.addEventListener("click", (event) => { event.preventDefault(); choose(i); });
+      tab.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+        if (event.key === " ") { event.preventDefault(); choose(i); }
+        if (!step) return;
+        event.preventDefault();
+        choose((i + step + tabs.length) % tabs.length);
+      });
+    });
+  }
+  search.addEventListener("input", update);
+  for (const control of [...facets, ...langs, unfold]) control.addEventListener("change", update);
+  document.getElementById("clear").addEventListener("click", reset);
+  document.getElementById("csv").addEventListener("click", () => exported("csv"));
+  document.getElementById("json").addEventListener("click", () => exported("json"));
+  document.getElementById("link").addEventListener("click", (event) => copy(location.href, event.currentTarget));
+  const opener = document.getElementById("drawer-open"), drawer = document.getElementById("drawer");
+  const slide = (open) => {
+    opener.setAttribute("aria-expanded", open);
+    drawer.classList.toggle("open", open);
+    if (open) drawer.querySelector("select").focus();
+    else opener.focus();
+  };
+  opener.addEventListener("click", () => slide(opener.getAttribute("aria-expanded") !== "true"));
+  document.getElementById("drawer-close").addEventListener("click", () => slide(false));
+  form.addEventListener("keydown", (event) => { if (event.key === "Escape" && drawer.classList.contains("open")) slide(false); });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  addEventListener("hashchange", () => {
+    // A link to a place on the page is not a view: it was followed, and the address says again what is shown.
+    const target = location.hash && document.getElementById(location.hash.slice(1));
+    if (!target) { restore(); update(); return; }
+    const panel = panels.find((one) => one.section === target);
+    if (panel) { state.panel = panel; update(); }
+    else history.replaceState(null, "", address);
+  });
   form.hidden = false;
+  const place = location.hash && document.getElementById(location.hash.slice(1));
+  restore();
+  update();
+  place?.scrollIntoView();
+}
 
-  for (const head of heads) {
-    // Speeds are of other machines, and nobody can recompute them.
-    if (!head.dataset.key || "unsorted" in head.dataset) continue;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = head.textContent;
-    if (groups.has(head.dataset.c)) button.setAttribute("aria-label", groups.get(head.dataset.c) + " " + head.textContent);
-    head.replaceChildren(button);
+function prepare(panel) {
+  for (const head of panel.heads) {
+    const name = head.querySelector(".sort");
+    const button = make("button", name.textContent, { type: "button", class: "sort" });
+    const under = head.querySelector("small");
+    if (panel.task === "overview" && under) button.setAttribute("aria-label", name.textContent + ", " + under.textContent);
+    name.replaceWith(button);
     button.addEventListener("click", () => {
       const key = head.dataset.key;
       // The first click puts the best on top: high values, low ranks and distances, and names from A.
-      if (state.sort === key) state.up = !state.up;
-      else [state.sort, state.up] = [key, rising(head)];
-      sort();
-      remember();
-    });
-  }
-  for (const row of rows) {
-    const box = document.createElement("input");
-    box.type = "checkbox";
-    box.setAttribute("aria-label", "Pin " + row.querySelector(".model a").textContent);
-    box.addEventListener("change", () => {
-      state.pins[box.checked ? "add" : "delete"](row.dataset.m);
+      if (panel.sort === key) panel.up = !panel.up;
+      else [panel.sort, panel.up] = [key, "lower" in head.dataset || LETTERS.includes(key)];
       update();
     });
-    row.cells[0].append(box);
   }
-  search.addEventListener("input", update);
-  for (const control of [...facets, ...cols]) control.addEventListener("change", update);
-  for (const control of langs) control.addEventListener("change", update);
-  document.getElementById("clear").addEventListener("click", () => {
-    form.reset();
-    state.pins.clear();
-    [state.sort, state.up] = [main, false];
-    update();
-  });
-  form.addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("csv").addEventListener("click", () => save("csv", csv(shown())));
-  document.getElementById("json").addEventListener("click", () => save("json", json(shown())));
-  addEventListener("hashchange", () => {
-    // A link to a place on the page is not a view: it was followed, and the address says again what is shown.
-    if (location.hash && document.getElementById(location.hash.slice(1))) history.replaceState(null, "", address);
-    else { restore(); update(); }
-  });
-  restore();
+  for (const row of panel.rows) {
+    const name = title(row);
+    const box = make("input", undefined, { type: "checkbox", class: "pin", "aria-label": "Pin " + name });
+    box.addEventListener("change", () => { state.pins[box.checked ? "add" : "delete"](row.dataset.m); update(); });
+    row.cells[0].prepend(box);
+    if (row.dataset.of) continue;
+    const opener = make("button", "", { type: "button", class: "opener", "aria-expanded": "false", "aria-label": "More of " + name });
+    opener.addEventListener("click", () => { state.open[state.open.has(row.dataset.m) ? "delete" : "add"](row.dataset.m); update(); });
+    row.querySelector(".model").prepend(opener);
+  }
+  panel.table.classList.add("ready");
+  panel.more = make("button", "", { type: "button", class: "all" });
+  panel.more.hidden = true;
+  panel.more.addEventListener("click", () => { state.all = true; update(); });
+  panel.empty = make("p", [make("span", "No row fits these filters. "), make("button", "Reset", { type: "button" })], { class: "empty" });
+  panel.empty.hidden = true;
+  panel.empty.querySelector("button").addEventListener("click", reset);
+  panel.section.querySelector(".board-box").after(panel.empty, panel.more);
+}
+
+function title(row) {
+  const tag = row.querySelector(".tag");
+  return row.querySelector(".model a").textContent + (tag ? " with " + tag.textContent : "");
+}
+
+function reset() {
+  form.reset();
+  state.pins.clear();
+  state.open.clear();
+  state.all = false;
+  for (const panel of panels) [panel.sort, panel.up] = [panel.main, false];
   update();
+  search.focus();
+}
 
-  function rising(head) {
-    const key = head.dataset.key;
-    return "lower" in head.dataset || key.endsWith(".rank") || ["model", "licence", "origin", "zero_shot"].includes(key);
+function choose(i) {
+  state.panel = panels.find((panel) => "#" + panel.section.id === tabs[i].getAttribute("href"));
+  update();
+  tabs[i].focus();
+}
+
+function restore() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  form.reset();
+  const target = document.getElementById(location.hash.slice(1));
+  state.panel = panels.find((panel) => panel.task === wanted.get("task") || panel.section === target) ?? home;
+  search.value = wanted.get("q") ?? "";
+  for (const select of facets) {
+    const value = wanted.get(select.id.slice(2));
+    if (value !== null && [...select.options].some((option) => option.value === value)) select.value = value;
   }
+  unfold.checked = wanted.get("unfold") === "yes";
+  const only = wanted.get("lang")?.split(",");
+  for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
+  const known = new Set(panels.flatMap((panel) => panel.rows.map((row) => row.dataset.m)));
+  state.pins = new Set((wanted.get("pin") ?? "").split(",").filter((name) => known.has(name)));
+  state.open = new Set((wanted.get("open") ?? "").split(",").filter((name) => known.has(name)));
+  for (const panel of panels) [panel.sort, panel.up] = [panel.main, false];
+  const key = wanted.get("sort");
+  if (state.panel.index.has(key)) [state.panel.sort, state.panel.up] = [key, wanted.get("dir") === "up"];
+}
 
-  function restore() {
-    const wanted = new URLSearchParams(location.hash.slice(1));
-    form.reset();
-    search.value = wanted.get("q") ?? "";
-    for (const select of facets) {
-      const value = wanted.get(select.id.slice(2));
-      if (value !== null && [...select.options].some((option) => option.value === value)) select.value = value;
-    }
-    const off = new Set((wanted.get("hide") ?? "").split(","));
-    for (const box of cols) box.checked = !off.has(box.dataset.col);
-    const only = wanted.get("lang")?.split(",");
-    for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
-    state.pins = new Set((wanted.get("pin") ?? "").split(",").filter((name) => byModel.has(name)));
-    const key = wanted.get("sort");
-    [state.sort, state.up] = index.has(key) && !("unsorted" in heads[index.get(key)].dataset) ? [key, wanted.get("dir") === "up"] : [main, false];
+function remember() {
+  const wanted = new URLSearchParams(), panel = state.panel;
+  if (panel !== home) wanted.set("task", panel.task);
+  if (search.value) wanted.set("q", search.value);
+  for (const select of facets) if (select.value) wanted.set(select.id.slice(2), select.value);
+  if (unfold.checked) wanted.set("unfold", "yes");
+  if (langs.some((box) => !box.checked)) wanted.set("lang", langs.filter((box) => box.checked).map((box) => box.dataset.lang).join(","));
+  if (state.pins.size) wanted.set("pin", [...state.pins].join(","));
+  if (state.open.size) wanted.set("open", [...state.open].join(","));
+  if (panel.sort !== panel.main || panel.up) {
+    wanted.set("sort", panel.sort);
+    if (panel.up) wanted.set("dir", "up");
   }
+  const text = wanted.toString();
+  const place = location.hash && document.getElementById(location.hash.slice(1));
+  if (place && !text && !drawn) { address = location.href.split("#")[0]; return; }
+  if (location.hash.slice(1) !== text) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
+  address = location.href;
+}
 
-  function remember() {
-    const wanted = new URLSearchParams();
-    if (search.value) wanted.set("q", search.value);
-    for (const select of facets) if (select.value) wanted.set(select.id.slice(2), select.value);
-    const off = cols.filter((box) => !box.checked).map((box) => box.dataset.col);
-    if (off.length) wanted.set("hide", off.join(","));
-    if (langs.some((box) => !box.checked)) wanted.set("lang", langs.filter((box) => box.checked).map((box) => box.dataset.lang).join(","));
-    if (state.pins.size) wanted.set("pin", [...state.pins].join(","));
-    if (state.sort !== main || state.up) {
-      wanted.set("sort", state.sort);
-      if (state.up) wanted.set("dir", "up");
-    }
-    const text = wanted.toString();
-    if (location.hash.slice(1) !== text) history.replaceState(null, "", text ? "#" + text : location.pathname + location.search);
-    address = location.href;
-  }
-
-  function update() {
-    const chosen = langs.filter((box) => box.checked).map((box) => box.dataset.lang);
-    if (langs.length && chosen.length < langs.length && !pairs) {
-      load();
-      return;
-    }
-    recompute(chosen);
-    filter();
-    sort();
-    for (const box of cols) show(box.dataset.col, box.checked);
-    remember();
-  }
-
-  function load() {
-    if (loading) return;
-    loading = true;
-    window.clirPairs = (values) => { pairs = values; };
-    const script = document.createElement("script");
-    script.src = document.querySelector("link[rel=stylesheet]").getAttribute("href").replace("assets/style.css", "data/pairs.js");
-    script.addEventListener("load", update);
-    script.addEventListener("error", () => {
+function update() {
+  const panel = state.panel;
+  for (const one of panels) one.section.classList.toggle("on", one === panel);
+  tabs.forEach((tab) => {
+    const on = tab.getAttribute("href") === "#" + panel.section.id;
+    tab.classList.toggle("on", on);
+    tab.setAttribute("aria-selected", on);
+    tab.tabIndex = on ? 0 : -1;
+  });
+  const chosen = langs.filter((box) => box.checked).map((box) => box.dataset.lang);
+  if (langs.length && chosen.length < langs.length && !pairs) {
+    load("data/pairs.js", update, () => {
       for (const box of langs) [box.checked, box.disabled] = [true, true];
       update();
       notice.textContent = "data/pairs.js is missing beside this page: languages cannot be chosen. " + notice.textContent;
     });
-    document.head.append(script);
+    return;
   }
+  recompute(panel, chosen);
+  arrange(panel);
+  filter(panel);
+  const able = [...state.pins].slice(0, 4);
+  compare.hidden = able.length < 2;
+  compare.textContent = "Compare " + able.length;
+  compare.href = root + "compare.html#" + new URLSearchParams({ ...(panel.task === "overview" ? {} : { task: panel.task }), models: able.join(",") });
+  remember();
+  drawn = true;
+}
 
-  // Means over the chosen languages, from values by language and pair: what the multilingual pool holds stays as it is.
-  function recompute(chosen) {
-    const set = new Set(chosen);
-    const told = [];
-    const partial = new Map();
-    for (const task of Object.keys(pairs ?? {})) {
-      if (!index.has(task + ".rank")) continue;
-      const own = [...new Set(Object.values(pairs[task]).flatMap((values) => values.languages))].sort();
-      const used = own.filter((language) => set.has(language));
-      partial.set(task, used.length < own.length);
-      if (used.length < own.length) told.push((groups.get(task) ?? task) + ": " + (used.join(" ") || "none"));
-    }
-    for (const head of heads) {
-      const key = head.dataset.key;
-      if (!key) continue;
-      const [task, setting, metric] = key.split(".");
-      const changed = key === "mean" ? told.length > 0 : partial.get(task) ?? false;
-      const place = index.get(key);
-      for (const row of rows) {
-        const cell = row.cells[place];
-        if (!changed) {
-          if (!saved.has(cell)) continue;
-          const [nodes, value] = saved.get(cell);
-          cell.replaceChildren(...nodes.map((node) => node.cloneNode(true)));
-          put(cell, value);
-          continue;
-        }
-        if (!saved.has(cell)) saved.set(cell, [[...cell.childNodes].map((node) => node.cloneNode(true)), cell.dataset.v]);
-        if (setting === "rank" || key === "mean") fill(cell, null, "");
-        else fill(cell, mean(pairs[task][row.dataset.m], setting, metric, set), setting === "bias" ? "rank" : "share");
+function load(path, done, failed) {
+  if (loading.has(path)) return;
+  loading.set(path, true);
+  const script = make("script", undefined, { src: root + path });
+  script.addEventListener("load", done);
+  script.addEventListener("error", failed);
+  document.head.append(script);
+}
+
+// Means over the chosen languages, from values by language and pair: what the multilingual pool holds stays as it is.
+function recompute(panel, chosen) {
+  const set = new Set(chosen), told = [], partial = new Map(), untouched = [];
+  for (const tab of panels.filter((one) => one === panel || panel.task === "overview")) {
+    if (tab.task === "overview") continue;
+    const values = pairs?.[tab.task];
+    const label = tab.section.querySelector("h2").firstChild.textContent.trim();
+    if (!values) { untouched.push(label); continue; }
+    const own = [...new Set(Object.values(values).flatMap((one) => one.languages))].sort();
+    const used = own.filter((language) => set.has(language));
+    partial.set(tab.task, used.length < own.length);
+    if (used.length < own.length) told.push(label + ": " + (used.join(" ") || "none"));
+  }
+  for (const head of panel.heads) {
+    const key = head.dataset.key, [task, setting, metric] = key.split(".");
+    const changed = key === "mean" ? told.length > 0 : partial.get(task) ?? false;
+    for (const row of panel.rows) {
+      const cell = row.cells[panel.index.get(key)];
+      if (!changed) {
+        if (!panel.saved.has(cell)) continue;
+        const [nodes, value] = panel.saved.get(cell);
+        cell.replaceChildren(...nodes);
+        put(cell, value);
+        panel.saved.delete(cell);
+        continue;
       }
-    }
-    if (!told.length) [state.note, state.chosen] = ["", ""];
-    else {
-      const rest = [...groups.keys()].filter((task) => index.has(task + ".rank") && !partial.has(task)).map((task) => groups.get(task));
-      const untouched = rest.length ? " " + rest.join(", ") + " is not recomputed." : "";
-      state.note = "Means over these query and candidate languages only, recomputed from the values by language and pair (" + told.join("; ") + "); the multilingual pool keeps all languages. Margins, ranks and the mean over tasks are hidden." + untouched;
-      state.chosen = told.join("; ");
+      if (!panel.saved.has(cell)) panel.saved.set(cell, [[...cell.childNodes], cell.dataset.v]);
+      const value = setting === "rank" || key === "mean" ? null : mean(pairs[task][row.dataset.m], setting, metric, set);
+      fill(cell, value, setting === "bias");
     }
   }
-
-  function mean(values, setting, metric, set) {
-    const column = values?.[setting + "." + metric];
-    if (!column) return null;
-    const found = [];
-    values.languages.forEach((query, i) => {
-      if (!set.has(query)) return;
-      if (setting !== "cross-lingual") found.push(column[i]);
-      else values.languages.forEach((candidate, j) => { if (j !== i && set.has(candidate)) found.push(column[i][j]); });
-    });
-    const known = found.filter((value) => value !== null);
-    return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+  if (!told.length) [state.note, state.chosen] = ["", ""];
+  else {
+    const rest = untouched.length ? " " + untouched.join(", ") + " is not recomputed." : "";
+    state.note = "Means over these question and candidate languages only, recomputed (" + told.join("; ") + "); the pool of all languages keeps them all. Margins, ranks and the mean over tasks are hidden." + rest;
+    state.chosen = told.join("; ");
   }
+}
 
-  function put(cell, value) {
-    if (value === undefined || value === null) delete cell.dataset.v;
-    else cell.dataset.v = value;
+function mean(values, setting, metric, set) {
+  const column = values?.[setting + "." + metric];
+  if (!column) return null;
+  const all = [];
+  values.languages.forEach((query, i) => {
+    if (!set.has(query)) return;
+    if (setting !== "cross-lingual") all.push(column[i]);
+    else values.languages.forEach((candidate, j) => { if (j !== i && set.has(candidate)) all.push(column[i][j]); });
+  });
+  const known = all.filter((value) => value !== null);
+  return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+}
+
+function put(cell, value) {
+  if (value === undefined || value === null) delete cell.dataset.v;
+  else cell.dataset.v = value;
+}
+
+function fill(cell, value, ranks) {
+  put(cell, value);
+  const pin = cell.querySelector(".pin"), text = value === null ? "–" : ranks ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
+  if (!cell.classList.contains("bar")) { cell.replaceChildren(...(pin ? [pin] : []), text); return; }
+  cell.replaceChildren(make("b", text));
+  if (value === null) return;
+  const space = "http://www.w3.org/2000/svg", drawing = document.createElementNS(space, "svg"), path = document.createElementNS(space, "path");
+  for (const [key, one] of [["class", "bar"], ["viewBox", "0 0 100 10"], ["preserveAspectRatio", "none"], ["aria-hidden", "true"]]) drawing.setAttribute(key, one);
+  path.setAttribute("class", "v");
+  path.setAttribute("d", "M0 1h" + (100 * value).toFixed(1) + "v8H0z");
+  drawing.append(path);
+  cell.append(drawing);
+}
+
+function fits(row) {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const text = (row.querySelector(".model").textContent + " " + row.dataset.k).toLowerCase();
+  let keep = words.every((word) => text.includes(word));
+  for (const select of facets) {
+    if (!select.value) continue;
+    const id = select.id.slice(2);
+    if (id === "size") keep &&= inRange(row.cells[state.panel.index.get("parameters")].dataset.v, select.value);
+    else keep &&= (id === "origin" ? row.classList[0] : row.dataset[id === "zero_shot" ? "z" : "k"]) === select.value;
   }
+  return keep;
+}
 
-  function fill(cell, value, kind) {
-    put(cell, value);
-    cell.textContent = value === null ? "–" : kind === "rank" ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
+function filter(panel) {
+  const narrowed = search.value || facets.some((select) => select.value);
+  let count = 0, shown = 0, cut = 0;
+  const lines = panel.bodies.flatMap((body) => [...body.rows]);
+  for (const row of lines) {
+    if (!row.dataset.m) continue;
+    const keep = fits(row), head = row.dataset.of;
+    count += keep ? 1 : 0;
+    // A folded row is shown while its model is open, or where a search is for it.
+    const folded = head && !unfold.checked && !state.open.has(head) && !(narrowed && keep);
+    let visible = state.pins.has(row.dataset.m) || (keep && !folded);
+    if (visible && !state.all && shown >= FIRST && !state.pins.has(row.dataset.m)) [visible, cut] = [false, cut + 1];
+    row.hidden = !visible;
+    shown += visible ? 1 : 0;
   }
+  for (const body of panel.bodies) {
+    for (const row of [...body.querySelectorAll("tr.more")]) row.remove();
+    for (const row of panel.rows) if (row.parentElement === body && !row.hidden && state.open.has(row.dataset.m)) open(panel, row);
+    const heading = body.querySelector("tr.title");
+    if (heading) heading.hidden = ![...body.rows].some((row) => row.dataset.m && !row.hidden);
+  }
+  for (const row of panel.rows) row.querySelector(".opener")?.setAttribute("aria-expanded", state.open.has(row.dataset.m));
+  panel.empty.hidden = shown > 0;
+  panel.more.hidden = cut === 0;
+  panel.more.textContent = "Show all " + (shown + cut) + " rows";
+  notice.textContent = (count === panel.rows.length ? "" : count + " of " + panel.rows.length + " rows. ") + state.note;
+}
 
-  function filter() {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    for (const row of rows) {
-      const text = (value(row, "model") + " " + value(row, "licence")).toLowerCase();
-      let keep = words.every((word) => text.includes(word));
-      for (const select of facets) {
-        if (!select.value) continue;
-        const id = select.id.slice(2);
-        if (id === "size") keep &&= inRange(row.cells[index.get("parameters")].dataset.v, select.value);
-        else if (id === "task") keep &&= row.dataset.tasks.split(" ").includes(select.value);
-        else keep &&= (row.dataset[id] ?? value(row, id)) === select.value;
-      }
-      row.hidden = !(keep || state.pins.has(row.dataset.m));
-      count += row.hidden ? 0 : 1;
+function inRange(parameters, range) {
+  if (parameters === undefined) return false;
+  const [low, high] = range.split("-").map((part) => (part ? 1e6 * Number(part) : Infinity));
+  return Number(parameters) > (low || -1) && Number(parameters) <= high;
+}
+
+function value(panel, row, key) {
+  if (key === "model") return title(row);
+  if (key === "origin") return row.classList[0];
+  const cell = row.cells[panel.index.get(key)];
+  return cell.dataset.v === undefined ? null : Number(cell.dataset.v);
+}
+
+function arrange(panel) {
+  const sign = panel.up ? 1 : -1;
+  const values = new Map(panel.rows.map((row) => [row, value(panel, row, panel.sort)]));
+  const order = (a, b) => {
+    // Pinned first; then by evidence, verified rows before all others; missing last, whichever way.
+    const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.dataset.s - b.dataset.s;
+    const [x, y] = [values.get(a), values.get(b)];
+    if (kind) return kind;
+    if (x === null || y === null) return (x === null) - (y === null) || panel.original.get(a) - panel.original.get(b);
+    return sign * (typeof x === "string" ? x.localeCompare(y, "en") : x - y) || panel.original.get(a) - panel.original.get(b);
+  };
+  const active = document.activeElement;
+  for (const body of panel.bodies) {
+    const own = panel.rows.filter((row) => row.parentElement === body);
+    const free = own.filter((row) => !row.dataset.of || state.pins.has(row.dataset.m)).sort(order);
+    const under = (row) => (panel.folds.get(row.dataset.m) ?? []).filter((one) => !state.pins.has(one.dataset.m)).sort(order);
+    const wanted = free.flatMap((row) => (row.dataset.of ? [row] : [row, ...under(row)]));
+    const now = [...body.rows].filter((row) => row.dataset.m);
+    if (wanted.some((row, i) => row !== now[i])) body.append(...wanted);
+  }
+  if (active && panel.table.contains(active)) active.focus({ preventScroll: true });
+  for (const row of panel.rows) {
+    const pinned = state.pins.has(row.dataset.m);
+    row.classList.toggle("pinned", pinned);
+    row.querySelector(".pin").checked = pinned;
+  }
+  for (const head of panel.heads) {
+    if (head.dataset.key === panel.sort) head.setAttribute("aria-sort", panel.up ? "ascending" : "descending");
+    else head.removeAttribute("aria-sort");
+  }
+}
+
+// All metrics of a row and its languages, below it. Over all tasks, those of the first task that it has.
+function open(panel, row) {
+  const tasks = panel.task === "overview" ? panels.filter((one) => one.task !== "overview").map((one) => one.task) : [panel.task];
+  const missing = tasks.find((task) => !details.has(task));
+  const cell = make("td", undefined, { colspan: panel.heads.length });
+  const line = make("tr", [cell], { class: "more" });
+  row.after(line);
+  if (missing) {
+    cell.textContent = "Loading …";
+    const failed = () => { details.set(missing, {}); update(); };
+    load("data/rows/" + encodeURIComponent(missing) + ".js", update, failed);
+    return;
+  }
+  const task = tasks.find((one) => details.get(one)[row.dataset.m]);
+  const one = task && details.get(task)[row.dataset.m];
+  if (!one?.settings) { cell.textContent = "data/rows is missing beside this page: the model's page has all numbers."; return; }
+  const numbers = make("table", [
+    make("caption", "x100"),
+    make("thead", [make("tr", [make("th", "metric", { scope: "col" }), ...one.settings.map((name) => make("th", name, { scope: "col", class: "n" }))])]),
+    make("tbody", one.metrics.map(([name, ...cells]) => make("tr", [make("th", name, { scope: "row" }), ...cells.map((text) => make("td", text, { class: "n" }))]))),
+  ]);
+  const said = make("dl", [...one.bias, ...one.facts].flatMap(([name, text]) => [make("dt", name), make("dd", text)]), { class: "facts" });
+  const [what, languages] = one.languages;
+  const strip = make("ul", languages.map(([language, share]) => {
+    const bar = make("meter", undefined, { min: 0, max: 1, value: share, "aria-label": language });
+    return make("li", [make("span", language), bar, make("b", (100 * share).toFixed(1))]);
+  }), { class: "strip" });
+  const link = make("a", "All of " + title(row), { href: row.querySelector(".model a").getAttribute("href") });
+  const by = languages.length ? [make("h3", what + " by question language, x100"), strip] : [];
+  cell.append(make("div", [make("div", [numbers]), make("div", [said, make("p", [link])]), make("div", by)], { class: "opened" }));
+}
+
+// The columns of data/board.csv that this view is of, as they stand there; with languages chosen, which.
+function exported(kind) {
+  if (!records) { load("data/board.js", () => exported(kind), () => { notice.textContent = "data/board.js is missing beside this page: nothing can be exported."; }); return; }
+  const panel = state.panel;
+  const heads = ["model", "name", "organisation", "origin", "verified", "evidence", "released", "licence", "parameters"];
+  const tasks = panels.filter((one) => one.task !== "overview" && (one === panel || panel.task === "overview")).map((one) => one.task);
+  const all = Object.keys(records.values().next().value);
+  const keys = all.filter((key) => heads.includes(key) || (panel.task === "overview" && key === "mean") || tasks.some((task) => key.startsWith(task + " ")));
+  const rows = panel.bodies.flatMap((body) => [...body.rows]).filter((row) => row.dataset.m && !row.hidden);
+  const lines = rows.map((row) => {
+    const line = Object.fromEntries(keys.map((key) => [key, records.get(row.dataset.m)[key]]));
+    if (!state.chosen) return line;
+    for (const head of panel.heads) {
+      const [task, setting, metric] = head.dataset.key.split(".");
+      if (head.dataset.key !== "mean" && !panel.saved.has(row.cells[panel.index.get(head.dataset.key)])) continue;
+      const ends = setting === "rank" ? [task + " rank low", task + " rank high"] : [task + " " + setting + " " + metric + " low", task + " " + setting + " " + metric + " high"];
+      for (const key of ends) if (key in line) line[key] = null;
+      if (head.dataset.key === "mean") line.mean = null;
+      else if (setting !== "rank") line[task + " " + setting + " " + metric] = value(panel, row, head.dataset.key);
     }
-    const part = count === rows.length ? "" : count + " of " + rows.length + " models. ";
-    notice.textContent = part + state.note;
-  }
+    return { ...line, "means over": state.chosen };
+  });
+  save(kind, kind === "csv" ? csv(lines) : JSON.stringify(lines, null, 1) + "\n");
+}
 
-  function inRange(parameters, range) {
-    if (parameters === undefined) return false;
-    const [low, high] = range.split("-").map((part) => (part ? 1e6 * Number(part) : Infinity));
-    return Number(parameters) > (low || -1) && Number(parameters) <= high;
-  }
+function csv(lines) {
+  const quote = (one) => {
+    let out = one === null || one === undefined ? "" : String(one);
+    if (typeof one === "string" && /^[\t\r]|^\s*[=+\-@]/.test(out.normalize("NFKC"))) out = "'" + out;
+    return /[",\n\r]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
+  };
+  const keys = Object.keys(lines[0] ?? {});
+  return [keys, ...lines.map((line) => keys.map((key) => line[key]))].map((line) => line.map(quote).join(",")).join("\n") + "\n";
+}
 
-  function value(row, key) {
-    const cell = row.cells[index.get(key)];
-    if (key === "model") return cell.querySelector("a").textContent;
-    if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
-    if (cell.classList.contains("n")) return null;
-    const mark = cell.querySelector("[aria-hidden]");
-    const text = (mark ? mark.parentElement : cell).textContent.trim();
-    return mark ? text.slice(mark.textContent.length).trim() : text;
-  }
-
-  function sort() {
-    const sign = state.up ? 1 : -1;
-    const keyed = rows.map((row) => [row, value(row, state.sort)]);
-    keyed.sort(([a, x], [b, y]) => {
-      // Pinned first; then by evidence, verified rows before all others; missing last, whichever way.
-      const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.dataset.standing - b.dataset.standing;
-      if (kind) return kind;
-      if (x === null || y === null) return (x === null) - (y === null) || original.get(a) - original.get(b);
-      const order = typeof x === "string" ? x.localeCompare(y, "en") : x - y;
-      return sign * order || original.get(a) - original.get(b);
-    });
-    const active = document.activeElement;
-    body.append(...keyed.map(([row]) => row));
-    if (active && body.contains(active)) active.focus({ preventScroll: true });
-    for (const row of rows) {
-      const pinned = state.pins.has(row.dataset.m);
-      row.classList.toggle("pinned", pinned);
-      row.cells[0].firstChild.checked = pinned;
-    }
-    for (const head of heads) {
-      if (head.dataset.key === state.sort) head.setAttribute("aria-sort", state.up ? "ascending" : "descending");
-      else head.removeAttribute("aria-sort");
-    }
-  }
-
-  function show(column, visible) {
-    const places = heads.flatMap((head, i) => (head.dataset.c === column ? [i] : []));
-    for (const i of places) {
-      heads[i].hidden = !visible;
-      for (const row of rows) row.cells[i].hidden = !visible;
-    }
-    for (const cell of table.tHead.rows[0].cells) if (cell.dataset.c === column) cell.hidden = !visible;
-    const rest = table.tHead.rows[0].lastElementChild;
-    const left = heads.filter((head) => head.dataset.key && !groups.get(head.dataset.c) && head.dataset.key !== "model" && !head.hidden).length;
-    rest.hidden = left === 0;
-    rest.colSpan = Math.max(1, left);
-  }
-
-  // The columns of data/board.csv, as far as they are shown; with languages chosen, which.
-  function shown() {
-    const keys = heads.filter((head) => head.dataset.key && !head.hidden).map((head) => head.dataset.key);
-    const names = keys.flatMap((key) => (key.endsWith(".rank") ? [key.replace(".", " ") + " low", key.replace(".", " ") + " high"] : [key.replace(".", " ").replace(".", " ")]));
-    const lines = [...body.rows].filter((row) => !row.hidden).map((row) => keys.flatMap((key) => (key.endsWith(".rank") ? bounds(row, key) : [value(row, key)])));
-    if (!state.chosen) return [names, lines];
-    return [[...names, "means over"], lines.map((line) => [...line, state.chosen])];
-  }
-
-  function bounds(row, key) {
-    const found = row.cells[index.get(key)].textContent.trim().split("–").filter(Boolean).map(Number);
-    return found.length ? [found[0], found[found.length - 1]] : [null, null];
-  }
-
-  function csv([keys, lines]) {
-    const quote = (one) => {
-      let out = one === null ? "" : String(one);
-      if (typeof one === "string" && /^[\t\r]|^\s*[=+\-@]/.test(out.normalize("NFKC"))) out = "'" + out;
-      return /[",\n\r]/.test(out) ? '"' + out.replaceAll('"', '""') + '"' : out;
-    };
-    return [keys, ...lines].map((line) => line.map(quote).join(",")).join("\n") + "\n";
-  }
-
-  function json([keys, lines]) {
-    return JSON.stringify(lines.map((line) => Object.fromEntries(keys.map((key, i) => [key, line[i]]))), null, 1) + "\n";
-  }
-
-  function save(kind, content) {
-    const link = document.createElement("a");
-    link.download = "clirbench." + kind;
-    link.href = URL.createObjectURL(new Blob([content], { type: kind === "csv" ? "text/csv" : "application/json" }));
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
+function save(kind, content) {
+  const link = make("a", "", { download: "clirbench." + kind, href: URL.createObjectURL(new Blob([content], { type: kind === "csv" ? "text/csv" : "application/json" })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

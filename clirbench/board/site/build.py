@@ -1,14 +1,15 @@
 """`clirbench site build`: make a folder of plain files from submissions. Each build deletes the last one."""
 
+import json
 import multiprocessing
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,15 +17,17 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_board, read_entry
+from clirbench.board.names import families, row_name
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
-from clirbench.board.site.scripts import pair_values, script_json, topics_script
+from clirbench.board.site.scripts import pair_values, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
 from clirbench.board.table import board_ranks, frame_of
 from clirbench.board.text import board_text
+from clirbench.board.verdict import verdict
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
@@ -39,15 +42,34 @@ from clirbench.support.paths import data_dir
 from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
-from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks, first_on_board
+from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board
 
 MARK = ".clirbench-site"
 # File that marks a folder of docs: docs/build.py replaces the whole folder.
 DOCS_MARK = ".clirbench-docs"
+# The tasks with pages, and what the board says of itself.
+Site = tuple[Sequence[str], "About"]
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
-def build_site(submissions: Path, output: Path, reporter: Reporter | None = None, also: Sequence[Path] = ()) -> int:
+class About(NamedTuple):
+    """What a board says of itself: its repository, its own address, and its date. Each may be empty.
+
+    The date is then that of the newest verification.
+    """
+
+    repository: str = ""
+    address: str = ""
+    date: str = ""
+
+
+def build_site(
+    submissions: Path,
+    output: Path,
+    reporter: Reporter | None = None,
+    also: Sequence[Path] = (),
+    about: About | None = None,
+) -> int:
     """Build the site of one folder of submissions, and others ``also``; return the number of its pages.
 
     The same input gives the same bytes.
@@ -72,7 +94,7 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
             raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
         entries = read_board(folders, reporter).entries
         shutil.rmtree(part, ignore_errors=True)
-        pages = _write(entries, part, reporter)
+        pages = _write(entries, part, reporter, about or About())
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
@@ -86,7 +108,7 @@ def build_site(submissions: Path, output: Path, reporter: Reporter | None = None
     return pages
 
 
-def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
+def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: About) -> int:
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
@@ -94,24 +116,23 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
     ranks = {task: board_ranks(entries, task) for task in tasks}
     across = [task for task in tasks if board_tasks()[task].across_languages]
-    page = partial(_page, target, shipped=tasks)
-
-    def rows(shown: Sequence[str]) -> list[dict[str, Any]]:
-        # The board of a task shows the models with a result on it.
-        present = [entry for entry in entries if any(task in entry.results for task in shown)]
-        return [content.board_row(one, shown, {task: ranks[task].get(one.folder) for task in shown}) for one in present]
-
-    _write_models([entry.folder for entry in entries], target, tasks, reporter)
+    about = about._replace(date=about.date or _newest(entries))
+    page = partial(_page, target, shipped=tasks, about=about)
+    _write_models([entry.folder for entry in entries], target, (tasks, about), reporter)
     frame = frame_of(entries, tasks, ranks)
     _write_data(entries, frame, target)
-    told = story(frame, across[0]) if across else None
+    panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
+    stories = {task: told for task in across if (told := story(frame, task))}
     page(
         "index.html",
         "index.html",
-        story=told
-        and {"task": across[0], "sentences": told.sentences, "chart": ladder("story", told.biased.model, told.steps)},
-        **_board(rows(tasks), tasks),
-        verified_on=sorted({entry.verification.task for entry in entries if entry.verification}),
+        stories={task: told.sentence for task, told in stories.items()},
+        ladders=[(task, ladder(f"story-{task}", told.biased.model, told.steps)) for task, told in stories.items()][:1],
+        overview=_panel(entries, tasks, ranks, frame) if len(tasks) > 1 else None,
+        panels=list(panels.values()),
+        facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
+        languages=sorted({language for task in across for language in board_tasks()[task].languages}),
+        counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
         plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}
@@ -121,9 +142,10 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
             f"tasks/{task}.html",
             "task.html",
             task=board_tasks()[task],
-            caption=content.column_kinds(task),
-            **_board(rows([task]), [task]),
-            languages=_language_table(entries, task),
+            panel=panels[task],
+            facets=_facets(panels[task]["rows"]),
+            languages=sorted(board_tasks()[task].languages) if task in across else [],
+            by_language=_language_table(entries, task),
             protocol=protocol(board_tasks()[task]),
             examples=examples,
             **explained,
@@ -134,7 +156,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
     comparable = [
-        {"folder": entry.folder.name, "label": entry.label, "tasks": chosen}
+        {"folder": entry.folder.name, "label": row_name(entry), "tasks": chosen}
         for entry in entries
         if (chosen := [t for t, r in entry.results.items() if isinstance(r, Result) and t in across])
     ]
@@ -152,33 +174,67 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter) -> int:
     return 4 + len(tasks) + len(entries)
 
 
-def _board(rows: Sequence[dict[str, Any]], tasks: Sequence[str]) -> dict[str, Any]:
-    """The table of a board and its filters. Rows are in the order of their evidence, then of the first task's main number."""
-    columns: list[dict[str, Any]] = []
-    for task in tasks:
-        for (setting, metric), name in zip(board_columns(task).headline, content.column_names(task), strict=True):
-            place = {"key": f"{task}.{setting}.{metric}", "task": task, "setting": setting, "name": name}
-            first = not columns or columns[-1]["task"] != task
-            columns.append({**place, "first": first, "lower": setting == "bias"})
+def _newest(entries: Sequence[Entry]) -> str:
+    """The date of the newest verification; "" without one."""
+    return max((entry.verification.date for entry in entries if entry.verification), default="")
+
+
+def _panel(
+    entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]], frame: pd.DataFrame
+) -> dict[str, Any]:
+    """A table of one task, or over all of them, with what stands above it.
+
+    Models are in the order of their evidence, then of the main number; rows that fold under one follow it. Models with figures
+    that do not compare are in a group of their own, the last.
+    """
+    alone = tasks[0] if len(tasks) == 1 else None
+    present = [entry for entry in entries if any(task in entry.results for task in tasks)]
+    ranked = [task for task in tasks if any(entry.folder in ranks[task] for entry in present)]
+    shown = content.columns(alone, bool(ranked)) if alone else content.overview_columns(tasks, ranked)
     mains = [".".join((task, *board_columns(task).main)) for task in tasks]
+    main = "mean" if any(column.key == "mean" for column in shown) else mains[0]
 
-    def order(row: dict[str, Any]) -> tuple[Any, ...]:
-        values = [row["cells"][main].value for main in mains]
-        return (row["standing"], *[(v is None, -(v or 0)) for v in values], row["label"])
+    def row(entry: Entry) -> dict[str, Any]:
+        return content.board_row(entry, tasks, {task: ranks[task].get(entry.folder) for task in tasks})
 
-    across = [board_tasks()[task] for task in tasks if board_tasks()[task].across_languages]
-    board = {
-        "columns": columns,
-        "groups": [{"task": t, "name": board_tasks()[t].name, "span": len(board_columns(t).headline)} for t in tasks],
-        "rows": sorted(rows, key=order),
-        "tasks": list(tasks),
-        "main": mains[0],
-        "share": verified_share([STANDINGS[row["standing"]] for row in rows]),
-        "mean": bool(averaged_tasks()) and set(averaged_tasks()) <= set(tasks),
-        "languages": sorted({language for task in across for language in task.languages}),
+    def order(one: dict[str, Any]) -> tuple[Any, ...]:
+        values = [one["cells"][key].value for key in dict.fromkeys((main, *mains))]
+        return (one["standing"], *[(v is None, -(v or 0)) for v in values], one["full"])
+
+    rows: list[dict[str, Any]] = []
+    groups: dict[str, list[dict[str, Any]]] = {"": [], "not comparable": []}
+    models = [(row(head), sorted(map(row, others), key=order)) for head, others in families(present)]
+    for head, others in sorted(models, key=lambda model: order(model[0])):
+        head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}, "folds": len(others)}
+        others = [one | {"of": head["folder"], "best": {}, "folds": 0} for one in others]
+        groups["not comparable" if head["aside"] else ""] += [head, *others]
+    for group in groups.values():
+        rows += group
+    content.colours(rows, shown)
+    name = board_tasks()[alone].name if alone else "Overview"
+    measured = [one for one in present if one.origin == "measured"]
+    return {
+        "task": alone or "overview",
+        "name": name,
+        "columns": shown,
+        "main": main,
+        "rows": rows,
+        "groups": [(title, group) for title, group in groups.items() if group],
+        "verdict": verdict(frame, alone) if alone else [],
+        "caption": f"{name}: {content.column_kinds(alone)}" if alone else "All tasks: their main numbers x100",
+        "about": _what_it_is(alone) if alone else "",
+        "share": verified_share([standing(one, tasks) for one in measured]),
     }
-    facets = {key: sorted({row[key] for row in rows}) for key in ("licence_kind", "zero_shot", "origin")}
-    return {"board": board, "facets": facets}
+
+
+def _what_it_is(task: str) -> str:
+    facts = board_tasks()[task]
+    questions = sum(facts.counts["queries"].values()) if facts.streamed else facts.counts["topics"]
+    return f"{questions:,} questions in {len(facts.languages)} languages"
+
+
+def _facets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    return {key: sorted({row[key] for row in rows}) for key in ("origin", "zero_shot", "licence_kind")}
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
@@ -200,21 +256,21 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 
-def _write_models(folders: Sequence[Path], target: Path, shipped: Sequence[str], reporter: Reporter) -> None:
+def _write_models(folders: Sequence[Path], target: Path, site: Site, reporter: Reporter) -> None:
     reporter.start("pages (models)", len(folders))
     workers = min(os.cpu_count() or 1, len(folders))
     if workers < 2 or len(folders) < 8:
         for folder in folders:
-            write_model(folder, target, shipped)
+            write_model(folder, target, site)
             reporter.advance("pages (models)", 1)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        for _ in pool.map(partial(write_model, target=target, shipped=shipped), folders, chunksize=4):
+        for _ in pool.map(partial(write_model, target=target, site=site), folders, chunksize=4):
             reporter.advance("pages (models)", 1)
 
 
-def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
+def write_model(folder: Path, target: Path, site: Site) -> None:
     """Write one model's page, its files to download, and its scripts for the compare page."""
     entry, name = read_entry(folder), folder.name
     tasks = []
@@ -236,8 +292,10 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
         target,
         f"models/{name}.html",
         "model.html",
-        shipped=shipped,
+        shipped=site[0],
+        about=site[1],
         entry=entry,
+        name=row_name(entry),
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
         mteb_results=[
@@ -251,12 +309,22 @@ def write_model(folder: Path, target: Path, shipped: Sequence[str]) -> None:
 def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> None:
     write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
+    records = board_text(frame.assign(folder=_folders(entries, frame)), "json")
+    write_atomically(target / "data" / "board.js", f"clirBoard({script_json(json.loads(records))});\n".encode())
+    for task in board_tasks():
+        present = [entry for entry in entries if task in entry.results]
+        write_atomically(target / "data" / "rows" / f"{task}.js", rows_script(present, task).encode())
     pairs = {
         task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}
         for task, facts in board_tasks().items()
         if facts.across_languages
     }
     write_atomically(target / "data" / "pairs.js", f"clirPairs({script_json(pairs)});\n".encode())
+
+
+def _folders(entries: Sequence[Entry], frame: pd.DataFrame) -> list[str]:
+    folders = {entry.label: entry.folder.name for entry in entries}
+    return [folders[label] for label in frame["model"]]
 
 
 @lru_cache(maxsize=1)
@@ -269,7 +337,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["quoted"] = content.quoted
-    environment.globals.update(version=__version__, MARKS=MARKS)
+    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
     return environment
 
 

@@ -154,7 +154,7 @@ def scatter(points: Sequence[Point], task: str) -> Markup:
             inside += _text(
                 x - 9 if end else x + 9, y + 4, shortened(point.label, 40), "end" if end else "start", "name"
             )
-        marks.append(_tag("a", inside, href=point.href, aria_label=tip))
+        marks.append(_tag("a", inside, href=point.href, aria_label=tip, data_x=f"{x:.1f}"))
     # The front is drawn last, above all others.
     shapes += marks[::-1]
     kind, names = "verified" if verified else "measured", ", ".join(point.label for point in front)

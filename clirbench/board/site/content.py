@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +14,15 @@ import pandas as pd
 
 from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
+from clirbench.board.names import in_words, model_name
 from clirbench.board.site.charts import Point
 from clirbench.board.standing import STANDINGS, standing
-from clirbench.board.text import SHORT, shown_moves
+from clirbench.board.text import shown_moves
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
+from clirbench.results.compare import is_small
 from clirbench.results.schema import EstimatePart
+from clirbench.support.errors import printable
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 _VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
@@ -30,18 +33,26 @@ _ORDER = ("x-x-mono", "x-x", "mono", "hybrid", "x-y", "cross")
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, and the value by which its column is sorted. ``margin``, ``mark`` and ``heat`` may be empty."""
+    """A number as text, and the value by which its column is sorted. ``margin``, ``mark`` and ``heat`` may be empty.
+
+    ``ends`` are those of its interval.
+    """
 
     text: str
     value: float | None
     margin: str = ""
     mark: str = ""
     heat: str = ""
+    ends: tuple[float, float] | None = None
 
 
 def number(value: float | None, scale: float = 100, digits: int = 1) -> str:
     """A number as text, by default x100 with one decimal; "–" if it is missing."""
-    return "–" if value is None or math.isnan(value) else f"{value * scale:,.{digits}f}"
+    if value is None or math.isnan(value):
+        return "–"
+    text = f"{value * scale:,.{digits}f}"
+    # A true minus sign, and none before a zero.
+    return text.replace("-", "\u2212" if text.strip("-0.,") else "")
 
 
 def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = False) -> Cell:
@@ -55,7 +66,8 @@ def estimate_cell(estimate: EstimatePart | None, setting: str, partial: bool = F
 def shown_cell(estimate: EstimatePart, scale: float, digits: int, mark: str = "") -> Cell:
     """An estimate and its margin, both multiplied by ``scale``."""
     margin = "" if estimate.margin is None else number(estimate.margin, scale, digits)
-    return Cell(number(estimate.value, scale, digits), estimate.value, margin, mark)
+    ends = None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
+    return Cell(number(estimate.value, scale, digits), estimate.value, margin, mark, ends=ends)
 
 
 def origin(entry: Entry, tasks: Sequence[str]) -> str:
@@ -64,39 +76,182 @@ def origin(entry: Entry, tasks: Sequence[str]) -> str:
     return entry.origin if behind == "verified on another task" else behind
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a board's table. ``kind`` says how its cells look: rank, model, bar, number, size or evidence.
+
+    ``key`` is what it is sorted by. ``lower`` says that low values are best, and ``about`` is its key in ``EXPLAINED``.
+    """
+
+    key: str
+    kind: str
+    name: str
+    under: str = ""
+    about: str = ""
+    lower: bool = False
+
+
+# What each column of a board says: one list for the pages of all tasks.
+EXPLAINED = {
+    "rank": (
+        "Rank range",
+        "The places that this row may have by its main number. Tests over questions cannot exclude any of them. Two rows with "
+        "ranges that do not overlap differ, by a test. Where ranges overlap, compare the two. Folded rows count too.",
+    ),
+    "model": (
+        "Model",
+        "What people call the model, who made it, and its name on this board. Rows with a transform fold under their model.",
+    ),
+    "multilingual": (
+        "All languages in one pool",
+        "Mean average precision x100 where each question is ranked against the candidates of all languages at once, and the "
+        "answer in every language counts. The line is the 95 % interval. A pale bar is the best folded row.",
+    ),
+    "monolingual": (
+        "Same language",
+        "The question and all candidates are in one language. A mean over languages, x100, with its 95 % margin.",
+    ),
+    "cross-lingual": (
+        "Across languages",
+        "All candidates are in one other language than the question. A mean over language pairs, x100, with its 95 % margin.",
+    ),
+    "bias": (
+        "Rank distance",
+        "How far apart the answers to one question stand in the pool of all languages: the worst rank minus the best. Low is "
+        "fair: no language waits behind another. Read it beside the mAP, because a model that ranks all answers last has a low "
+        "distance too.",
+    ),
+    "size": ("Size", "Parameters, as the submitters say (\u2020): nobody can recompute it."),
+    "evidence": (
+        "Evidence",
+        "Verified: a maintainer ran a part of it again, and the ranks agree. Measured: every number is recomputed from its "
+        "ranks. Reported: figures of a publication, neither recomputed nor tested. Rows stand by their evidence first.",
+    ),
+    "mean": (
+        "Mean over tasks",
+        "The mean of the tasks' main numbers, over domains and then over the tasks of each. Only rows with all of these tasks "
+        "have it.",
+    ),
+    "main": ("Main number of the task", "The number that ranks the rows of the task, x100, with its 95 % margin."),
+}
+_SETTING_NAMES = {key: EXPLAINED[key][0] for key in ("monolingual", "cross-lingual", "multilingual", "bias")}
+
+
+def columns(task: str, ranked: bool) -> list[Column]:
+    """The columns of one task's table: its main number as a bar, then the others. ``ranked`` says that rows have ranks."""
+    board = board_columns(task)
+    alike = len({setting for setting, _ in board.headline if setting != "bias"}) == 1
+
+    def of(setting: str, metric: str, kind: str) -> Column:
+        key, long = f"{task}.{setting}.{metric}", metric.replace("R@", "Recall@")
+        if setting == "bias":
+            return Column(key, kind, _SETTING_NAMES[setting], "low is fair", "bias", lower=True)
+        if alike:
+            return Column(key, kind, long, f"{_SETTING_NAMES[setting].lower()}, x100", setting)
+        return Column(key, kind, _SETTING_NAMES[setting], f"{long} x100", setting)
+
+    rank = [Column(f"{task}.rank", "rank", "Rank", "range", "rank", lower=True)] if ranked else []
+    others = [of(*one, "number") for one in board.headline if one != board.main]
+    return [*rank, *_MODEL, of(*board.main, "bar"), *others, *_LAST]
+
+
+def overview_columns(tasks: Sequence[str], ranked: Sequence[str]) -> list[Column]:
+    """The columns of the table over all tasks: the mean, and of each task the rank and the main number."""
+    mean = [Column("mean", "number", "Mean", "over tasks, x100", "mean")] if set(averaged_tasks()) <= set(tasks) else []
+    shown = []
+    for task in tasks:
+        setting, metric = board_columns(task).main
+        name = board_tasks()[task].name
+        if task in ranked:
+            shown.append(Column(f"{task}.rank", "rank", name, "rank range", "rank", lower=True))
+        shown.append(Column(f"{task}.{setting}.{metric}", "number", name, f"{metric} x100", "main"))
+    return [*_MODEL, *(mean if averaged_tasks() else []), *shown, *_LAST]
+
+
+_MODEL = (Column("model", "model", "Model", "", "model"),)
+_LAST = (Column("parameters", "size", "Size\u2020", "", "size"), Column("origin", "evidence", "Evidence", "", "evidence"))
+
+
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
     """One row of a board: cells by column, and the values that filters use."""
     document = entry.document
     cells = {}
     for task in tasks:
-        languages = entry.languages(task)
-        partial = languages is not None and languages < len(board_tasks()[task].languages)
+        aside = len(tasks) > 1 and entry.not_comparable(task) != ""
         for setting, metric in board_columns(task).headline:
-            cells[f"{task}.{setting}.{metric}"] = estimate_cell(entry.estimate(task, setting, metric), setting, partial)
+            cell = estimate_cell(entry.estimate(task, setting, metric), setting, aside)
+            # Beside other rows, a figure that does not compare is shown, and never sorted by.
+            cells[f"{task}.{setting}.{metric}"] = replace(cell, value=None) if aside else cell
+        low, high = ranks[task] or (None, None)
+        cells[f"{task}.rank"] = Cell("\u2013" if low is None else f"{low}" if low == high else f"{low}\u2013{high}", low)
     mean = domain_mean(entry.averaged(tasks), averaged_tasks())
-    speed = document.cost.texts_per_second if document else None
     parameters = document.model.parameters if document else entry.model.parameters
     # Over the shown tasks: any "no" gives "no"; otherwise any "unknown" gives "unknown".
     answers = {entry.model.zero_shot(task) for task in tasks if task in entry.results}
     zero_shot = "no" if "no" in answers else "unknown" if "unknown" in answers else "yes"
+    organisation = printable(entry.model.organisation or "")
     return {
         "folder": entry.folder.name,
-        "label": entry.label,
-        "cells": cells,
-        "ranks": ranks,
-        "mean": Cell(number(mean), mean),
-        "parameters": Cell(size(parameters), parameters),
-        "speed": Cell(number(speed, 1, 0), speed),
+        "name": model_name(entry),
+        "variant": in_words(entry.variant),
+        "full": " \u00b7 ".join(filter(None, (organisation, entry.label))),
+        "cells": cells | {"mean": Cell(number(mean), mean), "parameters": Cell(size(parameters), parameters)},
         "zero_shot": zero_shot,
-        "licence": entry.model.licence or "unknown",
-        "licence_kind": (entry.model.licence or "unknown").split(";")[0].strip().lower(),
+        "licence_kind": _licence_kind(entry.model.licence),
         "origin": origin(entry, tasks),
         "standing": STANDINGS.index(standing(entry, tasks)),
         "also": entry.verification.task
         if standing(entry, tasks) == "verified on another task" and entry.verification
         else "",
-        "tasks": [task for task in tasks if task in entry.results],
+        "aside": entry.not_comparable(tasks[0]) if len(tasks) == 1 else "",
     }
+
+
+def _licence_kind(licence: str) -> str:
+    """A licence as a choice of the filter: its name before details, or "terms of its own" for an address."""
+    kind = (licence or "unknown").split(";")[0].strip().lower()
+    return "terms of its own" if "://" in kind else kind
+
+
+def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str) -> dict[str, Any]:
+    """The best folded row beside its model's: how far it reaches, and in words what it takes. Empty without one."""
+    main = ".".join((task, *board_columns(task).main))
+    known = [row for row in rows if row["cells"][main].value is not None]
+    if not known or head["cells"][main].value is None:
+        return {}
+    best = max(known, key=lambda row: row["cells"][main].value)
+    cell, own, place = best["cells"][main], head["cells"][main], f"{task}.rank"
+    if not best["variant"]:
+        return {"text": cell.text, "words": f"by another source: {best['full']}", "reach": None}
+    words = f"with {best['variant']}"
+    if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (
+        head["cells"][place].value or 0
+    ) <= _high(best["cells"][place]):
+        words += " (no difference shown)"
+    elif is_small(cell.value, own.value):
+        words += " (small)"
+    return {"text": cell.text, "words": words, "reach": cell.value}
+
+
+def _high(rank: Cell) -> int:
+    return int(rank.text.rpartition("\u2013")[2] or 0)
+
+
+def colours(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:
+    """Give the cells of each column of numbers a calm colour by their place between its least and its most.
+
+    Distances are taken by their logarithm, and the lowest has the most colour.
+    """
+    for column in shown:
+        values = [v for row in rows if column.kind == "number" and (v := row["cells"][column.key].value) is not None]
+        if len(values) < 2:
+            continue
+        scale = (lambda v: -math.log(max(v, 1.0))) if column.lower else float
+        least, most = min(map(scale, values)), max(map(scale, values))
+        for row in rows:
+            cell = row["cells"][column.key]
+            if cell.value is not None and most > least:
+                row["cells"][column.key] = replace(cell, heat=f"h{round(9 * (scale(cell.value) - least) / (most - least))}")
 
 
 def size(parameters: int | None) -> str:
@@ -111,7 +266,7 @@ def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
     points = []
     for entry in entries:
         across, up = entry.estimate(task, "multilingual", "mAP"), entry.estimate(task, "bias", "rank_distance")
-        if across is None or up is None or across.value is None or up.value is None:
+        if across is None or up is None or across.value is None or up.value is None or entry.not_comparable(task):
             continue
         variant = _VARIANT.search(entry.label)
         points.append(
@@ -162,20 +317,6 @@ def worked_example() -> dict[str, Any]:
 def heat(share: float | None) -> str:
     """The class of a heat map's colour for a value of 0 to 1."""
     return "" if share is None else f"h{round(20 * min(max(share, 0.0), 1.0))}"
-
-
-def column_names(task: str) -> list[str]:
-    """Short names of a task's columns: the setting if all have one metric, the metric if all have one setting."""
-    headline = board_columns(task).headline
-    settings, metrics = ({column[i] for column in headline if column[0] != "bias"} for i in (0, 1))
-
-    def of(setting: str, metric: str) -> str:
-        if setting == "bias":
-            return SHORT["bias"]
-        long = metric.replace("R@", "Recall@")
-        return SHORT[setting] if len(metrics) == 1 else long if len(settings) == 1 else f"{SHORT[setting]} {long}"
-
-    return [of(*column) for column in headline]
 
 
 def column_kinds(task: str) -> str:

@@ -2,15 +2,19 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from clirbench.board.entries import Entry
+from clirbench.board.site import content
+from clirbench.metrics.bias import shown_as
 from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
-from clirbench.results.schema import Reported
+from clirbench.results.schema import Document, Reported
+from clirbench.support.errors import printable
 from clirbench.tasks.task_file import board_columns
 
 MISSING = 65535
@@ -67,6 +71,61 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
 
     headline = board_columns(task).headline
     return {"languages": list(languages)} | {f"{s}.{m}": column(s, m) for s, m in headline}
+
+
+def rows_script(entries: Sequence[Entry], task: str) -> str:
+    """What an opened row of a task's table shows, by submission: a script that registers it.
+
+    ``metrics`` and ``bias`` are the headline numbers in the unit of the page, ``languages`` the main number by query language,
+    and ``facts`` what submitters and publications say.
+    """
+    return f"clirRows({script_json([task, {entry.folder.name: _opened(entry, task) for entry in entries}])});\n"
+
+
+def _opened(entry: Entry, task: str) -> dict[str, Any]:
+    document, model = entry.on(task), entry.model
+    if document is None:
+        return {}
+    setting, metric = board_columns(task).main
+    settings = [one for one in document.headline if one != "bias"]
+    names = list(dict.fromkeys(name for one in settings for name in document.headline[one]))
+
+    def shown(one: str, name: str) -> str:
+        estimate = document.headline[one].get(name)
+        return content.estimate_cell(estimate, one).text
+
+    bias = []
+    for name, estimate in document.headline.get("bias", {}).items():
+        scale, digits, unit = shown_as(name)
+        value = content.shown_cell(estimate, scale, 0 if unit == "ranks" else digits).text
+        bias.append([plain(name), f"{value} {unit}".strip()])
+    by_language = [
+        [language, _rounded(document.per_language.get(language, {}).get(setting, {}).get(metric))]
+        for language in document.task.languages
+    ]
+    speed = document.cost.texts_per_second if isinstance(document, Document) else None
+    facts = {
+        "Zero-shot\u2020": model.zero_shot(task),
+        "Licence\u2020": printable(model.licence) or "unknown",
+        "Released\u2020": model.released,
+        "Base model\u2020": printable(model.base_model),
+        "Texts a second\u2020": None if speed is None else content.number(speed, 1, 0),
+        "Read in": f"{document.source.publication}, {document.source.place}" if isinstance(document, Reported) else None,
+        "Caveats": "; ".join(document.source.caveats) if isinstance(document, Reported) else None,
+    }
+    return {
+        "settings": settings,
+        "metrics": [[plain(name), *(shown(one, name) for one in settings)] for name in names],
+        "bias": bias,
+        "languages": [f"{setting} {metric}", [one for one in by_language if one[1] is not None]],
+        "facts": [[name, text] for name, text in facts.items() if text],
+    }
+
+
+def plain(name: str) -> str:
+    """A metric's name for people: "own-language preference" for "own_language_preference", "Recall@10" for "R@10"."""
+    words = name.replace("own_language", "own-language").replace("own_gold", "own-gold").replace("_", " ")
+    return f"Recall@{words[2:]}" if words.startswith("R@") else words
 
 
 def _rounded(value: float | None) -> float | None:

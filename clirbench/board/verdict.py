@@ -1,0 +1,53 @@
+"""The verdict of a board on one task: who is first, whether tests separate it from the next, and what publications say."""
+
+from typing import Any
+
+import pandas as pd
+
+from clirbench.results.compare import is_small
+from clirbench.tasks.task_file import board_columns
+
+
+def verdict(frame: pd.DataFrame, task: str) -> list[str]:
+    """Sentences on the rows of ``clirbench.leaderboard``, the first of them on the measured row with the highest main number.
+
+    What nobody has run again leads no board alone: where the first row is not verified, a sentence names the first that is.
+    """
+    setting, metric = board_columns(task).main
+    main = f"{task} {setting} {metric}"
+    measured = frame[frame[f"{task} rank low"].notna()].sort_values(main, ascending=False, kind="stable")
+    told = ["No row is measured."]
+    if len(measured):
+        told = [_first(measured, task, main, metric), *_verified(measured, main)]
+    published = frame[(frame["origin"] == "reported") & (frame[f"{task} not comparable"] == "") & frame[main].notna()]
+    if len(published):
+        low, high = 100 * published[main].min(), 100 * published[main].max()
+        figures = f"{low:.1f}" if len(published) == 1 else f"{low:.1f} to {high:.1f}"
+        told.append(f"Published figures say {figures}, and nobody has run those models here.")
+    return told
+
+
+def _first(measured: pd.DataFrame, task: str, main: str, metric: str) -> str:
+    first = measured.iloc[0]
+    said = f"Of {len(measured)} measured rows, {first['name']} is first ({metric} {100 * first[main]:.1f})"
+    if len(measured) == 1:
+        return f"{first['name']} is the only measured row ({metric} {100 * first[main]:.1f})."
+    second = measured.iloc[1]
+    other = f"the next, {_named(second, main)}"
+    if first[f"{task} rank high"] >= second[f"{task} rank low"]:
+        return f"{said}; tests do not separate it from {other}."
+    small = ", by a small difference" if is_small(first[main], second[main]) else ""
+    return f"{said}; tests separate it from {other}{small}."
+
+
+def _verified(measured: pd.DataFrame, main: str) -> list[str]:
+    if measured.iloc[0]["evidence"] == "verified":
+        return []
+    again = measured[measured["evidence"] == "verified"]
+    if not len(again):
+        return ["Nobody has run any of them again on this task."]
+    return [f"Of the rows that somebody has run again, {_named(again.iloc[0], main)} is first."]
+
+
+def _named(row: Any, main: str) -> str:
+    return f"{row['name']} ({100 * row[main]:.1f})"
