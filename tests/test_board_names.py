@@ -65,7 +65,7 @@ def test_a_release_is_a_year_a_month_or_a_day(tmp_path, released):
 def test_what_does_not_compare_is_published_and_on_a_task_of_the_board(tmp_path):
     table = '\n[not_comparable]\ndemo = "other"\n'
     text = (SUBMISSIONS / E5 / "model.toml").read_text(encoding="utf-8")
-    with pytest.raises(ClirbenchError, match="'not_comparable.demo' is not a task of the board"):
+    with pytest.raises(ClirbenchError, match=r"'not_comparable\.demo' is not a task of the board"):
         parse_model_file((text + table).encode(), Path("model.toml"))
     folder = with_lines(tmp_path, "clirbench__bm25", "", table.replace("demo", "xquad-r"))
     errors = [(one.key, one.message) for one in examine(folder).findings if one.level == "error"]

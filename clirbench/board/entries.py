@@ -85,9 +85,13 @@ class Entry:
         return result.document if isinstance(result, Result) else result
 
     def averaged(self, tasks: Sequence[str]) -> dict[str, float]:
-        """The main numbers of those of ``tasks`` that enter the mean, where there is one."""
+        """The main numbers of those of ``tasks`` that enter the mean, where there is one and it compares."""
         mains = {task: self.estimate(task, *board_columns(task).main) for task in averaged_tasks() if task in tasks}
-        return {task: one.value for task, one in mains.items() if one is not None and one.value is not None}
+        return {
+            task: one.value
+            for task, one in mains.items()
+            if one is not None and one.value is not None and not self.not_comparable(task)
+        }
 
 
 def submissions_dir(folder: str | Path | None = None) -> Path:

@@ -82,7 +82,10 @@ def frame_of(
     counts = ("parameters", "embedding_size", "mean rank", "borda rank", " languages", " rank low", " rank high")
     frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
-    by_evidence = {"standing": frame["evidence"].map(STANDINGS.index), "aside": frame[f"{tasks[0]} not comparable"] != ""}
+    by_evidence = {
+        "standing": frame["evidence"].map(STANDINGS.index),
+        "aside": frame[f"{tasks[0]} not comparable"] != "",
+    }
     order = frame.assign(**by_evidence).sort_values(
         ["aside", "standing", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
     )

@@ -30,10 +30,12 @@ def verdict(frame: pd.DataFrame, task: str) -> list[str]:
 def _first(measured: pd.DataFrame, task: str, main: str, metric: str) -> str:
     first = measured.iloc[0]
     said = f"Of {len(measured)} measured rows, {first['name']} is first ({metric} {100 * first[main]:.1f})"
-    if len(measured) == 1:
-        return f"{first['name']} is the only measured row ({metric} {100 * first[main]:.1f})."
-    second = measured.iloc[1]
-    other = f"the next, {_named(second, main)}"
+    # Beside its own transforms, a model stands alone.
+    others = measured[measured["model"].str.partition(" + ")[0] != first["model"].partition(" + ")[0]]
+    if not len(others):
+        return f"{first['name']} is first ({metric} {100 * first[main]:.1f}), and no other model is measured."
+    second = others.iloc[0]
+    other = f"the next model, {_named(second, main)}"
     if first[f"{task} rank high"] >= second[f"{task} rank low"]:
         return f"{said}; tests do not separate it from {other}."
     small = ", by a small difference" if is_small(first[main], second[main]) else ""
@@ -46,7 +48,7 @@ def _verified(measured: pd.DataFrame, main: str) -> list[str]:
     again = measured[measured["evidence"] == "verified"]
     if not len(again):
         return ["Nobody has run any of them again on this task."]
-    return [f"Of the rows that somebody has run again, {_named(again.iloc[0], main)} is first."]
+    return [f"Nobody has run that row again; of those that somebody has, {_named(again.iloc[0], main)} is first."]
 
 
 def _named(row: Any, main: str) -> str:

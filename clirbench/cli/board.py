@@ -102,14 +102,21 @@ def leaderboard(
 
 
 @site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
-def build(submissions: SubmissionsOption = None, output: OutputOption = Path("_site")) -> None:
+def build(
+    submissions: SubmissionsOption = None,
+    output: OutputOption = Path("_site"),
+    repository: Annotated[str, optional("Address of the repository, for a link on each page.")] = "",
+    address: Annotated[str, optional("Address that the site will have, for previews of links to it.")] = "",
+    date: Annotated[str, optional("Date of the board, YYYY-MM-DD; without it, that of the newest verification.")] = "",
+) -> None:
     """Build the site from submissions: plain files that open from disk."""
     from clirbench.board.entries import submission_folders
-    from clirbench.board.site.build import build_site
+    from clirbench.board.site.build import About, build_site
 
+    about = About.checked(repository, address, date)
     with reporting() as reporter:
         folders = submission_folders(submissions)
-        pages = build_site(folders[0], output, reporter, also=folders[1:])
+        pages = build_site(folders[0], output, reporter, also=folders[1:], about=about)
     typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
 
 

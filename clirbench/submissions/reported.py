@@ -119,7 +119,9 @@ def write_system(system: System, submissions: Path) -> Path:
     known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
     if (folder / FILE).is_file():
         # What people added to a row that is there: names, dates, sizes, and what does not compare.
-        kept = parse_model_file((folder / FILE).read_bytes(), folder / FILE).model_dump(include=_KEPT, exclude_none=True)
+        kept = parse_model_file((folder / FILE).read_bytes(), folder / FILE).model_dump(
+            include=_KEPT, exclude_none=True
+        )
         known = {**kept, **known}
     answers: dict[str, Answer] = {**dict.fromkeys(evaluation_sets(), "unknown"), **system.trained_on}
     if "trained_on" in registry:

@@ -95,7 +95,7 @@ function start() {
   const place = location.hash && document.getElementById(location.hash.slice(1));
   restore();
   update();
-  place?.scrollIntoView();
+  if (place) place.scrollIntoView();
 }
 
 function prepare(panel) {
@@ -407,7 +407,7 @@ function open(panel, row) {
   const one = task && details.get(task)[row.dataset.m];
   if (!one?.settings) { cell.textContent = "data/rows is missing beside this page: the model's page has all numbers."; return; }
   const numbers = make("table", [
-    make("caption", "x100"),
+    make("caption", "×100"),
     make("thead", [make("tr", [make("th", "metric", { scope: "col" }), ...one.settings.map((name) => make("th", name, { scope: "col", class: "n" }))])]),
     make("tbody", one.metrics.map(([name, ...cells]) => make("tr", [make("th", name, { scope: "row" }), ...cells.map((text) => make("td", text, { class: "n" }))]))),
   ]);
@@ -418,7 +418,7 @@ function open(panel, row) {
     return make("li", [make("span", language), bar, make("b", (100 * share).toFixed(1))]);
   }), { class: "strip" });
   const link = make("a", "All of " + title(row), { href: row.querySelector(".model a").getAttribute("href") });
-  const by = languages.length ? [make("h3", what + " by question language, x100"), strip] : [];
+  const by = languages.length ? [make("h3", what + " by question language, ×100"), strip] : [];
   cell.append(make("div", [make("div", [numbers]), make("div", [said, make("p", [link])]), make("div", by)], { class: "opened" }));
 }
 

@@ -209,11 +209,15 @@ function element(name, content, attributes = {}) {
 
 function shown(value, setting, sign = false) {
   const text = setting === "bias" ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
-  return sign && value > 0 ? "+" + text : text;
+  // A true minus sign, and none before a zero.
+  const clean = text.replace("-", /[1-9]/.test(text) ? "\u2212" : "");
+  return sign && /[1-9]/.test(text) && value > 0 ? "+" + clean : clean;
 }
 
 function verdict(r, first, second) {
-  return r.better > 0 ? first + " is better" : r.better < 0 ? second + " is better" : "no difference shown";
+  // Below 5 % of the larger number, a difference that is shown is called small, as clirbench compare does.
+  const small = Math.abs(r.first - r.second) < 0.05 * Math.max(Math.abs(r.first), Math.abs(r.second)) ? " (small)" : "";
+  return r.better > 0 ? first + " is better" + small : r.better < 0 ? second + " is better" + small : "no difference shown";
 }
 
 function row(name, r, first, second) {
@@ -225,18 +229,18 @@ function row(name, r, first, second) {
     element("td", shown(r.difference, r.setting, true), { class: "n" }),
     element("td", shown(r.low, r.setting, true) + " to " + shown(r.high, r.setting, true), { class: "n" }),
     element("td", r.p < 0.001 ? "< 0.001" : r.p.toFixed(3), { class: "n" }),
-    element("td", verdict(r, first, second), { class: mark }),
+    element("td", verdict(r, first, second), { class: mark && "shown-" + mark }),
   ]);
 }
 
 function grid(caption, heads, body) {
-  const head = element("thead", [element("tr", heads.map((text, i) => element("th", text, i && text !== "shown" ? { scope: "col", class: "n" } : { scope: "col" })))]);
+  const head = element("thead", [element("tr", heads.map((text, i) => element("th", text, i && text !== "verdict" ? { scope: "col", class: "n" } : { scope: "col" })))]);
   const made = element("table", [element("caption", caption), head, element("tbody", body)]);
   return element("div", [made], { class: "scroll", tabindex: "0", role: "region", "aria-label": caption });
 }
 
 function render(first, second, results) {
-  const heads = ["", first, second, "difference", "95 % interval", "p (Holm)", "shown"];
+  const heads = ["what", first, second, "difference", "95 % interval", "corrected p", "verdict"];
   const section = element("section");
   section.append(element("h2", first + " minus " + second));
   const overall = results.filter((r) => r.family === "overall");
@@ -266,7 +270,7 @@ function render(first, second, results) {
         return element("td", sign + shown(r.difference, r.setting, true), { class: "n " + mark, title: verdict(r, first, second) });
       }),
     ]));
-    section.append(element("h3", "Cross-lingual pairs"), grid("Difference of mAP x100, query language down, candidate language across; ▲ first is better, ▼ second is", ["", ...languages], body));
+    section.append(element("h3", "Cross-lingual pairs"), grid("Difference of mAP x100, query language down, candidate language across; ▲ first is better, ▼ second is", ["question", ...languages], body));
   }
   out.append(section);
 }

@@ -1,5 +1,6 @@
 """`clirbench site build`: make a folder of plain files from submissions. Each build deletes the last one."""
 
+import datetime
 import json
 import multiprocessing
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +23,7 @@ from clirbench.board.names import families, row_name
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
-from clirbench.board.site.scripts import pair_values, rows_script, script_json, topics_script
+from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
@@ -38,6 +40,7 @@ from clirbench.submissions.model_toml import evaluation_sets
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
+from clirbench.support.links import link_problem
 from clirbench.support.paths import data_dir
 from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
@@ -61,6 +64,17 @@ class About(NamedTuple):
     repository: str = ""
     address: str = ""
     date: str = ""
+
+    @classmethod
+    def checked(cls, repository: str, address: str, date: str) -> "About":
+        """What the options of a build say; a :class:`ClirbenchError` names one that is no plain https address, or no day."""
+        for option, link in (("--repository", repository), ("--address", address)):
+            if link and (fault := link_problem(link)):
+                raise ClirbenchError(f"{option} {fault}")
+        with suppress(ValueError):
+            if not date or datetime.date.fromisoformat(date).isoformat() == date:
+                return cls(repository, address, date)
+        raise ClirbenchError(f"--date is '{date[:40]}': write a day as YYYY-MM-DD")
 
 
 def build_site(
@@ -180,7 +194,10 @@ def _newest(entries: Sequence[Entry]) -> str:
 
 
 def _panel(
-    entries: Sequence[Entry], tasks: Sequence[str], ranks: Mapping[str, Mapping[Path, tuple[int, int]]], frame: pd.DataFrame
+    entries: Sequence[Entry],
+    tasks: Sequence[str],
+    ranks: Mapping[str, Mapping[Path, tuple[int, int]]],
+    frame: pd.DataFrame,
 ) -> dict[str, Any]:
     """A table of one task, or over all of them, with what stands above it.
 
@@ -337,6 +354,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["quoted"] = content.quoted
+    environment.filters["plain"] = plain
     environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
     return environment
 

@@ -147,8 +147,8 @@ def columns(task: str, ranked: bool) -> list[Column]:
         if setting == "bias":
             return Column(key, kind, _SETTING_NAMES[setting], "low is fair", "bias", lower=True)
         if alike:
-            return Column(key, kind, long, f"{_SETTING_NAMES[setting].lower()}, x100", setting)
-        return Column(key, kind, _SETTING_NAMES[setting], f"{long} x100", setting)
+            return Column(key, kind, long, _SETTING_NAMES[setting].lower(), setting)
+        return Column(key, kind, _SETTING_NAMES[setting], f"{long} ×100", setting)
 
     rank = [Column(f"{task}.rank", "rank", "Rank", "range", "rank", lower=True)] if ranked else []
     others = [of(*one, "number") for one in board.headline if one != board.main]
@@ -157,19 +157,22 @@ def columns(task: str, ranked: bool) -> list[Column]:
 
 def overview_columns(tasks: Sequence[str], ranked: Sequence[str]) -> list[Column]:
     """The columns of the table over all tasks: the mean, and of each task the rank and the main number."""
-    mean = [Column("mean", "number", "Mean", "over tasks, x100", "mean")] if set(averaged_tasks()) <= set(tasks) else []
+    mean = [Column("mean", "number", "Mean", "over tasks", "mean")] if set(averaged_tasks()) <= set(tasks) else []
     shown = []
     for task in tasks:
         setting, metric = board_columns(task).main
         name = board_tasks()[task].name
         if task in ranked:
             shown.append(Column(f"{task}.rank", "rank", name, "rank range", "rank", lower=True))
-        shown.append(Column(f"{task}.{setting}.{metric}", "number", name, f"{metric} x100", "main"))
+        shown.append(Column(f"{task}.{setting}.{metric}", "number", name, f"{metric} ×100", "main"))
     return [*_MODEL, *(mean if averaged_tasks() else []), *shown, *_LAST]
 
 
 _MODEL = (Column("model", "model", "Model", "", "model"),)
-_LAST = (Column("parameters", "size", "Size\u2020", "", "size"), Column("origin", "evidence", "Evidence", "", "evidence"))
+_LAST = (
+    Column("parameters", "size", "Size\u2020", "", "size"),
+    Column("origin", "evidence", "Evidence", "", "evidence"),
+)
 
 
 def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, int] | None]) -> dict[str, Any]:
@@ -183,7 +186,9 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
             # Beside other rows, a figure that does not compare is shown, and never sorted by.
             cells[f"{task}.{setting}.{metric}"] = replace(cell, value=None) if aside else cell
         low, high = ranks[task] or (None, None)
-        cells[f"{task}.rank"] = Cell("\u2013" if low is None else f"{low}" if low == high else f"{low}\u2013{high}", low)
+        cells[f"{task}.rank"] = Cell(
+            "\u2013" if low is None else f"{low}" if low == high else f"{low}\u2013{high}", low
+        )
     mean = domain_mean(entry.averaged(tasks), averaged_tasks())
     parameters = document.model.parameters if document else entry.model.parameters
     # Over the shown tasks: any "no" gives "no"; otherwise any "unknown" gives "unknown".
@@ -224,9 +229,9 @@ def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str) -> d
     if not best["variant"]:
         return {"text": cell.text, "words": f"by another source: {best['full']}", "reach": None}
     words = f"with {best['variant']}"
-    if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (
-        head["cells"][place].value or 0
-    ) <= _high(best["cells"][place]):
+    if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (head["cells"][place].value or 0) <= _high(
+        best["cells"][place]
+    ):
         words += " (no difference shown)"
     elif is_small(cell.value, own.value):
         words += " (small)"
@@ -251,7 +256,9 @@ def colours(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:
         for row in rows:
             cell = row["cells"][column.key]
             if cell.value is not None and most > least:
-                row["cells"][column.key] = replace(cell, heat=f"h{round(9 * (scale(cell.value) - least) / (most - least))}")
+                row["cells"][column.key] = replace(
+                    cell, heat=f"h{round(9 * (scale(cell.value) - least) / (most - least))}"
+                )
 
 
 def size(parameters: int | None) -> str:

@@ -24,6 +24,9 @@ from clirbench.submissions.model_toml import Reproduce
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
 
+# Words of a command that stand for what only the submitters have.
+_ONLY_THEIRS = ("FOLDER", "MODULE:FACTORY", "SAMPLE.jsonl", "HOST:PORT", "FIRST+RERANKER")
+
 
 def command(document: Document, model_argument: str | None = None) -> str:
     """The command that reproduces a result. ``model_argument`` is what ``--model`` takes where the result's name does not say it.
@@ -77,6 +80,8 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
+    # A branch moves, so no command gives its ranks again.
+    line = None if document.model.revision_problem else command(document, reproduce.model if reproduce else None)
     return {
         "document": document,
         "headline": [
@@ -94,10 +99,8 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         "per_language": _per_language(result, key),
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
-        # A branch moves, so no command gives its ranks again.
-        "command": None
-        if document.model.revision_problem
-        else command(document, reproduce.model if reproduce else None),
+        "command": line,
+        "needs": [word for word in _ONLY_THEIRS if word in (line or "")],
         "lengths": _lengths(document),
         "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),

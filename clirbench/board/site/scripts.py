@@ -98,7 +98,7 @@ def _opened(entry: Entry, task: str) -> dict[str, Any]:
     for name, estimate in document.headline.get("bias", {}).items():
         scale, digits, unit = shown_as(name)
         value = content.shown_cell(estimate, scale, 0 if unit == "ranks" else digits).text
-        bias.append([plain(name), f"{value} {unit}".strip()])
+        bias.append([plain(name), value if unit == "x100" or value == "–" else f"{value} {unit}"])
     by_language = [
         [language, _rounded(document.per_language.get(language, {}).get(setting, {}).get(metric))]
         for language in document.task.languages
@@ -110,7 +110,9 @@ def _opened(entry: Entry, task: str) -> dict[str, Any]:
         "Released\u2020": model.released,
         "Base model\u2020": printable(model.base_model),
         "Texts a second\u2020": None if speed is None else content.number(speed, 1, 0),
-        "Read in": f"{document.source.publication}, {document.source.place}" if isinstance(document, Reported) else None,
+        "Read in": f"{document.source.publication}, {document.source.place}"
+        if isinstance(document, Reported)
+        else None,
         "Caveats": "; ".join(document.source.caveats) if isinstance(document, Reported) else None,
     }
     return {
