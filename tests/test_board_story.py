@@ -45,6 +45,16 @@ def test_the_story_is_of_the_model_that_centring_helps_most():
     ]
 
 
+def test_one_sentence_says_it_with_the_names_that_people_use():
+    frame = board(*BOARD)
+    frame["name"] = frame["model"].str.replace("big/encoder", "the encoder")
+    assert story(frame, TASK).sentence == (
+        "the encoder finds answers in the question's language (mAP 80.0) and loses them in the pool of 11 languages (29.8; a bag "
+        "of subwords has 30.8); one mean per language, subtracted from its vectors, brings them back (54.2). It was trained on "
+        "data of the same kind, so it is not zero-shot."
+    )
+
+
 def test_its_steps_end_with_the_best_measured_model_without_a_transform():
     told = story(board(*BOARD, ("clirbench/hybrid-e5", "measured", 0.8, 0.6), ("me/other", "measured", 0.8, 0.4)), TASK)
     assert [(step.words, step.value, step.own) for step in told.steps[2:]] == [

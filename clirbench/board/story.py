@@ -14,12 +14,13 @@ CENTRED = " + center"
 
 @dataclass(frozen=True)
 class Row:
-    """One measured row: mAP from 0 to 1 by setting."""
+    """One measured row: mAP from 0 to 1 by setting. ``name`` is what people call it."""
 
     model: str
     monolingual: float
     cross_lingual: float
     multilingual: float
+    name: str
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Story:
         one, bag = self.biased, f"; a bag of subwords has {_map(self.bag.multilingual)}" if self.bag else ""
         trained = " It was trained on data of the same kind, so it is not zero-shot." if self.zero_shot == "no" else ""
         return (
-            f"{one.model} finds answers in the question's language (mAP {_map(one.monolingual)}) and loses them in the pool of "
+            f"{one.name} finds answers in the question's language (mAP {_map(one.monolingual)}) and loses them in the pool of "
             f"{self.languages} languages ({_map(one.multilingual)}{bag}); one mean per language, subtracted from its vectors, "
             f"brings them back ({_map(self.centred.multilingual)}).{trained}"
         )
@@ -123,7 +124,8 @@ def as_they_are(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(values: Any, task: str) -> Row:
     settings = ("monolingual", "cross-lingual", "multilingual")
-    return Row(values.get("name", values["model"]), *(float(values[f"{task} {setting} mAP"]) for setting in settings))
+    numbers = (float(values[f"{task} {setting} mAP"]) for setting in settings)
+    return Row(values["model"], *numbers, name=values.get("name", values["model"]))
 
 
 def _map(value: float) -> str:

@@ -141,7 +141,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         "index.html",
         "index.html",
         stories={task: told.sentence for task, told in stories.items()},
-        ladders=[(task, ladder(f"story-{task}", told.biased.model, told.steps)) for task, told in stories.items()][:1],
+        ladders=[(task, ladder(f"story-{task}", told.biased.name, told.steps)) for task, told in stories.items()][:1],
         overview=_panel(entries, tasks, ranks, frame) if len(tasks) > 1 else None,
         panels=list(panels.values()),
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
@@ -222,9 +222,9 @@ def _panel(
     groups: dict[str, list[dict[str, Any]]] = {"": [], "not comparable": []}
     models = [(row(head), sorted(map(row, others), key=order)) for head, others in families(present)]
     for head, others in sorted(models, key=lambda model: order(model[0])):
-        head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}, "folds": len(others)}
-        others = [one | {"of": head["folder"], "best": {}, "folds": 0} for one in others]
-        groups["not comparable" if head["aside"] else ""] += [head, *others]
+        head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}}
+        under = [one | {"of": head["folder"], "best": {}} for one in others]
+        groups["not comparable" if head["aside"] else ""] += [head, *under]
     for group in groups.values():
         rows += group
     content.colours(rows, shown)

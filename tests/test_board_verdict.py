@@ -1,0 +1,50 @@
+"""The verdict of a board: who is first, whether tests separate it from the next, and what publications say."""
+
+import pandas as pd
+
+from clirbench.board.verdict import verdict
+
+TASK = "xquad-r"
+
+
+def board(*rows):
+    """A table of the board, from rows of model, evidence, multilingual mAP and the range of ranks."""
+    columns = ["model", "evidence", f"{TASK} multilingual mAP", f"{TASK} rank low", f"{TASK} rank high"]
+    frame = pd.DataFrame(rows, columns=columns).astype({columns[3]: "Int64", columns[4]: "Int64"})
+    frame["name"] = frame["model"].str.replace("a/", "")
+    frame["origin"] = frame["evidence"].map(lambda one: "reported" if one == "reported" else "measured")
+    frame[f"{TASK} not comparable"] = ["other pool" if name == "a/aside" else "" for name in frame["model"]]
+    return frame
+
+
+def test_a_first_that_tests_separate():
+    frame = board(("a/one", "verified", 0.5, 1, 1), ("a/two", "verified", 0.3, 2, 2))
+    assert verdict(frame, TASK) == [
+        "Of 2 measured rows, one is first (mAP 50.0); tests separate it from the next model, two (30.0)."
+    ]
+    small = board(("a/one", "verified", 0.5, 1, 1), ("a/two", "verified", 0.49, 2, 2))
+    assert verdict(small, TASK)[0].endswith("the next model, two (49.0), by a small difference.")
+
+
+def test_a_first_that_tests_do_not_separate():
+    frame = board(("a/one", "verified", 0.5, 1, 2), ("a/two", "verified", 0.49, 1, 2))
+    assert verdict(frame, TASK)[0].endswith("; tests do not separate it from the next model, two (49.0).")
+
+
+def test_its_own_transforms_are_no_next_model():
+    frame = board(
+        ("a/one + center", "measured", 0.5, 1, 1), ("a/one", "measured", 0.4, 2, 2), ("a/two", "verified", 0.3, 3, 3)
+    )
+    assert verdict(frame, TASK) == [
+        "Of 3 measured rows, one + center is first (mAP 50.0); tests separate it from the next model, two (30.0).",
+        "Nobody has run that row again; of those that somebody has, two (30.0) is first.",
+    ]
+
+
+def test_published_figures_are_claims_and_those_that_do_not_compare_are_none():
+    rows = [("a/one", "verified", 0.5, 1, 1), ("a/paper", "reported", 0.6, None, None)]
+    rows += [("a/paper 2", "reported", 0.7, None, None), ("a/aside", "reported", 0.9, None, None)]
+    assert (
+        verdict(board(*rows), TASK)[-1] == "Published figures say 60.0 to 70.0, and nobody has run those models here."
+    )
+    assert verdict(board(*rows[1:2]), TASK)[0] == "No row is measured."
