@@ -227,7 +227,7 @@ def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str) -> d
     best = max(known, key=lambda row: row["cells"][main].value)
     cell, own, place = best["cells"][main], head["cells"][main], f"{task}.rank"
     if not best["variant"]:
-        return {"text": cell.text, "words": f"by another source: {best['full']}", "reach": None}
+        return {"text": cell.text, "words": f"in another source, {best['full']}", "reach": None}
     words = f"with {best['variant']}"
     if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (head["cells"][place].value or 0) <= _high(
         best["cells"][place]
