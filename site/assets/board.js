@@ -239,7 +239,7 @@ function recompute(panel, chosen) {
   for (const tab of panels.filter((one) => one === panel || panel.task === "overview")) {
     if (tab.task === "overview") continue;
     const values = pairs?.[tab.task];
-    const label = tab.section.querySelector("h2").firstChild.textContent.trim();
+    const label = tab.section.dataset.name;
     if (!values) { untouched.push(label); continue; }
     const own = [...new Set(Object.values(values).flatMap((one) => one.languages))].sort();
     const used = own.filter((language) => set.has(language));
