@@ -3,7 +3,7 @@
 import pytest
 
 import clirbench
-from clirbench.results.model_card import card_yaml, update_card
+from clirbench.results.model_card import card_yaml, update_card, write_eval_results
 from clirbench.support.errors import ClirbenchError
 
 
@@ -25,6 +25,22 @@ def test_card_is_a_model_index_that_the_hub_reads(hybrid):
     assert by["multilingual", "mAP"].dataset_type == "clirbench/demo"
     with pytest.raises(ClirbenchError, match="of a restricted run"):
         card_yaml([hybrid])
+
+
+def test_eval_results_are_what_the_hub_reads(hybrid, tmp_path):
+    import yaml
+    from huggingface_hub import parse_eval_result_entries
+
+    (path,) = write_eval_results([whole(hybrid)], tmp_path)
+    assert path == tmp_path / ".eval_results" / "clirbench-demo.yaml"
+    entries = {entry.task_id: entry for entry in parse_eval_result_entries(yaml.safe_load(path.read_text("utf-8")))}
+    assert {entry.dataset_id for entry in entries.values()} == {"clirbench/demo"}
+    assert entries["multilingual_mAP"].value == round(hybrid.score("multilingual", "mAP"), 6)
+    assert "similarity: " in entries["multilingual_mAP"].notes
+    with pytest.raises(ClirbenchError, match="is no folder"):
+        write_eval_results([whole(hybrid)], tmp_path / "missing")
+    with pytest.raises(ClirbenchError, match="of a restricted run"):
+        write_eval_results([hybrid], tmp_path)
 
 
 def test_card_updates_a_readme_and_leaves_the_rest(hybrid, lexical, tmp_path):

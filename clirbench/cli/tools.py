@@ -50,19 +50,25 @@ def gate(
     epilog=examples(
         "clirbench card results/me__model/demo.json",
         "clirbench card results/me__model/*.json --update path/to/model/README.md",
+        "clirbench card results/me__model/*.json --eval-results path/to/model",
     )
 )
 def card(
     results: Annotated[list[Path], typer.Argument(metavar="RESULT.json...", help="Results of one model.")],
     update: Annotated[Path | None, optional("Model card to put the scores into, such as README.md.")] = None,
+    eval_results: Annotated[Path | None, optional("Model's folder, for the .eval_results that the hub shows.")] = None,
 ) -> None:
-    """Print the scores as the `model-index` of a model card, or put them into one."""
-    from clirbench.results.model_card import card_yaml, update_card
+    """Print the scores as the `model-index` of a model card, or put them into one, or into `.eval_results`."""
+    from clirbench.results.model_card import card_yaml, update_card, write_eval_results
     from clirbench.results.result import read_result
 
     scored = [read_result(path) for path in results]
+    if eval_results is not None:
+        for path in write_eval_results(scored, eval_results):
+            typer.echo(str(path))
     if update is None:
-        typer.echo(card_yaml(scored))
+        if eval_results is None:
+            typer.echo(card_yaml(scored))
         return
     if update.is_dir():
         raise ClirbenchError(f"--update is '{update}', a folder: name its README.md")

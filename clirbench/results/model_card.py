@@ -1,4 +1,4 @@
-"""Write results as the `model-index` of a model card, which the hub shows beside the model."""
+"""Write results for the hub: as files under `.eval_results`, and as the older `model-index` of a model card."""
 
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,40 @@ def scores_of(results: list[Result]) -> tuple[str, list[Any]]:
             if estimate.value is not None
         ]
     return names.pop(), scores
+
+
+def write_eval_results(results: list[Result], folder: Path) -> list[Path]:
+    """Write a file per task under ``.eval_results`` of a model's folder, as the hub reads them; return the files.
+
+    The format is that of huggingface/hub-docs, eval_results.yaml. The data set is ``clirbench/TASK``, and the task within it is
+    the setting and the metric, as in "multilingual_mAP". Shares are from 0 to 1.
+
+    Raises:
+        ClirbenchError: The folder is missing, a file cannot be written, or the results do not go together.
+    """
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+    from huggingface_hub.utils import yaml_dump
+
+    if not folder.is_dir():
+        raise ClirbenchError(f"--eval-results is '{folder}', which is no folder: name the model's folder")
+    _, scores = scores_of(results)
+    files = []
+    for dataset in dict.fromkeys(score.dataset_type for score in scores):
+        entries = [
+            EvalResultEntry(
+                dataset_id=dataset,
+                task_id=score.metric_type,
+                value=score.metric_value,
+                notes="; ".join(f"{key}: {value}" for key, value in (score.dataset_args or {}).items()),
+            )
+            for score in scores
+            if score.dataset_type == dataset
+        ]
+        path = folder / ".eval_results" / f"{dataset.replace('/', '-')}.yaml"
+        with writing(path, "give another folder"):
+            write_atomically(path, yaml_dump(eval_result_entries_to_yaml(entries)).encode())
+        files.append(path)
+    return files
 
 
 def card_yaml(results: list[Result]) -> str:
