@@ -82,12 +82,10 @@ def frame_of(
     counts = ("parameters", "embedding_size", "mean rank", "borda rank", " languages", " rank low", " rank high")
     frame = frame.astype({column: "Int64" for column in frame if str(column).endswith(counts)})
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
-    by_evidence = {
-        "standing": frame["evidence"].map(STANDINGS.index),
-        "aside": frame[f"{tasks[0]} not comparable"] != "",
-    }
-    order = frame.assign(**by_evidence).sort_values(
-        ["aside", "standing", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
+    # What does not compare stands below the figures that do, and above rows without one.
+    aside = (frame[f"{tasks[0]} not comparable"] != "").astype(int).mask(frame[main[0]].isna(), 2)
+    order = frame.assign(standing=frame["evidence"].map(STANDINGS.index), aside=aside).sort_values(
+        ["standing", "aside", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
     )
     return frame.loc[order.index].reset_index(drop=True)
 
