@@ -141,8 +141,10 @@ def test_ranks_bracket_the_order(frame):
         measured = measured.sort_values(f"{task} multilingual mAP", ascending=False)
         for place, (_, one) in enumerate(measured.iterrows(), 1):
             assert one[f"{task} rank low"] <= place <= one[f"{task} rank high"]
-    tied = row(frame, "clirbench/hybrid + center")
-    assert (tied["mlqa-r rank low"], tied["mlqa-r rank high"]) == (5, 8)
+    # Tests cannot tell these four apart, and can tell them from all others.
+    names = ["clirbench/hybrid", *(f"clirbench/hybrid + {transform}" for transform in ("center", "lir:1", "lsar:5"))]
+    ((low, high),) = {(row(frame, x)["mlqa-r rank low"], row(frame, x)["mlqa-r rank high"]) for x in names}
+    assert high - low == len(names) - 1
 
 
 def test_one_task_alone(frame):

@@ -70,7 +70,6 @@ BUNDLED: dict[str, Bundled] = {
             Bm25Scorer,
         ),
     )
-    if model.folder is None or model.folder.is_dir()
 }
 DEFAULT = "clirbench/hybrid"
 

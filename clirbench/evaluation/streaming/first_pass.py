@@ -104,7 +104,7 @@ def pair_golds(judged: Judged, order: list[tuple[str, str]]) -> NDArray[np.int32
     )
     ones = np.ones(len(gold), dtype=np.int8)
     grade: NDArray[np.int8] = ones if judged.gold_grade is None else judged.gold_grade
-    return gold[np.lexsort([gold, grade, judged.gold_query])]
+    return gold[np.lexsort((gold, grade, judged.gold_query))]
 
 
 def first_pass(
