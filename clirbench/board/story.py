@@ -124,8 +124,8 @@ def as_they_are(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(values: Any, task: str) -> Row:
     settings = ("monolingual", "cross-lingual", "multilingual")
-    numbers = (float(values[f"{task} {setting} mAP"]) for setting in settings)
-    return Row(values["model"], *numbers, name=values.get("name", values["model"]))
+    alone, across, pool = (float(values[f"{task} {setting} mAP"]) for setting in settings)
+    return Row(values["model"], alone, across, pool, values.get("name", values["model"]))
 
 
 def _map(value: float) -> str:

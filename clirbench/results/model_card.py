@@ -73,7 +73,7 @@ def write_eval_results(results: list[Result], folder: Path) -> list[Path]:
         ClirbenchError: The folder is missing, a file cannot be written, or the results do not go together.
     """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
-    from huggingface_hub.utils import yaml_dump
+    from huggingface_hub.utils import yaml_dump  # type: ignore[attr-defined]
 
     if not folder.is_dir():
         raise ClirbenchError(f"--eval-results is '{folder}', which is no folder: name the model's folder")

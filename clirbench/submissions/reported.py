@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from clirbench.results.file_names import run_folder
 from clirbench.results.schema import EstimatePart, Reported, ReportedModelPart, ReportedTaskPart, SourcePart
@@ -116,7 +117,9 @@ def write_system(system: System, submissions: Path) -> Path:
     """Write the submission of a system: ``model.toml``, and a JSON file per task."""
     folder = submissions / run_folder(system.name, "")
     registry = from_registry(system.hub) if system.hub else {}
-    known = {key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry}
+    known: dict[str, Any] = {
+        key: registry[key] for key in ("licence", "base_model", "citation", "training_data") if key in registry
+    }
     if (folder / FILE).is_file():
         # What people added to a row that is there: names, dates, sizes, and what does not compare.
         kept = parse_model_file((folder / FILE).read_bytes(), folder / FILE).model_dump(
