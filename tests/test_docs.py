@@ -199,7 +199,7 @@ def test_the_search_works_from_disk_and_asks_no_host(built, browser):
     # Key by key, as a reader types: what was typed stays, and all of it is searched.
     box.press_sequentially("rank_distance_normalised", delay=20)
     assert box.input_value() == "rank_distance_normalised"
-    page.wait_for_selector("a[role='option'][href*='reference/metrics.html']", timeout=10_000)
+    page.wait_for_selector("a[role='option'][href*='explanation/rank-distance.html']", timeout=10_000)
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
