@@ -26,7 +26,7 @@ from clirbench.support.progress import reporting
 UNTRAINED = "none"
 SEEDS = {UNTRAINED: (None,), 0.0: (1,), 0.5: (1, 2, 3), 1.0: (1,)}
 TRANSFORMS = (None, "center", "lsar")
-# Directions must be fewer than languages, and MLQA-R has seven.
+# lsar:K needs K below the number of languages, and MLQA-R has seven.
 LSAR = {"mlqa-r": "lsar:5"}
 STEPS = 300
 
@@ -107,7 +107,7 @@ def train_missing(work, data, recipe, path, reporter):
 
 
 def of_task(transform, task):
-    """The transform as it is run on a task."""
+    """The transform as `--transform` takes it for a task."""
     return LSAR.get(task, "lsar:10") if transform == "lsar" else transform
 
 
