@@ -52,19 +52,56 @@ class GoldRanks:
         return None if self.grade is None else self.grade[rows]
 
 
+@dataclass(frozen=True)
+class Above:
+    """What ranks and bias need of the counts of :class:`clirbench.ranking.in_memory.Outranked`: a few numbers for each gold pair.
+
+    The first three are int32 (gold pairs,): how many candidates of the gold's language outrank it, by the scores in that
+    language's own pool; how many of all languages; and how many wrong ones of the query's language. ``jumps`` is int64 (query
+    languages, gold languages, candidate languages), the wrong candidates of the third language that outrank a gold of the second
+    for a query of the first.
+    """
+
+    own: NDArray[np.int32]
+    pool: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    jumps: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pairs: GoldPairs, outranked: "Outranked", within: "Outranked | None" = None) -> "Above":
+        """Add up the counts of gold pairs. ``within`` has those by the scores in each language's own pool; None if they are equal."""
+        n, rows = len(pairs.languages), np.arange(len(pairs.topic))
+        own = within or outranked
+        pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
+        cell = (pair[:, None] * n + np.arange(n)).ravel()
+        return cls(
+            own=own.wrong[rows, pairs.gold_language] + own.gold[rows, pairs.gold_language],
+            pool=outranked.all.sum(axis=1, dtype=np.int32),
+            query_language=outranked.wrong[rows, pairs.query_language],
+            jumps=np.bincount(cell, weights=outranked.wrong.ravel(), minlength=n**3).reshape(n, n, n).astype(np.int64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Above"]) -> "Above":
+        """The counts of several groups of gold pairs, one after the other."""
+        own, pool, query_language = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("own", "pool", "query_language")
+        )
+        return cls(own, pool, query_language, np.sum([part.jumps for part in parts], axis=0))
+
+
 def gold_ranks(
-    pairs: GoldPairs, outranked: "Outranked", settings: Sequence[str], within: "Outranked | None" = None
+    pairs: GoldPairs, counts: "Outranked | Above", settings: Sequence[str], within: "Outranked | None" = None
 ) -> GoldRanks:
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
-    The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block of
-    ``outranked``, which has a block for each language. The multilingual setting adds up all blocks. Pairs that no setting ranks
-    are left out. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``outranked``.
+    The monolingual and the cross-lingual settings rank a gold in the pool of its own language. The multilingual setting adds up
+    the counts of all languages. Pairs that no setting ranks are left out. ``counts`` has a block for each language, or is added up
+    already. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``counts``.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
-    own = (within or outranked).all
-    own_rank = 1 + own[np.arange(len(own)), gold_language]
-    pool_rank = 1 + outranked.all.sum(axis=1, dtype=np.int32)
+    above = counts if isinstance(counts, Above) else Above.of(pairs, counts, within)
+    own_rank, pool_rank = 1 + above.own, 1 + above.pool
     # One integer per row sorts several times faster than four keys.
     languages = len(pairs.languages)
     pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
@@ -83,8 +120,8 @@ def gold_ranks(
         query_language=query_language[order],
         gold_language=gold_language[order],
         own_rank=own_rank[order].astype(np.int32),
-        pool_rank=pool_rank[order] if pooled else None,
-        query_language_above=outranked.wrong[order, query_language[order]].astype(np.int32) if pooled else None,
+        pool_rank=pool_rank[order].astype(np.int32) if pooled else None,
+        query_language_above=above.query_language[order].astype(np.int32) if pooled else None,
         grade=None if pairs.grade is None else pairs.grade[order],
     )
 
