@@ -59,9 +59,8 @@ def test_both_ways_of_counting_agree(monkeypatch):
 
 def test_scores_that_float32_cannot_tell_apart_are_decided_in_float64():
     # The gold scores 1. One candidate scores a little less, too little for float32 to tell, and one scores the same.
-    step = 2.0**-13
     queries = np.float32([[1, 0]])
-    candidates = np.float32([[1, 0], [1, 0], [1 - step**2, 0]])
+    candidates = np.float32([[1, 0], [1, 0], [1 - 2.0**-24, 0]])
     golds = np.int32([0]), np.int32([0])
     assert count_wrong(queries, candidates, golds, np.array([1.0]), np.array([0, 3])).tolist() == [[1]]
 
@@ -82,7 +81,7 @@ def test_counting_in_parts_changes_no_rank():
         rng.standard_normal((len(texts), 16)).astype(np.float32)
         for texts in (collection.queries, collection.candidates)
     )
-    encoded = Encoded(queries=queries, candidates=candidates, dimensions=16, texts=0, encoded=0, seconds=0.0, zero=0)
+    encoded = Encoded(queries=queries, candidates=candidates, dimensions=16, texts=0, encoded=0, seconds=0.0, zero=0, indistinguishable={})
     whole = VectorCounter(encoded, collection)
     pairs = collection.gold_pairs
     expected = whole.count(task.settings, RunContext()).added(pairs)

@@ -46,7 +46,8 @@ def evaluate(
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. This function keeps the counts of a
             streamed task in memory; ``clirbench run`` writes them to disk, so that a killed run can go on.
         **context: ``cache``, a folder for the vectors of models that have a revision; ``allow_zero_vectors``, to score all-zero
-            vectors as lost instead of stopping; ``reporter``, told of progress.
+            vectors as lost instead of stopping; ``reporter``, told of progress; ``exact_languages``, 32: with more languages,
+            ranks are rounded and the result has its compact form.
 
     Returns:
         Scores with their ranks.
@@ -87,6 +88,8 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     cost, above = counts.cost, counts.added(task.gold_pairs)
     del counts
     ranks = rank(task, above)
+    if len(ranks.languages) > context.exact_languages and ranks.across_languages:
+        ranks = ranks.rounded(task.pool_sizes)
     scores = score(task, above, ranks, model.settings.depth)
     loading = cost.seconds.pop("load", 0.0) + load_seconds
     cost.seconds = {"load": loading, **cost.seconds, "score": time.perf_counter() - begin}
@@ -114,4 +117,6 @@ def score(task: LoadedTask, above: Above, ranks: GoldRanks, depth: int | None = 
     """
     declared, settings = task.selection.task, task.selection.settings
     jumps = count_jumps(task.gold_pairs, above, ranks) if "multilingual" in settings else None
+    if jumps is not None and ranks.rounding is not None:
+        jumps = jumps.summed
     return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps, depth)

@@ -182,13 +182,23 @@ class QueueJump:
 
     Attributes:
         counts: int64 (query languages, gold languages, candidate languages), wrong candidates of the third language that outrank
-            a gold of the second for a query of the first.
+            a gold of the second for a query of the first. If they are added up over gold languages, the second size is 1.
         shares: float64 (query languages, candidate languages), a language's share of the wrong candidates in the pool. This would
             be its share of the queue jumps if no language were favoured.
     """
 
     counts: NDArray[np.int64]
     shares: Values
+
+    @property
+    def only_sums(self) -> bool:
+        """Whether the counts are added up over gold languages."""
+        return self.counts.shape[1] < self.counts.shape[2]
+
+    @property
+    def summed(self) -> "QueueJump":
+        """The same, added up over gold languages."""
+        return QueueJump(self.counts.sum(axis=1, keepdims=True), self.shares)
 
     @property
     def matrix(self) -> Values:

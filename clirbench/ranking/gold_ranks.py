@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.ranking.rounding import Rounding
 from clirbench.tasks.collection import GoldPairs
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class GoldRanks:
     candidates of the gold's language, ``pool_rank`` among those of all languages (None without the multilingual setting).
     ``query_language_above`` counts the wrong candidates of the query's language that outrank the gold in the pool of all
     languages. It is None without the multilingual setting, and in ranks files that were made before it was counted. ``grade``,
-    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1.
+    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1. ``rounding`` says
+    how own ranks and pool ranks were rounded; None for exact ones.
     """
 
     topics: tuple[str, ...]
@@ -37,6 +39,7 @@ class GoldRanks:
     pool_rank: NDArray[np.int32] | None
     query_language_above: NDArray[np.int32] | None = None
     grade: NDArray[np.int8] | None = None
+    rounding: Rounding | None = None
 
     def __len__(self) -> int:
         return len(self.topic)
@@ -50,6 +53,27 @@ class GoldRanks:
     def grade_of(self, rows: NDArray[np.intp]) -> NDArray[np.int8] | None:
         """The grades of some rows, int8 (rows,); None in a task without grades."""
         return None if self.grade is None else self.grade[rows]
+
+    def rows(self, part: slice) -> "GoldRanks":
+        """The ranks of some rows. ``topics`` and ``languages`` stay as they are."""
+        columns = {name: column[part] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        return replace(self, **columns)
+
+    @property
+    def across_languages(self) -> bool:
+        """Whether a gold is in another language than its query."""
+        return bool((self.query_language != self.gold_language).any())
+
+    def rounded(self, pool_sizes: Mapping[str, int]) -> "GoldRanks":
+        """The same ranks, rounded by :class:`Rounding`; ``pool_sizes`` has the number of candidates by language.
+
+        ``query_language_above`` is left out: it says something of wrong candidates beside exact ranks only.
+        """
+        sizes = np.array([pool_sizes[language] for language in self.languages], dtype=np.int64)
+        rounding = Rounding.of(int(np.bincount(self.query).max(initial=0)))
+        pool = None if self.pool_rank is None else rounding.rounded(self.pool_rank, sizes.sum())
+        own = rounding.rounded(self.own_rank, sizes[self.gold_language])
+        return replace(self, own_rank=own, pool_rank=pool, query_language_above=None, rounding=rounding)
 
 
 @dataclass(frozen=True)
