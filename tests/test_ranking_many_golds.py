@@ -81,7 +81,16 @@ def test_counting_in_parts_changes_no_rank():
         rng.standard_normal((len(texts), 16)).astype(np.float32)
         for texts in (collection.queries, collection.candidates)
     )
-    encoded = Encoded(queries=queries, candidates=candidates, dimensions=16, texts=0, encoded=0, seconds=0.0, zero=0, indistinguishable={})
+    encoded = Encoded(
+        queries=queries,
+        candidates=candidates,
+        dimensions=16,
+        texts=0,
+        encoded=0,
+        seconds=0.0,
+        zero=0,
+        indistinguishable={},
+    )
     whole = VectorCounter(encoded, collection)
     pairs = collection.gold_pairs
     expected = whole.count(task.settings, RunContext()).added(pairs)

@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pandas
 import pytest
-from command_line import run
+from command_line import call
 
 import clirbench
 from clirbench.metrics.scores import headline_tables
 from clirbench.ranking.rounding import EXACT, Rounding
+from clirbench.results import ranks_file
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.rescore import missing_bias, rescore, with_measures, with_more_bias
@@ -37,7 +38,10 @@ class Noisy:
         for text in texts:
             topic, script = text.split()[:2]
             seeds = (f"topic {topic}", f"script {script}", text)
-            parts = [np.random.default_rng(int(hashlib.sha256(s.encode()).hexdigest()[:8], 16)).normal(size=24) for s in seeds]
+            parts = [
+                np.random.default_rng(int(hashlib.sha256(s.encode()).hexdigest()[:8], 16)).normal(size=24)
+                for s in seeds
+            ]
             rows.append(0.7 * parts[0] + 0.6 * parts[1] + parts[2])
         return np.array(rows, dtype=np.float32)
 
@@ -47,7 +51,9 @@ class Noisy:
 def village(folder, languages=LANGUAGES):
     """A task of one's own: each topic is asked in each language, and answered in each."""
     folder.mkdir()
-    queries = [{"topic": f"t{i}", "language": x, "text": f"t{i} {x[-4:]} asks {x}"} for x in languages for i in range(TOPICS)]
+    queries = [
+        {"topic": f"t{i}", "language": x, "text": f"t{i} {x[-4:]} asks {x}"} for x in languages for i in range(TOPICS)
+    ]
     candidates = [
         {"language": x, "text": f"t{i} {x[-4:]} says {x}", "answers": [f"t{i}"] if i < TOPICS else []}
         for x in languages
@@ -138,7 +144,9 @@ def test_every_number_is_that_of_the_kept_ranks(compact):
     for q, query in enumerate(LANGUAGES):
         for c, candidate in enumerate(LANGUAGES):
             rows = (ranks.query_language == q) & (ranks.gold_language == c)
-            assert document.pair_value(query, candidate, "mAP") == pytest.approx((1 / ranks.own_rank[rows]).mean(), abs=1e-6)
+            assert document.pair_value(query, candidate, "mAP") == pytest.approx(
+                (1 / ranks.own_rank[rows]).mean(), abs=1e-6
+            )
         precisions, distances = [], []
         for topic in range(TOPICS):
             golds = np.sort(ranks.pool_rank[(ranks.query_language == q) & (ranks.topic == topic)])
@@ -173,13 +181,13 @@ def test_it_is_saved_and_read_and_scored_again(compact, saved):
         assert np.array_equal(getattr(result.ranks, name), getattr(compact.ranks, name)), name
     outcome = rescore(result)
     assert (outcome.differences, outcome.exact, outcome.checked) == ([], 0, 25)
-    told = run("score", saved)
+    told = call("score", saved)
     assert told.exit_code == 0, told.output
     assert "25 totals checked against sums: agree" in told.stdout
     assert "headline.bias.own_language_preference is computed from stated totals" in told.stdout
     # Rows of numbers are lines, so that a matrix can be read.
     assert json.loads(saved.read_text(encoding="utf-8")) == compact.to_dict()
-    assert f'    {json.dumps(compact.document.compact.queue_jump[0])}' in saved.read_text(encoding="utf-8")
+    assert f"   {json.dumps(compact.document.compact.queue_jump[0])}" in saved.read_text(encoding="utf-8")
 
 
 def test_any_reader_opens_the_compact_ranks(compact, saved):
@@ -198,7 +206,9 @@ def test_the_order_of_languages_changes_nothing(tmp_path, compact):
     for setting, numbers in document.headline.items():
         for name, estimate in numbers.items():
             again = other.headline[setting][name]
-            assert [again.value, again.low, again.high] == pytest.approx([estimate.value, estimate.low, estimate.high]), name
+            assert [again.value, again.low, again.high] == pytest.approx(
+                [estimate.value, estimate.low, estimate.high]
+            ), name
     for query in LANGUAGES:
         assert other.jumps_of(query) == document.jumps_of(query)
         for candidate in LANGUAGES:
@@ -267,7 +277,7 @@ def changed(compact, folder, change):
         (lambda d: d.update(per_pair={"a": {"b": {"mAP": 1.0}}}), "are empty beside 'compact'"),
         (lambda d: d["compact"].update(exact=10**9), "'compact.exact' is wrong"),
         (lambda d: d["compact"].update(exact=129), "'compact.exact' is not that of these gold pairs"),
-        (lambda d: d["counts"]["candidates"].update(ben_Beng=10), "a rank is beyond its pool"),
+        (lambda d: d["counts"]["candidates"].update(ben_Beng=10), "a value of pool_code is no place in the grid"),
         (lambda d: d["counts"]["candidates"].update(ben_Beng=10**12), "'counts.candidates' is no pool that has ranks"),
         (lambda d: d["ranks"].update(rows=749), "750 rows, but 'ranks.rows' is 749"),
     ],
@@ -286,7 +296,10 @@ def test_a_false_document_is_one_line(compact, tmp_path, change, told):
         (lambda d: d["compact"].update(largest_error=0.01), "compact.largest_error"),
         (lambda d: d["compact"]["queue_jump"][0].__setitem__(0, 10**6), "compact.queue_jump.ben_Beng"),
         (lambda d: d["compact"].update(queue_jump=[]), "compact.queue_jump"),
-        (lambda d: d["per_language"]["ell_Grek"]["multilingual"].update(mAP=0.5), "per_language.ell_Grek.multilingual.mAP"),
+        (
+            lambda d: d["per_language"]["ell_Grek"]["multilingual"].update(mAP=0.5),
+            "per_language.ell_Grek.multilingual.mAP",
+        ),
     ],
 )
 def test_a_false_number_is_found(compact, tmp_path, change, key):
@@ -294,21 +307,15 @@ def test_a_false_number_is_found(compact, tmp_path, change, key):
     assert key in [difference.key for difference in rescore(clirbench.read_result(path)).differences]
 
 
-def with_column(compact, name, change):
-    """The bytes of the ranks file after its column of codes was changed."""
-    import pyarrow.parquet as pq
-
-    from clirbench.results import ranks_file
-
-    original = ranks_file._codes_of
-    columns = dict(zip(("own_code", "pool_code"), original(compact.ranks.rounding, compact.ranks.own_rank, compact.ranks.pool_rank, 5), strict=True))
+def with_column(result, name, change, monkeypatch):
+    """The bytes of the ranks file after a column of codes was changed."""
+    ranks = result.ranks
+    codes = ranks_file._codes_of(ranks.rounding, ranks.own_rank, ranks.pool_rank, len(LANGUAGES))
+    columns = dict(zip(("own_code", "pool_code"), codes, strict=True))
     columns[name] = change(columns[name].copy())
-    ranks_file._codes_of = lambda *_: tuple(columns.values())
-    try:
-        content = encode_ranks(compact.ranks)
-    finally:
-        ranks_file._codes_of = original
-    assert pq is not None
+    monkeypatch.setattr(ranks_file, "_codes_of", lambda *_: tuple(columns.values()))
+    content = encode_ranks(ranks)
+    monkeypatch.undo()
     return content
 
 
@@ -330,8 +337,8 @@ def set_first(value):
         ("pool_code", set_first(-3), "a value of pool_code is no place in the grid of ranks"),
     ],
 )
-def test_a_damaged_ranks_file_is_one_line(compact, tmp_path, name, change, told):
-    content = with_column(compact, name, change)
+def test_a_damaged_ranks_file_is_one_line(compact, tmp_path, monkeypatch, name, change, told):
+    content = with_column(compact, name, change, monkeypatch)
 
     def agree(document):
         document["ranks"]["sha256"] = hashlib.sha256(content).hexdigest()
@@ -346,8 +353,12 @@ def test_a_damaged_ranks_file_is_one_line(compact, tmp_path, name, change, told)
 def test_each_form_of_ranks_belongs_to_its_form_of_result(exact, compact, tmp_path):
     for result, other in ((exact, compact), (compact, exact)):
         digest = hashlib.sha256(other.ranks_file).hexdigest()
-        document = result.document.model_copy(update={"ranks": result.document.ranks.model_copy(update={"sha256": digest})})
-        path = Result(document, result.ranks, other.ranks_file).save(tmp_path / document.task.hash[:4] / str(document.format))
+        document = result.document.model_copy(
+            update={"ranks": result.document.ranks.model_copy(update={"sha256": digest})}
+        )
+        path = Result(document, result.ranks, other.ranks_file).save(
+            tmp_path / document.task.hash[:4] / str(document.format)
+        )
         with pytest.raises(ClirbenchError, match="not a ranks file \\(columns are not topic, "):
             clirbench.read_result(path)
         shutil.rmtree(path.parent)
@@ -367,7 +378,9 @@ def test_numbers_by_script(exact, compact):
         assert latin.monolingual == pytest.approx(np.mean(means))
         pairs = [document.pair_value("ben_Latn", "eng_Latn", "mAP"), document.pair_value("eng_Latn", "ben_Latn", "mAP")]
         assert latin.same_script == pytest.approx(np.mean(pairs))
-        others = [document.pair_value(x, y, "mAP") for x in latin.languages for y in LANGUAGES if y not in latin.languages]
+        others = [
+            document.pair_value(x, y, "mAP") for x in latin.languages for y in LANGUAGES if y not in latin.languages
+        ]
         assert latin.other_scripts == pytest.approx(np.mean(others))
         assert (rows["Grek"].same_script, rows["Grek"].preference) == (None, None)
         # The vectors of this encoder say which script a text has.
@@ -386,7 +399,10 @@ def test_a_language_in_two_scripts(compact):
     document = compact.document
     (pair,) = in_two_scripts(document, "mAP")
     assert (pair.first, pair.second) == ("ben_Beng", "ben_Latn")
-    assert pair.across == (document.pair_value("ben_Beng", "ben_Latn", "mAP"), document.pair_value("ben_Latn", "ben_Beng", "mAP"))
+    assert pair.across == (
+        document.pair_value("ben_Beng", "ben_Latn", "mAP"),
+        document.pair_value("ben_Latn", "ben_Beng", "mAP"),
+    )
     assert pair.monolingual[1] == document.per_language["ben_Latn"]["monolingual"]["mAP"]
     assert pair.multilingual[0] == document.per_language["ben_Beng"]["multilingual"]["mAP"]
 
@@ -397,10 +413,10 @@ def test_languages_without_scripts_have_no_numbers_by_script():
 
 
 def test_show_prints_scripts_and_says_that_ranks_are_rounded(saved):
-    told = run("show", saved).stdout
+    told = call("show", saved).stdout
     assert "ranks above 128 are rounded by at most 2.3 %" in told
     assert "mAP of 5 x 5 language pairs: 'compact.pairs' in the result file" in told
     assert "by script of the query: mAP x100" in told
     assert "one language in two scripts, mAP x100" in told
-    other = run("show", saved, "--metric", "R@10").stdout
+    other = call("show", saved, "--metric", "R@10").stdout
     assert "R@10 has no numbers by language pair: only mAP has" in other

@@ -26,8 +26,8 @@ class GoldRanks:
     candidates of the gold's language, ``pool_rank`` among those of all languages (None without the multilingual setting).
     ``query_language_above`` counts the wrong candidates of the query's language that outrank the gold in the pool of all
     languages. It is None without the multilingual setting, and in ranks files that were made before it was counted. ``grade``,
-    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1. ``rounding`` says
-    how own ranks and pool ranks were rounded; None for exact ones.
+    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1. ``rounding``
+    says how own ranks and pool ranks were rounded; None for exact ones.
     """
 
     topics: tuple[str, ...]
@@ -93,7 +93,7 @@ class Above:
 
     @classmethod
     def of(cls, pairs: GoldPairs, outranked: "Outranked", within: "Outranked | None" = None) -> "Above":
-        """Add up the counts of gold pairs. ``within`` has those by the scores in each language's own pool; None if they are equal."""
+        """Add up counts of gold pairs; ``within`` has those by the scores in each language's own pool, None if they are equal."""
         n, rows = len(pairs.languages), np.arange(len(pairs.topic))
         own = within or outranked
         pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
@@ -120,8 +120,8 @@ def gold_ranks(
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
     The monolingual and the cross-lingual settings rank a gold in the pool of its own language. The multilingual setting adds up
-    the counts of all languages. Pairs that no setting ranks are left out. ``counts`` has a block for each language, or is added up
-    already. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``counts``.
+    the counts of all languages. Pairs that no setting ranks are left out. ``counts`` has a block for each language, or is added
+    up already. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``counts``.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
     above = counts if isinstance(counts, Above) else Above.of(pairs, counts, within)

@@ -1,8 +1,8 @@
 """Count for queries with many golds: each candidate is looked up once among the sorted scores of the query's golds.
 
 The comparison of :mod:`clirbench.ranking.near_ties` compares a candidate with each gold. Here one binary search says which golds
-the candidate outranks, and one histogram of all candidates says how many outrank each gold. So a query with 122 golds costs little
-more than one with 30. The bounds, the decision in float64 and the tie rule are the same, and so are the counts.
+the candidate outranks, and one histogram of all candidates says how many outrank each gold. So a query with 122 golds costs
+little more than one with 30. The bounds, the decision in float64 and the tie rule are the same, and so are the counts.
 """
 
 import threading
@@ -48,8 +48,8 @@ def count_wrong(
 ) -> NDArray[np.int32]:
     """Count the wrong candidates of each block that outrank each gold pair: int32 (gold pairs, blocks).
 
-    ``golds`` are ``gold_query`` and ``gold_candidate`` of :func:`clirbench.ranking.in_memory.count_outranked`, which has the other
-    arguments too. ``scores`` is float64 (gold pairs,), the golds' scores by :func:`clirbench.ranking.near_ties.exact_products`.
+    ``golds`` are ``gold_query`` and ``gold_candidate`` of :func:`clirbench.ranking.in_memory.count_outranked`, which has the
+    other arguments too. ``scores`` is float64 (gold pairs,), the golds' scores by :func:`clirbench.ranking.near_ties.exact_products`.
 
     Two wrong candidates score 2 and 0, and the gold scores 1:
 

@@ -1,7 +1,7 @@
 """Ranks rounded to a fixed grid, so that those of many languages take little more than a byte each.
 
-122 languages have 13.4 million gold pairs on 900 topics. A rank of 7 and a rank of 8 differ, and a rank of 40,007 and one of 40,008
-say the same of a model. So small ranks stay exact, and large ones move by a few per cent.
+122 languages have 13.4 million gold pairs on 900 topics. A rank of 7 and a rank of 8 differ, and a rank of 40,007 and one of
+40,008 say the same of a model. So small ranks stay exact, and large ones move by a few per cent.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ STEPS = 16
 class Rounding:
     """A grid of ranks: each rank up to ``exact``, and then 16 values between a rank and twice that rank.
 
-    A rank becomes the nearest value of the grid, the smaller of two that are as near, and never more than the size of its pool. So
-    no rank moves by more than ``largest_error`` times itself, and the order of ranks stays, but ranks may become equal.
+    A rank becomes the nearest value of the grid, the smaller of two that are as near, and never more than the size of its pool.
+    So no rank moves by more than ``largest_error`` times itself, and the order of ranks stays, but ranks may become equal.
 
     >>> Rounding(128).rounded(np.int32([1, 128, 131, 132, 1000]), 1000).tolist()
     [1, 128, 128, 134, 981]
@@ -44,7 +44,7 @@ class Rounding:
         return values[: int(np.searchsorted(values, largest)) + 1]
 
     def codes(self, rank: NDArray[np.integer], largest: int) -> NDArray[np.int64]:
-        """The place of each rank's value in ``grid(largest)``, from 0: int64, of the ranks' shape. No rank is above ``largest``."""
+        """The place of each rank's value in ``grid(largest)``, int64, of the ranks' shape; no rank is above ``largest``."""
         grid = self.grid(largest)
         return np.asarray(np.searchsorted((grid[:-1] + grid[1:]) // 2, rank))
 

@@ -35,8 +35,8 @@ _LAYOUTS = (_COLUMNS, _COLUMNS[:-1], (*_COLUMNS, _GRADE), (*_COLUMNS[:-1], _GRAD
 def encode_ranks(ranks: GoldRanks) -> bytes:
     """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank.
 
-    Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32. The compact form
-    of rounded ranks has own_code and pool_code in the place of the ranks.
+    Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32. The compact
+    form of rounded ranks has own_code and pool_code in the place of the ranks.
     """
     # A language is a byte, or two where there are more than a byte tells apart.
     small = np.int8 if len(ranks.languages) <= np.iinfo(np.int8).max else np.int16
@@ -78,7 +78,7 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
 def _codes_of(
     rounding: Rounding, own: NDArray[np.int32], pool: NDArray[np.int32] | None, languages: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
-    """The two columns of the compact form, int32 (rows,) each: places in the grid, and differences from what they lead to expect."""
+    """The columns of the compact form, int32 (rows,) each: places in the grid, and differences from what these lead to expect."""
     largest = languages * int(own.max(initial=1))
     own_code = rounding.codes(own, largest).astype(np.int32)
     if pool is None:
@@ -90,7 +90,10 @@ def _codes_of(
 
 
 def _ranks_of(
-    document: Document, gold_language: NDArray[np.int32], own_code: NDArray[np.int32], pool_code: NDArray[np.int32] | None
+    document: Document,
+    gold_language: NDArray[np.int32],
+    own_code: NDArray[np.int32],
+    pool_code: NDArray[np.int32] | None,
 ) -> tuple[Rounding, NDArray[np.int32], NDArray[np.int32] | None]:
     """The grid of a compact file, and the ranks of its two columns, int32 (rows,) each.
 

@@ -257,7 +257,8 @@ def _compare_jumps(languages: tuple[str, ...], totals: Counts, expected: Expecte
 
 def _compare_sums(ranks: GoldRanks, totals: Counts, expected: ExpectedJumps) -> list[Difference]:
     """Compare totals by query and candidate language with rounded ranks, which give their sums but for the rounding."""
-    assert ranks.rounding is not None and ranks.pool_rank is not None  # noqa: S101
+    assert ranks.rounding is not None  # noqa: S101
+    assert ranks.pool_rank is not None  # noqa: S101
     n, error = len(ranks.languages), ranks.rounding.largest_error
     moved = np.where(ranks.pool_rank > ranks.rounding.exact, ranks.pool_rank, 0)
     # A rank r that was rounded came from one between r / (1 + error) and r / (1 - error).

@@ -90,7 +90,7 @@ class Result:
     def _json(self) -> bytes:
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
         # A row of numbers is one line. Only the compact form has lists of numbers.
-        text = _NUMBERS.sub(lambda row: " ".join(row[0].split()), text)
+        text = _NUMBERS.sub(lambda row: f"[{' '.join(row[0][1:-1].split())}]", text)
         return (text + "\n").encode()
 
     def to_pandas(self) -> Any:

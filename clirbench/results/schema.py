@@ -266,8 +266,8 @@ class CompactPart(_Strict):
     """What a result with many languages has in the place of numbers by pair and triple of languages.
 
     Its ranks are rounded: those up to ``exact`` are exact, and others moved by at most ``largest_error`` times themselves. Every
-    number of the result is computed from the rounded ranks, so it can be computed again. Numbers that read no rank beyond ``exact``
-    are those of exact ranks. Rows are query languages, columns are candidate languages, both in the task's order.
+    number of the result is computed from the rounded ranks, so it can be computed again. Numbers that read no rank beyond
+    ``exact`` are those of exact ranks. Rows are query languages, columns are candidate languages, both in the task's order.
     """
 
     exact: Annotated[int, Field(ge=128, le=10**5)]
@@ -278,7 +278,7 @@ class CompactPart(_Strict):
         description="six decimals, the monolingual number where a language meets itself; empty without the cross-lingual setting"
     )
     queue_jump: list[list[Count]] = Field(
-        description="wrong candidates that outrank a gold, counted before ranks were rounded; empty without the multilingual setting"
+        description="wrong candidates that outrank a gold, counted before ranks are rounded; empty if not multilingual"
     )
 
 
@@ -334,8 +334,8 @@ class Document(_Strict):
     """A result file: the scores of one model on one task, and how they were computed. Shares are from 0 to 1.
 
     The format is 1. It is 2 for a task with grades: the ranks file has a column of grades, and nDCG counts them as gains. It is 3
-    with many languages: ``compact`` is there, and ``per_pair``, ``queue_jump`` and ``queue_jump_ratio`` are empty. So older versions
-    of clirbench read all results but these, and refuse these.
+    with many languages: ``compact`` is there, and ``per_pair``, ``queue_jump`` and ``queue_jump_ratio`` are empty. So older
+    versions of clirbench read all results but these, and refuse these.
     """
 
     format: DocumentFormat
@@ -422,9 +422,8 @@ class Document(_Strict):
             return self.compact.pairs[self.task.languages.index(query)][self.task.languages.index(candidate)]
         return self.per_pair.get(query, {}).get(candidate, {}).get(metric)
 
-
     def jumps_of(self, query: str) -> dict[str, int]:
-        """By candidate language, the wrong candidates that outrank a gold for the queries of one language; empty if not counted."""
+        """By candidate language, the wrong candidates that outrank a gold for a query of one language; empty if not counted."""
         if self.compact is not None:
             rows = dict(zip(self.task.languages, self.compact.queue_jump, strict=False))
             return dict(zip(self.task.languages, rows.get(query, []), strict=False))

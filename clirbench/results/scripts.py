@@ -84,7 +84,9 @@ def in_two_scripts(document: Document, metric: str) -> list[TwoScripts]:
     """The languages of a result that it has in two scripts, in the task's order; a language in three makes three pairs."""
     script = _scripts(document.task.languages)
     pairs = [
-        (a, b) for a, b in combinations(script, 2) if a.partition("_")[0] == b.partition("_")[0] and script[a] != script[b]
+        (a, b)
+        for a, b in combinations(script, 2)
+        if a.partition("_")[0] == b.partition("_")[0] and script[a] != script[b]
     ]
 
     def of(setting: str, pair: tuple[str, str]) -> tuple[float | None, float | None]:
@@ -106,8 +108,8 @@ def own_script_preference(document: Document, language: str) -> float | None:
     """How much more often wrong candidates in the script of a query language outrank a gold than their share of the pool.
 
     Candidates in the query's own language are left out of both shares: they are the subject of own-language preference. So the
-    value says whether *other* languages jump the queue because they look alike. 1 is none, 2 is twice as often. None where nothing
-    outranks a gold, or no other language has the script.
+    value says whether *other* languages jump the queue because they look alike. 1 is none, 2 is twice as often. None where
+    nothing outranks a gold, or no other language has the script.
     """
     script, counts = _scripts(document.task.languages), document.counts.candidates
     jumps = document.jumps_of(language)
