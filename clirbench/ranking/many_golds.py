@@ -49,7 +49,8 @@ def count_wrong(
     """Count the wrong candidates of each block that outrank each gold pair: int32 (gold pairs, blocks).
 
     ``golds`` are ``gold_query`` and ``gold_candidate`` of :func:`clirbench.ranking.in_memory.count_outranked`, which has the
-    other arguments too. ``scores`` is float64 (gold pairs,), the golds' scores by :func:`clirbench.ranking.near_ties.exact_products`.
+    other arguments too. ``scores`` is float64 (gold pairs,), the golds' scores by
+    :func:`clirbench.ranking.near_ties.exact_products`.
 
     Two wrong candidates score 2 and 0, and the gold scores 1:
 

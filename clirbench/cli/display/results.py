@@ -85,8 +85,8 @@ def _legend(documents: Sequence[Document]) -> Text:
 def pair_table(document: Document, metric: str, console: Console) -> Group:
     """One metric by language pair, as a heat map: query languages down, candidate languages across.
 
-    The diagonal is the monolingual setting. A task without language pairs gives an empty group, and one with many languages a line,
-    since no terminal is so wide.
+    The diagonal is the monolingual setting. A task without language pairs gives an empty group, and one with many languages a
+    line, since no terminal is so wide.
     """
     if not document.has_pairs:
         return Group()
