@@ -37,7 +37,8 @@ def codes(number):
     scripts = [name for name in ALPHABETS if name != "Latn"]
     letters = "abcdefghijklmnopqrstuvwxyz"
     return [
-        f"q{letters[i // 26]}{letters[i % 26]}_{'Latn' if i % 3 else scripts[i // 3 % len(scripts)]}" for i in range(number)
+        f"q{letters[i // 26]}{letters[i % 26]}_{'Latn' if i % 3 else scripts[i // 3 % len(scripts)]}"
+        for i in range(number)
     ]
 
 
@@ -66,7 +67,9 @@ def write_task(folder, languages, topics, passages):
             word = words(language)
             for i, some in enumerate(asked):
                 row = {"topic": f"https://village.example/passages/{of_topic[i]}#{i}", "language": language}
-                queries.write(json.dumps(row | {"text": f"{' '.join(word[m] for m in some)} {i}?"}, ensure_ascii=False) + "\n")
+                queries.write(
+                    json.dumps(row | {"text": f"{' '.join(word[m] for m in some)} {i}?"}, ensure_ascii=False) + "\n"
+                )
             for number, some in enumerate(meanings):
                 answers = [f"https://village.example/passages/{number}#{i}" for i in range(number, topics, passages)]
                 row = {"language": language, "text": " ".join(word[m] for m in some), "answers": answers}
@@ -88,7 +91,9 @@ class RandomVectors:
 
     def _encode(self, texts):
         seeds = (int(hashlib.sha256(text.encode()).hexdigest()[:16], 16) for text in texts)
-        return np.stack([np.random.default_rng(seed).standard_normal(self.dimensions, dtype=np.float32) for seed in seeds])
+        return np.stack(
+            [np.random.default_rng(seed).standard_normal(self.dimensions, dtype=np.float32) for seed in seeds]
+        )
 
     encode_queries = encode_candidates = _encode
 
@@ -109,13 +114,19 @@ def run(options):
         scored = time.perf_counter() - begin
         ranks = path.with_name(document.ranks.file).stat().st_size
         shown = " ".join(f"{phase} {value:.0f}" for phase, value in document.cost.seconds.items())
-        print(f"{options.languages} languages, {options.topics} topics, {options.passages} passages: {pairs:,} gold pairs")
+        print(
+            f"{options.languages} languages, {options.topics} topics, {options.passages} passages: {pairs:,} gold pairs"
+        )
         print(f"{document.model.name}: {document.model.dimensions} dimensions")
         print(f"{seconds:.0f} s in all ({shown}), {(peak or 0) / 2**30:.2f} GiB at most")
         print(f"ranks file: {ranks:,} bytes, {ranks / pairs:.3f} a gold pair; JSON: {path.stat().st_size:,} bytes")
-        print(f"scored again from the kept ranks in {scored:.0f} s: {len(again.differences)} of {again.compared:,} numbers differ")
+        print(
+            f"scored again from the kept ranks in {scored:.0f} s: {len(again.differences)} of {again.compared:,} numbers differ"
+        )
         for setting in document.task.settings:
-            print(f"{setting} {document.main_metric}: {100 * (document.headline[setting][document.main_metric].value or 0):.2f}")
+            print(
+                f"{setting} {document.main_metric}: {100 * (document.headline[setting][document.main_metric].value or 0):.2f}"
+            )
 
 
 def compare():
