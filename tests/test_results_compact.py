@@ -105,7 +105,7 @@ def test_a_rank_becomes_the_nearest_value_of_the_grid():
     assert (np.diff(rounded) >= 0).all()
     assert np.array_equal(rounding.rounded(rounded, size), rounded)
     assert np.max(np.abs(rounded - ranks) / ranks) == pytest.approx(rounding.largest_error)
-    assert rounding.largest_error < 0.025
+    assert rounding.largest_error < 0.045
     assert len(grid) < 512
 
 
@@ -132,7 +132,7 @@ def test_metrics_with_a_cutoff_are_exact_and_others_move_little(exact, compact):
     for setting in ("monolingual", "cross-lingual", "multilingual"):
         for metric in EXACT_METRICS:
             assert compact.score(setting, metric) == pytest.approx(exact.score(setting, metric), abs=1e-12)
-        assert compact.score(setting, "mAP") == pytest.approx(exact.score(setting, "mAP"), rel=0.003)
+        assert compact.score(setting, "mAP") == pytest.approx(exact.score(setting, "mAP"), rel=0.005)
     assert compact.score("bias", "rank_distance") == pytest.approx(exact.score("bias", "rank_distance"), rel=0.01)
     for name in ("own_language_preference", "Comp@100"):
         assert compact.score("bias", name) == exact.score("bias", name)
@@ -414,7 +414,7 @@ def test_languages_without_scripts_have_no_numbers_by_script():
 
 def test_show_prints_scripts_and_says_that_ranks_are_rounded(saved):
     told = call("show", saved).stdout
-    assert "ranks above 128 are rounded by at most 2.3 %" in told
+    assert "ranks above 128 are rounded by at most 4.5 %" in told
     assert "mAP of 5 x 5 language pairs: 'compact.pairs' in the result file" in told
     assert "by script of the query: mAP x100" in told
     assert "one language in two scripts, mAP x100" in told

@@ -193,7 +193,7 @@ class QueueJump:
     @property
     def only_sums(self) -> bool:
         """Whether the counts are added up over gold languages."""
-        return self.counts.shape[1] < self.counts.shape[2]
+        return bool(self.counts.shape[1] < self.counts.shape[2])
 
     @property
     def summed(self) -> "QueueJump":

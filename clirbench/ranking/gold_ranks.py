@@ -56,7 +56,9 @@ class GoldRanks:
 
     def rows(self, part: slice) -> "GoldRanks":
         """The ranks of some rows. ``topics`` and ``languages`` stay as they are."""
-        columns = {name: column[part] for name, column in vars(self).items() if isinstance(column, np.ndarray)}
+        columns: dict[str, Any] = {
+            name: column[part] for name, column in vars(self).items() if isinstance(column, np.ndarray)
+        }
         return replace(self, **columns)
 
     @property

@@ -166,7 +166,8 @@ class _Rows:
         ``cells`` are their places in ``scores``, numbered row by row. Golds of the blocks in ``many`` are counted already.
         """
         row, column = np.divmod(cells, scores.shape[1])
-        kept = ~many.all(axis=1)[row, block[column]]
+        all_counted: NDArray[np.bool_] = np.all(many, axis=1)
+        kept = ~all_counted[row, block[column]]
         row, column = row[kept], column[kept]
         step = max(1, _COMPARED // max(1, self._low.shape[1]))
         for start in range(0, len(row), step):

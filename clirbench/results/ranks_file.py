@@ -1,7 +1,7 @@
 """The ranks file: the ranks of all gold pairs, as Parquet of a few hundred kilobytes.
 
 Rounded ranks take its compact form, which has places in the grid of :class:`clirbench.ranking.rounding.Rounding` in the place of
-ranks. Each place is below 512, so the bytes of a column compress to little more than what they tell. A gold's place among all
+ranks. Each place is a small number, so the bytes of a column compress to little more than what they tell. A gold's place among all
 languages follows roughly from its place in its own: each of n languages has about as many candidates above it. So ``pool_code``
 is the difference from that, which is smaller still.
 """
@@ -117,9 +117,9 @@ def _ranks_of(
         if pool_code.min(initial=0) < 0 or place.min(initial=0) < 0 or place.max(initial=0) >= len(grid):
             raise ValueError("a value of pool_code is no place in the grid of ranks")
         pool = np.minimum(grid[place], total).astype(np.int32)
-    again = _codes_of(rounding, own, pool, len(languages))
-    if not np.array_equal(again[0], own_code) or (pool_code is not None and not np.array_equal(again[1], pool_code)):
-        raise ValueError("a rank is beyond its pool")
+    for code, written in zip((own_code, pool_code), _codes_of(rounding, own, pool, len(languages)), strict=True):
+        if code is not None and written is not None and not np.array_equal(code, written):
+            raise ValueError("a rank is beyond its pool")
     return rounding, own, pool
 
 

@@ -108,21 +108,28 @@ def script_tables(document: Document, metric: str, console: Console) -> Group:
     scripts, pairs = by_script(document, metric), in_two_scripts(document, metric)
     groups: list[RenderableType] = []
     if scripts:
-        heads = ("script", "languages", "monolingual", "cross-lingual\nsame script", "cross-lingual\nother scripts")
-        heads = (*heads, "multilingual", "rank distance", "own-script\npreference")
-        table = plain_table(console, heads, left=("script",))
+        across = "cross-lingual\nsame script", "cross-lingual\nother scripts"
+        more = "multilingual", "rank distance", "own-script\npreference"
+        table = plain_table(console, ("script", "languages", "monolingual", *across, *more), left=("script",))
         for row in scripts:
-            shares = (row.monolingual, row.same_script, row.other_scripts, row.multilingual)
+            shares = row.monolingual, row.same_script, row.other_scripts, row.multilingual
             preference = "-" if row.preference is None else f"x{row.preference:.2f}"
             numbers = *(cell(share, 100) for share in shares), cell(row.rank_distance, 1), preference
             table.add_row(row.script, str(len(row.languages)), *numbers)
         groups += [title(f"{_task_label(document)} by script of the query: {metric} x100, means over languages"), table]
     if pairs:
-        heads = ("first", "second", "monolingual\nfirst", "second", "first asks\nsecond", "second asks\nfirst")
-        table = plain_table(console, (*heads, "multilingual\nfirst", "second"), left=("first", "second"))
+        both = (
+            "monolingual\nfirst",
+            "second",
+            "first asks\nsecond",
+            "second asks\nfirst",
+            "multilingual\nfirst",
+            "second",
+        )
+        table = plain_table(console, ("first", "second", *both), left=("first", "second"))
         for pair in pairs:
-            shares = (*pair.monolingual, *pair.across, *pair.multilingual)
-            table.add_row(pair.first, pair.second, *(cell(share, 100) for share in shares))
+            values = *pair.monolingual, *pair.across, *pair.multilingual
+            table.add_row(pair.first, pair.second, *(cell(value, 100) for value in values))
         groups += [title(f"{_task_label(document)}: one language in two scripts, {metric} x100"), table]
     return Group(*groups)
 
