@@ -85,7 +85,7 @@ def write_task(folder, languages, topics, passages):
 
 
 class RandomVectors:
-    """Vectors that know nothing: the hardest to compress, since every rank is as likely as any other."""
+    """Vectors that know nothing, so every rank is as likely as any other."""
 
     def __init__(self, dimensions):
         self.dimensions, self.name = dimensions, f"random-{dimensions}"

@@ -2,8 +2,8 @@
 
 Rounded ranks take its compact form, which has places in the grid of :class:`clirbench.ranking.rounding.Rounding` in the place of
 ranks. Each place is a small number, so the bytes of a column compress to little more than what they tell. A gold's place among
-all languages follows roughly from its place in its own: each of n languages has about as many candidates above it. So ``pool_code``
-is the difference from that, which is smaller still.
+all languages follows roughly from its place in its own: each of n languages has about as many candidates above it. So
+``pool_code`` is the difference from that, which is smaller still.
 """
 
 from io import BytesIO
