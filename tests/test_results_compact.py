@@ -20,6 +20,7 @@ from clirbench.results.rescore import missing_bias, rescore, with_measures, with
 from clirbench.results.result import Result
 from clirbench.results.scripts import by_script, in_two_scripts, own_script_preference
 from clirbench.results.trec_export import trec_lines
+from clirbench.submissions.check_one import examine
 from clirbench.support.errors import ClirbenchError
 
 LANGUAGES = ("ben_Beng", "ben_Latn", "ell_Grek", "eng_Latn", "hin_Deva")
@@ -362,6 +363,18 @@ def test_each_form_of_ranks_belongs_to_its_form_of_result(exact, compact, tmp_pa
         with pytest.raises(ClirbenchError, match="not a ranks file \\(columns are not topic, "):
             clirbench.read_result(path)
         shutil.rmtree(path.parent)
+
+
+def test_a_submission_with_rounded_ranks_is_refused_in_one_line(compact, tmp_path):
+    folder = tmp_path / "tests__noisy"
+    folder.mkdir()
+    document = compact.to_dict()
+    document["task"]["id"], document["ranks"]["file"] = "xquad-r", "xquad-r.ranks.parquet"
+    (folder / "xquad-r.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "xquad-r.ranks.parquet").write_bytes(compact.ranks_file)
+    told = [str(finding) for finding in examine(folder).findings if "compact" in str(finding)]
+    assert len(told) == 1
+    assert "says that ranks are rounded, and the board compares exact ones" in told[0]
 
 
 # --------------------------------------------------------------------------------------------------------------- scripts
