@@ -2,7 +2,7 @@
 
 The transformer as it is, and trained with alpha 0, 0.5 and 1: the same rows for either kind of batch, the same number of updates,
 no teacher. Three seeds for 0.5, one for the others, whose spread is taken to be that of 0.5. Each is scored as it is, with
-`--transform center` and with `--transform lsar:10`.
+`--transform center` and with `--transform lsar:K`.
 
     python benchmarks/ablation.py --base e5 --data DIR --work DIR            # the base model that the recipe names
     python benchmarks/ablation.py --base FOLDER --data DIR --work DIR        # another one: a folder, or ORG/NAME of the hub
@@ -25,7 +25,9 @@ from clirbench.support.progress import reporting
 
 UNTRAINED = "none"
 SEEDS = {UNTRAINED: (None,), 0.0: (1,), 0.5: (1, 2, 3), 1.0: (1,)}
-TRANSFORMS = (None, "center", "lsar:10")
+TRANSFORMS = (None, "center", "lsar")
+# lsar:K needs K below the number of languages, and MLQA-R has seven.
+LSAR = {"mlqa-r": "lsar:5"}
 STEPS = 300
 
 
@@ -104,8 +106,13 @@ def train_missing(work, data, recipe, path, reporter):
         shutil.rmtree(work / "training" / name, ignore_errors=True)
 
 
+def of_task(transform, task):
+    """The transform as `--transform` takes it for a task."""
+    return LSAR.get(task, "lsar:10") if transform == "lsar" else transform
+
+
 def result_path(work, name, transform, task):
-    return work / "results" / run_folder(f"ablation/{name}", transform or "") / f"{task}.json"
+    return work / "results" / run_folder(f"ablation/{name}", of_task(transform, task) or "") / f"{task}.json"
 
 
 def evaluate_missing(work, tasks, dtype, reporter):
@@ -121,7 +128,9 @@ def evaluate_missing(work, tasks, dtype, reporter):
                 path = result_path(work, name, transform, task)
                 if path.is_file() and _is_of(clirbench.read_result(path).document, revision, dtype):
                     continue
-                options = clirbench.EncoderOptions(name=f"ablation/{name}", transform=transform, dtype=dtype)
+                options = clirbench.EncoderOptions(
+                    name=f"ablation/{name}", transform=of_task(transform, task), dtype=dtype
+                )
                 run = clirbench.evaluate(str(folder), task, options=options, cache=work / "cache", reporter=reporter)
                 run.save(work / "results", force=True)
 
@@ -178,7 +187,8 @@ def table(measured, corrected, tasks):
             alpha, transform = condition
             cells = [cell(measured, corrected, (task, key, condition), references(condition)) for key in keys]
             training = UNTRAINED if alpha == UNTRAINED else f"alpha {alpha:g}"
-            lines.append(f"| {training}{f', {transform}' if transform else ''} | " + " | ".join(cells) + " |")
+            named = f", {of_task(transform, task)}" if transform else ""
+            lines.append(f"| {training}{named} | " + " | ".join(cells) + " |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 

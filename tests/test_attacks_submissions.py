@@ -130,10 +130,10 @@ def together(board, folder, names):
     shutil.copytree(board, folder / "submissions")
     attacked = {}
     for number, name in enumerate(names):
-        away = folder / "away" / spelt(number) / f"{ORG}__hybrid-{spelt(number)}"
+        away = folder / "away" / spelt(number) / f"{ORG}__attacked-{spelt(number)}"
         shutil.copytree(board / NAME, away)
         # Renamed before the attack, it is sound: the attack alone is what is refused.
-        renamed(f"{ORG}/hybrid-{spelt(number)}")(away)
+        renamed(f"{ORG}/attacked-{spelt(number)}")(away)
         (folder / "away" / "board").exists() or (folder / "away" / "board").symlink_to(board)
         ATTACKS[name].change(away)
         # An attack on the name of the folder has no name of its own.
@@ -159,7 +159,7 @@ def test_the_board_and_the_site_show_none_of_the_refused(board, tmp_path):
     build_site(submissions, tmp_path / "site")
     assert {path.stem for path in (tmp_path / "site" / "models").iterdir()} == honest
     for path in (tmp_path / "site").rglob("*"):
-        assert path.suffix == ".parquet" or path.is_dir() or b"hybrid-" not in path.read_bytes(), path
+        assert path.suffix == ".parquet" or path.is_dir() or b"attacked-" not in path.read_bytes(), path
 
 
 def test_the_command_refuses_each_in_a_process_of_its_own(board, tmp_path):

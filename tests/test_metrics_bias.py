@@ -168,9 +168,9 @@ def test_hand_worked_queue_jump():
 def scored(collection, queries, candidates):
     encoded = Encoded(queries.astype(np.float32), candidates.astype(np.float32), 0, 0, 0.0, queries.shape[1], 0, {})
     task = InMemoryTask(collection, SETTINGS)
-    counts = VectorCounter(encoded, collection).count(SETTINGS, RunContext())
-    ranks = rank(task, counts)
-    return ranks, score(task, counts, ranks)
+    above = VectorCounter(encoded, collection).count(SETTINGS, RunContext()).added(task.gold_pairs)
+    ranks = rank(task, above)
+    return ranks, score(task, above, ranks)
 
 
 def meaning_vectors(collection, language_weight, seed=0):

@@ -60,7 +60,7 @@ def unit_rows(rng, rows, dimensions, offset):
 @pytest.mark.parametrize("dimensions", [3, 64, 384, 1024, 4096])
 @pytest.mark.parametrize("offset", [0.0, 3.0])
 def test_a_float32_product_is_off_by_much_less_than_is_looked_at_again(dimensions, offset):
-    from clirbench.ranking.shards import _ROUNDING
+    from clirbench.ranking.near_ties import _ROUNDING
 
     rng = np.random.default_rng(3)
     queries, candidates = unit_rows(rng, 64, dimensions, offset), unit_rows(rng, 3000, dimensions, offset)

@@ -21,7 +21,8 @@ import clirbench
 from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
 from clirbench.results.ranks_file import encode_ranks
-from clirbench.results.result import Result, headline_of, read_result
+from clirbench.results.result import Result, read_result
+from clirbench.results.scored import headline_of
 from clirbench.submissions import check_many
 from clirbench.submissions.check_many import Limits, check_submissions, report, submissions_in
 from clirbench.submissions.check_one import _gold_pairs_of, examine

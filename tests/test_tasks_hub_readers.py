@@ -16,7 +16,7 @@ from clirbench.tasks.collection import load_collection
 from clirbench.tasks.corpora.judged import load_judged, open_judgements
 from clirbench.tasks.hub_readers import read_belebele
 from clirbench.tasks.new_task import init_from_hub
-from clirbench.tasks.selection import with_all_languages
+from clirbench.tasks.selection import select, task_with, with_all_languages
 from clirbench.tasks.task_file import load_task
 
 SCRIPTS = ("hi_Deva", "hi_Latn", "en_Latn")
@@ -326,6 +326,37 @@ def test_all_languages_of_belebele():
     assert whole.hash != board.hash
     with pytest.raises(ClirbenchError, match="demo has no other languages than ar,"):
         with_all_languages(load_task("demo"))
+
+
+def test_a_result_knows_all_languages_from_the_declared_ones():
+    board = load_task("belebele")
+    whole = with_all_languages(board)
+    assert (whole.whole_data, board.whole_data) == (True, False)
+    assert task_with(board, whole.hash) == whole
+    assert task_with(board, board.hash) == task_with(board, "0" * 64) == board
+    assert select(board, ["all"]).languages == whole.languages
+    assert select(load_task("demo"), ["all"]).languages == load_task("demo").languages
+    with pytest.raises(ClirbenchError, match="belebele has no language 'all': choose from "):
+        select(board, ["all", "eng_Latn"])
+    with pytest.raises(ClirbenchError, match="belebele has no other languages than acm_Arab,"):
+        with_all_languages(whole)
+
+
+def test_all_languages_are_run_and_named(mirror, tmp_path):
+    write_belebele(mirror / "belebele", SCRIPTS)
+    path = belebele_task(tmp_path, SCRIPTS[:2])
+    text = path.read_text(encoding="utf-8")
+    listed = ", ".join(f'"{x}"' for x in SCRIPTS)
+    path.write_text(text.replace("settings = ", f"all_languages = [{listed}]\nsettings = ", 1), encoding="utf-8")
+
+    def parts(languages):
+        found = clirbench.evaluate("clirbench/char-ngram", str(path), languages=languages).document
+        return found.task.languages, found.task.complete, found.ranks.file
+
+    assert parts(None) == (list(SCRIPTS[:2]), True, "belebele.ranks.parquet")
+    assert parts(["all"]) == (list(SCRIPTS), True, "belebele+all.ranks.parquet")
+    one = clirbench.evaluate("clirbench/char-ngram", str(path), languages=["all"], settings=["monolingual"]).document
+    assert (one.task.complete, one.ranks.file) == (False, "belebele+all+monolingual.ranks.parquet")
 
 
 # ------------------------------------------------------------------------------------------------------ the shipped tasks

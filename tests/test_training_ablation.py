@@ -11,6 +11,7 @@ import toy_training as toy
 from tiny_models import tiny_bert
 
 import clirbench
+from clirbench.tasks.task_file import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,6 +74,14 @@ def test_marks_say_better_and_worse_and_for_distance_lower_is_better():
     assert plain.split(" | ")[1:] == ["40.0 (▲n ▼c)"] * 3 + ["700 (▲n ▲c)", "x1.50 |"]
     centred = next(line for line in lines if line.startswith("| alpha 1, center |"))
     assert centred.split(" | ")[1:] == ["40.0 (▼n)"] * 3 + ["700 (▲n)", "x1.50 |"]
+
+
+def test_every_task_has_more_languages_than_directions_are_removed():
+    import ablation_transformer as transformer
+
+    for task in transformer.TASKS:
+        directions = int(transformer.of_task("lsar", task).removeprefix("lsar:"))
+        assert 0 < directions < len(load_task(task).languages)
 
 
 def test_xnli_is_read_as_its_file_has_it(tmp_path):

@@ -183,7 +183,13 @@ def show(
     metric: Annotated[str | None, optional("Metric of the table of language pairs.", "the task's first")] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs, and how its texts were encoded."""
-    from clirbench.cli.display.results import headline_tables, pair_table, print_summary, settings_table
+    from clirbench.cli.display.results import (
+        headline_tables,
+        pair_table,
+        print_summary,
+        script_tables,
+        settings_table,
+    )
     from clirbench.results.result import read_result
 
     document = read_result(result).document
@@ -194,6 +200,7 @@ def show(
     print_summary([document], console)
     console.print(headline_tables(document, console))
     console.print(pair_table(document, metric, console))
+    console.print(script_tables(document, metric, console))
     console.print(settings_table(document, console))
 
 

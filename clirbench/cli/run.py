@@ -17,7 +17,10 @@ class RestrictionOptions:
     """Options that choose languages and settings."""
 
     languages: Annotated[
-        str | None, optional("Only these languages, comma-separated; a result says that it is restricted.")
+        str | None,
+        optional(
+            "Only these languages, comma-separated; a result says that it is restricted. 'all' is all languages of the data."
+        ),
     ] = None
     settings: Annotated[
         str | None, optional("Only these settings: monolingual, cross-lingual, multilingual; a result says so.")

@@ -168,7 +168,7 @@ def _claim(
 
 def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunRequest) -> _Wanted:
     """Look for the result of a selection."""
-    path = folder / f"{result_stem(task_part(chosen), chosen.task.settings)}.json"
+    path = folder / f"{result_stem(task_part(chosen), chosen.task)}.json"
     kept = None if request.force else _kept(path, chosen, model)
     if kept is not None and request.streaming.top:
         check_runs(path, kept.document, request.streaming.top)

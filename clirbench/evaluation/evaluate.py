@@ -11,8 +11,7 @@ from clirbench.evaluation.loaded_task import LoadedTask, announce, load_data
 from clirbench.evaluation.text_lengths import text_lengths
 from clirbench.metrics.bias import count_jumps
 from clirbench.metrics.scores import Scores, check_names, compute_scores
-from clirbench.ranking.counters import Counts
-from clirbench.ranking.gold_ranks import GoldRanks, gold_ranks
+from clirbench.ranking.gold_ranks import Above, GoldRanks, gold_ranks
 from clirbench.results.build import Run, build_result
 from clirbench.results.result import Result
 from clirbench.support.context import ContextOptions, RunContext, context_of
@@ -47,7 +46,8 @@ def evaluate(
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. This function keeps the counts of a
             streamed task in memory; ``clirbench run`` writes them to disk, so that a killed run can go on.
         **context: ``cache``, a folder for the vectors of models that have a revision; ``allow_zero_vectors``, to score all-zero
-            vectors as lost instead of stopping; ``reporter``, told of progress.
+            vectors as lost instead of stopping; ``reporter``, told of progress; ``exact_languages``, 32: with more languages,
+            ranks are rounded and the result has its compact form.
 
     Returns:
         Scores with their ranks.
@@ -85,9 +85,12 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     vectors = task.encode(model, context)  # each distinct text once
     counts = vectors.count(task.selection.settings, context)  # how many candidates outrank each gold pair
     begin = time.perf_counter()
-    ranks = rank(task, counts)
-    scores = score(task, counts, ranks, model.settings.depth)
-    cost = counts.cost
+    cost, above = counts.cost, counts.added(task.gold_pairs)
+    del counts
+    ranks = rank(task, above)
+    if len(ranks.languages) > context.exact_languages and ranks.across_languages:
+        ranks = ranks.rounded(task.pool_sizes)
+    scores = score(task, above, ranks, model.settings.depth)
     loading = cost.seconds.pop("load", 0.0) + load_seconds
     cost.seconds = {"load": loading, **cost.seconds, "score": time.perf_counter() - begin}
     run = Run(
@@ -102,16 +105,18 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
     return build_result(model, run, ranks, scores)
 
 
-def rank(task: LoadedTask, counts: Counts) -> GoldRanks:
-    """Rank each gold pair: one plus the number of candidates that outrank it, summed over the blocks of each pool."""
-    return gold_ranks(task.gold_pairs, counts.outranked, task.selection.settings, counts.within)
+def rank(task: LoadedTask, above: Above) -> GoldRanks:
+    """Rank each gold pair: one plus the number of candidates that outrank it, summed over the languages of each pool."""
+    return gold_ranks(task.gold_pairs, above, task.selection.settings)
 
 
-def score(task: LoadedTask, counts: Counts, ranks: GoldRanks, depth: int | None = None) -> Scores:
+def score(task: LoadedTask, above: Above, ranks: GoldRanks, depth: int | None = None) -> Scores:
     """Compute every number of a result: metrics and bias from the ranks, queue jumps from the counts.
 
     Numbers that read ranks below ``depth``, that of a second stage, are None.
     """
     declared, settings = task.selection.task, task.selection.settings
-    jumps = count_jumps(task.gold_pairs, counts.outranked, ranks) if "multilingual" in settings else None
+    jumps = count_jumps(task.gold_pairs, above, ranks) if "multilingual" in settings else None
+    if jumps is not None and ranks.rounding is not None:
+        jumps = jumps.summed
     return compute_scores(ranks, task.pool_sizes, settings, declared.metrics, declared.bias, jumps, depth)

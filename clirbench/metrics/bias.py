@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clirbench.metrics.per_topic import divide_or_nan
 from clirbench.metrics.retrieval import Measure, RankedLists, Values, running_sums
-from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.gold_ranks import Above, GoldRanks
 from clirbench.tasks.collection import GoldPairs
 
 if TYPE_CHECKING:
@@ -182,13 +182,23 @@ class QueueJump:
 
     Attributes:
         counts: int64 (query languages, gold languages, candidate languages), wrong candidates of the third language that outrank
-            a gold of the second for a query of the first.
+            a gold of the second for a query of the first. If they are added up over gold languages, the second size is 1.
         shares: float64 (query languages, candidate languages), a language's share of the wrong candidates in the pool. This would
             be its share of the queue jumps if no language were favoured.
     """
 
     counts: NDArray[np.int64]
     shares: Values
+
+    @property
+    def only_sums(self) -> bool:
+        """Whether the counts are added up over gold languages."""
+        return bool(self.counts.shape[1] < self.counts.shape[2])
+
+    @property
+    def summed(self) -> "QueueJump":
+        """The same, added up over gold languages."""
+        return QueueJump(self.counts.sum(axis=1, keepdims=True), self.shares)
 
     @property
     def matrix(self) -> Values:
@@ -210,16 +220,13 @@ class QueueJump:
         return np.diagonal(self.matrix).copy()
 
 
-def count_jumps(pairs: GoldPairs, outranked: "Outranked", ranks: GoldRanks) -> QueueJump:
+def count_jumps(pairs: GoldPairs, counts: "Outranked | Above", ranks: GoldRanks) -> QueueJump:
     """Add up the wrong candidates that outrank golds, by query, gold and candidate language.
 
-    ``outranked`` has the counts of the pairs, with one block per language.
+    ``counts`` are those of the pairs, with one block per language, or added up already.
     """
-    n = len(pairs.languages)
-    pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
-    cell = (pair[:, None] * n + np.arange(n)).ravel()
-    totals = np.bincount(cell, weights=outranked.wrong.ravel(), minlength=n**3)
-    return QueueJump(totals.reshape(n, n, n).astype(np.int64), wrong_shares(ranks, pairs.sizes))
+    above = counts if isinstance(counts, Above) else Above.of(pairs, counts)
+    return QueueJump(above.jumps, wrong_shares(ranks, pairs.sizes))
 
 
 def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:

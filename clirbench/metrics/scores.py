@@ -6,6 +6,7 @@ Macro averages weigh every language (or pair of languages) alike, micro averages
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from clirbench.tasks.task import SETTINGS, Task
 
 Number = float | None
 Numbers = dict[str, Number]
+# Gold pairs whose metrics are computed at a time; this bounds memory.
+_PAIRS = 2**21
 _KNOWN: dict[str, list[str]] = {"metrics": list(METRICS), "bias": [*BIAS, *OVERALL_BIAS]}
 
 
@@ -47,6 +50,8 @@ class Scores:
             second; empty without the multilingual setting.
         queue_jump_ratio: By query and candidate language, share of the queue jumps divided by share of the wrong candidates in
             the pool; 1 is chance.
+        queue_jump_sums: By query and candidate language, the queue jumps added up over gold languages, where only these sums were
+            given; ``queue_jump`` is empty then.
     """
 
     headline: dict[str, dict[str, Headline]] = field(default_factory=dict)
@@ -55,6 +60,7 @@ class Scores:
     per_pair: dict[str, dict[str, Numbers]] = field(default_factory=dict)
     queue_jump: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     queue_jump_ratio: dict[str, Numbers] = field(default_factory=dict)
+    queue_jump_sums: list[list[int]] = field(default_factory=list)
 
 
 def check_names(task: Task) -> None:
@@ -144,10 +150,12 @@ class ScoreTables:
         if {"monolingual", "cross-lingual"} & set(settings):
             self._own_block_tables()
         if "multilingual" in settings and ranks.pool_rank is not None:
-            self._pool_tables(ranks.pool_rank)
+            self._pool_tables()
 
     def _own_block_tables(self) -> None:
-        ranks = self.ranks
+        self._add("own", *_joined([self._own_values(part) for part in self._topic_parts()]))
+
+    def _own_values(self, ranks: GoldRanks) -> "_OfRankings":
         rows = np.flatnonzero(self.paired | (ranks.query_language == ranks.gold_language))
         group = ranks.query_language[rows].astype(np.intp)
         if self.paired:
@@ -156,29 +164,46 @@ class ScoreTables:
         # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
         new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
         lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows], ranks.grade_of(rows))
-        values = {name: METRICS[name].compute(lists) for name in self.metrics}
-        self._add("own", values, topic[new], group[new])
+        return {name: METRICS[name].compute(lists) for name in self.metrics}, topic[new], group[new]
 
-    def _pool_tables(self, pool_rank: NDArray[np.int32]) -> None:
-        ranks = self.ranks
-        query = ranks.query
-        order = np.argsort(query.astype(np.int64) << 32 | pool_rank)
+    def _pool_tables(self) -> None:
+        metrics, bias = zip(*(self._pool_values(part) for part in self._topic_parts()), strict=True)
+        self._add("pool", *_joined(metrics))
+        self._add("bias", *_joined(bias))
+
+    def _pool_values(self, ranks: GoldRanks) -> tuple["_OfRankings", "_OfRankings"]:
+        """The metrics in the pool of all languages, and the measures of bias."""
+        pool_rank, query, own = ranks.pool_rank, ranks.query, ranks.query_language == ranks.gold_language
+        assert pool_rank is not None  # noqa: S101
+        # Rounded ranks may be equal. Then the gold in the query's language is last, so the order of languages decides nothing.
+        order = np.argsort(query.astype(np.int64) << 33 | pool_rank.astype(np.int64) << 1 | own, kind="stable")
         lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
-        self._add("pool", values, topic, language)
-        gold_language = ranks.gold_language[order]
-        pool = PoolLists(lists, ranks.query_language[order] == gold_language, gold_language, self.pool)
-        values = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
-        self._add("bias", values, topic, language)
+        pool = PoolLists(lists, own[order], ranks.gold_language[order], self.pool)
+        of_bias = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
+        return (values, topic, language), (of_bias, topic, language)
+
+    def _topic_parts(self) -> list[GoldRanks]:
+        """The ranks, or for very many gold pairs the ranks of some topics after the other, which bounds memory."""
+        ranks = self.ranks
+        if len(ranks) <= _PAIRS:
+            return [ranks]
+        first = np.searchsorted(ranks.topic, np.arange(len(ranks.topics) + 1))
+        bounds = [int(first[0])]
+        for here, after in pairwise(first.tolist()):
+            if after - bounds[-1] > _PAIRS and here > bounds[-1]:
+                bounds.append(here)
+        return [ranks.rows(slice(a, b)) for a, b in pairwise([*bounds, len(ranks)])]
 
     def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
         """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
         shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
         shared: Values | None = None
-        for name, of_rankings in values.items():
-            table = TopicTable.of(topic, group, of_rankings, shape)
+        for name in list(values):
+            # The values of a metric are dropped as soon as its table has them.
+            table = TopicTable.of(topic, group, values.pop(name), shape)
             # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
             shared = table.counts if shared is None else shared
             same = np.array_equal(shared, table.counts)
@@ -201,8 +226,11 @@ class ScoreTables:
             self._bias(samples, overall, scores)
         if jumps is not None:
             whole = not self._beyond("own_language_preference")
+            if jumps.only_sums:
+                scores.queue_jump_sums.extend(jumps.counts[:, 0].tolist())
             for query, counts, ratios in zip(self.languages, jumps.counts, jumps.matrix, strict=True):
-                scores.queue_jump[query] = self._named([self._named(row) for row in counts.tolist()])
+                if not jumps.only_sums:
+                    scores.queue_jump[query] = self._named([self._named(row) for row in counts.tolist()])
                 scores.queue_jump_ratio[query] = self._named(_number(ratio) if whole else None for ratio in ratios)
         return scores
 
@@ -312,6 +340,18 @@ class ScoreTables:
             of_bias[name] = headline
             for language, value in zip(self.languages, by_language, strict=True):
                 scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = _number(value)
+
+
+# By metric one value per ranking; the topic of each ranking, and its language or pair of languages.
+_OfRankings = tuple[dict[str, Values], NDArray[np.int32], NDArray[np.intp]]
+
+
+def _joined(parts: Sequence[_OfRankings]) -> _OfRankings:
+    """The values of several parts, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    values = {name: np.concatenate([part[0].pop(name) for part in parts]) for name in list(parts[0][0])}
+    return values, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
 def _mean(values: Values) -> float:

@@ -5,9 +5,9 @@ returns the counts and the cost of the run.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -20,13 +20,14 @@ from clirbench.encoders.calls import ask
 from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.vectors import Clock
+from clirbench.ranking.gold_ranks import Above
 from clirbench.ranking.in_memory import Layout, Outranked, Products, count_outranked
 from clirbench.ranking.kernel import one_blas_thread
 from clirbench.ranking.second_stage import PoolCounter, SecondStage
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, RANK
-from clirbench.tasks.collection import Collection
+from clirbench.tasks.collection import Collection, GoldPairs
 
 ScoreBlock = NDArray[np.float32]
 # A function of start and stop that scores the queries start to stop - 1: float32 (queries, candidates).
@@ -72,15 +73,22 @@ class Counts:
     """How many candidates outrank each gold pair, counted in blocks of one language each.
 
     Attributes:
-        outranked: Counts by the scores in the pool of all languages.
+        outranked: Counts by the scores in the pool of all languages. They are added up already where there are many.
         within: Counts by the scores in each language's own pool. The same object as ``outranked``, except for a fusion and for
             two stages, whose scores depend on the pool.
         cost: Cost of the run so far.
     """
 
-    outranked: Outranked
-    within: Outranked
+    outranked: Outranked | Above
+    within: Outranked | Above
     cost: Cost
+
+    def added(self, pairs: GoldPairs) -> Above:
+        """The counts of the gold pairs, added up to what ranks and bias need."""
+        if isinstance(self.outranked, Above) or isinstance(self.within, Above):
+            assert isinstance(self.outranked, Above)  # noqa: S101
+            return self.outranked
+        return Above.of(pairs, self.outranked, self.within)
 
 
 class Counter(Protocol):
@@ -121,11 +129,15 @@ def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
 
 @dataclass(frozen=True)
 class VectorCounter:
-    """A counter that compares the vectors of an encoder. ``seconds`` is the time of encoding, the cache included."""
+    """A counter that compares the vectors of an encoder. ``seconds`` is the time of encoding, the cache included.
+
+    Counts are added up after every ``cells`` of them, gold pairs times languages, so that many languages fit in memory.
+    """
 
     encoded: Encoded
     collection: Collection
     seconds: float = 0.0
+    cells: int = 2**24
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
         """Count for all settings in one pass over all scores.
@@ -148,22 +160,42 @@ class VectorCounter:
         )
         return Counts(outranked, outranked, cost)
 
-    def _everywhere(self, context: RunContext) -> Outranked:
-        golds, encoded, advance = self.collection, self.encoded, partial(context.reporter.advance, RANK)
-        pairs = golds.gold_query, golds.gold_candidate, golds.candidate_starts
-        return count_outranked(encoded.queries, encoded.candidates, *pairs, advance)
+    def _everywhere(self, context: RunContext) -> Outranked | Above:
+        advance = partial(context.reporter.advance, RANK)
+        parts = list(_parts(self._golds, len(self.collection.languages), self.cells))
+        if len(parts) == 1:
+            return self._counted(*parts[0], advance)
+        # BLAS keeps one thread from the first part to the last: to ask for that takes as long as a small part.
+        with one_blas_thread():
+            pairs = self.collection.gold_pairs
+            return Above.joined(
+                [Above.of(pairs.part(*self._golds[list(part)]), self._counted(*part, advance)) for part in parts]
+            )
 
-    def _within_languages(self, context: RunContext) -> Outranked:
+    @cached_property
+    def _golds(self) -> NDArray[np.intp]:
+        """The first gold pair of each query, and the number of gold pairs: intp (queries + 1,)."""
+        return np.searchsorted(self.collection.gold_query, np.arange(len(self.collection.queries) + 1))
+
+    def _counted(self, first: int, last: int, advance: Callable[[int], None]) -> Outranked:
+        """Count for the queries ``first`` to ``last`` - 1."""
+        golds, encoded, pairs = self.collection, self.encoded, slice(*self._golds[[first, last]])
+        of_query = golds.gold_query[pairs] - np.int32(first), golds.gold_candidate[pairs]
+        return count_outranked(
+            encoded.queries[first:last], encoded.candidates, *of_query, golds.candidate_starts, advance
+        )
+
+    def _within_languages(self, context: RunContext) -> Above:
         """Count for the golds in their query's language.
 
         All other counts stay 0: the monolingual setting does not read them.
         """
         golds, encoded = self.collection, self.encoded
-        shape = (len(golds.gold_query), len(golds.languages))
-        wrong, gold = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
+        none, languages = np.zeros(len(golds.gold_query), dtype=np.int32), len(golds.languages)
+        above = Above(none.copy(), none, none, np.zeros((languages,) * 3, dtype=np.int64))
         query_language = golds.query_language[golds.gold_query]
         own = query_language == golds.candidate_language[golds.gold_candidate]
-        for i in range(len(golds.languages)):
+        for i in range(languages):
             q0, q1 = golds.query_starts[i : i + 2]
             c0, c1 = golds.candidate_starts[i : i + 2]
             rows = np.flatnonzero(own & (query_language == i))
@@ -175,8 +207,20 @@ class VectorCounter:
                 np.array([0, c1 - c0]),
                 partial(context.reporter.advance, RANK),
             )
-            wrong[rows, i], gold[rows, i] = counts.wrong[:, 0], counts.gold[:, 0]
-        return Outranked(wrong, gold)
+            above.own[rows] = counts.all[:, 0]
+        return above
+
+
+def _parts(golds: NDArray[np.intp], blocks: int, cells: int) -> Iterator[tuple[int, int]]:
+    """Groups of queries, as first and last plus one; the counts of a group are at most so many cells, or those of one query.
+
+    ``golds`` is intp (queries + 1,), the first gold pair of each query.
+    """
+    first, queries = 0, len(golds) - 1
+    while first < queries:
+        last = int(np.searchsorted(golds, golds[first] + cells // blocks, side="right")) - 1
+        yield first, max(last, first + 1)
+        first = max(last, first + 1)
 
 
 class ScoreCounter:

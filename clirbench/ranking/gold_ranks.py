@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clirbench.ranking.rounding import Rounding
 from clirbench.tasks.collection import GoldPairs
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class GoldRanks:
     candidates of the gold's language, ``pool_rank`` among those of all languages (None without the multilingual setting).
     ``query_language_above`` counts the wrong candidates of the query's language that outrank the gold in the pool of all
     languages. It is None without the multilingual setting, and in ranks files that were made before it was counted. ``grade``,
-    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1.
+    int8 (gold pairs,), has the grades of the golds, from 1. It is None in a task without grades, where each is 1. ``rounding``
+    says how own ranks and pool ranks were rounded; None for exact ones.
     """
 
     topics: tuple[str, ...]
@@ -37,6 +39,7 @@ class GoldRanks:
     pool_rank: NDArray[np.int32] | None
     query_language_above: NDArray[np.int32] | None = None
     grade: NDArray[np.int8] | None = None
+    rounding: Rounding | None = None
 
     def __len__(self) -> int:
         return len(self.topic)
@@ -51,20 +54,80 @@ class GoldRanks:
         """The grades of some rows, int8 (rows,); None in a task without grades."""
         return None if self.grade is None else self.grade[rows]
 
+    def rows(self, part: slice) -> "GoldRanks":
+        """The ranks of some rows. ``topics`` and ``languages`` stay as they are."""
+        columns: dict[str, Any] = {
+            name: column[part] for name, column in vars(self).items() if isinstance(column, np.ndarray)
+        }
+        return replace(self, **columns)
+
+    @property
+    def across_languages(self) -> bool:
+        """Whether a gold is in another language than its query."""
+        return bool((self.query_language != self.gold_language).any())
+
+    def rounded(self, pool_sizes: Mapping[str, int]) -> "GoldRanks":
+        """The same ranks, rounded by :class:`Rounding`; ``pool_sizes`` has the number of candidates by language.
+
+        ``query_language_above`` is left out: it says something of wrong candidates beside exact ranks only.
+        """
+        sizes = np.array([pool_sizes[language] for language in self.languages], dtype=np.int64)
+        rounding = Rounding.of(int(np.bincount(self.query).max(initial=0)))
+        pool = None if self.pool_rank is None else rounding.rounded(self.pool_rank, sizes.sum())
+        own = rounding.rounded(self.own_rank, sizes[self.gold_language])
+        return replace(self, own_rank=own, pool_rank=pool, query_language_above=None, rounding=rounding)
+
+
+@dataclass(frozen=True)
+class Above:
+    """What ranks and bias need of the counts of :class:`clirbench.ranking.in_memory.Outranked`: a few numbers for each gold pair.
+
+    The first three are int32 (gold pairs,): how many candidates of the gold's language outrank it, by the scores in that
+    language's own pool; how many of all languages; and how many wrong ones of the query's language. ``jumps`` is int64 (query
+    languages, gold languages, candidate languages), the wrong candidates of the third language that outrank a gold of the second
+    for a query of the first.
+    """
+
+    own: NDArray[np.int32]
+    pool: NDArray[np.int32]
+    query_language: NDArray[np.int32]
+    jumps: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, pairs: GoldPairs, outranked: "Outranked", within: "Outranked | None" = None) -> "Above":
+        """Add up counts of gold pairs; ``within`` has those by the scores in each language's own pool, None if they are equal."""
+        n, rows = len(pairs.languages), np.arange(len(pairs.topic))
+        own = within or outranked
+        pair = pairs.query_language.astype(np.intp) * n + pairs.gold_language
+        cell = (pair[:, None] * n + np.arange(n)).ravel()
+        return cls(
+            own=own.wrong[rows, pairs.gold_language] + own.gold[rows, pairs.gold_language],
+            pool=outranked.all.sum(axis=1, dtype=np.int32),
+            query_language=outranked.wrong[rows, pairs.query_language],
+            jumps=np.bincount(cell, weights=outranked.wrong.ravel(), minlength=n**3).reshape(n, n, n).astype(np.int64),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Above"]) -> "Above":
+        """The counts of several groups of gold pairs, one after the other."""
+        own, pool, query_language = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("own", "pool", "query_language")
+        )
+        return cls(own, pool, query_language, np.sum([part.jumps for part in parts], axis=0))
+
 
 def gold_ranks(
-    pairs: GoldPairs, outranked: "Outranked", settings: Sequence[str], within: "Outranked | None" = None
+    pairs: GoldPairs, counts: "Outranked | Above", settings: Sequence[str], within: "Outranked | None" = None
 ) -> GoldRanks:
     """Turn counts into ranks: one plus the number of candidates that outrank the gold.
 
-    The monolingual and the cross-lingual settings rank a gold in the pool of its own language, so they read one block of
-    ``outranked``, which has a block for each language. The multilingual setting adds up all blocks. Pairs that no setting ranks
-    are left out. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``outranked``.
+    The monolingual and the cross-lingual settings rank a gold in the pool of its own language. The multilingual setting adds up
+    the counts of all languages. Pairs that no setting ranks are left out. ``counts`` has a block for each language, or is added
+    up already. ``within`` has the counts by the scores in each language's own pool; None if they are those of ``counts``.
     """
     query_language, gold_language, topic = pairs.query_language, pairs.gold_language, pairs.topic
-    own = (within or outranked).all
-    own_rank = 1 + own[np.arange(len(own)), gold_language]
-    pool_rank = 1 + outranked.all.sum(axis=1, dtype=np.int32)
+    above = counts if isinstance(counts, Above) else Above.of(pairs, counts, within)
+    own_rank, pool_rank = 1 + above.own, 1 + above.pool
     # One integer per row sorts several times faster than four keys.
     languages = len(pairs.languages)
     pair = (topic.astype(np.int64) * languages + query_language) * languages + gold_language
@@ -83,8 +146,8 @@ def gold_ranks(
         query_language=query_language[order],
         gold_language=gold_language[order],
         own_rank=own_rank[order].astype(np.int32),
-        pool_rank=pool_rank[order] if pooled else None,
-        query_language_above=outranked.wrong[order, query_language[order]].astype(np.int32) if pooled else None,
+        pool_rank=pool_rank[order].astype(np.int32) if pooled else None,
+        query_language_above=above.query_language[order].astype(np.int32) if pooled else None,
         grade=None if pairs.grade is None else pairs.grade[order],
     )
 

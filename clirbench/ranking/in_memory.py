@@ -27,6 +27,7 @@ from clirbench.ranking.kernel import (
     tally,
     workers,
 )
+from clirbench.ranking.many_golds import MANY_GOLDS, count_wrong
 from clirbench.ranking.near_ties import exact_products
 from clirbench.ranking.shards import Cells, GoldScores
 
@@ -195,6 +196,10 @@ def _count_dense(
     golds = GoldScores(queries, gold_query, scores)
     block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
     blocks, none = len(block_starts) - 1, np.empty(0, dtype=np.intp)
+    if np.bincount(gold_query).max(initial=0) > MANY_GOLDS:
+        pairs = gold_query, gold_candidate
+        wrong = count_wrong(queries, candidates, pairs, scores, block_starts, advance)
+        return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
     wrong = np.empty((len(gold_query), blocks), dtype=np.int32)
     told = 0
     for number, (start, stop) in enumerate(pairwise(block_starts.tolist())):

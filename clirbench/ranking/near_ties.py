@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from clirbench.encoders.base import DenseVectors, Vectors
-from clirbench.ranking.kernel import LANES, RUN, outranks, tally, tally_flags
+from clirbench.ranking.kernel import LANES, OVERFLOW, RUN, outranks, tally, tally_flags
+from clirbench.support.errors import ClirbenchError
 
 _Scores = NDArray[np.float32]
 # Only a collapsed encoder, or vectors of few bits, puts more candidates of a tile between the bounds of one gold.
-_MANY = 256
+MANY_NEAR = 256
 # Golds that are handled at a time; this bounds memory.
 _CELLS = 128
 _EXACT_AT_A_TIME = 512
 # If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
 _CROWD = 32
+# This number times the square root of the dimensions times both norms is several times the error seen in float32 products.
+_ROUNDING = 4 * 2.0**-24
 
 
 def exact_products(
@@ -37,6 +40,32 @@ def exact_products(
         # NumPy adds up a contiguous row pairwise, whatever the row's place. A BLAS product of matrices depends on the place.
         products[part] = (left[left_row[part]].astype(np.float64) * right[right_row[part]]).sum(axis=1)
     return products
+
+
+def score_bounds(
+    queries: DenseVectors, candidates: DenseVectors, exact: NDArray[np.float64], longest: float | None = None
+) -> tuple[_Scores, _Scores]:
+    """The lowest and the highest float32 scores that golds may have after rounding: float32 (queries, slots) each.
+
+    ``exact`` is float64 (queries, slots), the scores of the golds; inf where a query has no gold in the slot, and the bounds are
+    inf there too. ``longest`` is the largest norm of the candidates, or an upper bound of it; None to compute it.
+
+    Raises:
+        ClirbenchError: A product could overflow float32.
+    """
+    if longest is None:
+        with np.errstate(over="ignore"):
+            longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+    if not np.isfinite(longest):
+        raise ClirbenchError(OVERFLOW)
+    norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
+    # The rounding error of an inner product grows with the norms and, with high probability, with the root of the dimensions
+    # (Ipsen and Zhou 2019, arXiv 1906.10465).
+    margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * norms)[:, None]
+    low, high = (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
+    # Rounding the bounds to float32 must not move them inwards, so each moves one float32 step outwards.
+    low = np.where(np.isinf(exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
+    return low, np.nextafter(high, np.float32(np.inf))
 
 
 def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[Any]]:
@@ -118,7 +147,7 @@ class TileComparison:
             if len(near):
                 near_of_row = np.bincount(row[near], minlength=len(counts))
                 # Too many to look at: they count as ties, and the gold loses them.
-                many = near_of_row > _MANY
+                many = near_of_row > MANY_NEAR
                 counts[many, slot] += near_of_row[many].astype(np.int32)
                 near = near[~many[row[near]]]
                 self._decide(counts, row[near], row[near], at[near] % scores.shape[1], np.full(len(near), slot))
@@ -131,7 +160,7 @@ class TileComparison:
         )
         near = near_or_above - counts
         # Too many to look at: they count as ties, and the gold loses them.
-        many = near > _MANY
+        many = near > MANY_NEAR
         counts[many] = near_or_above[many]
         rows, slots = np.nonzero((near > 0) & ~many)
         for start in range(0, len(rows), _CELLS):

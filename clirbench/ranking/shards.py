@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from clirbench.encoders.base import DenseVectors
 from clirbench.ranking.kernel import (
     LANES,
-    OVERFLOW,
     QUERIES_PER_PRODUCT,
     RUN,
     among_golds,
@@ -36,15 +35,12 @@ from clirbench.ranking.kernel import (
     outranks,
     workers,
 )
-from clirbench.ranking.near_ties import TileComparison
-from clirbench.support.errors import ClirbenchError
+from clirbench.ranking.near_ties import TileComparison, score_bounds
 
 # Queries and candidates of one product. Many small products are as fast as one large one, and the scores of each are still in
 # a cache when they are counted. Fixed, so that every machine computes the same products.
 _ROWS = 2 * QUERIES_PER_PRODUCT
 _TILE = 4 * RUN
-# This number times the square root of the dimensions times both norms is several times the error seen in float32 products.
-_ROUNDING = 4 * 2.0**-24
 
 
 @dataclass(frozen=True)
@@ -112,7 +108,6 @@ class GoldScores:
         self._row = place[gold_query]
         self._slot = np.arange(len(gold_query)) - first[gold_query]
         self._slots = golds[order][::QUERIES_PER_PRODUCT]
-        self._norms = np.sqrt(np.einsum("ij,ij->i", self._queries, self._queries, dtype=np.float64))
         self._exact = np.full((len(queries), int(golds.max(initial=0))), np.inf)
         self._exact[self._row, self._slot] = scores
 
@@ -164,7 +159,7 @@ class GoldScores:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
-        bounds = self._bounds(candidates, longest)
+        bounds = score_bounds(self._queries, candidates, self._exact, longest)
         # Candidates are padded to a multiple of LANES: see clirbench.ranking.kernel.
         missing = -width % LANES
         if missing:
@@ -220,26 +215,6 @@ class GoldScores:
         back = np.argsort(self._order)
         candidate, score = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("candidate", "score"))
         return Best(candidate[back], score[back])
-
-    def _bounds(
-        self, candidates: DenseVectors, longest: float | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The lowest and the highest float32 scores that the golds may have after rounding; see the module ``near_ties``.
-
-        Both are float32 (queries, slots), and inf where a query has no gold in the slot.
-        """
-        if longest is None:
-            with np.errstate(over="ignore"):
-                longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
-        if not np.isfinite(longest):
-            raise ClirbenchError(OVERFLOW)
-        # The rounding error of an inner product grows with the norms and, with high probability, with the root of the dimensions
-        # (Ipsen and Zhou 2019, arXiv 1906.10465).
-        margin = (_ROUNDING * np.sqrt(candidates.shape[1]) * longest * self._norms)[:, None]
-        low, high = (self._exact - margin).astype(np.float32), (self._exact + margin).astype(np.float32)
-        # Rounding the bounds to float32 must not move them inwards, so each moves one float32 step outwards.
-        low = np.where(np.isinf(self._exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
-        return low, np.nextafter(high, np.float32(np.inf))
 
     def _counted(
         self,

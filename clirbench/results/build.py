@@ -18,7 +18,8 @@ from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results import schema
 from clirbench.results.file_names import RANKS_ENDING, result_stem
 from clirbench.results.ranks_file import encode_ranks
-from clirbench.results.result import Result, headline_of
+from clirbench.results.result import Result
+from clirbench.results.scored import numbers_of
 from clirbench.support.version import __version__
 from clirbench.tasks.selection import Selection
 
@@ -76,8 +77,9 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
     part, cost = task_part(run.selection), run.cost
     speed = cost.encoded / cost.encode_seconds if cost.encoded and cost.encode_seconds else None
     file = encode_ranks(ranks)
+    ungraded = schema.FORMAT if ranks.rounding is None else schema.COMPACT_FORMAT
     document = schema.Document(
-        format=schema.FORMAT if ranks.grade is None else schema.GRADED_FORMAT,
+        format=schema.GRADED_FORMAT if ranks.grade is not None and ranks.rounding is None else ungraded,
         origin="measured",
         task=part,
         model=schema.ModelPart(**asdict(model.info), dimensions=cost.dimensions),
@@ -103,15 +105,10 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
         lengths=run.lengths,
         indistinguishable=cost.indistinguishable,  # type: ignore[arg-type]
         corpus=run.corpus,
-        headline=headline_of(scores),
-        micro=scores.micro,
-        per_language=scores.per_language,
-        per_pair=scores.per_pair,
-        queue_jump=scores.queue_jump,
-        queue_jump_ratio=scores.queue_jump_ratio,
+        **numbers_of(scores, ranks, run.selection.task.metrics[0]),
         bootstrap=schema.BootstrapPart(replicates=REPLICATES, seed=SEED, confidence=CONFIDENCE),
         ranks=schema.RanksPart(
-            file=result_stem(part, run.selection.task.settings) + RANKS_ENDING,
+            file=result_stem(part, run.selection.task) + RANKS_ENDING,
             sha256=hashlib.sha256(file).hexdigest(),
             rows=len(ranks),
         ),

@@ -52,12 +52,18 @@ def not_recomputable(document: Document | Reported | MtebDocument, ranks: GoldRa
 
 def _believed_jumps(document: Document, ranks: GoldRanks | None) -> dict[str, str]:
     """The keys of queue jumps that the ranks do not give, each with the reason."""
+    if document.compact is not None and document.compact.queue_jump:
+        why = "is computed from stated totals: ranks are rounded"
+        believed = {"compact.queue_jump": "is only bounded by its sums over candidate languages: ranks are rounded"}
+        if PREFERENCE in document.task.bias:
+            believed |= {f"headline.bias.{PREFERENCE}": why, f"per_language.*.bias.{PREFERENCE}": why}
+        return believed
     given = None if ranks is None else expected_jumps(ranks, document.model.scores_by_pool)
     if not document.queue_jump or given is None:
         return {}
     # One total that is missing in a row follows from the row's sum.
     known = (given.totals >= 0) | ((given.totals < 0).sum(axis=2, keepdims=True) == 1)
-    believed: dict[str, str] = {}
+    believed = {}
     if not known.all():
         third = "is only bounded for languages that are neither the query's nor the gold's"
         believed |= {"queue_jump": third, "queue_jump_ratio": third}

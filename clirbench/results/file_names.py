@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clirbench.results.schema import Document, TaskPart
+from clirbench.tasks.selection import ALL
+from clirbench.tasks.task import Task
 
 RANKS_ENDING = ".ranks.parquet"
 # Scores of a TREC run have their own ending in the folder of results, because they have no ranks.
@@ -26,16 +28,17 @@ def run_folder(name: str, variant: str) -> str:
     return model_folder(name) + "".join(f"+{re.sub('[: ]', '-', part)}" for part in variant.split(", ") if part)
 
 
-def result_stem(task: TaskPart, task_settings: tuple[str, ...]) -> str:
+def result_stem(part: TaskPart, task: Task) -> str:
     """The file name of a result without its ending.
 
     A run of a whole task is named ``<task>``. A restricted run adds its languages, and its settings if some are left out:
-    ``<task>+en-de+monolingual``.
+    ``<task>+en-de+monolingual``. A run on all languages of the data is named ``<task>+all``.
     """
-    if task.complete:
-        return str(task.id)
-    settings = [] if set(task.settings) == set(task_settings) else ["-".join(task.settings)]
-    return "+".join([task.id, "-".join(task.languages), *settings])
+    if part.complete and not task.whole_data:
+        return str(part.id)
+    whole = task.whole_data and part.languages == list(task.languages)
+    settings = [] if set(part.settings) == set(task.settings) else ["-".join(part.settings)]
+    return "+".join([part.id, ALL if whole else "-".join(part.languages), *settings])
 
 
 def result_path(document: Document) -> Path:

@@ -202,9 +202,7 @@ def _topic(collection: Collection, row: int, scores: NDArray[np.float32], pool: 
 
 def _confusion(document: Document, language: str) -> dict[str, tuple[float, float | None]]:
     """The value of :attr:`Inspection.confusion`."""
-    totals = Counter[str]()
-    for counts in document.queue_jump.get(language, {}).values():
-        totals.update(counts)
+    totals = Counter(document.jumps_of(language))
     everything = sum(totals.values())
     ratio = document.queue_jump_ratio.get(language, {})
     return {other: (count / everything, ratio.get(other)) for other, count in totals.most_common() if everything}

@@ -1,4 +1,10 @@
-"""The ranks file: the ranks of all gold pairs, as Parquet of a few hundred kilobytes."""
+"""The ranks file: the ranks of all gold pairs, as Parquet of a few hundred kilobytes.
+
+Rounded ranks take its compact form, which has places in the grid of :class:`clirbench.ranking.rounding.Rounding` in the place of
+ranks. Each place is a small number, so the bytes of a column compress to little more than what they tell. A gold's place among
+all languages follows roughly from its place in its own: each of n languages has about as many candidates above it. So
+``pool_code`` is the difference from that, which is smaller still.
+"""
 
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.rounding import Rounding
 from clirbench.results.ranks_layout import read_layout
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
@@ -18,6 +25,9 @@ _NAMES = ("topic", "query_language", "gold_language")
 _ABOVE = "query_language_above"
 _GRADE = "grade"
 _COLUMNS = (*_NAMES, "own_rank", "pool_rank", _ABOVE)
+_OWN_CODE, _POOL_CODE = "own_code", "pool_code"
+_COMPACT = (*_NAMES, _OWN_CODE, _POOL_CODE)
+_COMPACT_LAYOUTS = (_COMPACT, (*_COMPACT, _GRADE))
 # Files that were made before the sixth column was counted lack it. The seventh is there if the task has grades.
 _LAYOUTS = (_COLUMNS, _COLUMNS[:-1], (*_COLUMNS, _GRADE), (*_COLUMNS[:-1], _GRADE))
 
@@ -25,19 +35,25 @@ _LAYOUTS = (_COLUMNS, _COLUMNS[:-1], (*_COLUMNS, _GRADE), (*_COLUMNS[:-1], _GRAD
 def encode_ranks(ranks: GoldRanks) -> bytes:
     """The bytes of a ranks file: Parquet with columns topic, query_language, gold_language, own_rank, pool_rank.
 
-    Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32.
+    Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32. The compact
+    form of rounded ranks has own_code and pool_code in the place of the ranks.
     """
+    # A language is a byte, or two where there are more than a byte tells apart.
+    small = np.int8 if len(ranks.languages) <= np.iinfo(np.int8).max else np.int16
     columns: dict[str, Any] = {
         name: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
         for name, codes, names in (
             ("topic", ranks.topic, ranks.topics),
-            ("query_language", ranks.query_language.astype(np.int8), ranks.languages),
-            ("gold_language", ranks.gold_language.astype(np.int8), ranks.languages),
+            ("query_language", ranks.query_language.astype(small), ranks.languages),
+            ("gold_language", ranks.gold_language.astype(small), ranks.languages),
         )
     }
-    columns["own_rank"] = pa.array(ranks.own_rank, pa.int32())
-    no_pool = ranks.pool_rank is None
-    columns["pool_rank"] = pa.nulls(len(ranks), pa.int32()) if no_pool else pa.array(ranks.pool_rank, pa.int32())
+    own, pool = ranks.own_rank, ranks.pool_rank
+    if ranks.rounding is not None:
+        own, pool = _codes_of(ranks.rounding, own, pool, len(ranks.languages))
+    own_name, pool_name = ("own_rank", "pool_rank") if ranks.rounding is None else (_OWN_CODE, _POOL_CODE)
+    columns[own_name] = pa.array(own, pa.int32())
+    columns[pool_name] = pa.nulls(len(ranks), pa.int32()) if pool is None else pa.array(pool, pa.int32())
     if ranks.query_language_above is not None:
         columns[_ABOVE] = pa.array(ranks.query_language_above, pa.int32())
     if ranks.grade is not None:
@@ -53,8 +69,58 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
         column_encoding={name: "BYTE_STREAM_SPLIT" for name in columns if name not in _NAMES},
         write_statistics=False,
         store_schema=False,
+        # One row group, whatever the number of rows.
+        row_group_size=max(len(ranks), 1),
     )
     return sink.getvalue()
+
+
+def _codes_of(
+    rounding: Rounding, own: NDArray[np.int32], pool: NDArray[np.int32] | None, languages: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32] | None]:
+    """The columns of the compact form, int32 (rows,) each: places in the grid, and differences from what these lead to expect."""
+    largest = languages * int(own.max(initial=1))
+    own_code = rounding.codes(own, largest).astype(np.int32)
+    if pool is None:
+        return own_code, None
+    largest = max(largest, int(pool.max(initial=1)))
+    more = rounding.codes(pool, largest) - rounding.codes(own.astype(np.int64) * languages, largest)
+    # Differences of either sign as numbers from 0: 0, -1, 1, -2, 2 and so on.
+    return own_code, np.where(more < 0, -2 * more - 1, 2 * more).astype(np.int32)
+
+
+def _ranks_of(
+    document: Document,
+    gold_language: NDArray[np.int32],
+    own_code: NDArray[np.int32],
+    pool_code: NDArray[np.int32] | None,
+) -> tuple[Rounding, NDArray[np.int32], NDArray[np.int32] | None]:
+    """The grid of a compact file, and the ranks of its two columns, int32 (rows,) each.
+
+    Raises:
+        ValueError: A value has no rank in its pool, or is not the one that clirbench writes for that rank.
+    """
+    assert document.compact is not None  # noqa: S101
+    rounding, languages = Rounding(document.compact.exact), document.task.languages
+    sizes = np.array([document.counts.candidates.get(language, 0) for language in languages], dtype=np.int64)
+    total = int(sizes.sum())
+    if total > np.iinfo(np.int32).max or sizes.min() < 1:
+        raise ValueError("'counts.candidates' is no pool that has ranks")
+    grid = rounding.grid(max(total, len(languages) * int(sizes.max())))
+    if own_code.min(initial=0) < 0 or own_code.max(initial=0) >= len(grid):
+        raise ValueError("a value of own_code is no place in the grid of ranks")
+    own = np.minimum(grid[own_code], sizes[gold_language]).astype(np.int32)
+    pool = None
+    if pool_code is not None:
+        expected = rounding.codes(own.astype(np.int64) * len(languages), int(grid[-1]))
+        place = expected + np.where(pool_code % 2, -(pool_code // 2) - 1, pool_code // 2)
+        if pool_code.min(initial=0) < 0 or place.min(initial=0) < 0 or place.max(initial=0) >= len(grid):
+            raise ValueError("a value of pool_code is no place in the grid of ranks")
+        pool = np.minimum(grid[place], total).astype(np.int32)
+    for code, written in zip((own_code, pool_code), _codes_of(rounding, own, pool, len(languages)), strict=True):
+        if code is not None and written is not None and not np.array_equal(code, written):
+            raise ValueError("a rank is beyond its pool")
+    return rounding, own, pool
 
 
 def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
@@ -68,37 +134,45 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     Raises:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
     """
+    compact = document.compact is not None
+    own_name, pool_name = (_OWN_CODE, _POOL_CODE) if compact else ("own_rank", "pool_rank")
     try:
-        layout = read_layout(content, document.ranks.rows, _NAMES, _LAYOUTS)
-        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-        frame = {name: table.column(name).combine_chunks() for name in layout.columns}
+        layout = read_layout(content, document.ranks.rows, _NAMES, _COMPACT_LAYOUTS if compact else _LAYOUTS)
+        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(_NAMES))
+        table = file.read(use_threads=False)
+        frame = {name: table.column(name).unify_dictionaries().combine_chunks() for name in layout.columns}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
-        pool, above, grade = frame["pool_rank"], frame.get(_ABOVE), frame.get(_GRADE)
-        for name in ("own_rank", _ABOVE, _GRADE):
+        pool, above, grade = frame[pool_name], frame.get(_ABOVE), frame.get(_GRADE)
+        for name in (own_name, _ABOVE, _GRADE):
             if name in frame and frame[name].null_count:
                 raise ValueError(f"a value of {name} is missing")
         for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
             if len(set(layout.dictionaries[name]) & set(known)) != len(layout.dictionaries[name]):
                 raise ValueError(f"{name} numbers texts that no row has")
+        gold_language = _codes(frame["gold_language"], place)
+        rounding, own_rank, pool_rank = None, _int32(frame[own_name]), None if pool.null_count else _int32(pool)
+        if compact:
+            rounding, own_rank, pool_rank = _ranks_of(document, gold_language, own_rank, pool_rank)
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),
             topic=topic,
             query_language=_codes(frame["query_language"], place),
-            gold_language=_codes(frame["gold_language"], place),
-            own_rank=_int32(frame["own_rank"]),
-            pool_rank=None if pool.null_count else _int32(pool),
+            gold_language=gold_language,
+            own_rank=own_rank,
+            pool_rank=pool_rank,
             query_language_above=None if above is None else _int32(above),
             grade=None if grade is None else _grades(_int32(grade)),
+            rounding=rounding,
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ClirbenchError(f"{path}: not a ranks file ({first_line(error)}): run the model again") from error
     if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
     if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
-        raise ClirbenchError(f"{path}: 'pool_rank' does not fit the settings of the result: run the model again")
+        raise ClirbenchError(f"{path}: '{pool_name}' does not fit the settings of the result: run the model again")
     if (ranks.grade is not None) != document.graded:
         has = "without grades" if ranks.grade is None else "with grades"
         raise ClirbenchError(
@@ -110,6 +184,8 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     pair = (ranks.topic.astype(np.int64) * len(languages) + ranks.query_language) * len(languages) + ranks.gold_language
     if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
+    if rounding is not None and rounding != Rounding.of(int(np.bincount(ranks.query).max())):
+        raise ClirbenchError(f"{path}: 'compact.exact' is not that of these gold pairs: run the model again")
     return ranks
 
 
@@ -123,12 +199,20 @@ def _grades(numbers: NDArray[np.int32]) -> NDArray[np.int8]:
     return numbers.astype(np.int8)
 
 
-def _numbered(column: pa.Array) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+def _numbered(column: pa.DictionaryArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
     """The distinct texts of a column in order of first appearance, and for each row the index of its text, int32 (rows,)."""
-    encoded = column.cast(pa.string()).dictionary_encode()
     if column.null_count:
         raise ValueError("a name is missing")
-    return tuple(encoded.dictionary.to_pylist()), np.asarray(encoded.indices.to_numpy(), dtype=np.int32)
+    texts, rows = column.dictionary.to_pylist(), np.asarray(column.indices.to_numpy(), dtype=np.int32)
+    # A dictionary may have a text twice, or texts in another order than rows have them.
+    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    rows = np.array([number[text] for text in texts], dtype=np.int32)[rows]
+    used, first = np.unique(rows, return_index=True)
+    order = used[np.argsort(first)]
+    place = np.empty(len(number), dtype=np.int32)
+    place[order] = np.arange(len(order))
+    names = list(number)
+    return tuple(names[i] for i in order), place[rows]
 
 
 def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:

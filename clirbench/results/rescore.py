@@ -12,8 +12,10 @@ from clirbench.metrics.bias import BIAS, QueueJump, wrong_shares
 from clirbench.metrics.scores import Scores, compute_scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.gold_ranks import GoldRanks, places
-from clirbench.results.result import Result, headline_of
+from clirbench.results.result import Result
+from clirbench.results.scored import headline_of, numbers_of
 from clirbench.support.errors import ClirbenchError
+from clirbench.tasks.selection import task_with
 from clirbench.tasks.task_file import list_tasks, load_task
 
 TOLERANCE = 1e-9
@@ -61,6 +63,9 @@ def rescore(result: Result) -> Rescore:
     languages, the totals must equal the number of wrong candidates above the golds in the pool. The own-language preference
     needs this sum and the totals of the query's language. So with the column the ranks give it. Without the column it is
     recomputed from the stated totals.
+
+    In the compact form, ranks are rounded, and the totals are those of exact ranks. So totals are only compared as a sum by query
+    language, which the ranks give but for the rounding, and ``exact`` is 0.
     """
     document, ranks = result.document, result.ranks
     differences: list[Difference] = []
@@ -69,20 +74,24 @@ def rescore(result: Result) -> Rescore:
     if "multilingual" in document.task.settings:
         expected, totals = expected_jumps(ranks, document.model.scores_by_pool), _totals(result)
         if totals is None or expected is None:
-            differences.append(Difference("queue_jump", "incomplete", "one total per language triple"))
+            key, per = ("queue_jump", "triple") if ranks.rounding is None else ("compact.queue_jump", "pair")
+            differences.append(Difference(key, "incomplete", f"one total per language {per}"))
             totals = None
+        elif ranks.rounding is not None:
+            checked = totals.size
+            differences += _compare_sums(ranks, totals[:, 0], expected)
         else:
             exact = int((expected.totals >= 0).sum())
             checked = totals.size - exact
             differences += _compare_jumps(ranks.languages, totals, expected)
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
-    stated = dict(_flat(document.model_dump(include=set(_PARTS))))
-    headline = {s: {name: vars(e) for name, e in numbers.items()} for s, numbers in scores.headline.items()}
-    computed = dict(_flat({part: headline if part == "headline" else getattr(scores, part) for part in _PARTS}))
+    parts = {*_PARTS, *([] if document.compact is None else ["compact"])}
+    again = document.model_copy(update=numbers_of(scores, ranks, document.task.metrics[0]))
+    stated, computed = (dict(_flat(one.model_dump(include=parts))) for one in (document, again))
     differences += [
         Difference(key, stated.get(key, "missing"), computed.get(key, "missing"))
         for key in sorted(stated.keys() | computed.keys())
-        if not _same(stated.get(key, "missing"), computed.get(key, "missing"))
+        if not _same(stated.get(key, "missing"), computed.get(key, "missing"), _PAIR if key.startswith(_PAIRS) else 0)
     ]
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
@@ -105,8 +114,7 @@ def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -
         )
     scores = _scores(result, metrics, bias, totals)
     task = document.task.model_copy(update={"metrics": list(metrics), "bias": list(bias)})
-    numbers = {part: getattr(scores, part) for part in _PARTS}
-    update = {**numbers, "headline": headline_of(scores), "task": task}
+    update = {**numbers_of(scores, result.ranks, metrics[0]), "task": task}
     return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
 
 
@@ -150,10 +158,14 @@ def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals:
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
+# Numbers of the compact form have six decimals, so two of them may differ by one in the last.
+_PAIRS, _PAIR = "compact.pairs.", 1.5e-6
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested dicts, each with its dotted path."""
+    """The values of nested dicts and lists, each with its dotted path."""
+    if isinstance(value, list):
+        value = {str(place): inner for place, inner in enumerate(value)}
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
@@ -161,9 +173,9 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
         yield prefix, value
 
 
-def _same(stated: object, expected: object) -> bool:
+def _same(stated: object, expected: object, tolerance: float = 0) -> bool:
     if isinstance(stated, int | float) and isinstance(expected, int | float):
-        return math.isclose(stated, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        return math.isclose(stated, expected, rel_tol=TOLERANCE, abs_tol=max(TOLERANCE, tolerance))
     return stated == expected
 
 
@@ -209,8 +221,14 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
 
 
 def _totals(result: Result) -> Counts | None:
-    """The stated queue-jump totals, int64 (query, gold, candidate languages); None unless there is one per language triple."""
+    """The stated queue-jump totals, int64 (query, gold, candidate languages); None unless there is one per language triple.
+
+    In the compact form, they are added up over gold languages: int64 (query languages, 1, candidate languages).
+    """
     languages, jumps = result.ranks.languages, result.document.queue_jump
+    if result.document.compact is not None:
+        sums = result.document.compact.queue_jump
+        return np.array(sums, dtype=np.int64)[:, None] if sums else None
     stated = [set(jumps), *(set(by_gold) for by_gold in jumps.values())]
     stated += [set(row) for by_gold in jumps.values() for row in by_gold.values()]
     if any(names != set(languages) for names in stated):
@@ -237,12 +255,29 @@ def _compare_jumps(languages: tuple[str, ...], totals: Counts, expected: Expecte
     return differences
 
 
+def _compare_sums(ranks: GoldRanks, totals: Counts, expected: ExpectedJumps) -> list[Difference]:
+    """Compare totals by query and candidate language with rounded ranks, which give their sums but for the rounding."""
+    assert ranks.rounding is not None  # noqa: S101
+    assert ranks.pool_rank is not None  # noqa: S101
+    n, error = len(ranks.languages), ranks.rounding.largest_error
+    moved = np.where(ranks.pool_rank > ranks.rounding.exact, ranks.pool_rank, 0)
+    # A rank r that was rounded came from one between r / (1 + error) and r / (1 - error).
+    room = np.bincount(ranks.query_language, weights=moved, minlength=n) * error / (1 - error) + 1
+    differences = []
+    for query, stated, added_up, most in zip(
+        ranks.languages, totals, expected.sums.sum(axis=1).tolist(), room.tolist(), strict=True
+    ):
+        if abs(int(stated.sum()) - added_up) > most:
+            differences.append(Difference(f"compact.queue_jump.{query}", int(stated.sum()), f"about {added_up}"))
+    return differences
+
+
 def _against_task(result: Result) -> list[Difference]:
     """Compare the task in a result with the shipped task, so that nobody can present a restricted run as a whole one."""
     stated, candidates = result.document.task, result.document.counts.candidates
     if stated.id not in list_tasks():
         return []
-    task = load_task(stated.id)
+    task = task_with(load_task(stated.id), stated.hash)
     languages = [language for language in task.languages if language in stated.languages]
     complete = stated.languages == list(task.languages) and stated.settings == list(task.settings)
     pairs: dict[str, tuple[object, object]] = {

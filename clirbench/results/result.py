@@ -2,20 +2,23 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.metrics.scores import Scores
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import MTEB_FILE_START, RUN_ENDING, result_path
 from clirbench.results.ranks_file import decode_ranks
 from clirbench.results.read import read_content, read_document
-from clirbench.results.schema import Document, EstimatePart, TaskPart
+from clirbench.results.schema import Document, TaskPart
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import reading, write_atomically, writing
+from clirbench.tasks.selection import task_with
 from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
+
+_NUMBERS = re.compile(r"\[\s+(?:[-+.0-9eE]+|null)(?:,\s+(?:[-+.0-9eE]+|null))*\s+\]")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The document as dicts, lists and plain values, as the JSON file holds them."""
-        left_out = {"corpus"} if self.document.corpus is None else None
+        left_out = {name for name in ("corpus", "compact") if getattr(self.document, name) is None}
         return self.document.model_dump(mode="json", exclude=left_out)
 
     def save(self, folder: str | Path, *, force: bool = False) -> Path:
@@ -86,6 +89,8 @@ class Result:
 
     def _json(self) -> bytes:
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False)
+        # A row of numbers is one line. Only the compact form has lists of numbers.
+        text = _NUMBERS.sub(lambda row: f"[{' '.join(row[0][1:-1].split())}]", text)
         return (text + "\n").encode()
 
     def to_pandas(self) -> Any:
@@ -120,14 +125,6 @@ class Result:
             if name in ("mAP", "rank_distance") and estimate.value is not None
         }
         return f"Result({self.document.model.name!r}, {self.document.task.id!r}, {values})"
-
-
-def headline_of(scores: Scores) -> dict[str, dict[str, EstimatePart]]:
-    """Convert the headline of computed scores to the headline of a document."""
-    return {
-        setting: {name: EstimatePart(value=e.value, low=e.low, high=e.high) for name, e in numbers.items()}
-        for setting, numbers in scores.headline.items()
-    }
 
 
 def read_result(path: str | Path) -> Result:
@@ -183,7 +180,7 @@ def refuse_another_task(where: Path | str, stated: TaskPart) -> None:
         ClirbenchError: The hash of the task is not that of the shipped one. The message begins with ``where``.
     """
     task = board_tasks().get(stated.id) or (load_task(stated.id) if stated.id in list_tasks() else None)
-    if task is not None and stated.hash != task.hash:
+    if task is not None and stated.hash != task_with(task, stated.hash).hash:
         raise ClirbenchError(
             f"{where} is of another task that is called {stated.id}, or of an earlier version of it: remove it, or run the "
             f"model again with --tasks {stated.id}"

@@ -1,6 +1,7 @@
 """The schema of result files. Unknown keys, missing keys and wrong types are errors: a file may come from a stranger."""
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -10,9 +11,10 @@ from clirbench.support.links import link_problem
 
 FORMAT = 1
 GRADED_FORMAT = 2
+COMPACT_FORMAT = 3
 # Not Literal[1], which also accepts true and 1.0, because both equal 1.
 Format = Annotated[int, Field(ge=1, le=1)]
-DocumentFormat = Annotated[int, Field(ge=FORMAT, le=GRADED_FORMAT)]
+DocumentFormat = Annotated[int, Field(ge=FORMAT, le=COMPACT_FORMAT)]
 # Of what is only shown, nothing can be recomputed. The bounds are beyond every machine, and keep pages and terminals in shape.
 FASTEST = 10**9
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
@@ -260,6 +262,26 @@ class RanksPart(_Strict):
     rows: Count
 
 
+class CompactPart(_Strict):
+    """What a result with many languages has in the place of numbers by pair and triple of languages.
+
+    Its ranks are rounded: those up to ``exact`` are exact, and others moved by at most ``largest_error`` times themselves. Every
+    number of the result is computed from the rounded ranks, so it can be computed again. Numbers that read no rank beyond
+    ``exact`` are those of exact ranks. Rows are query languages, columns are candidate languages, both in the task's order.
+    """
+
+    exact: Annotated[int, Field(ge=128, le=10**5)]
+    largest_error: Annotated[float, Field(ge=0, le=1)]
+    graded: bool = Field(description="whether the ranks file has grades")
+    metric: str = Field(description="the metric of `pairs`: the task's first")
+    pairs: list[list[Number]] = Field(
+        description="six decimals, the monolingual number where a language meets itself; empty without the cross-lingual setting"
+    )
+    queue_jump: list[list[Count]] = Field(
+        description="wrong candidates that outrank a gold, counted before ranks are rounded; empty if not multilingual"
+    )
+
+
 class BootstrapPart(_Strict):
     """How the intervals were drawn: percentile intervals over topics resampled with replacement."""
 
@@ -311,8 +333,9 @@ class Reported(_Strict):
 class Document(_Strict):
     """A result file: the scores of one model on one task, and how they were computed. Shares are from 0 to 1.
 
-    The format is 1. It is 2 for a task with grades: the ranks file has a column of grades, and nDCG counts them as gains. So
-    older versions of clirbench read all results but these, and refuse these.
+    The format is 1. It is 2 for a task with grades: the ranks file has a column of grades, and nDCG counts them as gains. It is 3
+    with many languages: ``compact`` is there, and ``per_pair``, ``queue_jump`` and ``queue_jump_ratio`` are empty. So older
+    versions of clirbench read all results but these, and refuse these.
     """
 
     format: DocumentFormat
@@ -345,6 +368,21 @@ class Document(_Strict):
     )
     bootstrap: BootstrapPart
     ranks: RanksPart
+    compact: CompactPart | None = Field(default=None, description="of format 3 only, where there are many languages")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Document":
+        """Refuse a part of the compact form in a result of another format, and the other way round."""
+        if (self.compact is not None) != (self.format == COMPACT_FORMAT):
+            raise ValueError(f"'compact' belongs to format {COMPACT_FORMAT}, and the format is {self.format}")
+        if self.compact is not None:
+            if self.per_pair or self.queue_jump or self.queue_jump_ratio:
+                raise ValueError("'per_pair', 'queue_jump' and 'queue_jump_ratio' are empty beside 'compact'")
+            for name, rows in (("pairs", self.compact.pairs), ("queue_jump", self.compact.queue_jump)):
+                n = len(self.task.languages)
+                if rows and [len(row) for row in rows] != [n] * n:
+                    raise ValueError(f"'compact.{name}' has not {n} rows of {n} numbers")
+        return self
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -357,7 +395,12 @@ class Document(_Strict):
     @property
     def graded(self) -> bool:
         """Whether the task has grades, which nDCG counts as gains."""
-        return self.format == GRADED_FORMAT
+        return self.format == GRADED_FORMAT or (self.compact is not None and self.compact.graded)
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether there are numbers by pair of languages."""
+        return bool(self.per_pair) or (self.compact is not None and bool(self.compact.pairs))
 
     @property
     def main_metric(self) -> str:
@@ -369,11 +412,25 @@ class Document(_Strict):
     def pair_value(self, query: str, candidate: str, metric: str) -> float | None:
         """A metric of one query language against one candidate language; None where it was not run or is undefined.
 
-        A language against itself is its monolingual value.
+        A language against itself is its monolingual value. With many languages, only the task's first metric has pairs.
         """
         if query == candidate:
             return self.per_language.get(query, {}).get("monolingual", {}).get(metric)
+        if self.compact is not None:
+            if metric != self.compact.metric or not self.compact.pairs:
+                return None
+            return self.compact.pairs[self.task.languages.index(query)][self.task.languages.index(candidate)]
         return self.per_pair.get(query, {}).get(candidate, {}).get(metric)
+
+    def jumps_of(self, query: str) -> dict[str, int]:
+        """By candidate language, the wrong candidates that outrank a gold for a query of one language; empty if not counted."""
+        if self.compact is not None:
+            rows = dict(zip(self.task.languages, self.compact.queue_jump, strict=False))
+            return dict(zip(self.task.languages, rows.get(query, []), strict=False))
+        jumps: Counter[str] = Counter()
+        for counts in self.queue_jump.get(query, {}).values():
+            jumps.update(counts)
+        return dict(jumps)
 
 
 class RunPart(_Strict):

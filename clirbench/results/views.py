@@ -14,6 +14,8 @@ from clirbench.results.schema import Document, EstimatePart
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
 
+# The numbers of more languages than this are not written into the fields of a figure, which are too small.
+_WRITTEN = 32
 COLUMNS = ("task", "setting", "metric", "query_language", "candidate_language", "value", "low", "high", "queries")
 
 
@@ -36,7 +38,7 @@ def as_html(document: Document) -> str:
         units = {name: shown_as(name) for name in bias}
         rows = [(name, _cell(_shown(bias[name], *scale)), _cell(unit)) for name, (*scale, unit) in units.items()]
         parts.append(_table(("bias", "value", "unit"), rows))
-    if document.per_pair:
+    if document.has_pairs:
         languages = document.task.languages
         values = pair_matrix(document, metric)
         rows = [(query, *map(_heat, row)) for query, row in zip(languages, values, strict=True)]
@@ -69,6 +71,14 @@ def as_pandas(document: Document) -> Any:
         for query, by_candidate in document.per_pair.items()
         for candidate, values in by_candidate.items()
     ]
+    if document.compact is not None:
+        metric, languages = document.compact.metric, document.task.languages
+        pairs += [
+            ("cross-lingual", query, candidate, {metric: value})
+            for query, row in zip(languages, document.compact.pairs, strict=False)
+            for candidate, value in zip(languages, row, strict=True)
+            if query != candidate
+        ]
     for setting, query, candidate, values in means + pairs:
         queries = values.get("queries")
         rows += [(setting, k, query, candidate, v, None, None, queries) for k, v in values.items() if k != "queries"]
@@ -96,7 +106,7 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
     figure = Figure(figsize=(2.5 + 0.5 * len(languages), 2 + 0.42 * len(languages)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(f"{document.model.name} on {document.task.id}: {metric} x100")
-    if not document.per_pair:
+    if not document.has_pairs:
         settings = [setting for setting in SETTINGS if setting in document.headline]
         width = 0.8 / len(settings)
         for i, setting in enumerate(settings):
@@ -113,7 +123,8 @@ def as_figure(document: Document, metric: str | None = None) -> Any:
     axes.set_yticks(range(len(languages)), languages)
     axes.set_xlabel("candidate language")
     axes.set_ylabel("query language")
-    for row, column in zip(*np.nonzero(np.isfinite(values)), strict=True):
+    written = np.isfinite(values) & (len(languages) <= _WRITTEN)
+    for row, column in zip(*np.nonzero(written), strict=True):
         value = values[row, column]
         # Light text on the dark half of the scale.
         axes.text(

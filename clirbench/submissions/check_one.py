@@ -282,6 +282,12 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
     if kept not in (None, size):
         message = f"is {size}, not the {kept} of 'encoder.truncate_dim': submit the file as it was written"
         examined.error(path, "model.dimensions", message)
+    if document.compact is not None:
+        message = (
+            "says that ranks are rounded, and the board compares exact ones: run the languages that the task declares"
+        )
+        examined.error(path, "compact", message)
+        return None
     task, said = load_task(document.task.id), document.task
     if said.hash != task.hash:
         message = (

@@ -6,6 +6,9 @@ from typing import TypedDict
 
 from clirbench.support.progress import Reporter, Silent
 
+# 32 languages have 1,024 pairs and 32,768 triples: a JSON of about a megabyte.
+EXACT_LANGUAGES = 32
+
 
 @dataclass(frozen=True)
 class RunContext:
@@ -17,6 +20,8 @@ class RunContext:
         reporter: Told of progress.
         force: Replace an existing result, or the counts of another run.
         allow_zero: Score all-zero vectors as lost instead of stopping.
+        exact_languages: A result with more languages than this, and golds in other languages than the query's, has rounded ranks
+            (:class:`clirbench.ranking.rounding.Rounding`).
     """
 
     vectors: Path | None = None
@@ -24,6 +29,7 @@ class RunContext:
     reporter: Reporter = field(default_factory=Silent)
     force: bool = False
     allow_zero: bool = False
+    exact_languages: int = EXACT_LANGUAGES
 
 
 class ContextOptions(TypedDict, total=False):
@@ -32,6 +38,7 @@ class ContextOptions(TypedDict, total=False):
     cache: str | Path | None
     allow_zero_vectors: bool
     reporter: Reporter | None
+    exact_languages: int
 
 
 def context_of(options: ContextOptions) -> RunContext:
@@ -44,4 +51,10 @@ def context_of(options: ContextOptions) -> RunContext:
         raise TypeError(f"evaluate() got an unexpected keyword argument '{name}'")
     cache = Path(folder) if (folder := options.get("cache")) else None
     reporter = options.get("reporter") or Silent()
-    return RunContext(cache, cache, reporter, allow_zero=options.get("allow_zero_vectors", False))
+    return RunContext(
+        cache,
+        cache,
+        reporter,
+        allow_zero=options.get("allow_zero_vectors", False),
+        exact_languages=options.get("exact_languages", EXACT_LANGUAGES),
+    )

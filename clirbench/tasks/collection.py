@@ -32,6 +32,12 @@ class GoldPairs:
     gold_language: NDArray[np.int32]
     grade: NDArray[np.int8] | None = None
 
+    def part(self, start: int, stop: int) -> "GoldPairs":
+        """The gold pairs ``start`` to ``stop`` - 1."""
+        rows = slice(start, stop)
+        columns = {name: getattr(self, name)[rows] for name in ("topic", "query_language", "gold_language")}
+        return replace(self, **columns, grade=None if self.grade is None else self.grade[rows])
+
 
 @dataclass(frozen=True)
 class Collection:

@@ -49,7 +49,7 @@ def local_copy(name: str, hub: HubCorpus, configurations: Sequence[str]) -> Path
 
 def _whole(folder: Path) -> set[str]:
     try:
-        return set(json.loads((folder / _WHOLE).read_text(encoding="utf-8")))
+        return set(json.loads((folder / _WHOLE).read_bytes()))
     except (OSError, ValueError, TypeError):
         return set()
 

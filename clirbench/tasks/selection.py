@@ -7,6 +7,9 @@ from typing import Any
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import Task
 
+# The name that stands for all languages of the data.
+ALL = "all"
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -18,9 +21,14 @@ class Selection:
 
 
 def select(task: Task, languages: Sequence[str] | None = None, settings: Sequence[str] | None = None) -> Selection:
-    """Choose languages and settings by :func:`choose_languages` and :func:`choose_settings`; None for all."""
+    """Choose languages and settings by :func:`choose_languages` and :func:`choose_settings`; None for all.
+
+    The languages ``["all"]`` are all of the data, also those that the task does not declare as its own.
+    """
     if isinstance(languages, str) or isinstance(settings, str):
         raise ClirbenchError("languages and settings are lists, such as ['en', 'de']")
+    if languages is not None and list(languages) == [ALL] and ALL not in task.languages:
+        task, languages = (with_all_languages(task) if task.all_languages else task), None
     return Selection(task, choose_languages(task, languages), choose_settings(task, settings, languages))
 
 
@@ -32,7 +40,7 @@ def with_all_languages(task: Task) -> Task:
     Raises:
         ClirbenchError: The task declares all languages already, or its languages differ in their counts.
     """
-    if not task.all_languages:
+    if not task.all_languages or task.whole_data:
         raise ClirbenchError(f"{task.id} has no other languages than {','.join(task.languages)}")
     counts: dict[str, Any] = {}
     for key in ("queries", "candidates"):
@@ -43,7 +51,15 @@ def with_all_languages(task: Task) -> Task:
     # Each topic is asked in each language, and has its golds in each.
     golds = task.counts["gold_pairs"] // len(task.languages) ** 2
     counts |= {"topics": task.counts["topics"], "gold_pairs": golds * len(task.all_languages) ** 2}
-    return replace(task, languages=task.all_languages, all_languages=(), counts=counts)
+    return replace(task, languages=task.all_languages, counts=counts)
+
+
+def task_with(task: Task, task_hash: str) -> Task:
+    """The task, or the task with all languages of its data if that one has the hash."""
+    if task.hash != task_hash and task.all_languages and not task.whole_data:
+        whole = with_all_languages(task)
+        return whole if whole.hash == task_hash else task
+    return task
 
 
 def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ class Task:
         hub: Place of the texts; for a parallel task on the hub only.
         texts_sha256: By language, checksum of the texts of a parallel task on the hub
             (:attr:`clirbench.tasks.hub_readers.ParallelTexts.sha256`); empty if they are not pinned.
-        all_languages: All languages of the data, where ``languages`` are some of them; else empty.
+        all_languages: All languages of the data, where the task declares some of them; else empty.
         judgements: By language, checksum of the gold pairs of a streamed task
             (:func:`clirbench.tasks.corpora.base.judgement_digest`).
         relevant_from: The lowest grade of a gold in the judgements of a streamed task; all others are not relevant.
@@ -155,6 +155,11 @@ class Task:
     def streamed(self) -> bool:
         """Whether its candidates are read shard by shard."""
         return self.corpus is not None
+
+    @property
+    def whole_data(self) -> bool:
+        """Whether it has all languages of its data in the place of those that its file declares."""
+        return bool(self.all_languages) and self.languages == self.all_languages
 
     @property
     def across_languages(self) -> bool:

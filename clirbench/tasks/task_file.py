@@ -16,6 +16,7 @@ from clirbench.support.paths import tasks_dir
 from clirbench.support.text_files import read_text
 from clirbench.tasks.ids_and_grades import RELEVANT_FROM
 from clirbench.tasks.own_data import METRICS, READER, read_facts
+from clirbench.tasks.selection import task_with
 from clirbench.tasks.task import FORMAT, BoardColumns, HubCorpus, OwnFiles, SourceFile, Task
 
 
@@ -221,7 +222,7 @@ def stated_task(task_id: str, task_hash: str, path: str | None = None) -> Task:
         raise ClirbenchError(
             f"'{task_id}' is a task of your own, whose texts are not in the result: pass its TOML file as --task"
         )
-    task = load_task(path or task_id)
+    task = task_with(load_task(path or task_id), task_hash)
     if (task.id, task.hash) != (task_id, task_hash):
         raise ClirbenchError(
             f"{task.file}: is not the task that the result is of, or its data have changed: run it again"

@@ -83,8 +83,8 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
     for kind, collection in collections.items():
         settings = SETTINGS if kind == PARALLEL else ("monolingual",)
         task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True)
-        counts = task.encode(loaded, context).count(settings, context)
-        scores = score(task, counts, rank(task, counts))
+        above = task.encode(loaded, context).count(settings, context).added(task.gold_pairs)
+        scores = score(task, above, rank(task, above))
         values |= {
             f"{NATIVE if kind == NATIVE else setting}.{metric}": estimate.value
             for setting, by_metric in scores.headline.items()

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from clirbench.metrics.bias import better, shown_as
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, RunDocument
+from clirbench.results.scripts import by_script, in_two_scripts
 from clirbench.results.stated import stated_settings
 from clirbench.support.errors import printable
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
@@ -32,6 +33,12 @@ def print_summary(documents: Sequence[Document], console: Console) -> None:
         if document.graded:
             console.print(
                 f"{document.task.id} has grades: nDCG counts them as gains, and every other metric counts golds alike",
+                soft_wrap=True,
+            )
+        if document.compact is not None:
+            console.print(
+                f"{document.task.id} has many languages: ranks above {document.compact.exact} are rounded by at most "
+                f"{100 * document.compact.largest_error:.1f} %, and so are mAP, rank distance and what else reads them",
                 soft_wrap=True,
             )
         if not document.task.complete:
@@ -78,17 +85,53 @@ def _legend(documents: Sequence[Document]) -> Text:
 def pair_table(document: Document, metric: str, console: Console) -> Group:
     """One metric by language pair, as a heat map: query languages down, candidate languages across.
 
-    The diagonal is the monolingual setting. A task without language pairs gives an empty group.
+    The diagonal is the monolingual setting. A task without language pairs gives an empty group, and one with many languages a
+    line, since no terminal is so wide.
     """
-    if not document.per_pair:
+    if not document.has_pairs:
         return Group()
     languages = document.task.languages
+    if document.compact is not None:
+        told = f"{metric} of {len(languages):,} x {len(languages):,} language pairs: 'compact.pairs' in the result file"
+        none = f"{metric} has no numbers by language pair: only {document.compact.metric} has, with so many languages"
+        return Group(Text(told if metric == document.compact.metric else none, overflow="fold"))
     above = title(f"{_task_label(document)}: {metric} x100, query language down, candidate language across")
     table = plain_table(console, ("", *languages), left=("",), blocks=True)
     for query in languages:
         cells = [_heat(document.pair_value(query, x, metric), query == x, console) for x in languages]
         table.add_row(query, *cells)
     return Group(above, table)
+
+
+def script_tables(document: Document, metric: str, console: Console) -> Group:
+    """One metric by script, and of each language that is there in two scripts; empty where languages have no scripts."""
+    scripts, pairs = by_script(document, metric), in_two_scripts(document, metric)
+    groups: list[RenderableType] = []
+    if scripts:
+        across = "cross-lingual\nsame script", "cross-lingual\nother scripts"
+        more = "multilingual", "rank distance", "own-script\npreference"
+        table = plain_table(console, ("script", "languages", "monolingual", *across, *more), left=("script",))
+        for row in scripts:
+            shares = row.monolingual, row.same_script, row.other_scripts, row.multilingual
+            preference = "-" if row.preference is None else f"x{row.preference:.2f}"
+            numbers = *(cell(share, 100) for share in shares), cell(row.rank_distance, 1), preference
+            table.add_row(row.script, str(len(row.languages)), *numbers)
+        groups += [title(f"{_task_label(document)} by script of the query: {metric} x100, means over languages"), table]
+    if pairs:
+        both = (
+            "monolingual\nfirst",
+            "second",
+            "first asks\nsecond",
+            "second asks\nfirst",
+            "multilingual\nfirst",
+            "second",
+        )
+        table = plain_table(console, ("first", "second", *both), left=("first", "second"))
+        for pair in pairs:
+            values = *pair.monolingual, *pair.across, *pair.multilingual
+            table.add_row(pair.first, pair.second, *(cell(value, 100) for value in values))
+        groups += [title(f"{_task_label(document)}: one language in two scripts, {metric} x100"), table]
+    return Group(*groups)
 
 
 def trec_run_table(document: RunDocument, console: Console) -> Group:
