@@ -394,7 +394,9 @@ def test_submit_refuses_rounded_ranks_in_one_line(compact, tmp_path):
     (folder / "village.json").write_text(json.dumps(document), encoding="utf-8")
     (folder / compact.document.ranks.file).write_bytes(compact.ranks_file)
     told = refusal("submit", folder, "--org", "me", "--submissions", tmp_path / "submissions")
-    assert told.startswith(f"{folder / 'village.json'}: has rounded ranks, and the board compares exact ones: remove it")
+    assert told.startswith(
+        f"{folder / 'village.json'}: has rounded ranks, and the board compares exact ones: remove it"
+    )
     assert not (tmp_path / "submissions").exists()
 
 

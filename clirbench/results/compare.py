@@ -170,9 +170,10 @@ def _same_task(first: Result, second: Result) -> None:
         raise ClirbenchError(f"the two results differ in the {what} of {a.id}: compare like with like")
     if first.ranks.rounding != second.ranks.rounding:
         exact = first if first.ranks.rounding is None else second
+        formats = f"{first.document.format}, {second.document.format}"
         raise ClirbenchError(
-            f"the two results of {a.id} differ in 'format' ({first.document.format}, {second.document.format}): format 3 has rounded "
-            f"ranks, so a difference may be rounding: run {exact.document.model.name} again with clirbench run --force"
+            f"the two results of {a.id} differ in 'format' ({formats}): format 3 has rounded ranks, so a difference may be "
+            f"rounding: run {exact.document.model.name} again with clirbench run --force"
         )
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
     if (
