@@ -32,7 +32,7 @@ STEPS = 600
 
 
 def recipe():
-    """The bundled model's recipe with matched sources and fewer steps."""
+    """The recipe static.toml with matched sources and fewer steps."""
     from clirbench.training.recipe import load_recipe
 
     whole, path = load_recipe("static.toml")

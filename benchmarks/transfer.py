@@ -16,6 +16,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,10 +26,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
 import ablation  # noqa: E402
 import ablation_transformer  # noqa: E402
 import blocks  # noqa: E402
+import numpy as np  # noqa: E402
 from ablation_transformer import UNTRAINED  # noqa: E402
 from mteb.tasks import XNLI  # noqa: E402
 from mteb_copies import retrieval_copy, xnli_copy  # noqa: E402
 
+from clirbench.encoders.arrays import as_float32  # noqa: E402
 from clirbench.encoders.base import EncoderOptions  # noqa: E402
 from clirbench.encoders.load import load_encoder  # noqa: E402
 from clirbench.encoders.revision import folder_revision  # noqa: E402
@@ -118,9 +121,33 @@ def transformers(arguments):
     return {label: str(arguments.work / "models" / name) for label, name in runs.items()}
 
 
+class EachTextOnce:
+    """An encoder that encodes each text of a role once. The subsets of a task of mteb hold the same texts again."""
+
+    def __init__(self, encoder):
+        self._encoder = encoder
+        self._kept = {"queries": {}, "candidates": {}}
+
+    def __getattr__(self, name):
+        return getattr(self._encoder, name)
+
+    def encode_queries(self, texts):
+        return self._encode(self._encoder.encode_queries, self._kept["queries"], texts)
+
+    def encode_candidates(self, texts):
+        return self._encode(self._encoder.encode_candidates, self._kept["candidates"], texts)
+
+    @staticmethod
+    def _encode(encode, kept, texts):
+        new = [text for text in dict.fromkeys(texts) if text not in kept]
+        if new:
+            kept.update(zip(new, as_float32(encode(new)), strict=True))
+        return np.stack([kept[text] for text in texts])
+
+
 def scored(kept, loaded, task, languages, data):
-    """mteb's scores of a model by subset. They are kept in a file, by the model's revision and the data's checksum."""
-    identity = f"{loaded.info.revision or loaded.info.name} {folder_revision(data)}"
+    """mteb's scores of a model by subset. They are kept in a file, by model, its precision and the data's checksum."""
+    identity = f"{loaded.info.revision or loaded.info.name} {loaded.settings.dtype} {folder_revision(data)}"
     file = kept / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.{task}.json"
     if not file.is_file():
         # mteb would draw 2,048 rows of XNLI and leave the neutral ones out of those.
@@ -130,11 +157,13 @@ def scored(kept, loaded, task, languages, data):
     return read_mteb_result(file).scores["test"]
 
 
-def row(kept, label, model, mlqa, nli):
+def row(arguments, label, model, mlqa, nli):
     """A row of the table: means of the subsets' main scores."""
+    kept = arguments.work / "transfer"
     # A bundled model has its own name.
     name = None if model == label else f"ablation/{label.replace(' ', '-')}"
-    loaded = load_encoder(model, EncoderOptions(name=name))
+    loaded = load_encoder(model, EncoderOptions(name=name, dtype=arguments.dtype if arguments.base else None))
+    loaded = replace(loaded, encoder=EachTextOnce(loaded.encoder))
     retrieval = scored(kept, loaded, "MLQARetrieval", CHOSEN, mlqa)
     own = [values["main_score"] for subset, values in retrieval.items() if len(set(subset.split("-"))) == 1]
     across = [values["main_score"] for subset, values in retrieval.items() if len(set(subset.split("-"))) == 2]
@@ -151,7 +180,7 @@ def table(arguments, models):
         nli = whole_xnli(Path(place) / "xnli", arguments.xnli) if arguments.xnli else nli_copy(Path(place) / "xnli")
         # mteb leaves neutral pairs out.
         judged = sum(label != 1 for rows in nli[1].values() for _, _, label in rows)
-        rows = [row(arguments.work / "transfer", label, model, mlqa, nli) for label, model in models.items()]
+        rows = [row(arguments, label, model, mlqa, nli) for label, model in models.items()]
     inference = f"XNLI average precision ({', '.join(nli[1])}; {judged:,} pairs)"
     head = f"| model | MLQARetrieval nDCG@10, one language | across languages | {inference} |"
     return "\n".join([head, "|---|---|---|---|", *rows])

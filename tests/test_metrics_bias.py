@@ -1,7 +1,10 @@
 """Language bias: hand-worked tables, brute force, and what must hold for any encoder."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from conftest import ROOT
 from peer_measure import kruskal
 from scipy.stats import chi2
 from scipy.stats import kruskal as kruskal_of_ranks
@@ -20,7 +23,9 @@ from clirbench.metrics.bias import (
     target_recall,
 )
 from clirbench.metrics.retrieval import RankedLists
+from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.counters import VectorCounter
+from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.support.context import RunContext
 from clirbench.tasks.task import SETTINGS
 
@@ -124,6 +129,22 @@ def test_peer_of_golds_that_fill_the_first_ranks_is_the_test_of_kruskal_and_wall
     expected = [kruskal_of_ranks(*ranks_by_language(range(1, 13), those)).pvalue for those in languages]
     assert peer == pytest.approx(expected, abs=1e-9)
     assert max(peer) - min(peer) > 0.3
+
+
+def test_peer_takes_golds_of_all_grades_together():
+    """The table of docs/explanation/bias.md."""
+    language, rank, grade = np.int32([0, 0, 1, 1]), np.int32([1, 2, 3, 4]), np.int8([3, 1, 3, 1])
+    none = np.zeros(4, dtype=np.int32)
+    ranks = GoldRanks(("t",), ("de", "en"), none, none, language, np.int32([1, 2, 1, 2]), rank, grade=grade)
+    for one in (ranks, replace(ranks, grade=None)):
+        scores = compute_scores(one, {"de": 9, "en": 9}, ["multilingual"], ["nDCG@10"], ["PEER", "PEER@20"])
+        for estimate in scores.headline["bias"].values():
+            assert estimate.value == pytest.approx(chi2.sf(3 * 4 / 5, 1))
+    by_grade = [kruskal([float(first)], [float(second)])[1] for first, second in ((1, 3), (2, 4))]
+    assert by_grade == pytest.approx([chi2.sf(1, 1)] * 2)
+    text = (ROOT / "docs" / "explanation" / "bias.md").read_text(encoding="utf-8")
+    assert f"PEER is {chi2.sf(3 * 4 / 5, 1):.4f}".replace("0.", ".") in text
+    assert f"Both have {by_grade[0]:.4f}".replace("0.", ".") in text
 
 
 @pytest.mark.parametrize("golds", [2, 3, 4, 11])

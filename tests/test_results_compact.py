@@ -15,6 +15,7 @@ from clirbench.metrics.scores import headline_tables
 from clirbench.ranking.rounding import EXACT, Rounding
 from clirbench.results import ranks_file
 from clirbench.results.evidence import not_recomputable
+from clirbench.results.inspect import inspect_result
 from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.rescore import missing_bias, rescore, with_measures, with_more_bias
 from clirbench.results.result import Result
@@ -375,6 +376,58 @@ def test_a_submission_with_rounded_ranks_is_refused_in_one_line(compact, tmp_pat
     told = [str(finding) for finding in examine(folder).findings if "compact" in str(finding)]
     assert len(told) == 1
     assert "says that ranks are rounded, and the board compares exact ones" in told[0]
+
+
+def refusal(*arguments):
+    """The one line that a command of clirbench stops with."""
+    error = call(*arguments).exception
+    assert isinstance(error, ClirbenchError), error
+    assert "\n" not in str(error)
+    return str(error)
+
+
+def test_submit_refuses_rounded_ranks_in_one_line(compact, tmp_path):
+    folder = tmp_path / "tests__noisy"
+    folder.mkdir()
+    document = compact.to_dict()
+    document["task"] |= {"id": "xquad-r", "hash": clirbench.load_task("xquad-r").hash}
+    (folder / "village.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / compact.document.ranks.file).write_bytes(compact.ranks_file)
+    told = refusal("submit", folder, "--org", "me", "--submissions", tmp_path / "submissions")
+    assert told.startswith(
+        f"{folder / 'village.json'}: has rounded ranks, and the board compares exact ones: remove it"
+    )
+    assert not (tmp_path / "submissions").exists()
+
+
+# ------------------------------------------------------------------------------------------------------- other commands
+
+
+def test_rounded_ranks_are_not_compared_with_exact_ones(exact, compact, tmp_path):
+    paths = exact.save(tmp_path / "exact"), compact.save(tmp_path / "compact")
+    for arguments in (("compare", *paths), ("gate", paths[0], "--baseline", paths[1])):
+        told = refusal(*arguments)
+        assert "differ in 'format' (1, 3): format 3 has rounded ranks, so a difference may be rounding" in told
+        assert "run tests/noisy again with clirbench run --force" in told
+    same = call("compare", paths[1], paths[1])
+    assert same.exit_code == 0, same.output
+
+
+def test_inspect_finds_the_ranks_of_the_result(task):
+    result = clirbench.evaluate("clirbench/char-ngram", task, exact_languages=4)
+    inspection = inspect_result(result, "ell_Grek", worst=TOPICS, task=task)
+    ranks = np.array([gold.rank for topic in inspection.topics for gold in topic.golds])
+    # Exact ranks are shown, and many of them are not in the grid.
+    assert (result.ranks.rounding.rounded(ranks, len(LANGUAGES) * (TOPICS + OTHERS)) != ranks).sum() > 10
+    assert inspection.differing == 0
+
+
+def test_mtebs_layout_needs_more_than_one_metric_by_pair(tmp_path):
+    path = clirbench.evaluate("clirbench/char-ngram", "demo", exact_languages=4).save(tmp_path)
+    told = refusal("export", path, "--format", "mteb", "--output", tmp_path / "mteb")
+    assert told.startswith(f"{path} has only mAP by pair of languages, and mteb's layout needs more")
+    assert "evaluate the model in Python with exact_languages=1000" in told
+    assert not (tmp_path / "mteb").exists()
 
 
 # --------------------------------------------------------------------------------------------------------------- scripts

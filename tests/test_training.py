@@ -66,7 +66,8 @@ def static(data, tmp_path_factory):
 
 
 def test_the_shipped_recipes_are_valid():
-    assert shipped_recipes() == ["e5-small.toml", "minilm.toml", "paper-labse.toml", "paper-xlmr.toml", "static.toml"]
+    transformers = ["e5-small.toml", "minilm.toml", "paper-labse.toml", "paper-xlmr.toml"]
+    assert shipped_recipes() == [*transformers, "static-e5.toml", "static.toml"]
     for name in shipped_recipes():
         recipe, path = load_recipe(name)
         assert path.name == name
@@ -103,6 +104,29 @@ def test_bad_recipes_name_file_and_key(tmp_path, change, message):
         load_recipe(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_recipe_extends_another(tmp_path):
+    (tmp_path / "whole.toml").write_text(toy.RECIPE, encoding="utf-8")
+    path = tmp_path / "part.toml"
+    path.write_text('format = 1\nextends = "whole.toml"\nname = "toy/part"\n[batches]\nalpha = 0.1\n', encoding="utf-8")
+    whole, _ = load_recipe(tmp_path / "whole.toml")
+    part, where = load_recipe(path)
+    assert where == path
+    assert part == whole.model_copy(
+        update={"name": "toy/part", "batches": whole.batches.model_copy(update={"alpha": 0.1})}
+    )
+    # A shipped recipe can be extended from anywhere.
+    path.write_text('format = 1\nextends = "static.toml"\n[optimizer]\nsteps = 7\n', encoding="utf-8")
+    assert load_recipe(path)[0].optimizer.steps == 7
+    path.write_text('format = 1\nextends = "part2.toml"\n', encoding="utf-8")
+    with pytest.raises(
+        ClirbenchError, match=r"part\.toml: 'extends' names 'part2\.toml', which is neither beside it nor"
+    ):
+        load_recipe(path)
+    path.write_text('format = 1\nextends = "static-e5.toml"\n', encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"'static-e5\.toml', which extends a recipe itself"):
+        load_recipe(path)
 
 
 def test_unknown_recipe_and_changes():

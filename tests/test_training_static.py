@@ -7,11 +7,19 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from clirbench.support.errors import ClirbenchError
 from clirbench.training.corpus import Corpus, SourceTexts
 from clirbench.training.recipe import StaticPart, TrainingSource
 from clirbench.training.static.bag import BagCollator, TrainingBag
 from clirbench.training.static.lexicon import commonness, english_counts, with_lists
-from clirbench.training.static.vectors import damp_spectrum, flatten_norms, initial_vectors, inverse_frequencies
+from clirbench.training.static.vectors import (
+    damp_spectrum,
+    flatten_norms,
+    initial_vectors,
+    inverse_frequencies,
+    taught_vectors,
+)
+from clirbench.training.teacher import Targets
 from clirbench.training.tokens import TokenStore, without_special_tokens
 
 WORDS = ("cat", "dog", "Katze", "Hund", "the", "die")
@@ -64,6 +72,48 @@ def test_the_lexicon_pulls_translations_together(corpus, tokenizer):
     alone = initial_vectors(corpus, store, PART.model_copy(update={"graph_rounds": 0}), 7, seed=1)
     alone /= np.maximum(np.linalg.norm(alone, axis=1, keepdims=True), 1e-9)
     assert abs((alone @ alone.T)[1, 3]) < 0.3
+
+
+@pytest.fixture
+def targets():
+    """A teacher's vectors of the four running texts: the last one is a query, and the third is query and candidate."""
+    vectors = np.random.default_rng(3).standard_normal((len(TEXTS), 5)).astype(np.float16)
+    queries, candidates = vectors.copy(), vectors.copy()
+    queries[[0, 1, 4, 5, 6, 7]] = 0
+    candidates[3:] = 0
+    return Targets({"query": queries, "candidate": candidates}, by_row=False)
+
+
+def test_first_vectors_of_a_teacher_are_a_ridge_regression(corpus, tokenizer, targets):
+    store = TokenStore.encode(without_special_tokens(tokenizer), corpus.texts, 9)
+    idf = np.arange(1, 8, dtype=np.float32)
+    texts = np.zeros((4, 7))
+    for number, text in enumerate(TEXTS[:4]):
+        for word in text.split():
+            piece = WORDS.index(word) + 1
+            texts[number, piece] = idf[piece]
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    wanted = np.concatenate([targets.vectors["candidate"][:3], targets.vectors["query"][3:4]]).astype(float)
+    # The closed form of the regression.
+    expected = np.linalg.solve(texts.T @ texts + 0.3 * np.eye(7), texts.T @ wanted)
+    assert taught_vectors(targets, store, idf, 0.3) == pytest.approx(expected, abs=0.05)
+
+
+def test_a_teacher_gives_the_first_vectors(corpus, tokenizer, targets):
+    store = TokenStore.encode(without_special_tokens(tokenizer), corpus.texts, 9)
+    part = PART.model_copy(update={"graph_rounds": 0, "teacher_start": 0.3})
+    idf = inverse_frequencies(corpus, store, 7)
+    taught = taught_vectors(targets, store, idf, 0.3)
+    started = initial_vectors(corpus, store, part, 7, 1, targets)
+    for piece in range(1, 7):
+        if idf[piece] > 0 and np.linalg.norm(taught[piece]) > 0.3:
+            own = started[piece, :5] / np.linalg.norm(started[piece])
+            assert own @ taught[piece] / np.linalg.norm(taught[piece]) > 0.8
+    random = initial_vectors(corpus, store, part, 7, 1)
+    assert np.linalg.norm(random[1, :5]) < 0.5 * np.linalg.norm(random[1])
+    small = part.model_copy(update={"dimensions": 4})
+    with pytest.raises(ClirbenchError, match=r"5 dimensions, the model's 4: raise 'dimensions'"):
+        initial_vectors(corpus, store, small, 7, 1, targets)
 
 
 def test_damping_flattens_the_spectrum():

@@ -15,7 +15,7 @@ from clirbench.support.progress import Silent
 from clirbench.training import run_recipe, teacher
 from clirbench.training.base_model import base_model
 from clirbench.training.prepare import prepare
-from clirbench.training.recipe import load_recipe
+from clirbench.training.recipe import TransformerPart, load_recipe
 from clirbench.training.teacher import make_targets
 
 
@@ -111,6 +111,25 @@ def test_rows_that_the_teacher_does_not_encode_have_no_target(base, data, tmp_pa
         first += size
 
 
+def test_sources_and_length_of_what_the_teacher_reads(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "_FEWEST", 5)
+    recipe, _ = load_recipe(write(tmp_path / "r.toml", base, '[teacher]\nsources = ["prose"]\nmax_length = 6\n'))
+    corpus = prepare(recipe, [data], Silent()).corpus
+    lengths = []
+    encode = teacher._encode
+    monkeypatch.setattr(
+        teacher, "_encode", lambda model, *given: lengths.append(model.max_seq_length) or encode(model, *given)
+    )
+    made = make_targets(corpus, recipe, tmp_path / "teacher", "float32", Silent())
+    assert set(lengths) == {6}
+    first = 0
+    for source in corpus.sources:
+        size = len(source.queries)
+        taught = made.vectors["candidate"][first : first + size].any(axis=1)
+        assert taught.all() if source.part.name == "prose" else not taught.any()
+        first += size
+
+
 def test_too_few_rows_in_all_languages(base, data, tmp_path, monkeypatch):
     monkeypatch.setattr(teacher, "_FEWEST", 1000)
     recipe, _ = load_recipe(write(tmp_path / "r.toml", base))
@@ -197,9 +216,21 @@ def test_a_static_model_learns_the_cosines_of_a_teacher(base, data, tmp_path, mo
     assert list((tmp_path / "out" / "teacher").glob("candidate-*.npy"))
 
 
+def test_a_static_model_starts_from_a_teacher(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher, "_FEWEST", 20)
+    part = f'[teacher]\nmodel = "{base.as_posix()}"\ncompare = "cosines"\ntarget = "middle"\nweight = 0.0\n'
+    recipe = tmp_path / "r.toml"
+    static = toy.STATIC.replace("dimensions = 32", "dimensions = 32\nteacher_start = 0.3")
+    recipe.write_text(toy.HEAD + static + part + toy.BATCHES + toy.OPTIMIZER + toy.DEV + toy.SOURCES, encoding="utf-8")
+    trained = run_recipe(recipe, {}, tmp_path / "out", data, Silent())
+    assert trained.record["finished"]
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("teacher_start = 0.3\n", ""), encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"'teacher\.weight' is 0"):
+        load_recipe(recipe)
+
+
 def test_a_packed_folder_is_a_base(tmp_path):
     from clirbench.encoders.packed_transformer import unpacked_transformer, write_packed_transformer
-    from clirbench.training.recipe import TransformerPart
 
     write_packed_transformer(tiny_models.unigram_model(tmp_path / "plain"), tmp_path / "packed")
     model = base_model(TransformerPart(base=str(tmp_path / "packed"), pooling="model", max_length=20))
@@ -213,7 +244,8 @@ def test_a_packed_folder_is_a_base(tmp_path):
     [
         ({"loss.weight": 0.5, "teacher": None}, "add [teacher]"),
         ({"loss.cached_mini_batch": 4}, "cannot be used with [teacher]"),
-        ({"teacher.weight": 0.0}, "'teacher.weight'"),
+        ({"teacher.weight": 0.0}, "'teacher.weight' is 0, so nothing learns from the teacher"),
+        ({"teacher.sources": ["pose"]}, "'teacher.sources' names 'pose'"),
         ({"model.freeze": ["head"]}, "'model.freeze.0'"),
     ],
 )
@@ -229,6 +261,8 @@ def test_a_static_model_needs_a_named_teacher_and_cosines(tmp_path):
     for part, message in (
         ("[teacher]\n", "'teacher.model' is missing"),
         ('[teacher]\nmodel = "x/y"\n', 'must be "cosines"'),
+        ("teacher_start = 0.3\n", "needs a teacher"),
+        ('teacher_start = 0.3\n[teacher]\nmodel = "x/y"\ncompare = "cosines"\n', "'teacher.target' must be"),
     ):
         path = tmp_path / "r.toml"
         path.write_text(toy.HEAD + toy.STATIC + part + toy.BATCHES + toy.OPTIMIZER + toy.SOURCES, encoding="utf-8")

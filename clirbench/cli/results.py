@@ -168,7 +168,7 @@ def _export_mteb(result: Path, output: Path | None, settings: str | None, metric
         raise ClirbenchError("--settings and --metrics serve --format trec: mteb's layout has all that mteb knows")
     if output is None:
         raise ClirbenchError("--format mteb writes several files: name a folder with --output")
-    for path in export_mteb(read_result(result), output):
+    for path in export_mteb(read_result(result), output, result):
         typer.echo(path)
 
 

@@ -44,7 +44,7 @@ BUNDLED: dict[str, Bundled] = {
         packed(
             "hybrid",
             "for speed: bag of subwords over romanised text, 11 languages, trained on hybrid batches "
-            "(clirbench train static.toml)",
+            "(clirbench train static-e5.toml)",
         ),
         packed(
             "hybrid-e5",

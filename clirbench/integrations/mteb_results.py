@@ -32,27 +32,33 @@ _SIMILARITIES = {
 }
 
 
-def export(result: Result, folder: Path) -> list[Path]:
+def export(result: Result, folder: Path, where: Path | str = "the result") -> list[Path]:
     """Write the result of an unrestricted run on a parallel task below ``folder``, for ``mteb.ResultCache(folder)`` to read.
 
     The files of scores are ``results/<org__model>/<revision>/<Task>.json``, one for each setting; ``model_meta.json`` lies beside
     them. Each subset has the scores that mteb has too: nDCG@10 (the main score), nDCG@20, R@1, R@10, R@100,
-    MRR@10.
+    MRR@10. ``where`` names the result in messages.
 
     Raises:
-        ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot describe the run, or the folder cannot be
-            written.
+        ClirbenchError: The task has no counterpart in mteb, mteb's layout cannot describe the run, the result has no numbers by
+            pair of languages for it, or the folder cannot be written.
     """
     document = result.document
     exported = [name for name in list_tasks() if (task := load_task(name)).mteb and not task.streamed]
     if document.task.id not in exported:
         raise ClirbenchError(
-            f"{document.task.id} is not a task that clirbench gives to mteb: give a result of {', '.join(exported)}"
+            f"{where} is of {document.task.id}, which is no task that clirbench gives to mteb: "
+            f"give a result of {', '.join(exported)}"
         )
-    refuse_another_task("the result", document.task)
+    refuse_another_task(where, document.task)
     if not document.task.complete:
         raise ClirbenchError(
-            "the result is of a restricted run, and mteb's layout cannot record that: run all languages and settings"
+            f"{where} is of a restricted run, and mteb's layout cannot record that: run all languages and settings"
+        )
+    if document.compact is not None:
+        raise ClirbenchError(
+            f"{where} has only {document.compact.metric} by pair of languages, and mteb's layout needs more: "
+            "evaluate the model in Python with exact_languages=1000"
         )
     if document.encoder.variant:
         raise ClirbenchError(

@@ -133,8 +133,9 @@ def equal_expected_rank(pool: PoolLists, cutoff: float = np.inf) -> Values:
     """PEER, the probability of equal expected rank: the p-value of a test whether golds of all languages have one mean rank.
 
     The test is Kruskal and Wallis's: H is n - 1, for n golds, times the share of the variation of ranks that lies between
-    languages. It is compared with chi-square of one degree of freedom less than there are languages. All golds have one grade,
-    so that the weights of grades in the paper are 1 for this grade and 0 for wrong candidates.
+    languages. It is compared with chi-square of one degree of freedom less than there are languages. All golds of a query are in
+    one test, whatever their grades. The package makes one test for each grade, and adds up the p-values with weights. Without
+    grades, this is the package's value with the weight 1 for golds and 0 for wrong candidates.
 
     The value is 1 where the golds are of one language, where no gold stands in the first ``cutoff``, and where all have the same
     rank. All u golds beyond the cut-off get the mean of the ranks n + 1 to n + u. This is the rule of the package, and a gold

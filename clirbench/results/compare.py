@@ -181,6 +181,13 @@ def _same_task(first: Result, second: Result) -> None:
     if a.hash != b.hash:
         what = "texts or grades" if a.sources != b.sources else "languages, settings or counts"
         raise ClirbenchError(f"the two results differ in the {what} of {a.id}: compare like with like")
+    if first.ranks.rounding != second.ranks.rounding:
+        exact = first if first.ranks.rounding is None else second
+        formats = f"{first.document.format}, {second.document.format}"
+        raise ClirbenchError(
+            f"the two results of {a.id} differ in 'format' ({formats}): format 3 has rounded ranks, so a difference may be "
+            f"rounding: run {exact.document.model.name} again with clirbench run --force"
+        )
     same = first.ranks.topics == second.ranks.topics and len(first.ranks) == len(second.ranks)
     if (
         not same

@@ -151,7 +151,10 @@ def inspect_result(
     for topic in topics:
         # Another machine or package may round differently, so the differing ranks are counted and shown.
         stated = np.sort(rank[rows[ranks.topic[rows] == ranks.topics.index(topic.topic)]])
-        differing += int((stated != np.array([gold.rank for gold in topic.golds])).sum())
+        here = np.array([gold.rank for gold in topic.golds])
+        if ranks.rounding is not None:
+            here = ranks.rounding.rounded(here, pool.stop - pool.start)
+        differing += int((stated != here).sum())
     leaders = Counter((topic.before or topic.golds)[0].language for topic in topics)
     return Inspection(
         model=document.model.name,

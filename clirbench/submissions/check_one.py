@@ -284,7 +284,8 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
         examined.error(path, "model.dimensions", message)
     if document.compact is not None:
         message = (
-            "says that ranks are rounded, and the board compares exact ones: run the languages that the task declares"
+            "says that ranks are rounded, and the board compares exact ones: "
+            "run the model again with clirbench run, without --languages"
         )
         examined.error(path, "compact", message)
         return None

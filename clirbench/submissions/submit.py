@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clirbench.results.file_names import mteb_result_files, run_folder
+from clirbench.results.file_names import mteb_result_files, result_path, run_folder
 from clirbench.results.read import one_line_errors, read_mteb_result
 from clirbench.results.result import Result, other_run, read_results, refuse_another_task
 from clirbench.results.schema import Document
@@ -161,7 +161,13 @@ def _whole_results(folder: Path) -> list[Result]:
             "clirbench run --model ORG/NAME without --languages and --settings"
         )
     for result in whole:
-        refuse_another_task(folder / f"{result.document.task.id}.json", result.document.task)
+        path = folder / result_path(result.document).name
+        refuse_another_task(path, result.document.task)
+        if result.document.compact is not None:
+            raise ClirbenchError(
+                f"{path}: has rounded ranks, and the board compares exact ones: remove it, and run the model again with "
+                f"clirbench run --tasks {result.document.task.id}"
+            )
     first = whole[0].document
     for other in (result.document for result in whole[1:]):
         if part := other_run(first, other):

@@ -21,7 +21,8 @@ MODELS = Path(__file__).resolve().parent.parent / "encoders" / "models"
 def bundle(trained: Path, results: tuple[Path, ...] = (), models: Path = MODELS, base_weights: str = "") -> Path:
     """Copy a packed model from the output of ``clirbench train`` to its own folder below ``models``, and write its card.
 
-    ``base_weights`` says on the card where the base model's weights came from, if they are not those of its name.
+    ``base_weights`` says on the card where the weights of the base model, or of the teacher, came from, if they are not those of
+    its name.
 
     Raises:
         ClirbenchError: The training is not finished, its recipe packs no model, or a result is of another model.
@@ -47,6 +48,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trained", type=Path)
     parser.add_argument("results", type=Path, nargs="*")
-    parser.add_argument("--base-weights", default="", help="where the base model's weights came from, for the card")
+    parser.add_argument("--base-weights", default="", help="where the weights of the base model, or of the teacher, came from, for the card")
     given = parser.parse_args()
     print(bundle(given.trained, tuple(given.results), base_weights=given.base_weights))  # noqa: T201

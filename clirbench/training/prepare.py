@@ -139,12 +139,15 @@ def tokenise(prepared: Prepared, folder: Path, reporter: Reporter) -> Tokenised:
     return Tokenised(tokenizer, store, part)
 
 
-def first_vectors(prepared: Prepared, tokenised: Tokenised, seed: int, reporter: Reporter) -> Matrix:
-    """The vectors of a static model before training, float32 (vocabulary, dimensions)."""
+def first_vectors(
+    prepared: Prepared, tokenised: Tokenised, targets: Targets | None, seed: int, reporter: Reporter
+) -> Matrix:
+    """The vectors of a static model before training, float32 (vocabulary, dimensions). ``targets`` are the teacher's."""
     part = tokenised.part
     reporter.start(SMOOTH, part.graph_rounds, brief=True)
     size = tokenised.tokenizer.get_vocab_size()
-    return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, partial(reporter.advance, SMOOTH))
+    advance = partial(reporter.advance, SMOOTH)
+    return initial_vectors(prepared.as_read, tokenised.store, part, size, seed, targets, advance)
 
 
 def static_data(prepared: Prepared, tokenised: Tokenised, targets: Targets | None = None) -> TrainingData:

@@ -82,11 +82,15 @@ class TeacherPart(_Part):
     compare: Literal["vectors", "cosines"] = "vectors"
     """What the loss compares: ``vectors``, 1 minus the cosine of the model's vector and the teacher's; ``cosines``, the squared
     difference between the model's and the teacher's cosine of two texts, over all pairs of texts of a batch."""
+    sources: tuple[Text, ...] = ()
+    """Names of the sources whose texts the teacher encodes. By default all."""
     rows: Count | None = None
     """Largest number of rows of each source that the teacher encodes, evenly spaced. Other rows have the contrastive loss alone.
     By default all."""
-    weight: Positive = 1.0
-    """Weight of this loss beside the contrastive one."""
+    max_length: Count | None = None
+    """Largest number of tokens of a text that the teacher reads. By default what ``[model]`` reads in training."""
+    weight: Weight = 1.0
+    """Weight of this loss beside the contrastive one. It may be 0 with ``teacher_start`` of ``[static]``."""
 
 
 class StaticPart(_Part):
@@ -106,10 +110,13 @@ class StaticPart(_Part):
     """Share of tokens that training drops on either side of a pair."""
     same_text_dropout: tuple[Share, Share] = (0.65, 0.35)
     """Shares of dropped tokens on the query side and on the candidate side, if a batch pairs each text with itself."""
+    teacher_start: Positive | None = None
+    """With ``[teacher]``: the first vectors are those whose sums come nearest to the teacher's vectors of texts, by ridge
+    regression with this penalty. By default they are random."""
     graph_rounds: Annotated[int, Field(ge=0)] = 3
     """Rounds in which the first vectors are smoothed over the lexicon; 0 for none."""
     graph_own: Share = 0.3
-    """Weight of a piece's own random vector in each round."""
+    """Weight of a piece's own first vector in each round."""
     graph_exponent: Weight = 0.4
     """A lexicon row weighs (1 + count of its rarest English word) to this power, in smoothing and in lists of ``entries``."""
     damping: Weight = 0.25
@@ -285,7 +292,16 @@ class Recipe(_Part):
         if self.teacher is None:
             if self.loss.weight != 1:
                 raise ValueError("'loss.weight' weighs the loss beside [teacher]: leave it out, or add [teacher]")
+            if self.static and self.static.teacher_start:
+                raise ValueError("'static.teacher_start' needs a teacher: leave it out, or add [teacher]")
             return
+        start = self.static and self.static.teacher_start
+        if not self.teacher.weight and not start:
+            raise ValueError("'teacher.weight' is 0, so nothing learns from the teacher: leave [teacher] out")
+        if start and self.teacher.target == "row":
+            raise ValueError("'teacher.target' must be \"text\" or \"middle\" with 'static.teacher_start'")
+        if unknown := set(self.teacher.sources) - {source.name for source in self.source}:
+            raise ValueError(f"'teacher.sources' names '{min(unknown)}', which is no source: correct it")
         if self.loss.cached_mini_batch:
             raise ValueError("'loss.cached_mini_batch' cannot be used with [teacher]: leave one of them out")
         if self.static and self.teacher.model is None:
@@ -316,6 +332,9 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         name: Path of a TOML file, or the file name of a shipped recipe such as ``static.toml``.
         changes: Values that replace values of the file, by dotted key, such as ``{"batches.alpha": 0.0}``.
 
+    A file with ``extends`` has the values of the recipe that it names, which is a file beside it or a shipped one. Its own values
+    replace them: key by key in a table, as a whole in a list.
+
     Raises:
         ClirbenchError: There is no such recipe, or a key is unknown, missing or wrong. The message names file and key.
     """
@@ -325,10 +344,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         if not path.is_file():
             raise ClirbenchError(f"no recipe '{name}': give a TOML file, or one of {', '.join(shipped_recipes())}")
     text = read_text(path, "check its permissions")
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
+    raw = _table(path, text)
     # Changes go into the table before it is checked, so that one check covers file and options.
     for key, value in (changes or {}).items():
         *tables, last = key.split(".")
@@ -352,6 +368,28 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         raise ClirbenchError(f"{path}:{line}: '{key or 'recipe'}': {message}: correct the file") from error
     except ClirbenchError as error:
         raise ClirbenchError(f"{path}: 'name': {error}") from error
+
+
+def _table(path: Path, text: str) -> dict[str, Any]:
+    """The values of a recipe's file, with those of the recipe that it extends."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
+    if "extends" not in raw:
+        return raw
+    name = str(raw.pop("extends"))
+    extended = next((place for folder in (path.parent, SHIPPED) if (place := folder / name).is_file()), None)
+    if extended is None:
+        raise ClirbenchError(
+            f"{path}: 'extends' names '{name}', which is neither beside it nor a shipped recipe: correct it"
+        )
+    below = tomllib.loads(read_text(extended, "check its permissions"))
+    if "extends" in below:
+        raise ClirbenchError(f"{path}: 'extends' names '{name}', which extends a recipe itself: name that one")
+    for key, value in raw.items():
+        below[key] = {**below[key], **value} if isinstance(value, dict) and isinstance(below.get(key), dict) else value
+    return below
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int:

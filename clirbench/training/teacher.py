@@ -57,7 +57,7 @@ def make_targets(corpus: Corpus, recipe: Recipe, folder: Path, precision: str, r
     part = recipe.teacher
     assert part is not None  # noqa: S101
     teacher, prompts = _load(part, recipe.model)
-    sources = [_known(source, part.rows) for source in corpus.sources]
+    sources = [_known(source, part) for source in corpus.sources]
     known = replace(corpus, sources=tuple(sources))
     centring = _complete_rows(sources) if part.centred else np.zeros((0, len(corpus.languages)), dtype=np.int32)
     if part.centred and len(centring) < _FEWEST:
@@ -90,10 +90,12 @@ def make_targets(corpus: Corpus, recipe: Recipe, folder: Path, precision: str, r
     return Targets(vectors, part.target == "row")
 
 
-def _known(source: SourceTexts, rows: int | None) -> SourceTexts:
+def _known(source: SourceTexts, part: TeacherPart) -> SourceTexts:
     """The source with the rows alone that the teacher encodes; other rows have no text."""
     size = len(source.queries)
-    number = 0 if source.part.view == "entries" else size if rows is None else min(rows, size)
+    number = size if part.rows is None else min(part.rows, size)
+    if source.part.view == "entries" or (part.sources and source.part.name not in part.sources):
+        number = 0
     left_out = np.ones(size, dtype=np.bool_)
     left_out[np.linspace(0, size - 1, number).astype(np.int64)] = False
     queries, candidates = source.queries.copy(), source.candidates.copy()
@@ -121,7 +123,7 @@ def _load(part: TeacherPart, student: TransformerPart | None) -> tuple[Any, dict
         base=known.base if part.model is None else part.model,
         revision=known.revision if same else part.revision,
         pooling=known.pooling if same else "model",
-        max_length=known.trained_length or known.max_length,
+        max_length=part.max_length or known.trained_length or known.max_length,
     )
     prompts = {
         "query": known.query_prompt if part.query_prompt is None else part.query_prompt,

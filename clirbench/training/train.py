@@ -182,12 +182,13 @@ def _train_static(prepared: Prepared, evaluator: DevEvaluator | None, output: Pa
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ClirbenchError("a static model trains in one process: start clirbench train without torchrun")
     tokenised = tokenise(prepared, output, reporter)
-    start = first_vectors(prepared, tokenised, recipe.seed, reporter)
-    model = SentenceTransformer(modules=[TrainingBag(tokenised.tokenizer, embedding_weights=start)], device="cpu")
     targets = None
     if recipe.teacher:
-        targets = make_targets(prepared.corpus, recipe, output / "teacher", "float32", reporter)
-    data = static_data(prepared, tokenised, targets)
+        precision = choose_precision(None, recipe.optimizer, reporter)
+        targets = make_targets(prepared.corpus, recipe, output / "teacher", precision, reporter)
+    start = first_vectors(prepared, tokenised, targets, recipe.seed, reporter)
+    model = SentenceTransformer(modules=[TrainingBag(tokenised.tokenizer, embedding_weights=start)], device="cpu")
+    data = static_data(prepared, tokenised, targets if recipe.teacher and recipe.teacher.weight else None)
     fit(model, recipe, data, output / "checkpoints", evaluator, reporter)
     trained = model[0].embedding.weight.detach().numpy()
     part = tokenised.part

@@ -1,17 +1,23 @@
-"""The static model's vectors before training (smoothed over the lexicon) and after it (spectrum damped, lengths flattened)."""
+"""The static model's vectors before training (random or a teacher's, smoothed over the lexicon), and after it (damped)."""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, diags, hstack, vstack
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import normalize
 
+from clirbench.support.errors import ClirbenchError
 from clirbench.training.corpus import Corpus, SourceTexts
 from clirbench.training.recipe import StaticPart
 from clirbench.training.static.lexicon import commonness, english_counts
+from clirbench.training.teacher import Targets
 from clirbench.training.tokens import TokenStore
 
 Matrix = NDArray[np.float32]
+# Length of the random part of a token's own vector, where the part from the teacher has length 1 in the mean.
+_RANDOM = 0.3
 
 
 def initial_vectors(
@@ -20,21 +26,39 @@ def initial_vectors(
     part: StaticPart,
     vocabulary: int,
     seed: int,
+    targets: Targets | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> Matrix:
-    """Random unit vectors, smoothed over the lexicon, times inverse document frequency (idf).
+    """Unit vectors, smoothed over the lexicon, times inverse document frequency (idf).
+
+    A token's own vector is random. With ``teacher_start`` it is that of :func:`taught_vectors` plus a short random one, which
+    gives tokens a vector that the teacher's texts lack.
 
     A lexicon row is one entry in several languages. Each round has two steps:
 
     1. A row's vector becomes the mean of its tokens' vectors: weighted by idf within a language, then the mean over languages.
-    2. A token's vector becomes the mean of its own random vector (weight ``graph_own``) and of the vectors of its rows.
+    2. A token's vector becomes the mean of its own vector (weight ``graph_own``) and of the vectors of its rows.
 
     So the tokens of "cat" and "Katze", which are in one row, move near each other. The vectors are float32 (vocabulary,
     dimensions); ``advance`` is called with 1 after each round.
+
+    Raises:
+        ClirbenchError: The teacher's vectors have more dimensions than the model's.
     """
     rng = np.random.default_rng(seed)
     own = _unit(rng.standard_normal((vocabulary, part.dimensions), dtype=np.float32))
     idf = inverse_frequencies(corpus, store, vocabulary)
+    if targets is not None and part.teacher_start:
+        taught = taught_vectors(targets, store, idf, part.teacher_start)
+        dimensions = taught.shape[1]
+        if dimensions > part.dimensions:
+            raise ClirbenchError(
+                f"the teacher's vectors have {dimensions:,} dimensions, the model's {part.dimensions:,}: raise 'dimensions' in "
+                "[static], or take a smaller teacher"
+            )
+        own *= _RANDOM
+        own[:, :dimensions] += taught / np.sqrt((taught**2).sum(axis=1).mean())
+        own = _unit(own)
     vectors = own
     graph = _graph(corpus, store, idf, part.graph_exponent) if part.graph_rounds else None
     for _ in range(part.graph_rounds):
@@ -47,6 +71,25 @@ def initial_vectors(
         if advance:
             advance(1)
     return np.ascontiguousarray(vectors * idf[:, None])
+
+
+def taught_vectors(targets: Targets, store: TokenStore, idf: NDArray[np.float32], penalty: float) -> Matrix:
+    """The token vectors whose sums come nearest to a teacher's vectors of texts, by ridge regression.
+
+    A text is the sum of its tokens, each times its idf, as a vector of length 1 over the vocabulary. A text that is both query
+    and candidate counts once. The vectors are float32 (vocabulary, dimensions of the teacher).
+    """
+    bags, vectors = [], []
+    counted = np.zeros(0, dtype=np.int64)
+    for side in ("candidate", "query"):
+        texts = np.setdiff1d(np.flatnonzero(targets.vectors[side].any(axis=1)), counted)
+        counted = np.union1d(counted, texts)
+        weighted = (_bags(store, texts.astype(np.int32), len(idf)) @ diags(idf)).tocsr()
+        bags.append(normalize(weighted))
+        vectors.append(targets.vectors[side][texts].astype(np.float32))
+    regression = Ridge(alpha=penalty, fit_intercept=False, solver="sparse_cg", tol=1e-2)
+    regression.fit(vstack(bags).tocsr().astype(np.float32), np.concatenate(vectors))
+    return np.ascontiguousarray(regression.coef_.T, dtype=np.float32)
 
 
 def inverse_frequencies(corpus: Corpus, store: TokenStore, vocabulary: int) -> NDArray[np.float32]:
