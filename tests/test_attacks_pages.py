@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import html5lib
@@ -125,7 +126,7 @@ def test_no_element_comes_of_a_text(built):
         text = "".join(tree.itertext())
         shown |= {number for number, one in enumerate(texts) if one in text}
         # A template is text, too.
-        assert ">49" not in raw
+        assert not re.search(r">49(?![.\d])", raw)
     # Every text stands on some page, letter for letter.
     assert shown == set(range(len(texts)))
 

@@ -39,7 +39,7 @@ NOT_RUN = {
     r"^(ray|export) ": "sets up a cluster; tests/test_evaluation_ray_engine.py has one on this machine",
     r"^clirbench .*--engine ray": "needs a cluster, and MIRACL",
     r"^clirbench .*(miracl|my-corpus\.toml)": "hundreds of gigabytes; tests/test_cli_streaming.py runs them on a small corpus",
-    r"^clirbench .*(--from-hub|my-law\.toml|mupler|webfaq)": "data of the hub; tests/test_tasks_hub_readers.py has small copies",
+    r"^clirbench .*(--from-hub|my-law\.toml|mupler|webfaq|belebele)": "hub data; tests/test_tasks_hub_readers.py has copies",
     r"^clirbench run .*--backend": "needs packages that tests/test_encoders_backends.py looks for",
     r"^clirbench run .*--encode-task": "needs a model with tasks; tests/test_encoders_adapters.py builds one",
     r"^clirbench run --model rerank:": "needs a cross-encoder; tests/test_encoders_rerank.py builds one",

@@ -336,7 +336,8 @@ def test_results_in_a_notebook_and_in_python(shell, tmp_path):
     assert len(names["result"].document.task.languages) == 11
     columns = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page("how-to/results-and-ranks.md"), re.M)))
     # The demo has no grades.
-    assert [*names["ranks"].columns, "grade"] == columns
+    # Rounded ranks have two columns of their own.
+    assert [*names["ranks"].columns, "grade", "own_code", "pool_code"] == columns
     line = next(line for line in commands("how-to/results-and-ranks.md") if " score " in line)
     assert re.search(r"^results/.*agree$", page("how-to/results-and-ranks.md"), re.M)[0] in shell(line)
     inspect = next(line for line in commands("how-to/results-and-ranks.md") if " inspect " in line)

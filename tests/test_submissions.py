@@ -211,9 +211,9 @@ def test_zero_shot_is_three_valued_and_must_be_answered(folder):
     path = folder / "model.toml"
     text = path.read_text(encoding="utf-8")
     for answer in ('"maybe"', "true"):
-        path.write_text(text.replace('mlqa-r = "no"', f"mlqa-r = {answer}"), encoding="utf-8")
+        path.write_text(text.replace('mlqa-r = "yes"', f"mlqa-r = {answer}"), encoding="utf-8")
         assert any(key == "trained_on.mlqa-r" and "is wrong" in message for key, message in errors(folder))
-    path.write_text(text.replace('mlqa-r = "no"\n', ""), encoding="utf-8")
+    path.write_text(text.replace('mlqa-r = "yes"\n', ""), encoding="utf-8")
     assert any("must answer for" in message for _, message in errors(folder))
 
 
@@ -249,7 +249,7 @@ def test_one_submission_is_one_model(tmp_path):
 def test_training_data_that_hold_the_evaluation_set(folder):
     path = folder / "model.toml"
     text = path.read_text(encoding="utf-8").replace("training_data = [", 'training_data = [\n    "google/xquad",', 1)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text.replace('xquad-r = "yes"', 'xquad-r = "no"'), encoding="utf-8")
     found = errors(folder)
     assert any(key == "trained_on.xquad-r" and "training_data has 'google/xquad'" in message for key, message in found)
 

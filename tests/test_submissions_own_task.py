@@ -73,7 +73,7 @@ def test_its_result_is_not_submitted(results, tmp_path):
 
 def test_its_result_is_given_to_no_card_and_not_to_mteb(results, tmp_path):
     path = results / "xquad-r.json"
-    told = "the result is of another task that is called xquad-r, or of an earlier version of it"
+    told = "is of another task that is called xquad-r, or of an earlier version of it"
     assert told in refused("card", path)
     assert told in refused("export", path, "--format", "mteb", "--output", tmp_path / "m")
     assert not (tmp_path / "m").exists()

@@ -48,6 +48,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trained", type=Path)
     parser.add_argument("results", type=Path, nargs="*")
-    parser.add_argument("--base-weights", default="", help="where the weights of the base model, or of the teacher, came from, for the card")
+    parser.add_argument("--base-weights", default="", help="where the weights of the base model or teacher came from")
     given = parser.parse_args()
     print(bundle(given.trained, tuple(given.results), base_weights=given.base_weights))  # noqa: T201
