@@ -194,8 +194,16 @@ def rank_intervals(shares: Values, higher_is_better: bool, level: float = 1 - CO
     >>> rank_intervals(shares, higher_is_better=False).tolist()
     [[2, 3], [2, 3], [1, 1]]
     """
-    totals = shares.sum(axis=0) * (1 if higher_is_better else -1)
-    shown = pairwise_p(shares, RANK_PERMUTATIONS) < level
-    better = (totals[:, None] < totals[None, :]) & shown
-    worse = (totals[:, None] > totals[None, :]) & shown
-    return np.stack([1 + better.sum(axis=1), len(totals) - worse.sum(axis=1)], axis=1)
+    goodness = shares.sum(axis=0) * (1 if higher_is_better else -1)
+    return ranks_allowed(goodness, pairwise_p(shares, RANK_PERMUTATIONS), level)
+
+
+def ranks_allowed(goodness: Values, p: Values, level: float = 1 - CONFIDENCE) -> NDArray[np.int64]:
+    """The best and the worst rank of each model: int64 (models, 2), by the p-values of :func:`pairwise_p`.
+
+    ``goodness`` is float64 (models,): the scores, negative where low ones are better.
+    """
+    shown = p < level
+    better = (goodness[:, None] < goodness[None, :]) & shown
+    worse = (goodness[:, None] > goodness[None, :]) & shown
+    return np.stack([1 + better.sum(axis=1), len(goodness) - worse.sum(axis=1)], axis=1)

@@ -20,14 +20,16 @@ from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.names import families, row_name
+from clirbench.board.pair_tests import pair_tests
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
+from clirbench.board.site.portrait import portraits
 from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
-from clirbench.board.table import board_ranks, frame_of
+from clirbench.board.table import frame_of
 from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
 from clirbench.metrics.catalogue import metric_rows
@@ -52,6 +54,8 @@ MARK = ".clirbench-site"
 DOCS_MARK = ".clirbench-docs"
 # The tasks with pages, and what the board says of itself.
 Site = tuple[Sequence[str], "About"]
+# A submission's folder, and the portrait of its row by task.
+Model = tuple[Path, Mapping[str, Mapping[str, Any]]]
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
@@ -128,11 +132,14 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         write_atomically(target / "assets" / path.name, path.read_bytes())
     # A task without results has no page.
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
-    ranks = {task: board_ranks(entries, task) for task in tasks}
+    tests = {task: pair_tests(entries, task) for task in tasks}
+    ranks = {task: tested.ranks() for task, tested in tests.items()}
     across = [task for task in tasks if board_tasks()[task].across_languages]
     about = about._replace(date=about.date or _newest(entries))
     page = partial(_page, target, shipped=tasks, about=about)
-    _write_models([entry.folder for entry in entries], target, (tasks, about), reporter)
+    beside = portraits(entries, tests)
+    models = [(entry.folder, beside[entry.folder.name]) for entry in entries]
+    _write_models(models, target, (tasks, about), reporter)
     frame = frame_of(entries, tasks, ranks)
     _write_data(entries, frame, target)
     panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
@@ -273,22 +280,23 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 
-def _write_models(folders: Sequence[Path], target: Path, site: Site, reporter: Reporter) -> None:
-    reporter.start("pages (models)", len(folders))
-    workers = min(os.cpu_count() or 1, len(folders))
-    if workers < 2 or len(folders) < 8:
-        for folder in folders:
-            write_model(folder, target, site)
+def _write_models(models: Sequence[Model], target: Path, site: Site, reporter: Reporter) -> None:
+    reporter.start("pages (models)", len(models))
+    workers = min(os.cpu_count() or 1, len(models))
+    if workers < 2 or len(models) < 8:
+        for model in models:
+            write_model(model, target, site)
             reporter.advance("pages (models)", 1)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        for _ in pool.map(partial(write_model, target=target, site=site), folders, chunksize=4):
+        for _ in pool.map(partial(write_model, target=target, site=site), models, chunksize=4):
             reporter.advance("pages (models)", 1)
 
 
-def write_model(folder: Path, target: Path, site: Site) -> None:
+def write_model(model: Model, target: Path, site: Site) -> None:
     """Write one model's page, its files to download, and its scripts for the compare page."""
+    folder, portrait = model
     entry, name = read_entry(folder), folder.name
     tasks = []
     for i, (task, result) in enumerate(entry.results.items()):
@@ -315,6 +323,8 @@ def write_model(folder: Path, target: Path, site: Site) -> None:
         name=row_name(entry),
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
+        portrait=portrait,
+        compared=[task for task in entry.results if board_tasks()[task].across_languages],
         mteb_results=[
             mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])
         ],

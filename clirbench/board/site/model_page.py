@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
-from numpy.typing import NDArray
 
-from clirbench.board.site.charts import Bar, bars, histogram
+from clirbench.board.site.bias_in_words import bias_in_words
+from clirbench.board.site.charts import histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
+from clirbench.board.site.language_bars import language_bars
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.metrics.retrieval import RankedLists
-from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
@@ -90,14 +88,14 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         ],
         "settings": settings,
         "bias": _bias(document),
+        "words": bias_in_words(document),
         # Mean average precision by query and candidate language; the diagonal is monolingual.
-        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, "mAP"), float, 100, 1)
+        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, "mAP"), heat, 100, 1)
         if document.per_pair
         else None,
         # By query language and the language that jumps.
-        "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], _around_chance, 1, 2),
-        "per_language": _per_language(result, key),
-        "removal": _removal(document, key) if "own_gold_removal" in bias else None,
+        "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], around_chance, 1, 2),
+        "by_language": language_bars(result),
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": line,
         "needs": [word for word in _ONLY_THEIRS if word in (line or "")],
@@ -147,7 +145,7 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
 def _matrix(
     languages: Sequence[str],
     value_of: Callable[[str, str], float | None],
-    shade: Callable[[float], float],
+    shade: Callable[[float], str],
     scale: float,
     digits: int,
 ) -> list[tuple[str, list[Cell]]]:
@@ -155,59 +153,16 @@ def _matrix(
 
     def cell(query: str, other: str) -> Cell:
         value = value_of(query, other)
-        colour = "" if value is None else heat(shade(value))
+        colour = "" if value is None else shade(value)
         return Cell(number(value, scale, digits), value, mark="own" if query == other else "", heat=colour)
 
     return [(query, [cell(query, other) for other in languages]) for query in languages]
 
 
-def _around_chance(ratio: float) -> float:
-    # A quarter of chance gets no colour, chance gets half, four times chance gets full colour.
-    return 0.5 + math.log2(max(ratio, 0.01)) / 4
-
-
-def _per_language(result: Result, key: str) -> dict[str, Any]:
-    """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
-    document, languages = result.document, result.ranks.languages
-    task, metric = document.task.id, document.main_metric
-    apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
-    sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
-    tables = headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
-    chosen = {f"{setting} {metric}": tables[setting, metric] for setting in ("monolingual", "multilingual")}
-    two = list(chosen)
-    if apart:
-        chosen["rank distance"] = tables["bias", "rank_distance"]
-    samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
-    series = {
-        name: [
-            _language_bar(language, table.means[i], drawn[:, i], 100 if name in two else 1)
-            for i, language in enumerate(languages)
-        ]
-        for (name, table), drawn in zip(chosen.items(), samples, strict=True)
-    }
-
-    def chart(part: str, what: str, names: Sequence[str], unit: str) -> Markup:
-        groups = [(name, series[name]) for name in names]
-        return bars(f"{key}-{part}", f"{task}: {what} by query language", groups, f"{unit}, with 95 % intervals")
-
-    def cell(bar: Bar, digits: int) -> Cell:
-        return shown_cell(EstimatePart(value=bar.value, low=bar.low, high=bar.high), 1, digits)
-
-    return {
-        "columns": list(chosen),
-        "rows": [
-            (language, [cell(series[name][i], 1 if name in two else 0) for name in chosen])
-            for i, language in enumerate(languages)
-        ],
-        "chart": chart("languages", metric, two, "x100"),
-        "distance_chart": chart("distances", "rank distance", ["rank distance"], "ranks") if apart else None,
-    }
-
-
-def _language_bar(language: str, mean: float, drawn: NDArray[np.float64], scale: int) -> Bar:
-    bounds = interval(drawn)
-    low, high = (scale * bounds[0], scale * bounds[1]) if bounds else (None, None)
-    return Bar(language, None if math.isnan(mean) else scale * float(mean), low, high)
+def around_chance(ratio: float) -> str:
+    """The class of a queue-jump ratio's colour: "o1" to "o8" above 1, the last for four times; "u1" to "u8" below it."""
+    step = round(4 * math.log2(min(max(ratio, 0.25), 4.0)))
+    return f"o{step}" if step > 0 else f"u{-step}" if step else ""
 
 
 def _lengths(document: Document) -> dict[str, Any] | None:
@@ -233,21 +188,6 @@ def _lengths(document: Document) -> dict[str, Any] | None:
             ]
         rows.append((language, cells))
     return {"roles": ["queries" if role == "query" else "candidates" for role in roles], "rows": rows}
-
-
-def _removal(document: Document, key: str) -> dict[str, Any]:
-    names = {"own_gold_removal": "own-language gold", "other_gold_removal": "another gold"}
-    bias = {language: document.per_language[language].get("bias", {}) for language in document.task.languages}
-    rows = {language: [values.get(measure) for measure in names] for language, values in bias.items()}
-    groups = [
-        (name, [Bar(x, None if values[i] is None else 100 * float(values[i] or 0)) for x, values in rows.items()])
-        for i, name in enumerate(names.values())
-    ]
-    title = f"{document.task.id}: fall of AP when one gold leaves the pool"
-    return {
-        "rows": [(language, [Cell(number(v), v) for v in values]) for language, values in rows.items()],
-        "chart": bars(f"{key}-removal", title, groups, "AP x100"),
-    }
 
 
 def _distances(result: Result, key: str) -> dict[str, Any]:
