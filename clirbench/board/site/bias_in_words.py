@@ -66,13 +66,17 @@ def _jump(document: Document, texts: str) -> Iterator[tuple[str, str]]:
         for other, ratio in row.items()
         if query != other and ratio is not None
     ]
-    if jumps:
-        ratio, query, other = max(jumps)
-        yield (
+    if not jumps:
+        return
+    ratio, query, other = max(jumps)
+    if ratio <= 1 + _CHANCE:
+        said = f"No other language gains: none stands before a gold more than {number(ratio, 1, 2)} times as often as its share."
+    else:
+        said = (
             f"Of other languages, {other} gains most: for questions in {query}, wrong {texts} in {other} stand before a gold "
-            f"{times(ratio)}.",
-            "queue_jump_ratio",
+            f"{times(ratio)}."
         )
+    yield said, "queue_jump_ratio"
 
 
 def _script(document: Document, texts: str) -> Iterator[tuple[str, str]]:

@@ -47,9 +47,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Another measured row, and the verdict on this row against it.
+    """A measured row, and the verdict on the page's row against it.
 
-    ``verdict`` is "better", "worse" or "not shown different". ``own`` says that it is another row of the same model.
+    ``verdict`` is "better", "worse" or "not shown different", and "" of the page's row itself. ``own`` says that it is another
+    row of the same model.
     """
 
     folder: str
@@ -172,7 +173,7 @@ class _Strips:
             span = f"{low}" if low == high else f"{low}\u2013{high}"
             return f"rank {span} of {len(self._ranks)}, by tests"
         ahead = sum(value < cell.value if lower else value > cell.value for value in values)
-        return f"{_ordinal(1 + ahead)} of {len(values)}"
+        return f"{_ordinal(1 + ahead)} of {len(values)} by value"
 
 
 class _Neighbours:
@@ -187,19 +188,22 @@ class _Neighbours:
         self._heads = sorted((head for head, _ in grouped), key=lambda head: -self._good[head.folder])
 
     def of(self, entry: Entry) -> list[Neighbour]:
-        """The other rows of the same model, and the nearest models on both sides as they come; best first."""
+        """This row among the other rows of its model and the nearest models on both sides as they come; best first."""
         if entry.folder not in self._rows:
             return []
         family, own = self._family[entry.folder], self._good[entry.folder]
         heads = [head for head in self._heads if head not in family]
         split = sum(self._good[head.folder] > own for head in heads)
         near = heads[max(0, split - _EACH_SIDE) : split + _EACH_SIDE]
-        shown = [*near, *(one for one in family if one is not entry)]
-        shown.sort(key=lambda other: -self._good[other.folder])
+        if len(self._rows) < 2:
+            return []
+        shown = sorted([*near, *family], key=lambda other: -self._good[other.folder])
         return [self._beside(entry, other, other in family) for other in shown]
 
     def _beside(self, entry: Entry, other: Entry, own: bool) -> Neighbour:
         first, second = (self._main(one) for one in (entry, other))
+        if other is entry:
+            return Neighbour(entry.folder.name, row_name(entry), number(first), "", "", False, "", own=False)
         sign = self._tests.better(entry.folder, other.folder)
         p = self._tests.p_of(entry.folder, other.folder)
         difference = number(first - second)
