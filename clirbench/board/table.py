@@ -8,8 +8,8 @@ import pandas as pd
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.names import row_name
-from clirbench.board.pair_tests import pair_tests
 from clirbench.board.standing import STANDINGS, standing
+from clirbench.board.wins import Wins, wins
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -90,7 +90,13 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
     Only measured results have these ranks, because a test needs the values of every topic.
     """
-    return pair_tests(entries, task).ranks()
+    return ranks_by_main(wins(entries, task, [board_columns(task).main]), task)
+
+
+def ranks_by_main(tested: Sequence[Wins], task: str) -> dict[Path, tuple[int, int]]:
+    """The ranks of :func:`board_ranks`, from tests of a task's numbers."""
+    main = board_columns(task).main
+    return next((one.ranks() for one in tested if (one.setting, one.metric) == main), {})
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:

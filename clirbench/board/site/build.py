@@ -20,18 +20,19 @@ from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.names import families, row_name
-from clirbench.board.pair_tests import pair_tests
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.portrait import portraits
 from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
+from clirbench.board.site.win_page import matrices, place, wins_csv
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
-from clirbench.board.table import frame_of
+from clirbench.board.table import frame_of, ranks_by_main
 from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
+from clirbench.board.wins import wins
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
@@ -132,12 +133,12 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         write_atomically(target / "assets" / path.name, path.read_bytes())
     # A task without results has no page.
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
-    tests = {task: pair_tests(entries, task) for task in tasks}
-    ranks = {task: tested.ranks() for task, tested in tests.items()}
+    tested = {task: wins(entries, task) for task in tasks}
+    ranks = {task: ranks_by_main(by_number, task) for task, by_number in tested.items()}
     across = [task for task in tasks if board_tasks()[task].across_languages]
     about = about._replace(date=about.date or _newest(entries))
     page = partial(_page, target, shipped=tasks, about=about)
-    beside = portraits(entries, tests)
+    beside = portraits(entries, tested)
     models = [(entry.folder, beside[entry.folder.name]) for entry in entries]
     _write_models(models, target, (tasks, about), reporter)
     frame = frame_of(entries, tasks, ranks)
@@ -173,6 +174,10 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         )
     folders = {entry.label: entry.folder.name for entry in entries}
     page("aggregate.html", "aggregate.html", **content.over_tasks(frame, folders))
+    tested = {task: by_number for task, by_number in tested.items() if by_number}
+    page("wins.html", "wins.html", parts=matrices(tested))
+    for task, one in ((task, one) for task, by_number in tested.items() for one in by_number):
+        _write_text(target / place(task, one), wins_csv(one))
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
@@ -192,7 +197,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
-    return 4 + len(tasks) + len(entries)
+    return 5 + len(tasks) + len(entries)
 
 
 def _newest(entries: Sequence[Entry]) -> str:

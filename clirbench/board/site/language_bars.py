@@ -1,7 +1,7 @@
 """The table of query languages on a model's page: each cell is a number and its bar, with a whisker for the 95 % interval."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from clirbench.board.site.content import Cell, shown_cell
 from clirbench.board.site.scales import round_up
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.results.result import Result
 from clirbench.results.schema import EstimatePart
 
+Tables = Mapping[tuple[str, str], TopicTable]
 # Units of a bar from the left to the right end of its cell.
 WIDTH = 600
 
@@ -38,13 +40,16 @@ class BarColumn:
     cells: tuple[Plotted, ...]
 
 
-def language_bars(result: Result) -> list[BarColumn]:
-    """The task's first metric, monolingual and multilingual, rank distance, and what AP loses with a gold: by query language."""
+def language_bars(result: Result, tables: Tables | None = None) -> list[BarColumn]:
+    """The task's first metric, monolingual and multilingual, rank distance, and what AP loses with a gold: by query language.
+
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before.
+    """
     document, languages = result.document, result.ranks.languages
     metric, bias = document.main_metric, document.task.bias
     apart = ["rank_distance"] if "rank_distance" in bias else []
     sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
-    tables = headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
+    tables = tables or headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
     names = {("monolingual", metric): "same language", ("multilingual", metric): "all languages in one pool"}
     names |= {("bias", "rank_distance"): "rank distance"}
     chosen = {key: tables[key] for key in names if key in tables}

@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from clirbench.board.site.content import Cell, estimate_cell, heat, number, show
 from clirbench.board.site.language_bars import language_bars
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
@@ -73,8 +74,16 @@ def command(document: Document, model_argument: str | None = None) -> str:
     return shlex.join(words)
 
 
-def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) -> dict[str, Any]:
-    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model."""
+def measured_task(
+    result: Result,
+    key: str,
+    reproduce: Reproduce | None = None,
+    tables: Mapping[tuple[str, str], TopicTable] | None = None,
+) -> dict[str, Any]:
+    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model.
+
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before.
+    """
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
@@ -95,7 +104,7 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         else None,
         # By query language and the language that jumps.
         "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], around_chance, 1, 2),
-        "by_language": language_bars(result),
+        "by_language": language_bars(result, tables),
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": line,
         "needs": [word for word in _ONLY_THEIRS if word in (line or "")],

@@ -7,9 +7,9 @@ from typing import Any
 
 from clirbench.board.entries import Entry
 from clirbench.board.names import families, row_name
-from clirbench.board.pair_tests import PairTests
 from clirbench.board.site.content import Cell, columns, estimate_cell, number
 from clirbench.board.site.scales import round_down, round_up
+from clirbench.board.wins import Wins
 from clirbench.results.compare import is_small
 from clirbench.tasks.task_file import board_columns
 
@@ -28,7 +28,7 @@ class Strip:
         name: The column's name on the board.
         under: What the column's name leaves out.
         cell: The number of this row.
-        place: Its place in words; "" for a published figure.
+        place: The ranks that tests leave to it; "" for a published figure.
         measured: A path with a tick for each measured row.
         reported: A path with a tick for each published figure that compares.
         at: The place of this row on the line, and of the ends of its interval, from 0 to ``WIDTH``; None without a number.
@@ -59,7 +59,6 @@ class Neighbour:
     difference: str
     verdict: str
     small: bool
-    p: str
     own: bool
 
 
@@ -92,17 +91,18 @@ class _Line:
         return number(self.left, scale, digits), number(self.right, scale, digits)
 
 
-def portraits(entries: Sequence[Entry], tests: Mapping[str, PairTests]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The portrait of each row on each of its tasks, by folder name and task. ``tests`` has those of each task."""
+def portraits(entries: Sequence[Entry], tested: Mapping[str, Sequence[Wins]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The portrait of each row on each of its tasks, by folder name and task. ``tested`` has the tests of each task."""
     made: dict[str, dict[str, dict[str, Any]]] = {}
-    for task, of_task in tests.items():
+    for task, of_task in tested.items():
         present = [entry for entry in entries if task in entry.results]
-        strips, beside = _Strips(present, task, of_task), _Neighbours(present, task, of_task)
-        ranks = of_task.ranks()
+        by_number = {(one.setting, one.metric): one for one in of_task}
+        main = by_number.get(board_columns(task).main)
+        strips, beside = _Strips(present, task, by_number), _Neighbours(task, main)
+        ranks = main.ranks() if main else {}
         for entry in present:
-            low, high = ranks.get(entry.folder, (None, None))
             made.setdefault(entry.folder.name, {})[task] = {
-                "rank": "" if low is None else f"{low}" if low == high else f"{low}\u2013{high}",
+                "rank": _span(ranks[entry.folder]) if entry.folder in ranks else "",
                 "rows": len(ranks),
                 "strips": strips.of(entry),
                 "neighbours": beside.of(entry),
@@ -114,11 +114,12 @@ def portraits(entries: Sequence[Entry], tests: Mapping[str, PairTests]) -> dict[
 class _Strips:
     """The strips of a task: what all rows share is computed once."""
 
-    def __init__(self, entries: Sequence[Entry], task: str, tests: PairTests) -> None:
-        self._task, self._ranks = task, tests.ranks()
+    def __init__(self, entries: Sequence[Entry], task: str, tested: Mapping[tuple[str, str], Wins]) -> None:
+        self._task = task
+        self._ranks = {number: one.ranks() for number, one in tested.items()}
         board = board_columns(task)
         self._names = {column.key: column for column in columns(task, ranked=False)}
-        self._columns: dict[tuple[str, str], tuple[_Line, str, str, list[float]]] = {}
+        self._columns: dict[tuple[str, str], tuple[_Line, str, str]] = {}
         # The main number first, then in the order of the task.
         for setting, metric in dict.fromkeys((board.main, *board.headline)):
             measured, reported = (
@@ -134,12 +135,12 @@ class _Strips:
             )
             if measured or reported:
                 line = _Line([*measured, *reported], lower=setting == "bias")
-                self._columns[setting, metric] = (line, line.ticks(measured), line.ticks(reported), measured)
+                self._columns[setting, metric] = (line, line.ticks(measured), line.ticks(reported))
 
     def of(self, entry: Entry) -> list[Strip]:
         """The strips of one row."""
         shown = []
-        for (setting, metric), (line, measured, reported, values) in self._columns.items():
+        for (setting, metric), (line, measured, reported) in self._columns.items():
             column = self._names[f"{self._task}.{setting}.{metric}"]
             estimate = entry.estimate(self._task, setting, metric)
             aside = entry.not_comparable(self._task) != ""
@@ -150,13 +151,14 @@ class _Strips:
             if cell.value is not None and low is not None and high is not None and not aside:
                 first, last = sorted((line.at(low), line.at(high)))
                 at = (line.at(cell.value), first, last)
-            main = (setting, metric) == board_columns(self._task).main
+            ranks = self._ranks.get((setting, metric), {})
+            place = f"rank {_span(ranks[entry.folder])} of {len(ranks)}" if entry.folder in ranks else ""
             shown.append(
                 Strip(
                     name=column.name,
                     under=column.under,
                     cell=cell,
-                    place=self._place(entry, cell, values, setting == "bias", main),
+                    place=place,
                     measured=measured,
                     reported=reported,
                     at=at,
@@ -165,47 +167,35 @@ class _Strips:
             )
         return shown
 
-    def _place(self, entry: Entry, cell: Cell, values: Sequence[float], lower: bool, main: bool) -> str:
-        if cell.value is None or entry.origin != "measured":
-            return ""
-        if main and entry.folder in self._ranks:
-            low, high = self._ranks[entry.folder]
-            span = f"{low}" if low == high else f"{low}\u2013{high}"
-            return f"rank {span} of {len(self._ranks)}, by tests"
-        ahead = sum(value < cell.value if lower else value > cell.value for value in values)
-        return f"{_ordinal(1 + ahead)} of {len(values)} by value"
-
 
 class _Neighbours:
     """The verdicts on the rows of a task."""
 
-    def __init__(self, entries: Sequence[Entry], task: str, tests: PairTests) -> None:
-        self._task, self._tests, tested = task, tests, set(tests.folders)
-        self._rows = {entry.folder: entry for entry in entries if entry.folder in tested}
-        self._good = dict(zip(tests.folders, tests.goodness.tolist(), strict=True))
-        grouped = families(list(self._rows.values()))
+    def __init__(self, task: str, tested: Wins | None) -> None:
+        self._task, self._tested = task, tested
+        entries = tested.entries if tested else ()
+        # Wins has its models in the order of their numbers.
+        self._place = {entry.folder: i for i, entry in enumerate(entries)}
+        grouped = families(entries)
         self._family = {one.folder: [head, *others] for head, others in grouped for one in (head, *others)}
-        self._heads = sorted((head for head, _ in grouped), key=lambda head: -self._good[head.folder])
+        self._heads = [entry for entry in entries if self._family[entry.folder][0] is entry]
 
     def of(self, entry: Entry) -> list[Neighbour]:
         """This row among the other rows of its model and the nearest models on both sides as they come; best first."""
-        if entry.folder not in self._rows:
+        if self._tested is None or entry.folder not in self._place or len(self._place) < 2:
             return []
-        family, own = self._family[entry.folder], self._good[entry.folder]
+        family, own = self._family[entry.folder], self._place[entry.folder]
         heads = [head for head in self._heads if head not in family]
-        split = sum(self._good[head.folder] > own for head in heads)
+        split = sum(self._place[head.folder] < own for head in heads)
         near = heads[max(0, split - _EACH_SIDE) : split + _EACH_SIDE]
-        if len(self._rows) < 2:
-            return []
-        shown = sorted([*near, *family], key=lambda other: -self._good[other.folder])
-        return [self._beside(entry, other, other in family) for other in shown]
+        shown = sorted([*near, *family], key=lambda other: self._place[other.folder])
+        better = self._tested.better[own]
+        return [self._beside(entry, other, int(better[self._place[other.folder]]), other in family) for other in shown]
 
-    def _beside(self, entry: Entry, other: Entry, own: bool) -> Neighbour:
+    def _beside(self, entry: Entry, other: Entry, sign: int, own: bool) -> Neighbour:
         first, second = (self._main(one) for one in (entry, other))
         if other is entry:
-            return Neighbour(entry.folder.name, row_name(entry), number(first), "", "", False, "", own=False)
-        sign = self._tests.better(entry.folder, other.folder)
-        p = self._tests.p_of(entry.folder, other.folder)
+            return Neighbour(entry.folder.name, row_name(entry), number(first), "", "", False, own=False)
         difference = number(first - second)
         return Neighbour(
             folder=other.folder.name,
@@ -214,7 +204,6 @@ class _Neighbours:
             difference=difference if difference.startswith(("\u2212", "0.0")) else f"+{difference}",
             verdict=_VERDICTS[sign],
             small=sign != 0 and is_small(first, second),
-            p="< 0.001" if p < 0.001 else f"{p:.3f}",
             own=own,
         )
 
@@ -223,6 +212,5 @@ class _Neighbours:
         return float("nan") if estimate is None or estimate.value is None else estimate.value
 
 
-def _ordinal(place: int) -> str:
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    return f"{place}{'th' if 10 <= place % 100 <= 20 else endings.get(place % 10, 'th')}"
+def _span(rank: tuple[int, int]) -> str:
+    return f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}\u2013{rank[1]}"
