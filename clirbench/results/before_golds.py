@@ -57,7 +57,9 @@ def before_golds(result: Result, rows: NDArray[np.intp]) -> BeforeGolds:
     """
     ranks = result.ranks
     if ranks.pool_rank is None or ranks.rounding is not None:
-        raise ClirbenchError("the ranks are rounded, or not of the pool of all languages: they bound no number of candidates")
+        raise ClirbenchError(
+            "the ranks are rounded, or not of the pool of all languages: they bound no number of candidates"
+        )
     pool = ranks.pool_rank.astype(np.int64)
     query = ranks.query
     starts = np.searchsorted(query, query[rows])

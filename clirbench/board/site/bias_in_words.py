@@ -12,7 +12,7 @@ _CHANCE = 0.05
 
 
 def bias_in_words(document: Document) -> list[tuple[str, str]]:
-    """Sentences on the bias of a result, each with the dotted key of the number that it says, as ``not_recomputable`` names it."""
+    """Sentences on the bias of a result, each with the dotted key of its number, as ``not_recomputable`` names it."""
     task = board_tasks().get(document.task.id)
     texts = f"{task.candidate_text if task else 'candidate'}s"
     return [

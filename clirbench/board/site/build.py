@@ -24,6 +24,7 @@ from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.portrait import portraits
+from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
 from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
@@ -309,6 +310,8 @@ def write_model(model: Model, target: Path, site: Site) -> None:
             tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
             if board_tasks()[task].across_languages:
                 _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
+            if has_questions(result):
+                _write_text(target / "data" / "questions" / f"{name}.{task}.js", questions_script(result, name))
         else:
             tasks.append((task, "reported", reported_task(result)))
     paths = sorted(folder.iterdir())
@@ -345,6 +348,9 @@ def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> 
     write_atomically(target / "data" / "board.js", f"clirBoard({script_json(json.loads(records))});\n".encode())
     for task in board_tasks():
         present = [entry for entry in entries if task in entry.results]
+        asked = next((r for e in present if isinstance(r := e.results[task], Result) and has_questions(r)), None)
+        if asked is not None:
+            _write_text(target / "data" / "questions" / f"{task}.js", topics_of_task_script(asked))
         write_atomically(target / "data" / "rows" / f"{task}.js", rows_script(present, task).encode())
     pairs = {
         task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}

@@ -61,7 +61,10 @@ def language_bars(result: Result, tables: Tables | None = None) -> list[BarColum
     ranked = [key for key in estimates if key[0] != "bias"]
     columns = _alike([(f"{metric}, {names[key]}", estimates[key]) for key in ranked], "×100", 100, 1)
     columns += _alike([(names[key], estimates[key]) for key in estimates if key not in ranked], "ranks", 1, 0)
-    removal = {"own_gold_removal": "AP lost with the own-language gold", "other_gold_removal": "AP lost with another gold"}
+    removal = {
+        "own_gold_removal": "AP lost with the own-language gold",
+        "other_gold_removal": "AP lost with another gold",
+    }
     stated = {language: document.per_language.get(language, {}).get("bias", {}) for language in languages}
     lost = [
         (words, [EstimatePart(value=stated[language].get(name), low=None, high=None) for language in languages])
@@ -76,9 +79,7 @@ def _estimate(mean: float, drawn: NDArray[np.float64]) -> EstimatePart:
     return EstimatePart(value=None if math.isnan(mean) else float(mean), low=low, high=high)
 
 
-def _alike(
-    series: Sequence[tuple[str, Sequence[EstimatePart]]], unit: str, scale: int, digits: int
-) -> list[BarColumn]:
+def _alike(series: Sequence[tuple[str, Sequence[EstimatePart]]], unit: str, scale: int, digits: int) -> list[BarColumn]:
     """Columns that share one scale, which holds zero and every value."""
     values = [v for _, row in series for e in row for v in (e.value, e.low, e.high) if v is not None]
     most = round_up(max([*values, 1e-9]))

@@ -11,6 +11,7 @@ from clirbench.board.site.bias_in_words import bias_in_words
 from clirbench.board.site.charts import histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.board.site.language_bars import language_bars
+from clirbench.board.site.questions import hardest_questions, has_questions
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.metrics.per_topic import TopicTable
@@ -104,6 +105,8 @@ def measured_task(
         else None,
         # By query language and the language that jumps.
         "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], around_chance, 1, 2),
+        "questions": hardest_questions(result) if has_questions(result) else None,
+        "bounded": _bounded(result),
         "by_language": language_bars(result, tables),
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": line,
@@ -113,6 +116,18 @@ def measured_task(
         "stated": stated_settings(document),
         "languages": languages,
     }
+
+
+def _bounded(result: Result) -> str:
+    """What of the candidates before a gold the ranks give, and what they only bound."""
+    known = ["the gold's"] if not result.document.model.scores_by_pool else []
+    known += ["the question's"] if result.ranks.query_language_above is not None else []
+    if not known:
+        return "The ranks only bound them: two numbers are the fewest and the most. Their sum is exact."
+    return (
+        f"The ranks give them for {' and '.join(known)} language. For other languages they give bounds: two numbers are the "
+        "fewest and the most. The sum over all languages is exact."
+    )
 
 
 def reported_task(document: Reported) -> dict[str, Any]:

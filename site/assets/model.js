@@ -1,0 +1,82 @@
+"use strict";
+// A cell of the pair matrix leads to its hardest questions. Without a script, the page has those of all pairs.
+const sets = new Map(), ids = new Map(), scripts = new Map();
+globalThis.clirTopicIds = ([task, topics, texts]) => ids.set(task, { topics, texts });
+globalThis.clirQuestions = ([folder, task], record) => sets.set(task, record);
+function load(src) {
+  if (!scripts.has(src)) scripts.set(src, new Promise((resolve, reject) => {
+    const script = Object.assign(document.createElement("script"), { src, onload: resolve, onerror: () => { scripts.delete(src); reject(new Error(src)); } });
+    document.head.append(script);
+  }));
+  return scripts.get(src);
+}
+async function values(record) {
+  if (!record.values) {
+    const packed = Uint8Array.from(atob(record.data), (letter) => letter.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const bytes = await new Response(stream).arrayBuffer();
+    record.values = record.width === 2 ? new Uint16Array(bytes) : new Uint32Array(bytes);
+  }
+  return record.values;
+}
+const shown = (number) => number.toLocaleString("en-US");
+function element(tag, text, under) {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (under) made.append(Object.assign(document.createElement("small"), { textContent: under }));
+  return made;
+}
+async function open(table, query, gold) {
+  const { task, folder } = table.dataset, box = document.getElementById("questions-" + task);
+  const place = "../data/questions/";
+  await Promise.all([load(`${place}${task}.js`), load(`${place}${encodeURIComponent(folder)}.${task}.js`)]);
+  const record = sets.get(task), { topics, texts } = ids.get(task), data = await values(record);
+  const n = record.languages.length, q = record.languages.indexOf(query), g = record.languages.indexOf(gold);
+  const all = record.counts.reduce((sum, count) => sum + count, 0);
+  const start = record.counts.slice(0, q * n + g).reduce((sum, count) => sum + count, 0);
+  const rows = [];
+  for (let i = start; i < start + record.counts[q * n + g]; i++) {
+    const at = (column) => data[column * all + i], topic = at(0), row = document.createElement("tr");
+    const before = record.languages.map((name, c) => [name, at(4 + c), at(4 + c) + at(4 + n + c)]).filter((one) => one[2]);
+    before.sort((a, b) => b[1] + b[2] - a[1] - a[2] || (a[0] < b[0] ? -1 : 1));
+    const head = element("th", topics[topic], texts[query]?.[topic]);
+    head.scope = "row";
+    row.append(head, element("td", query), element("td", gold), ...[at(1), at(2), at(3)].map((number) => Object.assign(element("td", shown(number)), { className: "n" })));
+    row.append(element("td", before.map(([name, low, high]) => `${name} ${shown(low)}${high > low ? "\u2013" + shown(high) : ""}`).join(", ")));
+    rows.push(row);
+  }
+  box.querySelector("tbody").replaceChildren(...rows);
+  box.querySelector("summary").textContent = `The ${rows.length} questions in ${query} whose gold in ${gold} has the worst rank`;
+  box.open = true;
+  history.replaceState(null, "", `#questions=${task},${query},${gold}`);
+  box.scrollIntoView({ block: "nearest" });
+  box.querySelector("summary").focus({ preventScroll: true });
+}
+for (const table of document.querySelectorAll("table.matrix[data-task]")) {
+  const cells = [...table.querySelectorAll("tbody td")], heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
+  const buttons = cells.filter((cell) => cell.textContent !== "\u2013").map((cell) => {
+    const button = element("button", cell.textContent), query = cell.parentElement.cells[0].textContent, gold = heads[cell.cellIndex - 1];
+    Object.assign(button, { type: "button", tabIndex: -1, ariaLabel: `${query} to ${gold}: ${cell.textContent}` });
+    button.addEventListener("click", () => open(table, query, gold));
+    Object.assign(button.dataset, { query, gold });
+    cell.replaceChildren(button);
+    return button;
+  });
+  if (buttons.length) buttons[0].tabIndex = 0;
+  // The matrix is one tab stop: arrow keys go from cell to cell.
+  table.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: heads.length, ArrowUp: -heads.length }[event.key];
+    const next = step && cells[cells.indexOf(event.target.parentElement) + step]?.querySelector("button");
+    if (!next) return;
+    event.preventDefault();
+    event.target.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  });
+  table.closest("div.pairs").querySelector(".choose").hidden = false;
+}
+const wanted = new URLSearchParams(location.hash.slice(1)).get("questions")?.split(",");
+if (wanted?.length === 3) {
+  const cell = [...document.querySelectorAll("table.matrix[data-task] button")].find((one) => one.closest("table").dataset.task === wanted[0] && one.dataset.query === wanted[1] && one.dataset.gold === wanted[2]);
+  cell?.click();
+}
