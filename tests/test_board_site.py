@@ -386,7 +386,7 @@ def test_examples_are_ours_and_set_right(site):
 
 
 def test_scripts_are_small():
-    assert sum(path.stat().st_size for path in (ROOT / "site" / "assets").glob("*.js")) < 45_000
+    assert sum(path.stat().st_size for path in (ROOT / "site" / "assets").glob("*.js")) < 65_000
 
 
 def test_on_the_command_line(monkeypatch, tmp_path):
@@ -453,7 +453,7 @@ def test_a_model_page_marks_what_nobody_can_recompute(site):
     mark = '<abbr class="said" title="as the submitters say: nobody can recompute it">†</abbr>'
     for name in ("Licence", "Parameters", "Base model", "Revision", "Zero-shot"):
         assert f"<dt>{name}{mark}</dt>" in page
-    assert page.count(f"How it was run{mark}</h3>") == 2
+    assert page.count(f"How it was run{mark}</summary>") == 2
     results = [read_result(SUBMISSIONS / "clirbench__hybrid" / f"{task}.json") for task in ("xquad-r", "mlqa-r")]
     believed = [not_recomputable(result.document, result.ranks) for result in results]
     for key, words in (

@@ -35,6 +35,7 @@ async function open(table, query, gold) {
   const all = record.counts.reduce((sum, count) => sum + count, 0);
   const start = record.counts.slice(0, q * n + g).reduce((sum, count) => sum + count, 0);
   const rows = [];
+  // No line breaks within the numbers of a language.
   for (let i = start; i < start + record.counts[q * n + g]; i++) {
     const at = (column) => data[column * all + i], topic = at(0), row = document.createElement("tr");
     const before = record.languages.map((name, c) => [name, at(4 + c), at(4 + c) + at(4 + n + c)]).filter((one) => one[2]);
@@ -42,7 +43,7 @@ async function open(table, query, gold) {
     const head = element("th", topics[topic], texts[query]?.[topic]);
     head.scope = "row";
     row.append(head, element("td", query), element("td", gold), ...[at(1), at(2), at(3)].map((number) => Object.assign(element("td", shown(number)), { className: "n" })));
-    row.append(element("td", before.map(([name, low, high]) => `${name} ${shown(low)}${high > low ? "\u2013" + shown(high) : ""}`).join(", ")));
+    row.append(element("td", before.map(([name, low, high]) => `${name}\u00a0${shown(low)}${high > low ? "\u2013\u2060" + shown(high) : ""}`).join(", ")));
     rows.push(row);
   }
   box.querySelector("tbody").replaceChildren(...rows);
