@@ -10,13 +10,13 @@ function load(src) {
   }));
   return scripts.get(src);
 }
+async function inflated(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
 async function values(record) {
-  if (!record.values) {
-    const packed = Uint8Array.from(atob(record.data), (letter) => letter.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const bytes = await new Response(stream).arrayBuffer();
-    record.values = record.width === 2 ? new Uint16Array(bytes) : new Uint32Array(bytes);
-  }
+  const bytes = record.values ? null : await inflated(record.data);
+  record.values ??= record.width === 2 ? new Uint16Array(bytes) : new Uint32Array(bytes);
   return record.values;
 }
 const shown = (number) => number.toLocaleString("en-US");
@@ -53,18 +53,18 @@ async function open(table, query, gold) {
   box.scrollIntoView({ block: "nearest" });
   box.querySelector("summary").focus({ preventScroll: true });
 }
-for (const table of document.querySelectorAll("table.matrix[data-task]")) {
+// Cells of a matrix as buttons. The matrix is one tab stop: arrow keys go from cell to cell.
+function choosable(table, choose) {
   const cells = [...table.querySelectorAll("tbody td")], heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
   const buttons = cells.filter((cell) => cell.textContent !== "\u2013").map((cell) => {
-    const button = element("button", cell.textContent), query = cell.parentElement.cells[0].textContent, gold = heads[cell.cellIndex - 1];
+    const button = element("button", cell.textContent), query = cell.parentElement.cells[0].firstChild.textContent.trim(), gold = heads[cell.cellIndex - 1];
     Object.assign(button, { type: "button", tabIndex: -1, ariaLabel: `${query} to ${gold}: ${cell.textContent}` });
-    button.addEventListener("click", () => open(table, query, gold));
+    button.addEventListener("click", () => choose(query, gold));
     Object.assign(button.dataset, { query, gold });
     cell.replaceChildren(button);
     return button;
   });
   if (buttons.length) buttons[0].tabIndex = 0;
-  // The matrix is one tab stop: arrow keys go from cell to cell.
   table.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: heads.length, ArrowUp: -heads.length }[event.key];
     const next = step && cells[cells.indexOf(event.target.parentElement) + step]?.querySelector("button");
@@ -76,6 +76,44 @@ for (const table of document.querySelectorAll("table.matrix[data-task]")) {
   });
   table.closest("div.pairs").querySelector(".choose").hidden = false;
 }
+for (const table of document.querySelectorAll("table.matrix[data-task]")) choosable(table, (query, gold) => open(table, query, gold));
+
+// Many languages: from a pair of scripts to its languages.
+const grouped = new Map();
+globalThis.clirScripts = ([folder, task], record) => grouped.set(task, record);
+const colours = { pairs: (value) => "h" + Math.round(20 * value), jumps: (value) => {
+  const step = Math.round(4 * Math.log2(Math.min(Math.max(value, 0.25), 4)));
+  return step > 0 ? "o" + step : step < 0 ? "u" + -step : "";
+} };
+async function zoom(table, from, to) {
+  const { scripts: task, kind, folder } = table.dataset, box = document.getElementById("zoom-" + task);
+  await load(`../data/scripts/${encodeURIComponent(folder)}.${task}.js`);
+  const { languages, scripts, ...packed } = grouped.get(task), step = kind === "pairs" ? 10000 : 1000;
+  const data = new Uint16Array((await inflated(packed[kind])));
+  const across = scripts[to] ?? [], made = document.createElement("table"), head = document.createElement("tr");
+  made.className = "matrix";
+  head.append(element("th", ""), ...(scripts[to] ? across : ["itself"]).map((name) => Object.assign(element("th", name), { scope: "col" })));
+  made.createTHead().append(head);
+  const body = made.createTBody();
+  for (const query of scripts[from]) {
+    const row = body.insertRow(), q = languages.indexOf(query);
+    row.append(Object.assign(element("th", query), { scope: "row" }));
+    for (const other of scripts[to] ? across : [query]) {
+      const raw = data[q * languages.length + languages.indexOf(other)], value = raw / step;
+      const text = raw === 65535 ? "\u2013" : kind === "pairs" ? (100 * value).toFixed(1) : value.toFixed(2);
+      row.append(Object.assign(element("td", text), { className: `n ${raw === 65535 ? "" : colours[kind](value)}${other === query ? " own" : ""}` }));
+    }
+  }
+  const caption = made.createCaption(), what = scripts[to] ? `${from} (down) and ${to} (across)` : `each language of ${from} and itself`;
+  caption.textContent = (kind === "pairs" ? table.caption.textContent.split(":")[0] : "Queue jumps over the share of the pool") + `: ${what}`;
+  box.querySelector(".legend").hidden = true;
+  box.querySelector(".scroll").replaceChildren(made);
+  box.querySelector("summary").textContent = `The languages of ${what}`;
+  box.open = true;
+  box.scrollIntoView({ block: "nearest" });
+  box.querySelector("summary").focus({ preventScroll: true });
+}
+for (const table of document.querySelectorAll("table.matrix[data-scripts]")) choosable(table, (from, to) => zoom(table, from, to));
 const wanted = new URLSearchParams(location.hash.slice(1)).get("questions")?.split(",");
 if (wanted?.length === 3) {
   const cell = [...document.querySelectorAll("table.matrix[data-task] button")].find((one) => one.closest("table").dataset.task === wanted[0] && one.dataset.query === wanted[1] && one.dataset.gold === wanted[2]);

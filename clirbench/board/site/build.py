@@ -22,9 +22,11 @@ from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.names import families, row_name
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
+from clirbench.board.site.embeds import badge, embeds
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.portrait import portraits
 from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
+from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
 from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
@@ -310,6 +312,8 @@ def write_model(model: Model, target: Path, site: Site) -> None:
             tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
             if board_tasks()[task].across_languages:
                 _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
+            if scripts_of(result.document):
+                _write_text(target / "data" / "scripts" / f"{name}.{task}.js", script_matrix_script(result, name))
             if has_questions(result):
                 _write_text(target / "data" / "questions" / f"{name}.{task}.js", questions_script(result, name))
         else:
@@ -321,6 +325,12 @@ def write_model(model: Model, target: Path, site: Site) -> None:
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
             shutil.copyfile(path, target / "files" / name / path.name)
             files.append((path.name, path.stat().st_size, sha256_of(path)))
+    shared = embeds(name, row_name(entry), {t: board_tasks()[t].name for t in entry.results}, portrait, site[1].address)
+    for one in shared:
+        task, origin = one["task"], content.origin(entry, [one["task"]])
+        row = {"name": row_name(entry), "folder": name, "task": task, "here": portrait[task], "origin": origin}
+        _write_text(target / one["badge"], badge(board_tasks()[task].name, one["said"], origin, site[1].date))
+        _page(target, one["frame"], "embed.html", about=site[1], **row)
     _page(
         target,
         f"models/{name}.html",
@@ -332,6 +342,7 @@ def write_model(model: Model, target: Path, site: Site) -> None:
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
         portrait=portrait,
+        shared=shared,
         compared=[task for task in entry.results if board_tasks()[task].across_languages],
         mteb_results=[
             mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])

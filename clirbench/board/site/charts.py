@@ -27,16 +27,6 @@ class Point:
     verified: bool = False
 
 
-@dataclass(frozen=True)
-class Bar:
-    """One bar and its interval, in the unit of the axis. A missing value is None."""
-
-    label: str
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
 def _tag(name: str, content: str | Markup = "", **attributes: object) -> Markup:
     """An element. In a name of an attribute, an underscore stands for a hyphen, and an underscore at the end is dropped."""
     pairs = [f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items()]
@@ -194,42 +184,6 @@ class _Scale:
         return shapes
 
 
-def bars(key: str, title: str, groups: Sequence[tuple[str, Sequence[Bar]]], unit: str) -> Markup:
-    """Bars with intervals, a slot per label and a colour per group. Values are in ``unit`` already."""
-    labels = [bar.label for bar in groups[0][1]]
-    slot, height = 22 * len(groups) + 16, 220
-    width = max(_LEFT + slot * len(labels) + 10, 320)
-    ends = [v for _, row in groups for b in row for v in (b.value, b.low, b.high) if v is not None]
-    scale = _Scale([*ends, 1e-9], top=30, base=height - 34)
-    shapes = scale.grid(width - 4, "{:,.0f}" if scale.step >= 1 else "{:,.1f}")
-    # Room for the longest name and its mark, at about seven units per letter.
-    apart = max(130, 40 + 7 * max(len(name) for name, _ in groups))
-    for s, (name, row) in enumerate(groups):
-        shapes.append(_tag("rect", x=_LEFT + apart * s, y=6, width=10, height=10, class_=f"bar s{s}"))
-        shapes.append(_text(_LEFT + apart * s + 15, 15, name))
-        for i, bar in enumerate(row):
-            shapes += _bar(bar, name, _LEFT + slot * i + 8 + 22 * s, scale, f"bar s{s}")
-    for i, label in enumerate(labels):
-        shapes.append(_text(_LEFT + slot * i + slot / 2, height - 16, label, "middle"))
-    shapes.append(_text(width - 4, height - 5, unit, "end", "axis"))
-    description = f"{', '.join(name for name, _ in groups)} by language; the numbers stand in the table."
-    return _svg((width, height), key, title, description, shapes)
-
-
-def _bar(bar: Bar, group: str, x: int, scale: _Scale, class_: str) -> list[Markup]:
-    if bar.value is None:
-        return []
-    y, zero = scale.up(bar.value), scale.up(0.0)
-    tip, whisker = f"{bar.label}, {group}: {bar.value:,.1f}", Markup()
-    if bar.low is not None and bar.high is not None:
-        tip += f" ({bar.low:,.1f} to {bar.high:,.1f})"
-        whisker = _line(x + 9, scale.up(bar.low), x + 9, scale.up(bar.high), "whisker")
-    # A bar with value 0 must still be visible.
-    tall = f"{max(abs(zero - y), 0.5):.1f}"
-    rect = _tag("rect", x=x, y=f"{min(y, zero):.1f}", width=18, height=tall, class_=class_)
-    return [_tag("g", _tag("title", tip) + rect + whisker)]
-
-
 def ladder(key: str, model: str, steps: Sequence[Step]) -> Markup:
     """Bars below their words, from 0 to 100: first those of one model, then those of others. It shrinks to a phone's width."""
     width, tall = 420, 34
@@ -253,16 +207,17 @@ def ladder(key: str, model: str, steps: Sequence[Step]) -> Markup:
 
 def histogram(key: str, title: str, edges: Sequence[float], shares: Sequence[float], unit: str) -> Markup:
     """Shares of queries, one bar per bin between two ``edges``."""
-    height, slot = 200, 56
+    height, slot, base = 214, 56, 166
     width = _LEFT + slot * len(shares) + 20
-    scale = _Scale([100 * share for share in (*shares, 0.01)], top=14, base=height - 34)
+    scale = _Scale([100 * share for share in (*shares, 0.01)], top=14, base=base)
     shapes = scale.grid(width - 4, "{:g} %")
     for i, share in enumerate(shares):
         y, tip = scale.up(100 * share), f"{edges[i]:,.0f} to {edges[i + 1]:,.0f}: {100 * share:.1f} % of the queries"
-        tall = f"{height - 34 - y:.1f}"
+        tall = f"{base - y:.1f}"
         rect = _tag("rect", x=_LEFT + slot * i + 2, y=f"{y:.1f}", width=slot - 4, height=tall, class_="bar s0")
         shapes.append(_tag("g", _tag("title", tip) + rect))
-    shapes += [_text(_LEFT + slot * i, height - 16, f"{edge:,.0f}", "middle") for i, edge in enumerate(edges)]
-    shapes.append(_text(width - 4, height - 5, unit, "end", "axis"))
+    shapes += [_text(_LEFT + slot * i, base + 18, f"{edge:,.0f}", "middle") for i, edge in enumerate(edges)]
+    # On a line of its own, below the numbers.
+    shapes.append(_text(width - 4, height - 8, unit, "end", "axis"))
     description = "Share of the queries in each range; the numbers stand in the table."
     return _svg((width, height), key, title, description, shapes)

@@ -12,6 +12,7 @@ from clirbench.board.site.charts import histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.board.site.language_bars import language_bars
 from clirbench.board.site.questions import hardest_questions, has_questions
+from clirbench.board.site.script_matrix import MANY, jumps_by_script, pairs_by_script, queue_jumps, scripts_of
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
 from clirbench.metrics.per_topic import TopicTable
@@ -19,6 +20,7 @@ from clirbench.metrics.retrieval import RankedLists
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
+from clirbench.results.scripts import by_script
 from clirbench.results.stated import stated_settings
 from clirbench.submissions.model_toml import Reproduce
 from clirbench.support.errors import ClirbenchError
@@ -99,12 +101,7 @@ def measured_task(
         "settings": settings,
         "bias": _bias(document),
         "words": bias_in_words(document),
-        # Mean average precision by query and candidate language; the diagonal is monolingual.
-        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, "mAP"), heat, 100, 1)
-        if document.per_pair
-        else None,
-        # By query language and the language that jumps.
-        "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], around_chance, 1, 2),
+        **_matrices(result),
         "questions": hardest_questions(result) if has_questions(result) else None,
         "bounded": _bounded(result),
         "by_language": language_bars(result, tables),
@@ -114,6 +111,7 @@ def measured_task(
         "lengths": _lengths(document),
         "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),
+        "many": len(languages) > MANY,
         "languages": languages,
     }
 
@@ -164,6 +162,62 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
         description = BIAS[name].description if name in BIAS else OVERALL_BIAS[name].description
         rows.append((name, shown, unit, description))
     return rows
+
+
+def _matrices(result: Result) -> dict[str, Any]:
+    """The matrix of language pairs and that of queue jumps: by language, or by script where there are many languages."""
+    document, languages = result.document, result.document.task.languages
+    metric = document.compact.metric if document.compact else "mAP"
+    jumps = queue_jumps(result) if "multilingual" in document.task.settings else None
+    if scripts := scripts_of(document):
+        return {
+            "pairs": None,
+            "jumps": None,
+            "scripts": scripts,
+            "script_pairs": pairs_by_script(document, metric, heat) if document.has_pairs else None,
+            "script_jumps": None if jumps is None else jumps_by_script(result, jumps, around_chance),
+            "script_rows": _script_rows(document, metric),
+            "metric": metric,
+        }
+    ratio = None if jumps is None else dict(zip(languages, jumps.matrix.tolist(), strict=True))
+    place = {language: i for i, language in enumerate(languages)}
+    return {
+        # By query and candidate language; the diagonal is monolingual.
+        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, metric), heat, 100, 1)
+        if document.has_pairs
+        else None,
+        # By query language and the language that jumps.
+        "jumps": ratio and _matrix(languages, lambda q, c: _known(ratio[q][place[c]]), around_chance, 1, 2),
+        "scripts": {},
+        "metric": metric,
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _script_rows(document: Document, metric: str) -> list[tuple[str, int, list[Cell]]]:
+    """By script, how many languages it has, and its numbers (:func:`clirbench.results.scripts.by_script`)."""
+    return [
+        (
+            one.script,
+            len(one.languages),
+            [
+                *(
+                    Cell(number(v), v, heat=heat(v))
+                    for v in (one.monolingual, one.same_script, one.other_scripts, one.multilingual)
+                ),
+                Cell(number(one.rank_distance, 1, 0), one.rank_distance),
+                Cell(
+                    number(one.preference, 1, 2),
+                    one.preference,
+                    heat=around_chance(one.preference) if one.preference else "",
+                ),
+            ],
+        )
+        for one in by_script(document, metric)
+    ]
 
 
 def _matrix(
