@@ -89,13 +89,13 @@ def test_a_cell_leads_to_its_questions(visit, folder, task, query, gold):
     box = page.locator(f"#questions-{task}")
     assert not box.evaluate("box => box.open")
     cell(page, task, query, gold).click()
-    page.wait_for_function("box => box.open", arg=box.element_handle())
+    page.locator(f"#questions-{task}[open]").wait_for()
     assert box.locator("summary").inner_text() == f"The 20 questions in {query} whose gold in {gold} has the worst rank"
     assert plain(questions(page, task)) == expected(folder, task, query, gold)
     # The address leads back to the same questions.
     address = page.evaluate("location.hash")
     again = visit(f"models/{folder.replace('+', '%2B')}.html{address}")
-    again.wait_for_function(f"document.getElementById('questions-{task}').open")
+    again.locator(f"#questions-{task}[open]").wait_for()
     assert questions(again, task) == questions(page, task)
 
 
@@ -111,7 +111,7 @@ def test_a_matrix_is_one_tab_stop_with_arrow_keys(visit):
     assert page.evaluate("[document.activeElement.dataset.query, document.activeElement.dataset.gold]") == ["ar", "de"]
     assert page.locator('table.matrix[data-task="xquad-r"]').evaluate(stops) == 1
     page.keyboard.press("Enter")
-    page.wait_for_function("document.getElementById('questions-xquad-r').open")
+    page.locator("#questions-xquad-r[open]").wait_for()
     assert {(row[1], row[2]) for row in questions(page, "xquad-r")} == {("ar", "de")}
     assert page.evaluate("document.activeElement.closest('details').id") == "questions-xquad-r"
 
@@ -154,7 +154,7 @@ def test_the_page_is_short_and_nothing_is_printed_over(visit):
 def test_axe_finds_no_violation_where_all_is_open(visit, folder, scheme):
     page = visit(f"models/{folder}.html", color_scheme=scheme, bypass_csp=True)
     cell(page, "xquad-r", "en", "hi").click()
-    page.wait_for_function("document.getElementById('questions-xquad-r').open")
+    page.locator("#questions-xquad-r[open]").wait_for()
     page.evaluate("for (const box of document.querySelectorAll('details')) box.open = true")
     page.add_script_tag(path=str(AXE))
     violations = page.evaluate(

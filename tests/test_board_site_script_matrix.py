@@ -40,7 +40,7 @@ def invented(language):
     for number in range(TOPICS):
         shared, own = random.Random(f"{script} {number}"), random.Random(f"{language} {number}")
         question = f"{sentence(shared, script)} {sentence(own, script)}"
-        answer = f"{question.split()[0]} {' '.join(question.split()[3:8])} {sentence(own, script)}"
+        answer = f"{question.split(maxsplit=1)[0]} {' '.join(question.split()[3:8])} {sentence(own, script)}"
         wrong = [sentence(own, script) for _ in range(small_board.WRONG)]
         lines.append({"topic": f"t{number}", "question": question, "answer": answer, "distractors": wrong})
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
@@ -172,7 +172,7 @@ def visit(chromium, board):
 
 def choose(page, kind, query, other):
     page.locator(f'table[data-kind="{kind}"] button[data-query="{query}"][data-gold="{other}"]').click()
-    page.wait_for_function("document.getElementById('zoom-many').open")
+    page.locator("#zoom-many[open]").wait_for()
     script = "box => [...box.querySelectorAll('tr')].map(row => [...row.cells].map(cell => cell.textContent))"
     return page.locator("#zoom-many").evaluate(script)
 

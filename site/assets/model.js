@@ -1,5 +1,8 @@
 "use strict";
+// A scope of its own: pages load other scripts too.
+{
 // A cell of the pair matrix leads to its hardest questions. Without a script, the page has those of all pairs.
+const data = new URL("../data/", document.currentScript.src).href;
 const sets = new Map(), ids = new Map(), scripts = new Map();
 globalThis.clirTopicIds = ([task, topics, texts]) => ids.set(task, { topics, texts });
 globalThis.clirQuestions = ([folder, task], record) => sets.set(task, record);
@@ -28,16 +31,15 @@ function element(tag, text, under) {
 }
 async function open(table, query, gold) {
   const { task, folder } = table.dataset, box = document.getElementById("questions-" + task);
-  const place = "../data/questions/";
-  await Promise.all([load(`${place}${task}.js`), load(`${place}${encodeURIComponent(folder)}.${task}.js`)]);
-  const record = sets.get(task), { topics, texts } = ids.get(task), data = await values(record);
+  await Promise.all([load(`${data}questions/${task}.js`), load(`${data}questions/${encodeURIComponent(folder)}.${task}.js`)]);
+  const record = sets.get(task), { topics, texts } = ids.get(task), numbers = await values(record);
   const n = record.languages.length, q = record.languages.indexOf(query), g = record.languages.indexOf(gold);
   const all = record.counts.reduce((sum, count) => sum + count, 0);
   const start = record.counts.slice(0, q * n + g).reduce((sum, count) => sum + count, 0);
   const rows = [];
   // No line breaks within the numbers of a language.
   for (let i = start; i < start + record.counts[q * n + g]; i++) {
-    const at = (column) => data[column * all + i], topic = at(0), row = document.createElement("tr");
+    const at = (column) => numbers[column * all + i], topic = at(0), row = document.createElement("tr");
     const before = record.languages.map((name, c) => [name, at(4 + c), at(4 + c) + at(4 + n + c)]).filter((one) => one[2]);
     before.sort((a, b) => b[1] + b[2] - a[1] - a[2] || (a[0] < b[0] ? -1 : 1));
     const head = element("th", topics[topic], texts[query]?.[topic]);
@@ -87,9 +89,9 @@ const colours = { pairs: (value) => "h" + Math.round(20 * value), jumps: (value)
 } };
 async function zoom(table, from, to) {
   const { scripts: task, kind, folder } = table.dataset, box = document.getElementById("zoom-" + task);
-  await load(`../data/scripts/${encodeURIComponent(folder)}.${task}.js`);
+  await load(`${data}scripts/${encodeURIComponent(folder)}.${task}.js`);
   const { languages, scripts, ...packed } = grouped.get(task), step = kind === "pairs" ? 10000 : 1000;
-  const data = new Uint16Array((await inflated(packed[kind])));
+  const numbers = new Uint16Array(await inflated(packed[kind]));
   const across = scripts[to] ?? [], made = document.createElement("table"), head = document.createElement("tr");
   made.className = "matrix";
   head.append(element("th", ""), ...(scripts[to] ? across : ["itself"]).map((name) => Object.assign(element("th", name), { scope: "col" })));
@@ -99,7 +101,7 @@ async function zoom(table, from, to) {
     const row = body.insertRow(), q = languages.indexOf(query);
     row.append(Object.assign(element("th", query), { scope: "row" }));
     for (const other of scripts[to] ? across : [query]) {
-      const raw = data[q * languages.length + languages.indexOf(other)], value = raw / step;
+      const raw = numbers[q * languages.length + languages.indexOf(other)], value = raw / step;
       const text = raw === 65535 ? "\u2013" : kind === "pairs" ? (100 * value).toFixed(1) : value.toFixed(2);
       row.append(Object.assign(element("td", text), { className: `n ${raw === 65535 ? "" : colours[kind](value)}${other === query ? " own" : ""}` }));
     }
@@ -118,4 +120,5 @@ const wanted = new URLSearchParams(location.hash.slice(1)).get("questions")?.spl
 if (wanted?.length === 3) {
   const cell = [...document.querySelectorAll("table.matrix[data-task] button")].find((one) => one.closest("table").dataset.task === wanted[0] && one.dataset.query === wanted[1] && one.dataset.gold === wanted[2]);
   cell?.click();
+}
 }

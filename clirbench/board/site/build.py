@@ -312,10 +312,7 @@ def write_model(model: Model, target: Path, site: Site) -> None:
             tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
             if board_tasks()[task].across_languages:
                 _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
-            if scripts_of(result.document):
-                _write_text(target / "data" / "scripts" / f"{name}.{task}.js", script_matrix_script(result, name))
-            if has_questions(result):
-                _write_text(target / "data" / "questions" / f"{name}.{task}.js", questions_script(result, name))
+            _write_scripts(result, target, name)
         else:
             tasks.append((task, "reported", reported_task(result)))
     paths = sorted(folder.iterdir())
@@ -350,6 +347,41 @@ def write_model(model: Model, target: Path, site: Site) -> None:
         files=files,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in evaluation_sets() if task in entry.model.trained_on],
     )
+
+
+def build_result_page(result: Result, output: Path) -> Path:
+    """Write a page of one result, with its files beside it, into a folder; the path of the page. It opens from disk.
+
+    The folder is replaced as a whole if an earlier call made it. A :class:`ClirbenchError` is raised if it holds anything else.
+    """
+    output, document = output.resolve(), result.document
+    remedy = "choose another --page"
+    with only_writer(output, remedy), writing(output, remedy):
+        if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
+            raise ClirbenchError(f"{output}: holds something else than a page: pass another --page, or empty it")
+        shutil.rmtree(output, ignore_errors=True)
+        write_atomically(output / MARK, b"made by clirbench show --page; replaced as a whole by the next one\n")
+        for name in ("page.js", "style.css", "model.css", "model.js"):
+            write_atomically(output / "assets" / name, (data_dir("site") / "assets" / name).read_bytes())
+        path = result.save(output / "result")
+        task, folder = document.task.id, path.parent.name
+        _write_scripts(result, output, folder)
+        if has_questions(result):
+            _write_text(output / "data" / "questions" / f"{task}.js", topics_of_task_script(result))
+        known = board_tasks()[task].name if task in board_tasks() else task
+        files = [str(one.relative_to(output)) for one in (path, path.with_name(document.ranks.file))]
+        content_of = {"task": task, "t": measured_task(result, "t"), "folder": folder, "here": None, "reproduce": None}
+        _page(output, "index.html", "result.html", more_names={task: known}, files=files, compared=[], **content_of)
+    return output / "index.html"
+
+
+def _write_scripts(result: Result, target: Path, name: str) -> None:
+    """Write what a page loads of a result when a reader chooses a cell of a matrix."""
+    task = result.document.task.id
+    if scripts_of(result.document):
+        _write_text(target / "data" / "scripts" / f"{name}.{task}.js", script_matrix_script(result, name))
+    if has_questions(result):
+        _write_text(target / "data" / "questions" / f"{name}.{task}.js", questions_script(result, name))
 
 
 def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> None:
@@ -392,7 +424,7 @@ def _environment() -> Environment:
 
 
 def _page(target: Path, place: str, template: str, **values: Any) -> None:
-    names = {task.id: task.name for task in board_tasks().values()}
+    names = {task.id: task.name for task in board_tasks().values()} | values.pop("more_names", {})
     page = _environment().get_template(template)
     _write_text(target / place, page.render(root="../" * place.count("/"), page=place, NAMES=names, **values))
 

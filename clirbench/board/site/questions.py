@@ -16,8 +16,7 @@ from clirbench.board.site.scripts import script_json
 from clirbench.results.before_golds import BeforeGolds, before_golds, worst_golds
 from clirbench.results.result import Result
 from clirbench.support.paths import data_dir
-from clirbench.tasks.task import Task
-from clirbench.tasks.task_file import board_tasks
+from clirbench.tasks.task_file import list_tasks, load_task
 
 WORST = 20
 
@@ -56,11 +55,11 @@ def has_questions(result: Result) -> bool:
 
 def hardest_questions(result: Result) -> list[Question]:
     """The golds with the worst rank in the pool, over all pairs of languages."""
-    ranks, task = result.ranks, board_tasks().get(result.document.task.id)
+    ranks = result.ranks
     assert ranks.pool_rank is not None  # noqa: S101
     rows = np.argsort(-ranks.pool_rank.astype(np.int64), kind="stable")[:WORST]
     held = before_golds(result, rows)
-    texts = demo_texts(task) if task else {}
+    texts = demo_texts(result.document.task.id)
     return [_question(result, held, i, texts) for i in range(len(rows))]
 
 
@@ -112,14 +111,15 @@ def _counts(result: Result, rows: NDArray[np.intp]) -> list[int]:
 
 def topics_of_task_script(result: Result) -> str:
     """The ids of a task's questions, which are the same for all models, and the texts of the demo set by language."""
-    topics, task = result.ranks.topics, board_tasks()[result.document.task.id]
+    topics, task = result.ranks.topics, result.document.task.id
     texts = {language: [of.get(topic, "") for topic in topics] for language, of in demo_texts(task).items()}
-    return f"clirTopicIds({script_json([task.id, list(topics), texts])});\n"
+    return f"clirTopicIds({script_json([task, list(topics), texts])});\n"
 
 
-def demo_texts(task: Task) -> dict[str, dict[str, str]]:
+def demo_texts(name: str) -> dict[str, dict[str, str]]:
     """The questions of the demo set that a task asks, by language and id; none for any other task."""
-    if task.reader != "demo" or task.licence != "CC0-1.0":
+    task = load_task(name) if name in list_tasks() else None
+    if task is None or task.reader != "demo" or task.licence != "CC0-1.0":
         return {}
     return {language: of for language in task.languages if (of := _shipped(language))}
 
