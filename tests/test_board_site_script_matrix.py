@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import random
-import shutil
 import zlib
 
 import numpy as np
@@ -13,13 +12,16 @@ import small_board
 from test_board_site import parsed
 from test_board_site_browser import AXE, CHROMIUM, Visit, chromium, needs_axe
 from test_board_site_portrait import of_class, section, text
+from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board.site.build import build_site
+from clirbench.board.site.build import build_result_page, build_site
 from clirbench.board.site.script_matrix import scripts_of
+from clirbench.cli import app
 from clirbench.ranking.gold_ranks import gold_digest
 from clirbench.results.result import read_result
 from clirbench.submissions.submit import submit
+from clirbench.support.errors import ClirbenchError
 
 needs_chromium = pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
 # The fixture of the other module is this module's too.
@@ -47,8 +49,8 @@ def invented(language):
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory):
-    """The folders of a site and of its submissions: two models on a task of 34 languages."""
+def made(tmp_path_factory):
+    """By form of the result, the folder of a site and the result: exact ranks on a board, and rounded ones on a page alone."""
     folder = tmp_path_factory.mktemp("many")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(small_board.TASKS, "many", (LANGUAGES, TOPICS))
@@ -61,29 +63,64 @@ def board(tmp_path_factory):
         toml = tasks / "many.toml"
         toml.write_text(small_board.task_toml("many", 1, sums, "0" * 64), encoding="utf-8")
         patch.setenv("CLIRBENCH_TASKS", str(tasks))
+        digest = gold_digest(clirbench.evaluate("clirbench/char-ngram", "many").ranks)
+        toml.write_text(small_board.task_toml("many", 1, sums, digest), encoding="utf-8")
+        rounded = clirbench.evaluate("clirbench/char-ngram", "many")
+        exact = clirbench.evaluate("clirbench/char-ngram", "many", exact_languages=len(LANGUAGES))
+        exact.save(folder / "results")
         answers = {**small_board.FACTS, "trained_on.many": "no"}
-        for name in ("char-ngram", "bm25"):
-            result = clirbench.evaluate(f"clirbench/{name}", "many")
-            toml.write_text(small_board.task_toml("many", 1, sums, gold_digest(result.ranks)), encoding="utf-8")
-            clirbench.evaluate(f"clirbench/{name}", "many").save(folder / "results")
-            submit(folder / "results" / f"clirbench__{name}", "acme", folder / "submissions", answers=answers)
-            shutil.rmtree(folder / "results")
+        submit(folder / "results" / "clirbench__char-ngram", "acme", folder / "submissions", answers=answers)
         build_site(folder / "submissions", folder / "out")
-        yield folder / "out", folder / "submissions"
+        build_result_page(rounded, folder / "page")
+        yield {
+            "exact": (folder / "out", "models/acme__char-ngram.html", exact),
+            "rounded": (folder / "page", "index.html", rounded),
+        }
 
 
-@pytest.fixture(scope="module")
-def result(board):
-    return read_result(board[1] / "acme__char-ngram" / "many.json")
+@pytest.fixture(params=["exact", "rounded"])
+def form(request):
+    return request.param
 
 
-@pytest.fixture(scope="module")
-def page(board):
-    return parsed(board[0] / "models" / "acme__char-ngram.html")
+@pytest.fixture
+def result(made, form):
+    return made[form][2]
+
+
+@pytest.fixture
+def page(made, form):
+    site, address, _ = made[form]
+    return parsed(site / address)
+
+
+def pair_values(result):
+    document = result.document
+    if document.compact is not None:
+        return np.array(document.compact.pairs, dtype=float)
+    return np.array(
+        [
+            [(document.per_language[q]["monolingual"] if q == c else document.per_pair[q][c])["mAP"] for c in LANGUAGES]
+            for q in LANGUAGES
+        ]
+    )
+
+
+def jump_counts(result):
+    """By query and candidate language, queue jumps; and by candidate language, its share of the wrong candidates."""
+    document = result.document
+    if document.compact is not None:
+        jumps = np.array(document.compact.queue_jump)
+    else:
+        by_gold = document.queue_jump
+        jumps = np.array([[sum(by_gold[q][g][c] for g in LANGUAGES) for c in LANGUAGES] for q in LANGUAGES])
+    # Every query has one gold in each language.
+    wrong = np.array([document.counts.candidates[language] - 1 for language in LANGUAGES])
+    return jumps, wrong / wrong.sum()
 
 
 def matrices(page):
-    (tables) = [e for e in section(page, "many").iter("table") if e.get("data-scripts")]
+    tables = [e for e in section(page, "many").iter("table") if e.get("data-scripts")]
     return {table.get("data-kind"): table for table in tables}
 
 
@@ -96,10 +133,9 @@ def of(script):
     return [i for i, language in enumerate(LANGUAGES) if language.endswith(script)]
 
 
-def test_pairs_are_means_by_script(page, result):
-    document = result.document
-    assert document.format == 3
-    values = np.array(document.compact.pairs, dtype=float)
+def test_pairs_are_means_by_script(page, result, form):
+    assert (result.document.compact is not None) == (form == "rounded")
+    values = pair_values(result)
     rows = shown(matrices(page)["pairs"])
     names = ["Latn", "Cyrl", "Deva", "Grek"]
     assert list(rows) == names
@@ -113,10 +149,7 @@ def test_pairs_are_means_by_script(page, result):
 
 
 def test_queue_jumps_are_ratios_by_script(page, result):
-    document = result.document
-    jumps, sizes = np.array(document.compact.queue_jump), np.array(list(document.counts.candidates.values()))
-    # Every query has one gold in each language.
-    wrong = (sizes - 1) / (sizes - 1).sum()
+    jumps, wrong = jump_counts(result)
     rows = shown(matrices(page)["jumps"])
     for first in ("Latn", "Cyrl", "Deva", "Grek"):
         expected = [np.mean([jumps[q, q] / jumps[q].sum() / wrong[q] for q in of(first)])]
@@ -130,19 +163,25 @@ def test_queue_jumps_are_ratios_by_script(page, result):
         assert rows[first] == ["–" if one is None else f"{one:.2f}" for one in expected]
 
 
-def test_the_page_is_readable_without_its_many_cells(board, page):
-    assert (board[0] / "models" / "acme__char-ngram.html").stat().st_size < 90_000
-    assert not of_class(section(page, "many"), "details", "questions")
+def test_the_page_is_readable_without_its_many_cells(made, page, form, result):
+    site, address, _ = made[form]
+    assert (site / address).stat().st_size < 110_000
+    # Rounded ranks bound nothing, so they have no hardest questions.
+    assert bool(of_class(section(page, "many"), "details", "questions")) == (form == "exact")
     said = text(of_class(section(page, "many"), "ul", "words")[0])
     assert "Other languages in the question's script: for questions in" in said
+    if form == "rounded":
+        assert f"34 languages, {len(result.ranks):,} gold pairs; ranks above 128 are rounded" in text(page)
+        assert read_result(site / "result" / "clirbench__char-ngram" / "many.json").document == result.document
 
 
-def test_the_script_holds_all_pairs(board, result):
-    script = (board[0] / "data" / "scripts" / "acme__char-ngram.many.js").read_text(encoding="utf-8")
+def test_the_script_holds_all_pairs(made, form, result):
+    (path,) = (made[form][0] / "data" / "scripts").iterdir()
+    script = path.read_text(encoding="utf-8")
     key, record = json.loads(f"[{script.removeprefix('clirScripts(').removesuffix(');' + chr(10))}]")
-    assert key == ["acme__char-ngram", "many"]
+    assert key == [path.name.removesuffix(".many.js"), "many"]
     values = np.frombuffer(zlib.decompress(base64.b64decode(record["pairs"])), dtype="<u2").reshape(34, 34)
-    assert np.allclose(values / 10_000, np.array(result.document.compact.pairs), atol=6e-5)
+    assert np.allclose(values / 10_000, pair_values(result), atol=6e-5)
 
 
 def test_few_languages_or_one_script_have_no_matrix_by_script(result):
@@ -156,16 +195,16 @@ def test_few_languages_or_one_script_have_no_matrix_by_script(result):
 
 
 @pytest.fixture
-def visit(chromium, board):
-    made = []
+def visit(chromium, made, form):
+    visits = []
 
     def go(**options):
-        one = Visit(chromium, board[0], **options)
-        made.append(one)
-        return one.open("models/acme__char-ngram.html")
+        one = Visit(chromium, made[form][0], **options)
+        visits.append(one)
+        return one.open(made[form][1])
 
     yield go
-    for one in made:
+    for one in visits:
         one.context.close()
         assert one.problems == []
 
@@ -182,17 +221,13 @@ def test_a_pair_of_scripts_leads_to_its_languages(visit, result):
     page = visit()
     head, *rows = choose(page, "pairs", "Cyrl", "Deva")
     assert head[1:] == [LANGUAGES[i] for i in of("Deva")]
-    values = result.document.compact.pairs
+    values = pair_values(result)
     assert rows == [[LANGUAGES[q], *(f"{100 * round(values[q][c], 4):.1f}" for c in of("Deva"))] for q in of("Cyrl")]
     head, *rows = choose(page, "pairs", "Latn", "itself")
     assert [row[1] for row in rows] == [f"{100 * round(values[q][q], 4):.1f}" for q in of("Latn")]
     head, *rows = choose(page, "jumps", "Deva", "Latn")
     assert (len(rows), len(head) - 1) == (5, 20)
-    jumps, sizes = (
-        np.array(result.document.compact.queue_jump),
-        np.array(list(result.document.counts.candidates.values())),
-    )
-    wrong = (sizes - 1) / (sizes - 1).sum()
+    jumps, wrong = jump_counts(result)
     q, c = of("Deva")[2], of("Latn")[7]
     assert float(rows[2][8]) == pytest.approx(jumps[q, c] / jumps[q].sum() / wrong[c], abs=0.006)
 
@@ -227,3 +262,35 @@ def test_without_a_script_the_means_are_there(visit):
     assert page.locator('table[data-kind="pairs"] tbody td').count() == 20
     page.locator("#zoom-many summary").click()
     assert "the numbers of all pairs are in the result" in page.locator("#zoom-many").inner_text()
+
+
+def test_a_page_replaces_an_old_one_and_nothing_else(made, result, tmp_path):
+    page = build_result_page(result, tmp_path / "page")
+    assert build_result_page(result, tmp_path / "page") == page
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(ClirbenchError, match="holds something else than a page: pass another --page, or empty it"):
+        build_result_page(result, tmp_path / "mine")
+    assert (tmp_path / "mine" / "diary.txt").read_text(encoding="utf-8") == "dear"
+
+
+def demo_questions(language):
+    lines = (small_board.ROOT / "tasks" / "demo" / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
+    return {line["topic"]: line["question"] for line in map(json.loads, lines)}
+
+
+def test_the_page_of_the_demo_set_has_its_questions(tmp_path):
+    result = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en", "zh"])
+    path = result.save(tmp_path / "results")
+    shown = CliRunner().invoke(app, ["show", str(path), "--page", str(tmp_path / "page")])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.split() == ["open", str(tmp_path / "page" / "index.html")]
+    page = parsed(tmp_path / "page" / "index.html")
+    (box,) = of_class(section(page, "demo"), "details", "questions")
+    asked = {language: demo_questions(language) for language in ("en", "zh")}
+    rows = list(box.find(".//tbody"))
+    assert len(rows) == 20
+    for row in rows:
+        words = text(row[0].find("small"))
+        topic = "".join(row[0].itertext()).removesuffix(words)
+        assert words == asked[text(row[1])][topic]

@@ -25,16 +25,17 @@ from clirbench.results.stated import stated_settings
 from clirbench.submissions.model_toml import Reproduce
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
+from clirbench.tasks.task_file import list_tasks
 
 # Words of a command that stand for what only the submitters have.
-_ONLY_THEIRS = ("FOLDER", "MODULE:FACTORY", "SAMPLE.jsonl", "HOST:PORT", "FIRST+RERANKER")
+_ONLY_THEIRS = ("FOLDER", "MODULE:FACTORY", "SAMPLE.jsonl", "HOST:PORT", "FIRST+RERANKER", "TASK.toml")
 
 
 def command(document: Document, model_argument: str | None = None) -> str:
     """The command that reproduces a result. ``model_argument`` is what ``--model`` takes where the result's name does not say it.
 
     Without it, FOLDER, MODULE:FACTORY, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has. So does FIRST+RERANKER:
-    a result names its two stages in one name, which cannot be taken apart.
+    a result names its two stages in one name, which cannot be taken apart. TASK.toml stands for a task of the submitter's own.
     """
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
@@ -71,7 +72,8 @@ def command(document: Document, model_argument: str | None = None) -> str:
         "--depth": encoder.depth,
         "--quantise-sample": encoder.quantise_sample not in (None, "pool") and "SAMPLE.jsonl",
     }
-    words = ["clirbench", "run", "--model", name, "--tasks", document.task.id]
+    task = document.task.id if document.task.id in list_tasks() else "TASK.toml"
+    words = ["clirbench", "run", "--model", name, "--tasks", task]
     words += [word for option, value in options.items() if value for word in (option, str(value))]
     words += ["--trust-remote-code"] if document.environment.trust_remote_code else []
     return shlex.join(words)
