@@ -4,15 +4,20 @@ import base64
 import json
 import re
 import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from test_board_site import SUBMISSIONS, parsed, some
+from typer.testing import CliRunner
 
+import clirbench
 from clirbench.board.site.bias_in_words import times
-from clirbench.board.site.build import build_site
+from clirbench.board.site.build import About, build_site
+from clirbench.board.site.embeds import badge
 from clirbench.board.site.model_page import around_chance
 from clirbench.board.site.questions import demo_texts
+from clirbench.cli import app
 from clirbench.results.result import read_result
 from clirbench.tasks.task_file import load_task
 
@@ -334,3 +339,69 @@ def test_a_published_row_stands_among_the_others_without_a_verdict(site):
     assert of_class(one, "ul", "strips")
     assert not of_class(one, "table", "near")
     assert not any(text(place) for place in of_class(one, "small", "place"))
+
+
+def demo_questions(language):
+    lines = (SUBMISSIONS.parent / "tasks" / "demo" / f"{language}.jsonl").read_text(encoding="utf-8").splitlines()
+    return {line["topic"]: line["question"] for line in map(json.loads, lines)}
+
+
+def test_the_page_of_the_demo_set_has_its_questions(tmp_path):
+    result = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["en", "zh"])
+    path = result.save(tmp_path / "results")
+    shown = CliRunner().invoke(app, ["show", str(path), "--page", str(tmp_path / "page")])
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.split() == ["open", str(tmp_path / "page" / "index.html")]
+    page = parsed(tmp_path / "page" / "index.html")
+    (box,) = of_class(section(page, "demo"), "details", "questions")
+    asked = {language: demo_questions(language) for language in ("en", "zh")}
+    rows = list(box.find(".//tbody"))
+    assert len(rows) == 20
+    for row in rows:
+        words = text(row[0].find("small"))
+        topic = "".join(row[0].itertext()).removesuffix(words)
+        assert words == asked[text(row[1])][topic]
+
+
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])
+def test_a_badge_says_the_main_number_and_the_rank(site, task):
+    frame = clirbench.leaderboard(site.parent / "submissions").set_index("model")
+    row, name = frame.loc["clirbench/hybrid"], {"xquad-r": "XQuAD-R", "mlqa-r": "MLQA-R"}[task]
+    value, low, high = (100 * row[f"{task} multilingual mAP{end}"] for end in ("", " low", " high"))
+    first, last = row[f"{task} rank low"], row[f"{task} rank high"]
+    span = f"{first}" if first == last else f"{first}–{last}"
+    said = f"{value:.1f} ± {max(high - value, value - low):.1f}, rank {span} of {len(MEASURED)}"
+    badge = ElementTree.fromstring((site / "badges" / f"{PAGE}.{task}.svg").read_text(encoding="utf-8"))
+    texts = [one.text for one in badge.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == [name, said]
+    # It needs nothing else: no style sheet, no script, no other file.
+    assert not re.search("href|style|script|@import|url\\((?!#r\\))", ElementTree.tostring(badge, encoding="unicode"))
+    page = parsed(site / "models" / f"{PAGE}.html")
+    pasted = text([one for one in page.iter("pre") if one.get("id") == f"badge-{task}"][0])
+    assert pasted == (f"[![{name} {said}](https://BOARD/badges/{PAGE}.{task}.svg)](https://BOARD/models/{PAGE}.html)")
+    embed = parsed(site / "embed" / f"{PAGE}.{task}.html")
+    (cells,) = [[text(cell) for cell in row] for row in embed.find(".//tbody")]
+    assert cells[1:3] == [f"{span} of {len(MEASURED)}", f"{value:.1f} ±{max(high - value, value - low):.1f}"]
+    assert not list(embed.iter("script"))
+    assert all(link.get("target") == "_top" for link in embed.iter("a"))
+
+
+def test_only_ranked_rows_have_badges(site):
+    made = {path.name.rpartition(".")[0].rpartition(".")[0] for path in (site / "badges").iterdir()}
+    assert made == set(MEASURED)
+    assert made == {path.name.rpartition(".")[0].rpartition(".")[0] for path in (site / "embed").iterdir()}
+
+
+def test_a_badge_names_the_address_and_stays_markup(tmp_path):
+    build_site(
+        some(tmp_path / "submissions", MODELS[:2]), tmp_path / "out", about=About(address="https://board.example/x/")
+    )
+    page = parsed(tmp_path / "out" / "models" / f"{PAGE}.html")
+    pasted = {one.get("id"): text(one) for one in page.iter("pre")}
+    assert f"](https://board.example/x/badges/{PAGE}.xquad-r.svg)" in pasted["badge-xquad-r"]
+    assert f'<iframe src="https://board.example/x/embed/{PAGE}.xquad-r.html"' in pasted["frame-xquad-r"]
+    drawn = badge("A<b>", "A<b> 1.0, rank 1 of 2", "verified", "")
+    assert [one.text for one in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")] == [
+        "A<b>",
+        "1.0, rank 1 of 2",
+    ]

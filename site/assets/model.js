@@ -94,7 +94,7 @@ async function zoom(table, from, to) {
   const numbers = new Uint16Array(await inflated(packed[kind]));
   const across = scripts[to] ?? [], made = document.createElement("table"), head = document.createElement("tr");
   made.className = "matrix";
-  head.append(element("th", ""), ...(scripts[to] ? across : ["itself"]).map((name) => Object.assign(element("th", name), { scope: "col" })));
+  head.append(element("td", ""), ...(scripts[to] ? across : ["itself"]).map((name) => Object.assign(element("th", name), { scope: "col" })));
   made.createTHead().append(head);
   const body = made.createTBody();
   for (const query of scripts[from]) {
