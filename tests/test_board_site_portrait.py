@@ -377,7 +377,7 @@ def test_a_badge_says_the_main_number_and_the_rank(site, task):
     # It needs nothing else: no style sheet, no script, no other file.
     assert not re.search("href|style|script|@import|url\\((?!#r\\))", ElementTree.tostring(badge, encoding="unicode"))
     page = parsed(site / "models" / f"{PAGE}.html")
-    pasted = text([one for one in page.iter("pre") if one.get("id") == f"badge-{task}"][0])
+    pasted = text(next(one for one in page.iter("pre") if one.get("id") == f"badge-{task}"))
     assert pasted == (f"[![{name} {said}](https://BOARD/badges/{PAGE}.{task}.svg)](https://BOARD/models/{PAGE}.html)")
     embed = parsed(site / "embed" / f"{PAGE}.{task}.html")
     (cells,) = [[text(cell) for cell in row] for row in embed.find(".//tbody")]

@@ -176,6 +176,7 @@ def _export_mteb(result: Path, output: Path | None, settings: str | None, metric
     epilog=examples(
         "clirbench show results/clirbench__hybrid/demo.json",
         "clirbench show results/clirbench__hybrid/demo.json --metric nDCG@10",
+        "clirbench show results/clirbench__hybrid/demo.json --page _page",
     )
 )
 def show(
