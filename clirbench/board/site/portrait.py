@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clirbench.board.entries import Entry
-from clirbench.board.names import families, row_name
+from clirbench.board.names import families, in_words, row_name
 from clirbench.board.site.content import Cell, columns, estimate_cell, number
 from clirbench.board.site.scales import round_down, round_up
 from clirbench.board.wins import Wins
@@ -49,12 +49,13 @@ class Strip:
 class Neighbour:
     """A measured row, and the verdict on the page's row against it.
 
-    ``verdict`` is "better", "worse" or "not shown different", and "" of the page's row itself. ``own`` says that it is another
+    ``short`` is its name on the page: of the same model, only what tells the row apart. ``verdict`` is "better", "worse" or "not shown different", and "" of the page's row itself. ``own`` says that it is another
     row of the same model.
     """
 
     folder: str
     name: str
+    short: str
     value: str
     difference: str
     verdict: str
@@ -195,11 +196,13 @@ class _Neighbours:
     def _beside(self, entry: Entry, other: Entry, sign: int, own: bool) -> Neighbour:
         first, second = (self._main(one) for one in (entry, other))
         if other is entry:
-            return Neighbour(entry.folder.name, row_name(entry), number(first), "", "", False, own=False)
+            name = row_name(entry)
+            return Neighbour(entry.folder.name, name, name, number(first), "", "", False, own=False)
         difference = number(first - second)
         return Neighbour(
             folder=other.folder.name,
             name=row_name(other),
+            short=f"with {in_words(other.variant)}" if own and other.variant else row_name(other),
             value=number(second),
             difference=difference if difference.startswith(("\u2212", "0.0")) else f"+{difference}",
             verdict=_VERDICTS[sign],
