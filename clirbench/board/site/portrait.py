@@ -49,8 +49,8 @@ class Strip:
 class Neighbour:
     """A measured row, and the verdict on the page's row against it.
 
-    ``short`` is its name on the page: of the same model, only what tells the row apart. ``verdict`` is "better", "worse" or "not shown different", and "" of the page's row itself. ``own`` says that it is another
-    row of the same model.
+    ``short`` is its name on the page: of the same model, only what tells the row apart. ``verdict`` is "better", "worse" or "not
+    shown different", and "" of the page's row itself. ``own`` says that it is another row of the same model.
     """
 
     folder: str
