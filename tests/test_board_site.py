@@ -257,6 +257,10 @@ def test_what_a_board_says_of_itself(tmp_path):
     build_site(some(tmp_path / "submissions", FEW[:1]), tmp_path / "out", about=about)
     for path in pages(tmp_path / "out"):
         tree = parsed(path)
+        if path.parent.name == "embed":
+            # A page of one row leads to the board, and has no head.
+            assert "board of 2026-11-27" in "".join(tree.itertext())
+            continue
         head = tree.find(".//header")
         assert "https://example.org/clirbench" in [e.get("href") for e in head.iter("a")]
         assert head.find(".//time").get("datetime") == "2026-11-27"
