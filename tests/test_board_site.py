@@ -70,8 +70,8 @@ def parsed(path):
 
 
 def test_every_page_is_valid_html(site):
-    # One per model, three tasks, front page, over tasks, comparison, method, and the place of the docs.
-    assert len(pages(site)) == 8 + len(FEW)
+    # One per model, three tasks, front page, over tasks, wins, comparison, method, and the place of the docs.
+    assert len(pages(site)) == 9 + len(FEW)
     for path in pages(site):
         html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
 
