@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,10 @@ from markupsafe import Markup
 from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.names import families, row_name
 from clirbench.board.site import content
-from clirbench.board.site.charts import ladder, scatter
+from clirbench.board.site.charts import ladder
+from clirbench.board.site.cite import bibliography
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
+from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
@@ -150,7 +153,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
         languages=sorted({language for task in across for language in board_tasks()[task].languages}),
         counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
-        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
+        plots=[(task, scatter(plot_points(entries, task), task)) for task in across][:1],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}
     examples = default_examples()
@@ -173,6 +176,12 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     page("wins.html", "wins.html", parts=matrices(tested))
     for task, one in ((task, one) for task, by_number in tested.items() for one in by_number):
         _write_text(target / place(task, one), wins_csv(one))
+    plotted = [(task, axis, plot_points(entries, task, axis)) for task in across for axis in axes(task)]
+    drawn = [(task, axis, scatter(points, task, axis)) for task, axis, points in plotted if points]
+    page("figures.html", "figures.html", plots=drawn)
+    cited = bibliography(entries, tasks, about.date, about.address or about.repository)
+    _write_text(target / "data" / "cite.js", f"clirCite({script_json(cited)});\n")
+    _write_text(target / "data" / "board.bib", "\n\n".join(dict.fromkeys(chain.from_iterable(cited.values()))) + "\n")
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
@@ -192,7 +201,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
-    return 5 + len(tasks) + len(entries)
+    return 6 + len(tasks) + len(entries)
 
 
 def _newest(entries: Sequence[Entry]) -> str:
