@@ -1,7 +1,7 @@
 "use strict";
 // One plot at a time; the choice is in the address.
 {
-  const parts = [...document.querySelectorAll(".axis")];
+  const parts = [...document.querySelectorAll(".against")];
   const task = document.getElementById("p-task"), axis = document.getElementById("p-axis");
   const offered = () => {
     const before = axis.value;

@@ -77,7 +77,7 @@
           else walk(child, to, x + dx * sx, y + dy * sy, kept ? s : sx, kept ? s : sy);
           continue;
         }
-        const paint = painted(child), put = (attributes) => shape(name, { ...attributes, ...paint }, to);
+        const paint = painted(child), put = (attributes) => Object.assign(shape(name, { ...attributes, ...paint }, to), { kind: child.getAttribute("class") ?? "", at: [x, y] });
         const px = (value) => (x + value * sx).toFixed(2), py = (value) => (y + value * sy).toFixed(2);
         if (name === "rect") put({ x: px(number(child, "x")), y: py(number(child, "y")), width: (number(child, "width") * sx).toFixed(2), height: (number(child, "height") * sy).toFixed(2) });
         else if (name === "circle") put({ cx: px(number(child, "cx")), cy: py(number(child, "cy")), r: (number(child, "r") * s).toFixed(2) });
@@ -88,8 +88,8 @@
         } else if (name === "text") {
           const bold = Number(getComputedStyle(child).fontWeight) > 550;
           const text = put({ x: px(number(child, "x")), y: py(number(child, "y")), "text-anchor": child.getAttribute("text-anchor") ?? getComputedStyle(child).textAnchor, ...(bold ? { "font-weight": "bold" } : {}) });
+          for (const one of ["stroke", "stroke-width", "stroke-opacity"]) text.removeAttribute(one);
           text.textContent = child.textContent;
-          text.kind = child.getAttribute("class") ?? "";
         }
       }
     };
@@ -99,14 +99,27 @@
 
   const over = (a, b) => a.x < b.x + b.width && b.x < a.x + a.width && a.y + 1 < b.y + b.height && b.y + 1 < a.y + a.height;
 
-  // No text covers another: the name of an axis moves down, a name or a tick is left out.
-  function untangle(body) {
-    const kept = [], texts = [...body.querySelectorAll("text")];
-    const names = texts.filter((text) => text.kind.includes("name")).reverse();
-    for (const text of [...texts.filter((one) => !one.kind), ...names, ...texts.filter((one) => one.kind && !one.kind.includes("name"))]) {
+  // No text covers another, and no name a mark: a name goes to the other side of its mark, or is left out, as a tick is; the name
+  // of an axis moves down.
+  function untangle(body, wide) {
+    const kept = [], marks = [...body.querySelectorAll("*")].filter((one) => one.kind?.includes("mark")).map((one) => one.getBBox());
+    const texts = [...body.querySelectorAll("text")], named = (text) => text.kind.includes("name");
+    const ordered = [...texts.filter((one) => !one.kind), ...texts.filter(named).reverse(), ...texts.filter((one) => one.kind && !named(one))];
+    for (const text of ordered) {
       let box = text.getBBox();
       const clash = () => kept.some((other) => over(box, other));
-      if (text.kind && !text.kind.includes("name")) {
+      const astray = () => box.x < 0 || box.x + box.width > wide || clash() || marks.some((mark) => over(box, mark));
+      if (named(text)) {
+        const x = number(text, "x"), [u, v] = text.at;
+        const other = text.getAttribute("text-anchor") === "end" ? "start" : "end";
+        const spots = [[other, 2 * u - x, v + 3], ["middle", u, v - 5], ["middle", u, v + POINT + 4]];
+        while (astray() && spots.length) {
+          const [anchor, left, base] = spots.shift();
+          for (const [key, value] of [["text-anchor", anchor], ["x", left.toFixed(2)], ["y", base.toFixed(2)]]) text.setAttribute(key, value);
+          box = text.getBBox();
+        }
+        if (astray()) { text.remove(); continue; }
+      } else if (text.kind) {
         for (let i = 0; i < 4 && clash(); i++) { text.setAttribute("y", number(text, "y") + POINT + 2); box = text.getBBox(); }
       } else if (clash()) { text.remove(); continue; }
       kept.push(box);
@@ -140,7 +153,7 @@
       const sx = room / wide, sy = Math.min(Math.max(sx, 0.62), 1);
       const [body, keys] = drawn(svg, sx, sy, Math.min(Math.max(sx, 0.45), 0.8));
       out.append(body);
-      untangle(body);
+      untangle(body, room);
       legend(keys, body, out, width);
       box = out.getBBox();
       // What stands out at the sides, such as a tick, takes room from the rest.
@@ -163,6 +176,7 @@
 
   const said = (cell) => {
     const copied = cell.cloneNode(true);
+    for (const one of copied.querySelectorAll("button.sort")) one.replaceWith(one.textContent);
     for (const one of copied.querySelectorAll("button, input, svg, script, .best, [aria-hidden=true]")) one.remove();
     const name = cell.classList.contains("model") && copied.querySelector("a");
     if (name) {
@@ -177,7 +191,7 @@
 
   // What a table shows: its caption, and rows of [text, columns, whether it is a number].
   function grid(table) {
-    const visible = (row) => !row.hidden && row.getClientRows().length > 0 && !row.classList.contains("more");
+    const visible = (row) => !row.hidden && row.getClientRects().length > 0 && !row.classList.contains("more");
     const line = (row) => [...row.cells].filter((cell) => !cell.hidden).map((cell) => [said(cell), cell.colSpan, cell.matches(".n, .rank, .bar")]);
     const body = [...table.tBodies].flatMap((part) => [...part.rows]).filter(visible);
     return { caption: headed(table), head: table.tHead ? [...table.tHead.rows].map(line) : [], rows: body.map(line), body };

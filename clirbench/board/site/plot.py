@@ -94,7 +94,7 @@ def axes(task: str) -> list[Axis]:
             "higher",
             True,
             lambda v: number(v, 1, 0),
-            "\u2020 As the submitters say: nobody can recompute it. Speeds compare on one device only, which a model's tip names.",
+            "\u2020 As the submitters say: nobody can recompute it. Speeds compare on one device; a model's tip names its own.",
         ),
         Axis(
             "own_language_preference",
@@ -233,13 +233,20 @@ class _Plane:
         ticks = [t for t in ticks if low - 1e-9 <= math.log10(t) <= self._high + 1e-9]
         return [0.0] * self.zero + [t for t in ticks if not few or math.log10(t) % 1 < 1e-9]
 
-    def joined(self, points: Sequence[Point], class_: str, stairs: bool = False) -> list[Markup]:
-        """A line through the points, or stairs below them; no line for a single point."""
+    def joined(self, points: Sequence[Point]) -> list[Markup]:
+        """A line through the members of a family; none for a single one."""
+        path = "L".join("{:.1f} {:.1f}".format(*self.place(p.x, p.y)) for p in points)
+        return [element("path", d=f"M{path}", class_="family")] if len(points) > 1 else []
+
+    def front(self, points: Sequence[Point]) -> list[Markup]:
+        """The edge of what models reach: stairs through those of the front, from the left to the worse end of the axis."""
+        if not points or self._axis.better == "near 1":
+            return []
         places = [self.place(p.x, p.y) for p in points]
+        end = (places[-1][0], self.top if self._axis.better == "lower" else self.bottom)
         corners = [((a[0], b[1]), b) for a, b in pairwise(places)]
-        steps = [*places[:1], *chain.from_iterable(corners)] if stairs else places
-        path = "L".join(f"{x:.1f} {y:.1f}" for x, y in steps)
-        return [element("path", d=f"M{path}", class_=class_)] if len(points) > 1 else []
+        steps = [(self.left, places[0][1]), places[0], *chain.from_iterable(corners), end]
+        return [element("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in steps), class_="front")]
 
     def whiskers(self, point: Point) -> list[Markup]:
         (x, y), drawn = self.place(point.x, point.y), []
@@ -327,18 +334,15 @@ def scatter(points: Sequence[Point], task: str, axis: Axis | None = None) -> Mar
     # Speeds on two devices do not compare.
     one_device = len({point.note for point in tested}) < 2
     front = pareto_front(tested, axis.cost) if one_device else []
-    shapes += _keys(
-        [kind for kind in ("verified", "measured", "reported", "differs") if any(p.origin == kind for p in points)],
-        len(front) > 1,
-    )
     shapes += [shape for point in points for shape in plane.whiskers(point)]
     families: dict[str, list[Point]] = {}
     for point in points:
         if point.family:
             families.setdefault(point.family, []).append(point)
     for members in families.values():
-        shapes += plane.joined(sorted(members, key=lambda p: p.order), "family")
-    shapes += plane.joined(front, "front", stairs=axis.better != "near 1")
+        shapes += plane.joined(sorted(members, key=lambda p: p.order))
+    stairs = plane.front(front)
+    shapes += stairs
     # Models of the front get their places and their names first, because there is room for few names.
     ordered = sorted(points, key=lambda p: (p not in front, -p.x))
     places = plane.apart(ordered)
@@ -353,23 +357,29 @@ def scatter(points: Sequence[Point], task: str, axis: Axis | None = None) -> Mar
     kind = "verified" if verified else "measured"
     told = [f"{len(points)} models."]
     if front:
-        joined = " (joined by the dashed line)" if len(front) > 1 else ""
+        joined = " (on the dashed line)" if stairs else ""
         told.append(f"No other {kind} model beats these in both: {', '.join(point.label for point in front)}{joined}.")
     elif not one_device:
         told.append("Their speeds are of different devices, so no line joins the best.")
     told.append("Solid lines join training variants of one model. Thin lines are 95 % intervals.")
     description = " ".join(told)
+    present = {point.origin for point in points}
+    shapes += _keys(
+        [one for one in ("verified", "measured", "reported", "differs") if one in present], kind if stairs else ""
+    )
     title = f"{facts.name}: {setting} {metric} against {axis.name}"
     # To a screen reader it is a group, not an image, because its points are links.
     return drawing((720, 384), f"plot-{task}-{axis.key}", title, description, shapes, role="group")
 
 
-def _keys(kinds: Sequence[str], front: bool) -> list[Markup]:
-    """The legend: the marks that are there, and the line of those that no model beats."""
+def _keys(kinds: Sequence[str], front: str) -> list[Markup]:
+    """The legend: the marks that are there, and the line of the ``front``, "" without one."""
     shapes, x = [], 62.0
     for kind in kinds:
         shapes.append(at(x, 16, element("g", _mark(kind), transform="translate(5 -4)") + text(15, 0, kind), "key"))
         x += 36 + 6.5 * len(kind)
     if front:
-        shapes.append(at(x, 16, line(0, -4, 22, -4, "front") + text(28, 0, "beaten by none in both"), "key"))
+        shapes.append(
+            at(x, 16, line(0, -4, 22, -4, "front") + text(28, 0, f"no {front} model is better in both"), "key")
+        )
     return shapes
