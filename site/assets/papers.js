@@ -187,7 +187,12 @@
     return copied.textContent.replace(/\s+/g, " ").trim();
   };
 
-  const headed = (table) => (table.caption?.textContent ?? table.closest("[aria-label]")?.getAttribute("aria-label") ?? document.title).trim();
+  // A caption stands alone in a paper: on a model's page it names the model.
+  const headed = (table) => {
+    const model = /\/models\/[^/]+\.html$/.test(location.pathname) ? document.querySelector("h1").textContent : "";
+    const parts = [model, table.closest("[aria-label]")?.getAttribute("aria-label"), table.caption?.textContent.trim()].filter(Boolean);
+    return [...new Set(parts.length ? parts : [document.title])].join(". ");
+  };
 
   // What a table shows: its caption, and rows of [text, columns, whether it is a number].
   function grid(table) {
