@@ -194,8 +194,8 @@ def test_every_table_and_every_chart_has_its_button(visit):
 def test_the_axes_are_chosen_and_kept_in_the_address(visit):
     page = visit("figures.html")
     assert page.locator("section.against:visible").count() == 1
-    page.get_by_label("Task").select_option("mlqa-r")
-    page.get_by_label("Against").select_option("own-language preference")
+    page.locator("#p-task").select_option("mlqa-r")
+    page.locator("#p-axis").select_option("own-language preference")
     again = visit(page.url.rsplit("/", 1)[1])
     assert again.locator("h2:visible").first.inner_text() == "MLQA-R: against own-language preference"
     plain = visit("figures.html", java_script_enabled=False)
