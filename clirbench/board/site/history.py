@@ -142,7 +142,8 @@ def write_history(site: Path, page: Callable[..., None]) -> int:
         rows=sorted(boards[-1].rows, key=lambda row: (row.get("submitted") or "", row["name"]), reverse=True),
     )
     for before, after in pairs:
-        page(between(before, after), "changes.html", before=before, after=after, changed=changes(before, after))
+        changed = changes(before, after)
+        page(between(before, after), "changes.html", before=before, after=after, changed=changed, told=_told(changed))
     return 1 + len(pairs)
 
 
@@ -178,6 +179,16 @@ def changes(before: Release, after: Release) -> dict[str, Any]:
         "leads": [one for one in leads if one[1] or one[2]],
         "counts": (len(old), len(new)),
     }
+
+
+def _told(changed: dict[str, Any]) -> str:
+    came, went, numbers = (len(changed[key]) for key in ("came", "went", "numbers"))
+    said = f"{came} {_plural(came, 'row')} came, {went} went"
+    return f"{said}, and {numbers} {_plural(numbers, 'number')} of other rows changed."
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def _brief(row: Record) -> dict[str, Any]:
