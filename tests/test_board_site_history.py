@@ -173,18 +173,26 @@ def test_a_snapshot_is_a_day(tmp_path, day):
 
 
 def test_a_submission_carries_its_day(tmp_path):
-    clirbench.evaluate("clirbench/char-ngram", "demo").save(tmp_path / "results")
+    (tmp_path / "results" / FEW[0]).mkdir(parents=True)
+    for name in ("xquad-r.json", "xquad-r.ranks.parquet"):
+        shutil.copyfile(SUBMISSIONS / FEW[0] / name, tmp_path / "results" / FEW[0] / name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("clirbench.submissions.submit.datetime", Noon)
-        first = submit(tmp_path / "results", "acme", tmp_path / "submissions", answers=stated()).folder / "model.toml"
+        first = (
+            submit(tmp_path / "results", "acme", tmp_path / "submissions", answers=answers_of_ours()).folder
+            / "model.toml"
+        )
         assert parse_model_file(first.read_bytes(), first).submitted == "2026-03-04"
         # Made again on another day, it keeps its own.
         Noon.day = "2027-01-01"
-        again = submit(tmp_path / "results", "acme", tmp_path / "submissions", answers=stated()).folder / "model.toml"
+        again = (
+            submit(tmp_path / "results", "acme", tmp_path / "submissions", answers=answers_of_ours()).folder
+            / "model.toml"
+        )
     assert parse_model_file(again.read_bytes(), again).submitted == "2026-03-04"
 
 
-def stated():
+def answers_of_ours():
     return {key: value for key, value in answers().items() if not key.startswith("trained_on.")}
 
 
