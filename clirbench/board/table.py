@@ -30,8 +30,8 @@ def leaderboard(
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
         ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``name`` (as people call the
-        row), ``organisation``, ``released``, ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown tasks that were
-        run) and ``mean``.
+        row), ``organisation``, ``released``, ``submitted``, ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown
+        tasks that were run) and ``mean``.
 
         The mean is of the tasks' main numbers, over domains and then over the tasks of each
         (:func:`clirbench.board.aggregate.domain_mean`). It is given only if all of its tasks were run: ``mean tasks`` and
@@ -110,6 +110,7 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
         "name": row_name(entry),
         "organisation": printable(model.organisation or ""),
         "released": model.released or "",
+        "submitted": model.submitted or "",
         "licence": model.licence,
         "parameters": document.model.parameters if document else model.parameters,
         "embedding_size": document.model.dimensions if document else model.embedding_size,

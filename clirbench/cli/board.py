@@ -108,6 +108,7 @@ def build(
     repository: Annotated[str, optional("Address of the repository, for a link on each page.")] = "",
     address: Annotated[str, optional("Address that the site will have, for previews of links to it.")] = "",
     date: Annotated[str, optional("Date of the board, YYYY-MM-DD; without it, that of the newest verification.")] = "",
+    snapshot: Annotated[str, optional("Keep a copy of the site under this day, YYYY-MM-DD, for good.")] = "",
 ) -> None:
     """Build the site from submissions: plain files that open from disk."""
     from clirbench.board.entries import submission_folders
@@ -116,7 +117,7 @@ def build(
     about = About.checked(repository, address, date)
     with reporting() as reporter:
         folders = submission_folders(submissions)
-        pages = build_site(folders[0], output, reporter, also=folders[1:], about=about)
+        pages = build_site(folders[0], output, reporter, also=folders[1:], about=about, snapshot=snapshot)
     typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
 
 

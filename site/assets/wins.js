@@ -16,8 +16,7 @@ function show(remember) {
   shown = parts.find((one) => one.dataset.task === task.value && one.dataset.name === number.value) ?? parts[0];
   for (const one of parts) one.hidden = one !== shown;
   const rows = [...shown.querySelectorAll("tbody tr")];
-  // A transform of a model has a plus in its name.
-  const away = rows.map((row) => plainly.checked && row.dataset.m.includes("+"));
+  const away = rows.map((row) => plainly.checked && "of" in row.dataset);
   for (const row of shown.querySelectorAll("tr")) {
     [...row.cells].slice(3).forEach((cell, i) => { cell.hidden = away[i]; });
   }

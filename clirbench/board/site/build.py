@@ -1,6 +1,5 @@
 """`clirbench site build`: make a folder of plain files from submissions. Each build deletes the last one."""
 
-import datetime
 import json
 import multiprocessing
 import os
@@ -8,8 +7,8 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +19,12 @@ from markupsafe import Markup
 
 from clirbench.board.entries import Entry, read_board, read_entry
 from clirbench.board.names import families, row_name
-from clirbench.board.site import content
-from clirbench.board.site.charts import ladder, scatter
+from clirbench.board.site import content, history
+from clirbench.board.site.charts import ladder
+from clirbench.board.site.cite import bibliography
 from clirbench.board.site.embeds import badge, embeds
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
+from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.portrait import portraits
 from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
 from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
@@ -79,10 +80,7 @@ class About(NamedTuple):
         for option, link in (("--repository", repository), ("--address", address)):
             if link and (fault := link_problem(link)):
                 raise ClirbenchError(f"{option} {fault}")
-        with suppress(ValueError):
-            if not date or datetime.date.fromisoformat(date).isoformat() == date:
-                return cls(repository, address, date)
-        raise ClirbenchError(f"--date is '{date[:40]}': write a day as YYYY-MM-DD")
+        return cls(repository, address, history.a_day(date, "--date"))
 
 
 def build_site(
@@ -91,14 +89,17 @@ def build_site(
     reporter: Reporter | None = None,
     also: Sequence[Path] = (),
     about: About | None = None,
+    snapshot: str = "",
 ) -> int:
     """Build the site of one folder of submissions, and others ``also``; return the number of its pages.
 
-    The same input gives the same bytes.
+    The same input gives the same bytes. ``snapshot`` is a day, YYYY-MM-DD: the site then keeps a copy of itself under
+    ``snapshots/`` and that day. Copies that earlier builds kept in ``output`` stay.
 
     Submissions that ``clirbench check`` refuses have no place on the site; the reporter shows which they are. The folder
     ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else, if it
-    cannot be written, if another build writes it at the moment, or if no submission is accepted.
+    cannot be written, if another build writes it at the moment, if no submission is accepted, or if a copy of that day is kept
+    already.
     """
     reporter = reporter or Silent()
     output, folders = output.resolve(), [submissions, *also]
@@ -112,11 +113,15 @@ def build_site(
             old.replace(output)
         docs = output / "docs"
         kept = [docs] if (docs / DOCS_MARK).is_file() else []
-        if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
+        copies = history.kept_in(output)
+        left = {*kept, *([copies] if copies else [])}
+        if output.exists() and not (output / MARK).is_file() and (output.is_file() or set(output.iterdir()) != left):
             raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
+        history.a_day(snapshot, "--snapshot")
+        history.refuse_again(output, snapshot)
         entries = read_board(folders, reporter).entries
         shutil.rmtree(part, ignore_errors=True)
-        pages = _write(entries, part, reporter, about or About())
+        pages = _write(entries, part, reporter, about or About(), (copies, snapshot))
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
@@ -130,7 +135,14 @@ def build_site(
     return pages
 
 
-def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: About) -> int:
+def _write(
+    entries: Sequence[Entry],
+    target: Path,
+    reporter: Reporter,
+    about: About,
+    kept: tuple[Path | None, str] = (None, ""),
+) -> int:
+    """Write all pages. ``kept`` has the folder of earlier dated copies, and the day of a new one or ""."""
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
@@ -139,7 +151,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     tested = {task: wins(entries, task) for task in tasks}
     ranks = {task: ranks_by_main(by_number, task) for task, by_number in tested.items()}
     across = [task for task in tasks if board_tasks()[task].across_languages]
-    about = about._replace(date=about.date or _newest(entries))
+    about = about._replace(date=about.date or kept[1] or _newest(entries))
     page = partial(_page, target, shipped=tasks, about=about)
     beside = portraits(entries, tested)
     models = [(entry.folder, beside[entry.folder.name]) for entry in entries]
@@ -158,7 +170,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
         languages=sorted({language for task in across for language in board_tasks()[task].languages}),
         counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
-        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
+        plots=[(task, scatter(plot_points(entries, task), task)) for task in across][:1],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}
     examples = default_examples()
@@ -181,6 +193,12 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     page("wins.html", "wins.html", parts=matrices(tested))
     for task, one in ((task, one) for task, by_number in tested.items() for one in by_number):
         _write_text(target / place(task, one), wins_csv(one))
+    plotted = [(task, axis, plot_points(entries, task, axis)) for task in across for axis in axes(task)]
+    drawn = [(task, axis, scatter(points, task, axis)) for task, axis, points in plotted if points]
+    page("figures.html", "figures.html", plots=drawn)
+    cited = bibliography(entries, tasks, about.date, about.address or about.repository)
+    _write_text(target / "data" / "cite.js", f"clirCite({script_json(cited)});\n")
+    _write_text(target / "data" / "board.bib", "\n\n".join(dict.fromkeys(chain.from_iterable(cited.values()))) + "\n")
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
@@ -200,7 +218,8 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
-    return 5 + len(tasks) + len(entries)
+    history.keep_snapshots(target, *kept, about.address)
+    return 6 + len(tasks) + len(entries) + history.write_history(target, page)
 
 
 def _newest(entries: Sequence[Entry]) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from clirbench.board.names import row_name
+from clirbench.board.names import model_name
 from clirbench.board.site.content import EXPLAINED, number
 from clirbench.board.wins import Wins
 from clirbench.results.compare import is_small
+from clirbench.support.errors import printable
+from clirbench.tasks.task_file import board_columns
 
 # Rows and columns of a matrix on the page: more have no room there. The files have all.
 MOST = 40
@@ -26,7 +28,13 @@ _CELLS = {
 
 def matrices(tested: Mapping[str, Sequence[Wins]]) -> list[dict[str, Any]]:
     """What the page shows, by task: each of its numbers with the rows of its matrix."""
-    return [{"task": task, "matrices": [_matrix(task, one) for one in by_number]} for task, by_number in tested.items()]
+    parts = []
+    for task, by_number in tested.items():
+        main = board_columns(task).main
+        # The number that ranks the rows of the board stands first.
+        ordered = sorted(by_number, key=lambda one: (one.setting, one.metric) != main)
+        parts.append({"task": task, "matrices": [_matrix(task, one) for one in ordered]})
+    return parts
 
 
 def place(task: str, one: Wins) -> str:
@@ -48,7 +56,8 @@ def wins_csv(one: Wins) -> str:
 def _matrix(task: str, one: Wins) -> dict[str, Any]:
     bias, count = one.setting == "bias", len(one.entries)
     shown = [number(value, 1, 0) if bias else number(value) for value in one.values.tolist()]
-    names = [row_name(entry) for entry in one.entries]
+    # The short form of a variant: in words, its end would be cut off.
+    names = [" + ".join(filter(None, (model_name(entry), printable(entry.variant)))) for entry in one.entries]
     rows = []
     for i in range(min(count, MOST)):
         cells = [("x", "") if i == j else _cell(one, i, j) for j in range(min(count, MOST))]
@@ -57,6 +66,7 @@ def _matrix(task: str, one: Wins) -> dict[str, Any]:
             {
                 "name": names[i],
                 "folder": one.entries[i].folder.name,
+                "variant": bool(one.entries[i].variant),
                 "value": shown[i],
                 "cells": cells,
                 "counts": [won, count - 1 - won - lost, lost],
