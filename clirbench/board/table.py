@@ -10,11 +10,8 @@ from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_nu
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.names import row_name
 from clirbench.board.standing import STANDINGS, standing
-from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS
-from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import rank_intervals
-from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -96,20 +93,10 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
     Only measured results have these ranks, because a test needs the values of every topic.
     """
     setting, metric = board_columns(task).main
-    measured = [
-        (entry.folder, r)
-        for entry in entries
-        # Without a value, as below the depth of a second stage, there is nothing to test.
-        if isinstance(r := entry.results.get(task), Result) and r.score(setting, metric) is not None
-    ]
+    measured = [(e.folder, shares) for e in entries if (shares := e.shares(task, setting, metric)) is not None]
     if not measured:
         return {}
-    tables = [
-        headline_tables(result.ranks, result.document.counts.candidates, [metric], [], [setting])[setting, metric]
-        for _, result in measured
-    ]
-    shares = np.stack([shares_of_macro(table, slice(None)) for table in tables], axis=1)
-    intervals = rank_intervals(shares, METRICS[metric].higher_is_better)
+    intervals = rank_intervals(np.stack([shares for _, shares in measured], axis=1), METRICS[metric].higher_is_better)
     return {folder: (int(low), int(high)) for (folder, _), (low, high) in zip(measured, intervals, strict=True)}
 
 

@@ -2,12 +2,9 @@
 
 import datetime
 import json
-import multiprocessing
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,12 +15,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from clirbench.board.entries import Entry, read_board, read_entry
+from clirbench.board.entries import Entry, read_board
 from clirbench.board.names import families, row_name
 from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
-from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
-from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
+from clirbench.board.site.crew import Crew
+from clirbench.board.site.kept import Kept, Store, store_root
+from clirbench.board.site.scripts import plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
@@ -32,8 +30,7 @@ from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
-from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
-from clirbench.results.read import read_mteb_result
+from clirbench.results.file_names import RANKS_ENDING
 from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.model_toml import evaluation_sets
@@ -42,7 +39,6 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
 from clirbench.support.links import link_problem
 from clirbench.support.paths import data_dir
-from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
 from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board
@@ -56,25 +52,34 @@ MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "�
 
 
 class About(NamedTuple):
-    """What a board says of itself: its repository, its own address, and its date. Each may be empty.
+    """What a board says of itself: its repository, its own address, its date, and where its submissions lie. Each may be empty.
 
-    The date is then that of the newest verification.
+    The date is then that of the newest verification, and the submitted files are copied into the site.
     """
 
     repository: str = ""
     address: str = ""
     date: str = ""
+    files: str = ""
 
     @classmethod
-    def checked(cls, repository: str, address: str, date: str) -> "About":
+    def checked(cls, repository: str, address: str, date: str, files: str = "") -> "About":
         """What the options of a build say; a :class:`ClirbenchError` names one that is no plain https address, or no day."""
-        for option, link in (("--repository", repository), ("--address", address)):
+        for option, link in (("--repository", repository), ("--address", address), ("--files", files)):
             if link and (fault := link_problem(link)):
                 raise ClirbenchError(f"{option} {fault}")
         with suppress(ValueError):
             if not date or datetime.date.fromisoformat(date).isoformat() == date:
-                return cls(repository, address, date)
+                return cls(repository, address, date, files)
         raise ClirbenchError(f"--date is '{date[:40]}': write a day as YYYY-MM-DD")
+
+
+class Making(NamedTuple):
+    """What a build works with: the folder of what is kept, its processes, and what receives its progress."""
+
+    root: Path
+    crew: Crew
+    reporter: Reporter
 
 
 def build_site(
@@ -106,9 +111,17 @@ def build_site(
         kept = [docs] if (docs / DOCS_MARK).is_file() else []
         if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
             raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
-        entries = read_board(folders, reporter).entries
         shutil.rmtree(part, ignore_errors=True)
-        pages = _write(entries, part, reporter, about or About())
+        with store_root() as root, Crew() as crew:
+            shown: list[Kept] = []
+
+            def read(paths: Sequence[Path]) -> list[Entry]:
+                shown.extend(_kept(paths, root, crew, reporter))
+                return [one.entry for one in shown]
+
+            read_board(folders, reporter, read)
+            pages = _write(shown, part, Making(root, crew, reporter), about or About())
+            Store(root).trim()
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
@@ -122,7 +135,34 @@ def build_site(
     return pages
 
 
-def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: About) -> int:
+def _kept(paths: Sequence[Path], root: Path, crew: Crew, reporter: Reporter) -> list[Kept]:
+    """What the cache keeps of each submission, after those that are new or changed were read."""
+    store = Store(root)
+    kept = {path: store.recall(path) for path in paths}
+    new = [path for path, one in kept.items() if one is None]
+    if new:
+        reporter.start("read (submissions)", len(new))
+        for path, _ in zip(new, crew.run(partial(_prepare, root=root), new), strict=True):
+            kept[path] = store.recall(path)
+            reporter.advance("read (submissions)", 1)
+    for one in kept.values():
+        if one is None:
+            raise ClirbenchError(f"{root}: changes while the board is built: build again")
+    return [one for one in kept.values() if one is not None]
+
+
+def _prepare(folder: Path, root: Path) -> None:
+    _opened(root).prepare(folder)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path) -> Store:
+    """The store of a process that works for a build: its key reads all of the code once."""
+    return Store(root)
+
+
+def _write(kept: Sequence[Kept], target: Path, making: Making, about: About) -> int:
+    entries = [one.entry for one in kept]
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
@@ -132,9 +172,9 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     across = [task for task in tasks if board_tasks()[task].across_languages]
     about = about._replace(date=about.date or _newest(entries))
     page = partial(_page, target, shipped=tasks, about=about)
-    _write_models([entry.folder for entry in entries], target, (tasks, about), reporter)
+    _write_models(kept, target, (tasks, about), making)
     frame = frame_of(entries, tasks, ranks)
-    _write_data(entries, frame, target)
+    _write_data(kept, frame, target)
     panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
     stories = {task: told for task in across if (told := story(frame, task))}
     page(
@@ -273,37 +313,30 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 
-def _write_models(folders: Sequence[Path], target: Path, site: Site, reporter: Reporter) -> None:
-    reporter.start("pages (models)", len(folders))
-    workers = min(os.cpu_count() or 1, len(folders))
-    if workers < 2 or len(folders) < 8:
-        for folder in folders:
-            write_model(folder, target, site)
-            reporter.advance("pages (models)", 1)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        for _ in pool.map(partial(write_model, target=target, site=site), folders, chunksize=4):
-            reporter.advance("pages (models)", 1)
+def _write_models(kept: Sequence[Kept], target: Path, site: Site, making: Making) -> None:
+    making.reporter.start("pages (models)", len(kept))
+    models = [(one.entry.folder, one.key) for one in kept]
+    for _ in making.crew.run(partial(write_model, target=target, site=site, root=making.root), models):
+        making.reporter.advance("pages (models)", 1)
 
 
-def write_model(folder: Path, target: Path, site: Site) -> None:
-    """Write one model's page, its files to download, and its scripts for the compare page."""
-    entry, name = read_entry(folder), folder.name
-    tasks = []
-    for i, (task, result) in enumerate(entry.results.items()):
-        if isinstance(result, Result):
-            tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
-            if board_tasks()[task].across_languages:
-                _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
-        else:
-            tasks.append((task, "reported", reported_task(result)))
-    paths = sorted(folder.iterdir())
+def write_model(model: tuple[Path, str], target: Path, site: Site, root: Path) -> None:
+    """Write one model's page, its files to download, and its scripts for the compare page.
+
+    ``model`` is its folder, and the key under which ``root`` keeps it (:mod:`clirbench.board.site.kept`).
+    """
+    folder, name = model[0], model[0].name
+    entry, tasks, mteb_results, scripts = _opened(root).model(*model)
+    for task, script in scripts.items():
+        path = target / "data" / "topics" / f"{name}.{topics_file(task)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(script)
     files = []
-    (target / "files" / name).mkdir(parents=True, exist_ok=True)
-    for path in paths:
+    for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
-            shutil.copyfile(path, target / "files" / name / path.name)
+            if not site[1].files:
+                (target / "files" / name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / "files" / name / path.name)
             files.append((path.name, path.stat().st_size, sha256_of(path)))
     _page(
         target,
@@ -315,28 +348,28 @@ def write_model(folder: Path, target: Path, site: Site) -> None:
         name=row_name(entry),
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
-        mteb_results=[
-            mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])
-        ],
+        mteb_results=mteb_results,
         files=files,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in evaluation_sets() if task in entry.model.trained_on],
     )
 
 
-def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> None:
+def _write_data(kept: Sequence[Kept], frame: pd.DataFrame, target: Path) -> None:
     write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
-    records = board_text(frame.assign(folder=_folders(entries, frame)), "json")
+    records = board_text(frame.assign(folder=_folders([one.entry for one in kept], frame)), "json")
     write_atomically(target / "data" / "board.js", f"clirBoard({script_json(json.loads(records))});\n".encode())
     for task in board_tasks():
-        present = [entry for entry in entries if task in entry.results]
-        write_atomically(target / "data" / "rows" / f"{task}.js", rows_script(present, task).encode())
-    pairs = {
-        task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}
-        for task, facts in board_tasks().items()
-        if facts.across_languages
-    }
+        write_atomically(
+            target / "data" / "rows" / f"{task}.js", rows_script(_rows(kept, "opened", task), task).encode()
+        )
+    pairs = {task: _rows(kept, "pairs", task) for task, facts in board_tasks().items() if facts.across_languages}
     write_atomically(target / "data" / "pairs.js", f"clirPairs({script_json(pairs)});\n".encode())
+
+
+def _rows(kept: Sequence[Kept], part: str, task: str) -> dict[str, Any]:
+    """A part of what is kept for scripts of the board, by submission, of those that have it on a task."""
+    return {one.entry.folder.name: one.rows[part][task] for one in kept if task in one.rows[part]}
 
 
 def _folders(entries: Sequence[Entry], frame: pd.DataFrame) -> list[str]:

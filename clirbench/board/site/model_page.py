@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from clirbench.board.site.charts import Bar, bars, histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.retrieval import RankedLists
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
@@ -75,8 +76,16 @@ def command(document: Document, model_argument: str | None = None) -> str:
     return shlex.join(words)
 
 
-def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) -> dict[str, Any]:
-    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model."""
+def measured_task(
+    result: Result,
+    key: str,
+    reproduce: Reproduce | None = None,
+    tables: Mapping[tuple[str, str], TopicTable] | None = None,
+) -> dict[str, Any]:
+    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model.
+
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before.
+    """
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
@@ -96,7 +105,7 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         else None,
         # By query language and the language that jumps.
         "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], _around_chance, 1, 2),
-        "per_language": _per_language(result, key),
+        "per_language": _per_language(result, key, tables),
         "removal": _removal(document, key) if "own_gold_removal" in bias else None,
         "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": line,
@@ -166,13 +175,13 @@ def _around_chance(ratio: float) -> float:
     return 0.5 + math.log2(max(ratio, 0.01)) / 4
 
 
-def _per_language(result: Result, key: str) -> dict[str, Any]:
+def _per_language(result: Result, key: str, tables: Mapping[tuple[str, str], TopicTable] | None) -> dict[str, Any]:
     """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
     document, languages = result.document, result.ranks.languages
     task, metric = document.task.id, document.main_metric
     apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
     sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
-    tables = headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
+    tables = tables or headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
     chosen = {f"{setting} {metric}": tables[setting, metric] for setting in ("monolingual", "multilingual")}
     two = list(chosen)
     if apart:
