@@ -38,6 +38,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 
 # Submissions that the cache keeps. One takes about half a megabyte.
 KEPT = 1_000
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, ClirbenchError)
 _RECORD, _SHARES, _ROWS, _PAGE = "entry.json", "shares.npz", "rows.json", "page.json"
 
@@ -280,6 +281,9 @@ def packed(value: Any) -> dict[str, Any]:
     markup: list[list[str | int]] = []
 
     def plain(one: Any, place: tuple[str | int, ...]) -> Any:
+        # Most values are plain already. Markup is a kind of text, but not of this type.
+        if type(one) in _PLAIN:
+            return one
         if isinstance(one, Markup):
             markup.append(list(place))
             return str(one)

