@@ -11,7 +11,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -290,7 +290,7 @@ def packed(value: Any) -> dict[str, Any]:
         if isinstance(one, BaseModel):
             return one.model_dump(mode="json")
         if is_dataclass(one) and not isinstance(one, type):
-            return {field.name: plain(getattr(one, field.name), (*place, field.name)) for field in fields(one)}
+            return {name: plain(inner, (*place, name)) for name, inner in vars(one).items()}
         if isinstance(one, Mapping):
             return {str(key): plain(inner, (*place, str(key))) for key, inner in one.items()}
         if isinstance(one, np.generic):
