@@ -124,13 +124,13 @@ function render(first, second, results) {
     if (lost.length) said.push(second + " is better in " + lost.length + " of " + rows.length + " languages (" + lost.join(", ") + ")");
     if (tied.length) said.push("no difference shown in " + tied.join(", "));
     section.append(element("h3", NAMES[setting] + " by query language"), element("p", said.join("; ") + "."));
-    section.append(grid(NAMES[setting] + " by query language", heads, rows.map((r) => row(r.query, r, first, second))));
+    section.append(grid(NAMES[setting] + " by query language", heads, rows.map((r) => row(nameOfLanguage(r.query), r, first, second))));
   }
   const pairs = results.filter((r) => r.family === "pair");
   if (pairs.length) {
     const languages = [...new Set(pairs.map((r) => r.query))];
     const body = languages.map((query) => element("tr", [
-      element("th", query, { scope: "row" }),
+      element("th", nameOfLanguage(query), { scope: "row" }),
       ...languages.map((candidate) => {
         const r = pairs.find((one) => one.query === query && one.candidate === candidate);
         if (!r) return element("td", query === candidate ? "" : "–", { class: "n" });

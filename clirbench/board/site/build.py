@@ -21,7 +21,7 @@ from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.crew import Crew
 from clirbench.board.site.kept import Kept, Store, store_root
-from clirbench.board.site.scripts import plain, rows_script, script_json, topics_file
+from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
@@ -363,6 +363,8 @@ def _write_data(kept: Sequence[Kept], frame: pd.DataFrame, target: Path) -> None
         write_atomically(
             target / "data" / "rows" / f"{task}.js", rows_script(_rows(kept, "opened", task), task).encode()
         )
+    known = {language for facts in board_tasks().values() for language in facts.languages}
+    write_atomically(target / "data" / "languages.js", languages_script(known).encode())
     pairs = {task: _rows(kept, "pairs", task) for task, facts in board_tasks().items() if facts.across_languages}
     write_atomically(target / "data" / "pairs.js", f"clirPairs({script_json(pairs)});\n".encode())
 
@@ -388,6 +390,8 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = content.quoted
     environment.filters["plain"] = plain
+    environment.filters["named"] = content.named
+    environment.filters["short"] = content.short
     environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
     return environment
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, Reported
 from clirbench.support.errors import printable
+from clirbench.support.languages import CHOICES, choices_of, language_name
 from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_columns
 
@@ -111,6 +112,14 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
 
     headline = board_columns(task).headline
     return {"languages": list(languages)} | {f"{s}.{m}": column(s, m) for s, m in headline}
+
+
+def languages_script(codes: Iterable[str]) -> str:
+    """The names of languages and the choices of several at once, for controls and tables of a page: a script that registers them."""
+    listed = sorted(codes)
+    names = {code: language_name(code) for code in listed}
+    choices = [[key, CHOICES[key], languages] for key, languages in choices_of(listed).items()]
+    return f"clirLanguages({script_json([names, choices])});\n"
 
 
 def rows_script(rows: Mapping[str, Mapping[str, Any]], task: str) -> str:
