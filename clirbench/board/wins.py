@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from clirbench.board.entries import Entry
 from clirbench.metrics.bias import BIAS
-from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.retrieval import METRICS, Values
-from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import ranks_of, shown_better
-from clirbench.results.result import Result
 from clirbench.tasks.task_file import board_columns
 
 
@@ -47,25 +44,12 @@ def wins(entries: Sequence[Entry], task: str, columns: Sequence[tuple[str, str]]
     Without ``columns``, all numbers of the board. A number that no measured model has is left out.
     """
     chosen = list(columns or board_columns(task).headline)
-    # Measures of bias need the pool of all languages.
-    settings = ["multilingual" if setting == "bias" else setting for setting, _ in chosen]
-    metrics = list(dict.fromkeys(metric for setting, metric in chosen if setting != "bias"))
-    measures = [measure for setting, measure in chosen if setting == "bias"]
     held: dict[tuple[str, str], list[tuple[Entry, Values]]] = {column: [] for column in chosen}
     for entry in entries:
-        result = entry.results.get(task)
-        # Without a value, as below the depth of a second stage, there is nothing to test.
-        here = [
-            c for c in chosen if isinstance(result, Result) and (e := entry.estimate(task, *c)) and e.value is not None
-        ]
-        if not isinstance(result, Result) or not here:
-            continue
-        document = result.document
-        pools, depth = document.counts.candidates, document.encoder.depth
-        tables = headline_tables(result.ranks, pools, metrics, measures, settings, depth)
-        # What each topic adds is small, and the tables are not: one model's are held at a time.
-        for column in filter(tables.__contains__, here):
-            held[column].append((entry, shares_of_macro(tables[column], slice(None))))
+        for column in chosen:
+            # Without a value, as below the depth of a second stage, there is nothing to test.
+            if (shares := entry.shares(task, *column)) is not None:
+                held[column].append((entry, shares))
     return [_tested(column, models) for column, models in held.items() if models]
 
 

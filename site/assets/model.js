@@ -57,9 +57,9 @@ async function open(table, query, gold) {
 }
 // Cells of a matrix as buttons. The matrix is one tab stop: arrow keys go from cell to cell.
 function choosable(table, choose) {
-  const cells = [...table.querySelectorAll("tbody td")], heads = [...table.tHead.rows[0].cells].slice(1).map((cell) => cell.textContent);
+  const cells = [...table.querySelectorAll("tbody td")], code = (cell) => cell.dataset.code ?? cell.firstChild.textContent.trim(), heads = [...table.tHead.rows[0].cells].slice(1).map(code);
   const buttons = cells.filter((cell) => cell.textContent !== "\u2013").map((cell) => {
-    const button = element("button", cell.textContent), query = cell.parentElement.cells[0].firstChild.textContent.trim(), gold = heads[cell.cellIndex - 1];
+    const button = element("button", cell.textContent), query = code(cell.parentElement.cells[0]), gold = heads[cell.cellIndex - 1];
     Object.assign(button, { type: "button", tabIndex: -1, ariaLabel: `${query} to ${gold}: ${cell.textContent}` });
     button.addEventListener("click", () => choose(query, gold));
     Object.assign(button.dataset, { query, gold });

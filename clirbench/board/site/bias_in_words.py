@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from clirbench.board.site.content import number
 from clirbench.results.schema import Document
 from clirbench.results.scripts import by_script
+from clirbench.support.languages import language_name
 from clirbench.tasks.task_file import board_tasks
 
 # Within a twentieth of its share, a language stands there as often as chance puts it.
@@ -49,7 +50,7 @@ def _preference(document: Document, texts: str) -> Iterator[tuple[str, str]]:
     }
     most = max(by_language, key=lambda language: by_language[language], default="")
     detail = (
-        f", and most for questions in {most}: {number(by_language[most], 1, 1 if by_language[most] >= 2 else 2)} times"
+        f", and most for questions in {language_name(most)}: {number(by_language[most], 1, 1 if by_language[most] >= 2 else 2)} times"
         if len(by_language) > 1 and by_language[most] > 1 + _CHANCE
         else ""
     )
@@ -73,7 +74,7 @@ def _jump(document: Document, texts: str) -> Iterator[tuple[str, str]]:
         said = f"No other language gains: none stands before a gold more than {number(ratio, 1, 2)} times as often as its share."
     else:
         said = (
-            f"Of other languages, {other} gains most: for questions in {query}, wrong {texts} in {other} stand before a gold "
+            f"Of other languages, {language_name(other)} gains most: for questions in {language_name(query)}, wrong {texts} in {language_name(other)} stand before a gold "
             f"{times(ratio)}."
         )
     yield said, "queue_jump_ratio"

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import humanize
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
@@ -21,6 +22,7 @@ from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.compare import is_small
 from clirbench.results.schema import EstimatePart
 from clirbench.support.errors import printable
+from clirbench.support.languages import language_name
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 # A folder's name in an address.
@@ -292,6 +294,19 @@ def worked_example() -> dict[str, Any]:
     rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
     rows += [(name, number(float(measure.compute(pool)[0]), 1, 4)) for name, measure in BIAS.items()]
     return {"ranks": [2, 5], "pool": 20, "rows": rows}
+
+
+def named(code: str) -> Markup:
+    """A language's name and its code; the code alone where the name is not known."""
+    name = language_name(code)
+    if name == code:
+        return Markup("{}").format(code)
+    return Markup('{} <small class="code">{}</small>').format(name, code)
+
+
+def short(code: str) -> Markup:
+    """A language's code, with its name for who points at it or has it read."""
+    return Markup('<abbr title="{}">{}</abbr>').format(language_name(code), code)
 
 
 def heat(share: float | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clirbench.board.site.bias_in_words import bias_in_words
 from clirbench.board.site.charts import histogram
@@ -107,7 +108,9 @@ def measured_task(
         "questions": hardest_questions(result) if has_questions(result) else None,
         "bounded": _bounded(result),
         "by_language": language_bars(result, tables),
-        "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
+        "distances": _distances(result, key, tables)
+        if "rank_distance" in bias and document.encoder.depth is None
+        else None,
         "command": line,
         "needs": [word for word in _ONLY_THEIRS if word in (line or "")],
         "lengths": _lengths(document),
@@ -270,7 +273,11 @@ def _lengths(document: Document) -> dict[str, Any] | None:
     return {"roles": ["queries" if role == "query" else "candidates" for role in roles], "rows": rows}
 
 
-def _distances(result: Result, key: str) -> dict[str, Any]:
+def _single_distances(result: Result, tables: Mapping[tuple[str, str], TopicTable] | None) -> NDArray[np.float64]:
+    """The rank distance of each query that has one, float64 (queries,)."""
+    if tables is not None and (table := tables["bias", "rank_distance"]).counts.max(initial=0) <= 1:
+        # Each cell is one query.
+        return table.sums[table.counts > 0]
     ranks = result.ranks
     if ranks.pool_rank is None:
         raise ClirbenchError(
@@ -281,7 +288,11 @@ def _distances(result: Result, key: str) -> dict[str, Any]:
     # Rank distance asks for no language.
     unread = np.zeros(len(ranks), dtype=np.int32)
     values = rank_distance(PoolLists(lists, unread > 0, unread, pool))
-    values = values[~np.isnan(values)]
+    return values[~np.isnan(values)]
+
+
+def _distances(result: Result, key: str, tables: Mapping[tuple[str, str], TopicTable] | None) -> dict[str, Any]:
+    values, pool = _single_distances(result, tables), sum(result.document.counts.candidates.values())
     edges = [0.0, *(float(10**i * f) for i in range(1, 5) for f in (1, 3) if 10**i * f < pool), float(pool)]
     counts, _ = np.histogram(values, edges)
     shares = (counts / max(len(values), 1)).tolist()

@@ -103,6 +103,11 @@ def questions_script(result: Result, folder: str) -> str:
     return f"clirQuestions({script_json([folder, result.document.task.id])}, {json.dumps(record)});\n"
 
 
+def questions_file(task: str) -> str:
+    """The name of a file that keeps :func:`questions_script`."""
+    return f"questions.{task}.js"
+
+
 def _counts(result: Result, rows: NDArray[np.intp]) -> list[int]:
     n = len(result.ranks.languages)
     pair = result.ranks.query_language[rows].astype(np.int64) * n + result.ranks.gold_language[rows]
