@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.board.site.content import Cell, number
-from clirbench.board.site.scripts import MISSING, script_json
+from clirbench.board.site.scripts import script_json
 from clirbench.metrics.bias import QueueJump, wrong_shares
 from clirbench.metrics.retrieval import Values
 from clirbench.results.result import Result
@@ -20,6 +20,7 @@ from clirbench.results.scripts import by_script
 
 # A matrix of so many languages fits half of a desk.
 MANY = 24
+MISSING = 65_535
 # Shares have four decimals in a script of a page, and ratios three.
 _STEPS = {"pairs": 10_000, "jumps": 1_000}
 
