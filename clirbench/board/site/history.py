@@ -215,9 +215,10 @@ def _numbers(was: Record, row: Record) -> list[tuple[str, str, str]]:
             if (one is None) != (other is None) or (
                 one is not None and other is not None and abs(one - other) >= least
             ):
-                shown = [number(value, 1, 0) if bias else number(value, 100, 2) for value in (one, other)]
+                scale, digits = (1, 0) if bias else (100, 2)
                 words = metric.replace("_", " ") if bias else f"{setting} {metric}"
-                changed.append((f"{board_tasks()[task].name} {words}", *shown))
+                named = f"{board_tasks()[task].name} {words}"
+                changed.append((named, number(one, scale, digits), number(other, scale, digits)))
     return changed
 
 
