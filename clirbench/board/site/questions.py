@@ -91,8 +91,8 @@ def questions_script(result: Result, folder: str) -> str:
     rows = worst_golds(ranks, WORST)
     held = before_golds(result, rows)
     assert ranks.pool_rank is not None  # noqa: S101
-    columns = [ranks.topic[rows], ranks.pool_rank[rows], ranks.own_rank[rows], held.golds]
-    table = np.column_stack([*columns, held.low, held.high - held.low])
+    columns = np.column_stack([ranks.topic[rows], ranks.pool_rank[rows], ranks.own_rank[rows], held.golds])
+    table: NDArray[np.int64] = np.hstack([columns, held.low, held.high - held.low])
     width = 2 if table.max(initial=0) < 1 << 16 else 4
     record = {
         "languages": list(ranks.languages),
