@@ -20,7 +20,8 @@ from clirbench.board.site.build import build_site
 from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.ranks_file import encode_ranks
-from clirbench.results.result import Result, headline_of, read_result
+from clirbench.results.result import Result, read_result
+from clirbench.results.scored import headline_of
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 SOURCES = (

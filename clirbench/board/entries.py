@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from clirbench.metrics.per_topic import TopicTable, shares_of_macro
+from clirbench.metrics.retrieval import Values
+from clirbench.metrics.scores import headline_tables
 from clirbench.results.file_names import model_folder
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import Result, read_result, read_results, with_ranks
@@ -26,13 +29,16 @@ from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
 # Where CLIRBENCH_TASKS names other tasks, no submission of the checkout has a result on the board.
 _ONE_BY_ONE = 5
+# What each topic adds to a headline number, float64 (topics,), by task, then by setting (or "bias") and metric.
+Shares = dict[str, dict[tuple[str, str], Values]]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One submission, with its results by task. ``verification`` is None if nobody has verified these ranks.
 
-    ``label`` is the model's name, with what tells its variants apart, such as "+ lir:2".
+    ``label`` is the model's name, with what tells its variants apart, such as "+ lir:2". ``kept`` has the shares that
+    were computed before (:meth:`shares`).
     """
 
     folder: Path
@@ -40,6 +46,7 @@ class Entry:
     model: ModelFile
     results: dict[str, Result | Reported]
     verification: Verification | None
+    kept: Shares = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -83,6 +90,18 @@ class Entry:
         """The result or the reported figures on a task; None if there are none."""
         result = self.results.get(task)
         return result.document if isinstance(result, Result) else result
+
+    def shares(self, task: str, setting: str, metric: str) -> Values | None:
+        """What each topic adds to a headline number of the board, float64 (topics,), with the number as its sum.
+
+        None without ranks, and where the number has no value, as below the depth of a second stage: there is nothing to test.
+        """
+        result = self.results.get(task)
+        if not isinstance(result, Result):
+            return None
+        if task not in self.kept:
+            self.kept[task] = shares_of(result, task)
+        return self.kept[task].get((setting, metric))
 
     def averaged(self, tasks: Sequence[str]) -> dict[str, float]:
         """The main numbers of those of ``tasks`` that enter the mean, where there is one and it compares."""
@@ -131,31 +150,37 @@ class Board(NamedTuple):
     left_out: dict[Path, str]
 
 
-def read_board(folders: Sequence[Path], reporter: Reporter | None = None) -> Board:
+def read_board(
+    folders: Sequence[Path],
+    reporter: Reporter | None = None,
+    read: Callable[[Sequence[Path]], list[Entry]] | None = None,
+) -> Board:
     """Read every submission of some folders that ``clirbench check`` accepts; of one name, the first folder's is taken.
 
     Each folder is checked by itself, as ``clirbench check FOLDER`` does it. The reporter shows what is left out, a line each.
+    ``read`` is another way of reading them than :func:`read_entry` of each.
 
     Raises:
         ClirbenchError: The folders hold no submission, or none that is accepted.
     """
-    entries: dict[str, Entry] = {}
+    accepted: dict[str, Path] = {}
     left_out: dict[Path, str] = {}
     for folder in folders:
         for examined in check_submissions(inside(folder), reporter=reporter):
             if examined.errors:
                 left_out[examined.folder] = _reason(examined)
-            elif examined.folder.name not in entries:
-                entries[examined.folder.name] = read_entry(examined.folder)
-    if not entries and left_out:
+            else:
+                accepted.setdefault(examined.folder.name, examined.folder)
+    if not accepted and left_out:
         if folders[0] / model_toml.FILE in left_out:
             raise ClirbenchError(f"{folders[0]}: is one submission: pass the folder that holds it as --submissions")
         raise ClirbenchError(f"{folders[0]}: no submission in it is accepted: see {command('check', folders[0])}")
-    if not entries:
+    if not accepted:
         raise ClirbenchError(f"{folders[0]}: holds no submission: add one, or pass --submissions")
     for line in _lines(left_out):
         (reporter or Silent()).note(line)
-    return Board(list(entries.values()), left_out)
+    paths = list(accepted.values())
+    return Board(read(paths) if read else [read_entry(path) for path in paths], left_out)
 
 
 def _lines(left_out: Mapping[Path, str]) -> list[str]:
@@ -182,11 +207,14 @@ def _reason(examined: Examined) -> str:
     return f"left out, {number}: see {printable(command('check', examined.folder))}"
 
 
-def read_entry(path: Path) -> Entry:
-    """One submission that ``clirbench check`` accepts; a :class:`ClirbenchError` names a file that was removed meanwhile."""
-    results: dict[str, Result | Reported] = {}
+def read_entry(path: Path, read: dict[str, Result | Reported] | None = None, kept: Shares | None = None) -> Entry:
+    """One submission that ``clirbench check`` accepts; a :class:`ClirbenchError` names a file that was removed meanwhile.
+
+    ``read`` has its results where they were read before, and ``kept`` the shares of :meth:`Entry.shares`.
+    """
+    results = dict(read or {})
     with reading(path, "put its files back"):
-        for task in board_tasks():
+        for task in board_tasks() if read is None else ():
             file = path / f"{task}.json"
             if file.is_file():
                 document = parse_submitted(file.read_bytes(), file)
@@ -196,7 +224,30 @@ def read_entry(path: Path) -> Entry:
         verification = _verification(path, results)
     variant = next((r.document.encoder.variant for r in results.values() if isinstance(r, Result)), "")
     label = f"{printable(model.name)} + {variant}" if variant else printable(model.name)
-    return Entry(path, label, model, results, verification)
+    return Entry(path, label, model, results, verification, kept or {})
+
+
+def shares_of(
+    result: Result, task: str, tables: Mapping[tuple[str, str], TopicTable] | None = None
+) -> dict[tuple[str, str], Values]:
+    """What each topic adds to the numbers of the board, by setting (or "bias") and metric; see :meth:`Entry.shares`.
+
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before.
+    """
+    document = result.document
+    wanted = [
+        (setting, metric)
+        for setting, metric in board_columns(task).headline
+        if (stated := document.headline.get(setting, {}).get(metric)) is not None and stated.value is not None
+    ]
+    if tables is None:
+        metrics = list(dict.fromkeys(metric for setting, metric in wanted if setting != "bias"))
+        bias = [metric for setting, metric in wanted if setting == "bias"]
+        settings = [setting for setting, _ in wanted if setting != "bias"] + ["multilingual"] * bool(bias)
+        sizes, depth = document.counts.candidates, document.encoder.depth
+        tables = headline_tables(result.ranks, sizes, metrics, bias, settings, depth)
+    # A measure of bias over all topics at once has no table.
+    return {key: shares_of_macro(tables[key], slice(None)) for key in wanted if key in tables}
 
 
 def _verification(path: Path, results: dict[str, Result | Reported]) -> Verification | None:

@@ -3,18 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.names import row_name
 from clirbench.board.standing import STANDINGS, standing
-from clirbench.metrics.per_topic import shares_of_macro
-from clirbench.metrics.retrieval import METRICS
-from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import rank_intervals
-from clirbench.results.result import Result
+from clirbench.board.wins import Wins, wins
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -35,8 +30,8 @@ def leaderboard(
     Returns:
         First columns of the model: ``model``, ``origin`` ("measured" or "reported"), ``verified`` (a verdict or ""),
         ``evidence`` (what stands behind the row: one of :data:`clirbench.board.standing.STANDINGS`), ``name`` (as people call the
-        row), ``organisation``, ``released``, ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown tasks that were
-        run) and ``mean``.
+        row), ``organisation``, ``released``, ``submitted``, ``licence``, ``parameters``, ``embedding_size``, ``coverage`` (shown
+        tasks that were run) and ``mean``.
 
         The mean is of the tasks' main numbers, over domains and then over the tasks of each
         (:func:`clirbench.board.aggregate.domain_mean`). It is given only if all of its tasks were run: ``mean tasks`` and
@@ -95,22 +90,13 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
     Only measured results have these ranks, because a test needs the values of every topic.
     """
-    setting, metric = board_columns(task).main
-    measured = [
-        (entry.folder, r)
-        for entry in entries
-        # Without a value, as below the depth of a second stage, there is nothing to test.
-        if isinstance(r := entry.results.get(task), Result) and r.score(setting, metric) is not None
-    ]
-    if not measured:
-        return {}
-    tables = [
-        headline_tables(result.ranks, result.document.counts.candidates, [metric], [], [setting])[setting, metric]
-        for _, result in measured
-    ]
-    shares = np.stack([shares_of_macro(table, slice(None)) for table in tables], axis=1)
-    intervals = rank_intervals(shares, METRICS[metric].higher_is_better)
-    return {folder: (int(low), int(high)) for (folder, _), (low, high) in zip(measured, intervals, strict=True)}
+    return ranks_by_main(wins(entries, task, [board_columns(task).main]), task)
+
+
+def ranks_by_main(tested: Sequence[Wins], task: str) -> dict[Path, tuple[int, int]]:
+    """The ranks of :func:`board_ranks`, from tests of a task's numbers."""
+    main = board_columns(task).main
+    return next((one.ranks() for one in tested if (one.setting, one.metric) == main), {})
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
@@ -124,6 +110,7 @@ def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:
         "name": row_name(entry),
         "organisation": printable(model.organisation or ""),
         "released": model.released or "",
+        "submitted": model.submitted or "",
         "licence": model.licence,
         "parameters": document.model.parameters if document else model.parameters,
         "embedding_size": document.model.dimensions if document else model.embedding_size,

@@ -108,15 +108,17 @@ def build(
     repository: Annotated[str, optional("Address of the repository, for a link on each page.")] = "",
     address: Annotated[str, optional("Address that the site will have, for previews of links to it.")] = "",
     date: Annotated[str, optional("Date of the board, YYYY-MM-DD; without it, that of the newest verification.")] = "",
+    snapshot: Annotated[str, optional("Keep a copy of the site under this day, YYYY-MM-DD, for good.")] = "",
+    files: Annotated[str, optional("Address of the folder of submissions; without it, their files are copied.")] = "",
 ) -> None:
     """Build the site from submissions: plain files that open from disk."""
     from clirbench.board.entries import submission_folders
     from clirbench.board.site.build import About, build_site
 
-    about = About.checked(repository, address, date)
+    about = About.checked(repository, address, date, files)
     with reporting() as reporter:
         folders = submission_folders(submissions)
-        pages = build_site(folders[0], output, reporter, also=folders[1:], about=about)
+        pages = build_site(folders[0], output, reporter, also=folders[1:], about=about, snapshot=snapshot)
     typer.echo(f"{output}: {pages} pages; open {output / 'index.html'}")
 
 

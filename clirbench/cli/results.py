@@ -176,11 +176,13 @@ def _export_mteb(result: Path, output: Path | None, settings: str | None, metric
     epilog=examples(
         "clirbench show results/clirbench__hybrid/demo.json",
         "clirbench show results/clirbench__hybrid/demo.json --metric nDCG@10",
+        "clirbench show results/clirbench__hybrid/demo.json --page _page",
     )
 )
 def show(
     result: ResultArgument,
     metric: Annotated[str | None, optional("Metric of the table of language pairs.", "the task's first")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write a page of it into this folder, replaced as a whole.")] = None,
 ) -> None:
     """Print a result again: every headline number, languages and language pairs, and how its texts were encoded."""
     from clirbench.cli.display.results import (
@@ -192,11 +194,17 @@ def show(
     )
     from clirbench.results.result import read_result
 
-    document = read_result(result).document
+    read = read_result(result)
+    document = read.document
     metric = metric or document.main_metric
     if metric not in document.task.metrics:
         raise ClirbenchError(f"{result} holds no metric '{metric}': choose from {', '.join(document.task.metrics)}")
     console = stdout()
+    if page is not None:
+        from clirbench.board.site.build import build_result_page
+
+        console.print(f"open {build_result_page(read, page)}", soft_wrap=True, markup=False, highlight=False)
+        return
     print_summary([document], console)
     console.print(headline_tables(document, console))
     console.print(pair_table(document, metric, console))

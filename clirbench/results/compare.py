@@ -19,7 +19,7 @@ from clirbench.support.errors import ClirbenchError
 BIAS_NAME = "rank_distance"
 LEVEL = 0.05
 # A difference below this share of the larger number is called small: a paired test over thousands of queries shows differences
-# that nobody notices. 5 % is where Spärck Jones (1974, Journal of Documentation 30:393) begins to call one noticeable.
+# that nobody notices. The threshold is a convention of clirbench: no test gives it.
 SMALL = 0.05
 
 

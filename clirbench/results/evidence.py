@@ -3,7 +3,7 @@
 import numpy as np
 
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.results.rescore import expected_jumps
+from clirbench.results.rescore import given_totals
 from clirbench.results.schema import Document, MtebDocument, Reported
 
 PREFERENCE = "own_language_preference"
@@ -58,11 +58,11 @@ def _believed_jumps(document: Document, ranks: GoldRanks | None) -> dict[str, st
         if PREFERENCE in document.task.bias:
             believed |= {f"headline.bias.{PREFERENCE}": why, f"per_language.*.bias.{PREFERENCE}": why}
         return believed
-    given = None if ranks is None else expected_jumps(ranks, document.model.scores_by_pool)
-    if not document.queue_jump or given is None:
+    if not document.queue_jump or ranks is None or ranks.pool_rank is None:
         return {}
+    given = given_totals(ranks, document.model.scores_by_pool)
     # One total that is missing in a row follows from the row's sum.
-    known = (given.totals >= 0) | ((given.totals < 0).sum(axis=2, keepdims=True) == 1)
+    known = given | ((~given).sum(axis=2, keepdims=True) == 1)
     believed = {}
     if not known.all():
         third = "is only bounded for languages that are neither the query's nor the gold's"

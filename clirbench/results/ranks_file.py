@@ -207,8 +207,10 @@ def _numbered(column: pa.DictionaryArray) -> tuple[tuple[str, ...], NDArray[np.i
     # A dictionary may have a text twice, or texts in another order than rows have them.
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     rows = np.array([number[text] for text in texts], dtype=np.int32)[rows]
-    used, first = np.unique(rows, return_index=True)
-    order = used[np.argsort(first)]
+    # Of repeated places, the last assignment stays: from the end to the start, that is the first appearance.
+    first = np.full(len(number), len(rows))
+    first[rows[::-1]] = np.arange(len(rows))[::-1]
+    order = np.argsort(first, kind="stable")[: int((first < len(rows)).sum())]
     place = np.empty(len(number), dtype=np.int32)
     place[order] = np.arange(len(order))
     names = list(number)

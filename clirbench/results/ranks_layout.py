@@ -244,7 +244,11 @@ def _numbers(page: bytes, count: int, name: str) -> None:
         raise ValueError(f"a page of {name} is damaged")
     position, held = 1, 0
     while held < count:
-        head, position = _varint(page, position)
+        # Most heads are one byte.
+        if position < len(page) and page[position] < 128:
+            head, position = page[position], position + 1
+        else:
+            head, position = _varint(page, position)
         length = head >> 1
         # A run without values could hold anything.
         if not length or held + (8 * (length - 1) if head & 1 else length - 1) >= count:

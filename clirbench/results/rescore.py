@@ -212,12 +212,23 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
         return np.bincount(pair, weights=above, minlength=n * n).reshape(n, n).astype(np.int64)
 
     totals = np.full((n, n, n), -1, dtype=np.int64)
+    # given_totals says the same of places.
     if not by_pool:
         # In a ranks file, the rows of one query and gold language are neighbours, sorted by own rank.
         totals[:, languages, languages] = added(ranks.own_rank - 1 - places(query * n + ranks.gold_language))
     if ranks.query_language_above is not None:
         totals[languages, :, languages] = added(ranks.query_language_above)
     return ExpectedJumps(added(ranks.pool_rank - 1 - golds_above), totals)
+
+
+def given_totals(ranks: GoldRanks, by_pool: bool = False) -> NDArray[np.bool_]:
+    """Which totals :func:`expected_jumps` gives: bool (query languages, gold languages, candidate languages)."""
+    n = len(ranks.languages)
+    languages, given = np.arange(n), np.zeros((n, n, n), dtype=bool)
+    given[:, languages, languages] = not by_pool
+    if ranks.query_language_above is not None:
+        given[languages, :, languages] = True
+    return given
 
 
 def _totals(result: Result) -> Counts | None:

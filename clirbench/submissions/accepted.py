@@ -44,7 +44,7 @@ class CheckRecord:
 
     def recall(self, folder: Path) -> Examined | None:
         """The findings on a submission; None if it is new, if anything has changed, or if its record is damaged."""
-        key = self._keys[folder] = self._key(folder)
+        key = self._keys[folder] = self.key(folder)
         try:
             record = json.loads(read_bounded(records_dir() / f"{key}.json", LONGEST))
             if record.pop("sha256") != _digest([key, record]):
@@ -58,7 +58,7 @@ class CheckRecord:
         """Record the findings on a submission that :meth:`recall` did not know. A cache that cannot be written is no error."""
         folder = examined.folder
         # Somebody may have written into the folder while it was examined.
-        if not examined.final or self._key(folder) != self._keys[folder]:
+        if not examined.final or self.key(folder) != self._keys[folder]:
             return
         findings = [{**asdict(one), "file": _relative(folder, one.file)} for one in examined.findings]
         record = {"findings": findings, "comparables": [asdict(one) for one in examined.comparables]}
@@ -74,7 +74,8 @@ class CheckRecord:
             for _, path in records[: max(0, len(records) - KEPT)]:
                 path.unlink()
 
-    def _key(self, folder: Path) -> str:
+    def key(self, folder: Path) -> str:
+        """The hash of everything that decides what a check, or a board, makes of a submission."""
         try:
             content: list[Any] = [[name, _content(folder / name)] for name in entries(folder)]
         except ClirbenchError as error:

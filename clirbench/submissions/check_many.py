@@ -281,18 +281,20 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
     everything = [*checked, *others]
     # A verification counts only where it was accepted. In a folder that is asked about, a stranger may have written it.
     refused = {examined.folder for examined in checked if examined.errors}
+    by_task: dict[str, list[tuple[Path, Comparable]]] = {}
+    for other in everything:
+        for theirs in other.comparables:
+            shown = replace(theirs, verified=theirs.verified and other.folder not in refused)
+            by_task.setdefault(theirs.task, []).append((other.folder, shown))
+    alike: dict[str, list[str]] = {}
+    for other in everything:
+        alike.setdefault(skeleton(other.folder.name), []).append(other.folder.name)
     for examined in checked:
         for mine in examined.comparables:
             path = examined.folder / f"{mine.task}.json"
-            others_of_task = [
-                (other.folder.name, replace(theirs, verified=theirs.verified and other.folder not in refused))
-                for other in everything
-                if other.folder != examined.folder
-                for theirs in other.comparables
-                if theirs.task == mine.task
-            ]
+            others_of_task = [(folder, theirs) for folder, theirs in by_task[mine.task] if folder != examined.folder]
             # Reported figures have no ranks.
-            twins = [name for name, theirs in others_of_task if mine.digest and theirs.digest == mine.digest]
+            twins = [folder.name for folder, theirs in others_of_task if mine.digest and theirs.digest == mine.digest]
             if twins:
                 message = f"has the very ranks of {twins[0]}: say in the pull request how the two models differ"
                 examined.warning(path, "ranks.sha256", message)
@@ -300,7 +302,7 @@ def _compare(checked: Sequence[Examined], others: Sequence[Examined]) -> None:
                 setting, metric = board_columns(mine.task).main
                 examined.warning(path, f"headline.{setting}.{metric}", surprise)
         own_name = examined.folder.name
-        for name in (other.folder.name for other in everything):
-            if name != own_name and skeleton(name) == skeleton(own_name):
+        for name in alike[skeleton(own_name)]:
+            if name != own_name:
                 message = f"looks like {name!a}: choose a name that cannot be mistaken for it"
                 examined.error(examined.folder, "", message)

@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0, le=10**14)]
 Date = Annotated[str, Field(pattern=r"^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
 _HEAD = """\
 # What nobody can recompute. Leave out what is not known: parameters, embedding_size and max_length are optional, text may be "".
-# Optional too: display_name, organisation, released (YYYY, YYYY-MM or YYYY-MM-DD).
+# Optional too: display_name, organisation, released and submitted (YYYY, YYYY-MM or YYYY-MM-DD).
 # trained_on: "yes" where the training data hold that evaluation set, or the set that its makers give for training (SQuAD for
 # XQuAD and MLQA), "no" where they surely do not, "unknown" otherwise.
 # reproduce, which maintainers add: the commands that make or fetch the model, and what --model of clirbench run then takes.
@@ -60,7 +60,8 @@ class Reproduce(BaseModel):
 class ModelFile(BaseModel):
     """A model as its submitters describe it. ``max_length`` is in tokens. An unknown text is empty.
 
-    ``display_name`` and ``organisation`` are what people call the model and who made it, ``released`` is a year, month or day.
+    ``display_name`` and ``organisation`` are what people call the model and who made it, ``released`` is a year, month or day,
+    and so is ``submitted``, when the submission was made.
     ``same_as`` is the ``name`` of a submission of the same model from another source: the board shows one row for both.
     ``not_comparable`` says by task why figures cannot stand beside the others of the board. ``reproduce`` is for maintainers,
     because readers paste its commands into a shell.
@@ -73,6 +74,7 @@ class ModelFile(BaseModel):
     display_name: Line | None = None
     organisation: Line | None = None
     released: Date | None = None
+    submitted: Date | None = None
     same_as: Line | None = None
     link: Line
     revision: Line

@@ -63,7 +63,7 @@ _HUB = {
 }
 
 
-_KEPT = {"display_name", "organisation", "released", "same_as", "parameters", "not_comparable"}
+_KEPT = {"display_name", "organisation", "released", "submitted", "same_as", "parameters", "not_comparable"}
 
 
 @dataclass

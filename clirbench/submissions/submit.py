@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,8 @@ def _known(document: Document, name: str, card: Path | None, folder: Path) -> di
         "candidate_prefix": document.encoder.candidate_prompt,
         "training_data": [],
         "trained_on": dict.fromkeys(evaluation_sets(), "unknown"),
+        # The first day of the row: an earlier submission keeps its own.
+        "submitted": datetime.now(UTC).date().isoformat(),
     }
     on_hub = document.model.revision_kind in ("hub-commit", "mteb")
     if on_hub:

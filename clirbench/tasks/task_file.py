@@ -1,5 +1,6 @@
 """Task files: their keys, and the lists of tasks (all, on the board, by default)."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -291,16 +292,19 @@ def first_on_board(*, streamed: bool) -> str:
 
 def _tasks() -> list[Task]:
     """All tasks of the folder: those of the board in its order, then the others."""
-    paths = sorted(tasks_dir().glob("*.toml"))
-    if not paths:
-        raise ClirbenchError(f"{tasks_dir()}: holds no task file: put one there, or correct CLIRBENCH_TASKS")
-    return _read_tasks(tuple((path, path.stat().st_mtime_ns) for path in paths))
+    folder = tasks_dir()
+    # A page asks thousands of times, and pathlib takes four times as long.
+    with os.scandir(folder) as listed:
+        files = sorted((one.path, one.stat().st_mtime_ns) for one in listed if one.name.endswith(".toml"))
+    if not files:
+        raise ClirbenchError(f"{folder}: holds no task file: put one there, or correct CLIRBENCH_TASKS")
+    return _read_tasks(tuple(files))
 
 
 # Cached, because a page asks thousands of times. A changed file is read again.
 @lru_cache(maxsize=2)
-def _read_tasks(files: tuple[tuple[Path, int], ...]) -> list[Task]:
-    tasks = [load_task(str(path)) for path, _ in files]
+def _read_tasks(files: tuple[tuple[str, int], ...]) -> list[Task]:
+    tasks = [load_task(path) for path, _ in files]
     tasks.sort(key=lambda task: (task.board is None, task.board.order if task.board else 0, task.id))
     of_place: dict[int, Task] = {}
     averaged: list[tuple[BoardColumns, Task]] = []

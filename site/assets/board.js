@@ -15,7 +15,7 @@ const panels = [...document.querySelectorAll(".panel")].map(read);
 const tabs = [...document.querySelectorAll("#tabs a")];
 const home = panels.find((panel) => panel.section.classList.contains("on"));
 const state = { panel: home, pins: new Set(), open: new Set(), all: false, note: "", chosen: "" };
-let pairs = null, address = location.href, drawn = false;
+let pressed = null, pairs = null, address = location.href, drawn = false;
 const loading = new Map(), details = new Map();
 let records = null;
 window.clirPairs = (values) => { pairs = values; };
@@ -51,6 +51,7 @@ function make(name, text, attributes = {}) {
 
 function start() {
   for (const panel of panels) prepare(panel);
+  pressed = offerLanguages(langs, update);
   if (tabs.length) {
     document.getElementById("tabs").setAttribute("role", "tablist");
     tabs.forEach((tab, i) => {
@@ -165,8 +166,7 @@ function restore() {
     if (value !== null && [...select.options].some((option) => option.value === value)) select.value = value;
   }
   unfold.checked = wanted.get("unfold") === "yes";
-  const only = wanted.get("lang")?.split(",");
-  for (const box of langs) box.checked = !only || only.includes(box.dataset.lang);
+  languagesFromAddress(wanted.get("lang") ?? langs.map((box) => box.dataset.lang).join(","), langs);
   const known = new Set(panels.flatMap((panel) => panel.rows.map((row) => row.dataset.m)));
   state.pins = new Set((wanted.get("pin") ?? "").split(",").filter((name) => known.has(name)));
   state.open = new Set((wanted.get("open") ?? "").split(",").filter((name) => known.has(name)));
@@ -181,7 +181,7 @@ function remember() {
   if (search.value) wanted.set("q", search.value);
   for (const select of facets) if (select.value) wanted.set(select.id.slice(2), select.value);
   if (unfold.checked) wanted.set("unfold", "yes");
-  if (langs.some((box) => !box.checked)) wanted.set("lang", langs.filter((box) => box.checked).map((box) => box.dataset.lang).join(","));
+  if (langs.some((box) => !box.checked)) wanted.set("lang", languagesInAddress(langs));
   if (state.pins.size) wanted.set("pin", [...state.pins].join(","));
   if (state.open.size) wanted.set("open", [...state.open].join(","));
   if (panel.sort !== panel.main || panel.up) {
@@ -214,8 +214,10 @@ function update() {
     return;
   }
   recompute(panel, chosen);
+  pressed?.();
   arrange(panel);
   filter(panel);
+  remargin(panel, chosen);
   const able = [...state.pins].slice(0, 4);
   compare.hidden = able.length < 2;
   compare.textContent = "Compare " + able.length;
@@ -256,6 +258,8 @@ function recompute(panel, chosen) {
         const [nodes, value] = panel.saved.get(cell);
         cell.replaceChildren(...nodes);
         put(cell, value);
+        delete cell.dataset.low;
+        delete cell.dataset.high;
         panel.saved.delete(cell);
         continue;
       }
@@ -267,9 +271,41 @@ function recompute(panel, chosen) {
   if (!told.length) [state.note, state.chosen] = ["", ""];
   else {
     const rest = untouched.length ? " " + untouched.join(", ") + " is not recomputed." : "";
-    state.note = "Means over these question and candidate languages only, recomputed (" + told.join("; ") + "); the pool of all languages keeps them all. Margins, ranks and the mean over tasks are hidden." + rest;
+    state.note = "Means over these question and candidate languages only, recomputed (" + told.join("; ") + "); the pool of all languages keeps them all. Margins are recomputed from topics; ranks and the mean over tasks are hidden." + rest;
     state.chosen = told.join("; ");
   }
+}
+
+// The margins of the shown cells that were recomputed. Values by topic are of mAP and rank distance, and of measured rows alone.
+function remargin(panel, chosen) {
+  const cells = [];
+  for (const head of panel.heads) {
+    const [task, setting, metric] = head.dataset.key.split(".");
+    if (metric !== "mAP" && metric !== "rank_distance") continue;
+    for (const row of panel.rows) {
+      const cell = row.cells[panel.index.get(head.dataset.key)];
+      if (row.hidden || row.classList.contains("reported") || cell.dataset.v === undefined || !panel.saved.has(cell)) continue;
+      cells.push({ folder: row.dataset.m, task, setting, take: (ends) => margin(cell, ends, setting === "bias") });
+    }
+  }
+  if (!cells.length) { marginsTurn++; return; }
+  const said = (failed) => { if (failed) notice.textContent = failed + " Margins are hidden. " + notice.textContent; };
+  if (typeof Statistics !== "undefined") marginsOf(root, chosen, cells, said);
+  else load("assets/topics.js", update, () => said("assets/topics.js is missing beside this page."));
+}
+
+function margin(cell, [low, high], ranks) {
+  const half = (high - low) / 2, text = ranks ? Math.round(half).toLocaleString("en") : (100 * half).toFixed(1);
+  [cell.dataset.low, cell.dataset.high] = [low, high];
+  cell.querySelector("small.drawn")?.remove();
+  const shown = make("small", " \u00b1" + text, { class: "drawn" }), bar = cell.querySelector("svg.bar");
+  cell.insertBefore(shown, bar);
+  if (!bar) return;
+  bar.querySelector(".w")?.remove();
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("class", "w");
+  line.setAttribute("d", "M" + (100 * low).toFixed(1) + " 5H" + (100 * high).toFixed(1));
+  bar.append(line);
 }
 
 function mean(values, setting, metric, set) {
@@ -292,6 +328,8 @@ function put(cell, value) {
 
 function fill(cell, value, ranks) {
   put(cell, value);
+  delete cell.dataset.low;
+  delete cell.dataset.high;
   const pin = cell.querySelector(".pin"), text = value === null ? "–" : ranks ? Math.round(value).toLocaleString("en") : (100 * value).toFixed(1);
   if (!cell.classList.contains("bar")) { cell.replaceChildren(...(pin ? [pin] : []), text); return; }
   cell.replaceChildren(make("b", text));
@@ -414,8 +452,8 @@ function open(panel, row) {
   const said = make("dl", [...one.bias, ...one.facts].flatMap(([name, text]) => [make("dt", name), make("dd", text)]), { class: "facts" });
   const [what, languages] = one.languages;
   const strip = make("ul", languages.map(([language, share]) => {
-    const bar = make("meter", undefined, { min: 0, max: 1, value: share, "aria-label": language });
-    return make("li", [make("span", language), bar, make("b", (100 * share).toFixed(1))]);
+    const bar = make("meter", undefined, { min: 0, max: 1, value: share, "aria-label": nameOfLanguage(language) });
+    return make("li", [make("span", nameOfLanguage(language)), bar, make("b", (100 * share).toFixed(1))]);
   }), { class: "strip" });
   const link = make("a", "All of " + title(row), { href: row.querySelector(".model a").getAttribute("href") });
   const by = languages.length ? [make("h3", what + " by question language, ×100"), strip] : [];
@@ -438,7 +476,8 @@ function exported(kind) {
       const [task, setting, metric] = head.dataset.key.split(".");
       if (head.dataset.key !== "mean" && !panel.saved.has(row.cells[panel.index.get(head.dataset.key)])) continue;
       const ends = setting === "rank" ? [task + " rank low", task + " rank high"] : [task + " " + setting + " " + metric + " low", task + " " + setting + " " + metric + " high"];
-      for (const key of ends) if (key in line) line[key] = null;
+      const { low, high } = row.cells[panel.index.get(head.dataset.key)].dataset;
+      ends.forEach((key, i) => { if (key in line) line[key] = low === undefined ? null : Number([low, high][i]); });
       if (head.dataset.key === "mean") line.mean = null;
       else if (setting !== "rank") line[task + " " + setting + " " + metric] = value(panel, row, head.dataset.key);
     }

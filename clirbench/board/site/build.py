@@ -1,15 +1,11 @@
 """`clirbench site build`: make a folder of plain files from submissions. Each build deletes the last one."""
 
-import datetime
 import json
-import multiprocessing
-import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,22 +14,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from clirbench.board.entries import Entry, read_board, read_entry
+from clirbench.board.entries import Entry, read_board
 from clirbench.board.names import families, row_name
-from clirbench.board.site import content
-from clirbench.board.site.charts import ladder, scatter
-from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
-from clirbench.board.site.scripts import pair_values, plain, rows_script, script_json, topics_script
+from clirbench.board.site import content, history
+from clirbench.board.site.charts import ladder
+from clirbench.board.site.cite import bibliography
+from clirbench.board.site.crew import Crew
+from clirbench.board.site.embeds import badge, embeds
+from clirbench.board.site.kept import Kept, Store, store_root
+from clirbench.board.site.model_page import measured_task
+from clirbench.board.site.plot import axes, plot_points, scatter
+from clirbench.board.site.portrait import portraits
+from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
+from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
+from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
+from clirbench.board.site.win_page import matrices, place, wins_csv
 from clirbench.board.standing import STANDINGS, standing, verified_share
 from clirbench.board.story import story
-from clirbench.board.table import board_ranks, frame_of
+from clirbench.board.table import frame_of, ranks_by_main
 from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
+from clirbench.board.wins import wins
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
-from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
-from clirbench.results.read import read_mteb_result
+from clirbench.results.file_names import RANKS_ENDING
 from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.model_toml import evaluation_sets
@@ -42,7 +47,6 @@ from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
 from clirbench.support.links import link_problem
 from clirbench.support.paths import data_dir
-from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.support.version import __version__
 from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board
@@ -52,29 +56,37 @@ MARK = ".clirbench-site"
 DOCS_MARK = ".clirbench-docs"
 # The tasks with pages, and what the board says of itself.
 Site = tuple[Sequence[str], "About"]
+# A submission's folder, the key under which it is kept (:mod:`clirbench.board.site.kept`), and its portrait by task.
+Model = tuple[Path, str, Mapping[str, Mapping[str, Any]]]
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
 class About(NamedTuple):
-    """What a board says of itself: its repository, its own address, and its date. Each may be empty.
+    """What a board says of itself: its repository, its own address, its date, and where its submissions lie. Each may be empty.
 
-    The date is then that of the newest verification.
+    The date is then that of the newest verification, and the submitted files are copied into the site.
     """
 
     repository: str = ""
     address: str = ""
     date: str = ""
+    files: str = ""
 
     @classmethod
-    def checked(cls, repository: str, address: str, date: str) -> "About":
+    def checked(cls, repository: str, address: str, date: str, files: str = "") -> "About":
         """What the options of a build say; a :class:`ClirbenchError` names one that is no plain https address, or no day."""
-        for option, link in (("--repository", repository), ("--address", address)):
+        for option, link in (("--repository", repository), ("--address", address), ("--files", files)):
             if link and (fault := link_problem(link)):
                 raise ClirbenchError(f"{option} {fault}")
-        with suppress(ValueError):
-            if not date or datetime.date.fromisoformat(date).isoformat() == date:
-                return cls(repository, address, date)
-        raise ClirbenchError(f"--date is '{date[:40]}': write a day as YYYY-MM-DD")
+        return cls(repository, address, history.a_day(date, "--date"), files)
+
+
+class Making(NamedTuple):
+    """What a build works with: the folder of what is kept, its processes, and what receives its progress."""
+
+    root: Path
+    crew: Crew
+    reporter: Reporter
 
 
 def build_site(
@@ -83,14 +95,17 @@ def build_site(
     reporter: Reporter | None = None,
     also: Sequence[Path] = (),
     about: About | None = None,
+    snapshot: str = "",
 ) -> int:
     """Build the site of one folder of submissions, and others ``also``; return the number of its pages.
 
-    The same input gives the same bytes.
+    The same input gives the same bytes. ``snapshot`` is a day, YYYY-MM-DD: the site then keeps a copy of itself under
+    ``snapshots/`` and that day. Copies that earlier builds kept in ``output`` stay.
 
     Submissions that ``clirbench check`` refuses have no place on the site; the reporter shows which they are. The folder
     ``output`` is replaced if an earlier build made it. A :class:`ClirbenchError` is raised if it holds anything else, if it
-    cannot be written, if another build writes it at the moment, or if no submission is accepted.
+    cannot be written, if another build writes it at the moment, if no submission is accepted, or if a copy of that day is kept
+    already.
     """
     reporter = reporter or Silent()
     output, folders = output.resolve(), [submissions, *also]
@@ -104,11 +119,23 @@ def build_site(
             old.replace(output)
         docs = output / "docs"
         kept = [docs] if (docs / DOCS_MARK).is_file() else []
-        if output.exists() and not (output / MARK).is_file() and (output.is_file() or list(output.iterdir()) != kept):
+        copies = history.kept_in(output)
+        left = {*kept, *([copies] if copies else [])}
+        if output.exists() and not (output / MARK).is_file() and (output.is_file() or set(output.iterdir()) != left):
             raise ClirbenchError(f"{output}: holds something else than a site: pass another --output, or empty it")
-        entries = read_board(folders, reporter).entries
+        history.a_day(snapshot, "--snapshot")
+        history.refuse_again(output, snapshot)
         shutil.rmtree(part, ignore_errors=True)
-        pages = _write(entries, part, reporter, about or About())
+        with store_root() as root, Crew() as crew:
+            shown: list[Kept] = []
+
+            def read(paths: Sequence[Path]) -> list[Entry]:
+                shown.extend(_kept(paths, root, crew, reporter))
+                return [one.entry for one in shown]
+
+            read_board(folders, reporter, read)
+            pages = _write(shown, part, Making(root, crew, reporter), about or About(), (copies, snapshot))
+            Store(root).trim()
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
@@ -122,19 +149,52 @@ def build_site(
     return pages
 
 
-def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: About) -> int:
+def _kept(paths: Sequence[Path], root: Path, crew: Crew, reporter: Reporter) -> list[Kept]:
+    """What the cache keeps of each submission, after those that are new or changed were read."""
+    store = Store(root)
+    kept = {path: store.recall(path) for path in paths}
+    new = [path for path, one in kept.items() if one is None]
+    if new:
+        reporter.start("read (submissions)", len(new))
+        for path, _ in zip(new, crew.run(partial(_prepare, root=root), new), strict=True):
+            kept[path] = store.recall(path)
+            reporter.advance("read (submissions)", 1)
+    for one in kept.values():
+        if one is None:
+            raise ClirbenchError(f"{root}: changes while the board is built: build again")
+    return [one for one in kept.values() if one is not None]
+
+
+def _prepare(folder: Path, root: Path) -> None:
+    _opened(root).prepare(folder)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path) -> Store:
+    """The store of a process that works for a build: its key reads all of the code once."""
+    return Store(root)
+
+
+def _write(
+    kept: Sequence[Kept], target: Path, making: Making, about: About, dated: tuple[Path | None, str] = (None, "")
+) -> int:
+    """Write all pages. ``dated`` has the folder of earlier dated copies, and the day of a new one or ""."""
+    entries = [one.entry for one in kept]
     write_atomically(target / MARK, b"made by clirbench site build; replaced as a whole by the next one\n")
     for path in sorted((data_dir("site") / "assets").iterdir()):
         write_atomically(target / "assets" / path.name, path.read_bytes())
     # A task without results has no page.
     tasks = [task for task in board_tasks() if any(task in entry.results for entry in entries)]
-    ranks = {task: board_ranks(entries, task) for task in tasks}
+    tested = {task: wins(entries, task) for task in tasks}
+    ranks = {task: ranks_by_main(by_number, task) for task, by_number in tested.items()}
     across = [task for task in tasks if board_tasks()[task].across_languages]
-    about = about._replace(date=about.date or _newest(entries))
+    about = about._replace(date=about.date or dated[1] or _newest(entries))
     page = partial(_page, target, shipped=tasks, about=about)
-    _write_models([entry.folder for entry in entries], target, (tasks, about), reporter)
+    beside = portraits(entries, tested)
+    models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
+    _write_models(models, target, (tasks, about), making)
     frame = frame_of(entries, tasks, ranks)
-    _write_data(entries, frame, target)
+    _write_data(kept, frame, target)
     panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
     stories = {task: told for task in across if (told := story(frame, task))}
     page(
@@ -147,7 +207,7 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
         languages=sorted({language for task in across for language in board_tasks()[task].languages}),
         counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
-        plots=[(task, scatter(content.plot_points(entries, task), task)) for task in across],
+        plots=[(task, scatter(plot_points(entries, task), task)) for task in across][:1],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}
     examples = default_examples()
@@ -166,6 +226,16 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
         )
     folders = {entry.label: entry.folder.name for entry in entries}
     page("aggregate.html", "aggregate.html", **content.over_tasks(frame, folders))
+    tested = {task: by_number for task, by_number in tested.items() if by_number}
+    page("wins.html", "wins.html", parts=matrices(tested))
+    for task, one in ((task, one) for task, by_number in tested.items() for one in by_number):
+        _write_text(target / place(task, one), wins_csv(one))
+    plotted = [(task, axis, plot_points(entries, task, axis)) for task in across for axis in axes(task)]
+    drawn = [(task, axis, scatter(points, task, axis)) for task, axis, points in plotted if points]
+    page("figures.html", "figures.html", plots=drawn)
+    cited = bibliography(entries, tasks, about.date, about.address or about.repository)
+    _write_text(target / "data" / "cite.js", f"clirCite({script_json(cited)});\n")
+    _write_text(target / "data" / "board.bib", "\n\n".join(dict.fromkeys(chain.from_iterable(cited.values()))) + "\n")
     page("docs/index.html", "docs.html")
     write_atomically(target / "docs" / DOCS_MARK, b"holds the place of what docs/build.py makes\n")
     # Models are compared topic by topic from their ranks, and reported figures have no ranks.
@@ -185,7 +255,8 @@ def _write(entries: Sequence[Entry], target: Path, reporter: Reporter, about: Ab
     facts |= {"verify_task": first_on_board(streamed=False), "verify_languages": verification.SAMPLE_LANGUAGES}
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
-    return 4 + len(tasks) + len(entries)
+    history.keep_snapshots(target, *dated, about.address)
+    return 6 + len(tasks) + len(entries) + history.write_history(target, page)
 
 
 def _newest(entries: Sequence[Entry]) -> str:
@@ -273,38 +344,35 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 
 
-def _write_models(folders: Sequence[Path], target: Path, site: Site, reporter: Reporter) -> None:
-    reporter.start("pages (models)", len(folders))
-    workers = min(os.cpu_count() or 1, len(folders))
-    if workers < 2 or len(folders) < 8:
-        for folder in folders:
-            write_model(folder, target, site)
-            reporter.advance("pages (models)", 1)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=end_with_parent) as pool:
-        for _ in pool.map(partial(write_model, target=target, site=site), folders, chunksize=4):
-            reporter.advance("pages (models)", 1)
+def _write_models(models: Sequence[Model], target: Path, site: Site, making: Making) -> None:
+    making.reporter.start("pages (models)", len(models))
+    for _ in making.crew.run(partial(write_model, target=target, site=site, root=making.root), models):
+        making.reporter.advance("pages (models)", 1)
 
 
-def write_model(folder: Path, target: Path, site: Site) -> None:
-    """Write one model's page, its files to download, and its scripts for the compare page."""
-    entry, name = read_entry(folder), folder.name
-    tasks = []
-    for i, (task, result) in enumerate(entry.results.items()):
-        if isinstance(result, Result):
-            tasks.append((task, "measured", measured_task(result, f"t{i}", entry.model.reproduce)))
-            if board_tasks()[task].across_languages:
-                _write_text(target / "data" / "topics" / f"{name}.{task}.js", topics_script(result, name))
-        else:
-            tasks.append((task, "reported", reported_task(result)))
-    paths = sorted(folder.iterdir())
+def write_model(model: Model, target: Path, site: Site, root: Path) -> None:
+    """Write one model's page, its files to download, its badges, and the scripts that pages load of it."""
+    folder, key, portrait = model
+    name = folder.name
+    entry, tasks, mteb_results, scripts = _opened(root).model(folder, key)
+    for kind, content_by_task in scripts.items():
+        for task, script in content_by_task.items():
+            path = target / "data" / kind / f"{name}.{topics_file(task) if kind == 'topics' else f'{task}.js'}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(script)
     files = []
-    (target / "files" / name).mkdir(parents=True, exist_ok=True)
-    for path in paths:
+    for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
-            shutil.copyfile(path, target / "files" / name / path.name)
+            if not site[1].files:
+                (target / "files" / name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / "files" / name / path.name)
             files.append((path.name, path.stat().st_size, sha256_of(path)))
+    shared = embeds(name, row_name(entry), {t: board_tasks()[t].name for t in entry.results}, portrait, site[1].address)
+    for one in shared:
+        task, origin = one["task"], content.origin(entry, [one["task"]])
+        row = {"name": row_name(entry), "folder": name, "task": task, "here": portrait[task], "origin": origin}
+        _write_text(target / one["badge"], badge(board_tasks()[task].name, one["said"], origin, site[1].date))
+        _page(target, one["frame"], "embed.html", about=site[1], **row)
     _page(
         target,
         f"models/{name}.html",
@@ -315,28 +383,72 @@ def write_model(folder: Path, target: Path, site: Site) -> None:
         name=row_name(entry),
         origin=content.origin(entry, list(entry.results)),
         tasks=tasks,
-        mteb_results=[
-            mteb_task(read_mteb_result(folder / file)) for file in mteb_result_files([p.name for p in paths])
-        ],
+        portrait=portrait,
+        shared=shared,
+        compared=[task for task in entry.results if board_tasks()[task].across_languages],
+        mteb_results=mteb_results,
         files=files,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in evaluation_sets() if task in entry.model.trained_on],
     )
 
 
-def _write_data(entries: Sequence[Entry], frame: pd.DataFrame, target: Path) -> None:
+def build_result_page(result: Result, output: Path) -> Path:
+    """Write a page of one result, with its files beside it, into a folder; the path of the page. It opens from disk.
+
+    The folder is replaced as a whole if an earlier call made it. A :class:`ClirbenchError` is raised if it holds anything else.
+    """
+    output, document = output.resolve(), result.document
+    remedy = "choose another --page"
+    with only_writer(output, remedy), writing(output, remedy):
+        if output.exists() and not (output / MARK).is_file() and (output.is_file() or any(output.iterdir())):
+            raise ClirbenchError(f"{output}: holds something else than a page: pass another --page, or empty it")
+        shutil.rmtree(output, ignore_errors=True)
+        write_atomically(output / MARK, b"made by clirbench show --page; replaced as a whole by the next one\n")
+        for name in ("page.js", "style.css", "model.css", "model.js"):
+            write_atomically(output / "assets" / name, (data_dir("site") / "assets" / name).read_bytes())
+        path = result.save(output / "result")
+        task, folder = document.task.id, path.parent.name
+        _write_scripts(result, output, folder)
+        if has_questions(result):
+            _write_text(output / "data" / "questions" / f"{task}.js", topics_of_task_script(result))
+        known = board_tasks()[task].name if task in board_tasks() else task
+        files = [str(one.relative_to(output)) for one in (path, path.with_name(document.ranks.file))]
+        content_of = {"task": task, "t": measured_task(result, "t"), "folder": folder, "here": None, "reproduce": None}
+        _page(output, "index.html", "result.html", more_names={task: known}, files=files, compared=[], **content_of)
+    return output / "index.html"
+
+
+def _write_scripts(result: Result, target: Path, name: str) -> None:
+    """Write what a page loads of a result when a reader chooses a cell of a matrix."""
+    task = result.document.task.id
+    if scripts_of(result.document):
+        _write_text(target / "data" / "scripts" / f"{name}.{task}.js", script_matrix_script(result, name))
+    if has_questions(result):
+        _write_text(target / "data" / "questions" / f"{name}.{task}.js", questions_script(result, name))
+
+
+def _write_data(kept: Sequence[Kept], frame: pd.DataFrame, target: Path) -> None:
     write_atomically(target / "data" / "board.csv", board_text(frame, "csv").encode())
     write_atomically(target / "data" / "board.json", board_text(frame, "json").encode())
-    records = board_text(frame.assign(folder=_folders(entries, frame)), "json")
+    records = board_text(frame.assign(folder=_folders([one.entry for one in kept], frame)), "json")
     write_atomically(target / "data" / "board.js", f"clirBoard({script_json(json.loads(records))});\n".encode())
     for task in board_tasks():
-        present = [entry for entry in entries if task in entry.results]
-        write_atomically(target / "data" / "rows" / f"{task}.js", rows_script(present, task).encode())
-    pairs = {
-        task: {entry.folder.name: values for entry in entries if (values := pair_values(entry, task)) is not None}
-        for task, facts in board_tasks().items()
-        if facts.across_languages
-    }
+        asked = (one.entry.results.get(task) for one in kept)
+        some = next((one for one in asked if isinstance(one, Result) and has_questions(one)), None)
+        if some is not None:
+            _write_text(target / "data" / "questions" / f"{task}.js", topics_of_task_script(some))
+        write_atomically(
+            target / "data" / "rows" / f"{task}.js", rows_script(_rows(kept, "opened", task), task).encode()
+        )
+    known = {language for facts in board_tasks().values() for language in facts.languages}
+    write_atomically(target / "data" / "languages.js", languages_script(known).encode())
+    pairs = {task: _rows(kept, "pairs", task) for task, facts in board_tasks().items() if facts.across_languages}
     write_atomically(target / "data" / "pairs.js", f"clirPairs({script_json(pairs)});\n".encode())
+
+
+def _rows(kept: Sequence[Kept], part: str, task: str) -> dict[str, Any]:
+    """A part of what is kept for scripts of the board, by submission, of those that have it on a task."""
+    return {one.entry.folder.name: one.rows[part][task] for one in kept if task in one.rows[part]}
 
 
 def _folders(entries: Sequence[Entry], frame: pd.DataFrame) -> list[str]:
@@ -355,12 +467,14 @@ def _environment() -> Environment:
     )
     environment.filters["quoted"] = content.quoted
     environment.filters["plain"] = plain
+    environment.filters["named"] = content.named
+    environment.filters["short"] = content.short
     environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
     return environment
 
 
 def _page(target: Path, place: str, template: str, **values: Any) -> None:
-    names = {task.id: task.name for task in board_tasks().values()}
+    names = {task.id: task.name for task in board_tasks().values()} | values.pop("more_names", {})
     page = _environment().get_template(template)
     _write_text(target / place, page.render(root="../" * place.count("/"), page=place, NAMES=names, **values))
 

@@ -1,7 +1,6 @@
 """The content of pages as plain values. The templates lay the values out, and compute nothing."""
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +10,11 @@ from urllib.parse import quote
 import humanize
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
 from clirbench.board.names import in_words, model_name
-from clirbench.board.site.charts import Point
 from clirbench.board.standing import STANDINGS, standing
 from clirbench.board.text import shown_moves
 from clirbench.metrics.bias import BIAS, PoolLists
@@ -23,12 +22,11 @@ from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.compare import is_small
 from clirbench.results.schema import EstimatePart
 from clirbench.support.errors import printable
+from clirbench.support.languages import language_name
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
-_VARIANT = re.compile(r"[-_/](x-x-mono|x-x|x-y|mono|cross|hybrid)$")
 # A folder's name in an address.
 quoted = partial(quote, safe="")
-_ORDER = ("x-x-mono", "x-x", "mono", "hybrid", "x-y", "cross")
 
 
 @dataclass(frozen=True)
@@ -268,29 +266,6 @@ def size(parameters: int | None) -> str:
     return humanize.metric(parameters, precision=2).replace("G", "B")
 
 
-def plot_points(entries: Sequence[Entry], task: str) -> list[Point]:
-    """The models that have both numbers of the plot."""
-    points = []
-    for entry in entries:
-        across, up = entry.estimate(task, "multilingual", "mAP"), entry.estimate(task, "bias", "rank_distance")
-        if across is None or up is None or across.value is None or up.value is None or entry.not_comparable(task):
-            continue
-        variant = _VARIANT.search(entry.label)
-        points.append(
-            Point(
-                label=entry.label,
-                href=f"models/{quoted(entry.folder.name)}.html",
-                x=across.value,
-                y=up.value,
-                origin=origin(entry, [task]),
-                verified=standing(entry, [task]).startswith("verified"),
-                family=f"{entry.label[: variant.start()]} {entry.model.base_model}" if variant else None,
-                order=_ORDER.index(variant[1]) if variant else 0,
-            )
-        )
-    return points
-
-
 def over_tasks(frame: pd.DataFrame, folders: Mapping[str, str]) -> dict[str, Any]:
     """The page of the aggregate: what it covers, and the rows with all of its tasks, ranked with and without each task.
 
@@ -319,6 +294,19 @@ def worked_example() -> dict[str, Any]:
     rows = [(name, number(float(metric.compute(lists)[0]), 1, 4)) for name, metric in METRICS.items()]
     rows += [(name, number(float(measure.compute(pool)[0]), 1, 4)) for name, measure in BIAS.items()]
     return {"ranks": [2, 5], "pool": 20, "rows": rows}
+
+
+def named(code: str) -> Markup:
+    """A language's name and its code; the code alone where the name is not known."""
+    name = language_name(code)
+    if name == code:
+        return Markup("{}").format(code)
+    return Markup('{} <small class="code">{}</small>').format(name, code)
+
+
+def short(code: str) -> Markup:
+    """A language's code, with its name for who points at it or has it read."""
+    return Markup('<abbr title="{}">{}</abbr>').format(language_name(code), code)
 
 
 def heat(share: float | None) -> str:

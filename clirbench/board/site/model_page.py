@@ -2,37 +2,41 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
-from clirbench.board.site.charts import Bar, bars, histogram
+from clirbench.board.site.bias_in_words import bias_in_words
+from clirbench.board.site.charts import histogram
 from clirbench.board.site.content import Cell, estimate_cell, heat, number, shown_cell
+from clirbench.board.site.language_bars import language_bars
+from clirbench.board.site.questions import hardest_questions, has_questions
+from clirbench.board.site.script_matrix import MANY, jumps_by_script, pairs_by_script, queue_jumps, scripts_of
 from clirbench.encoders.base import DTYPES, SIMILARITIES, takes_options
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, rank_distance, shown_as
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.retrieval import RankedLists
-from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import Bootstrap, interval
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, EstimatePart, MtebDocument, Reported
+from clirbench.results.scripts import by_script
 from clirbench.results.stated import stated_settings
 from clirbench.submissions.model_toml import Reproduce
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS
+from clirbench.tasks.task_file import list_tasks
 
 # Words of a command that stand for what only the submitters have.
-_ONLY_THEIRS = ("FOLDER", "MODULE:FACTORY", "SAMPLE.jsonl", "HOST:PORT", "FIRST+RERANKER")
+_ONLY_THEIRS = ("FOLDER", "MODULE:FACTORY", "SAMPLE.jsonl", "HOST:PORT", "FIRST+RERANKER", "TASK.toml")
 
 
 def command(document: Document, model_argument: str | None = None) -> str:
     """The command that reproduces a result. ``model_argument`` is what ``--model`` takes where the result's name does not say it.
 
     Without it, FOLDER, MODULE:FACTORY, SAMPLE.jsonl and HOST:PORT stand for what only the submitter has. So does FIRST+RERANKER:
-    a result names its two stages in one name, which cannot be taken apart.
+    a result names its two stages in one name, which cannot be taken apart. TASK.toml stands for a task of the submitter's own.
     """
     model, encoder = document.model, document.encoder
     local = model.revision_kind == "folder-sha256" and model.kind != "bundled"
@@ -69,14 +73,23 @@ def command(document: Document, model_argument: str | None = None) -> str:
         "--depth": encoder.depth,
         "--quantise-sample": encoder.quantise_sample not in (None, "pool") and "SAMPLE.jsonl",
     }
-    words = ["clirbench", "run", "--model", name, "--tasks", document.task.id]
+    task = document.task.id if document.task.id in list_tasks() else "TASK.toml"
+    words = ["clirbench", "run", "--model", name, "--tasks", task]
     words += [word for option, value in options.items() if value for word in (option, str(value))]
     words += ["--trust-remote-code"] if document.environment.trust_remote_code else []
     return shlex.join(words)
 
 
-def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) -> dict[str, Any]:
-    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model."""
+def measured_task(
+    result: Result,
+    key: str,
+    reproduce: Reproduce | None = None,
+    tables: Mapping[tuple[str, str], TopicTable] | None = None,
+) -> dict[str, Any]:
+    """The content of a model's page for one measured task. ``reproduce`` says how a reader gets the model.
+
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before.
+    """
     document = result.document
     languages, bias = document.task.languages, document.task.bias
     settings = [setting for setting in SETTINGS if setting in document.task.settings]
@@ -90,22 +103,34 @@ def measured_task(result: Result, key: str, reproduce: Reproduce | None = None) 
         ],
         "settings": settings,
         "bias": _bias(document),
-        # Mean average precision by query and candidate language; the diagonal is monolingual.
-        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, "mAP"), float, 100, 1)
-        if document.per_pair
+        "words": bias_in_words(document),
+        **_matrices(result),
+        "questions": hardest_questions(result) if has_questions(result) else None,
+        "bounded": _bounded(result),
+        "by_language": language_bars(result, tables),
+        "distances": _distances(result, key, tables)
+        if "rank_distance" in bias and document.encoder.depth is None
         else None,
-        # By query language and the language that jumps.
-        "jumps": _matrix(languages, lambda q, c: document.queue_jump_ratio[q][c], _around_chance, 1, 2),
-        "per_language": _per_language(result, key),
-        "removal": _removal(document, key) if "own_gold_removal" in bias else None,
-        "distances": _distances(result, key) if "rank_distance" in bias and document.encoder.depth is None else None,
         "command": line,
         "needs": [word for word in _ONLY_THEIRS if word in (line or "")],
         "lengths": _lengths(document),
         "believed": not_recomputable(document, result.ranks),
         "stated": stated_settings(document),
+        "many": len(languages) > MANY,
         "languages": languages,
     }
+
+
+def _bounded(result: Result) -> str:
+    """What of the candidates before a gold the ranks give, and what they only bound."""
+    known = ["the gold's"] if not result.document.model.scores_by_pool else []
+    known += ["the question's"] if result.ranks.query_language_above is not None else []
+    if not known:
+        return "The ranks only bound them: two numbers are the fewest and the most. Their sum is exact."
+    return (
+        f"The ranks give them for {' and '.join(known)} language. For other languages they give bounds: two numbers are the "
+        "fewest and the most. The sum over all languages is exact."
+    )
 
 
 def reported_task(document: Reported) -> dict[str, Any]:
@@ -144,10 +169,66 @@ def _bias(document: Document) -> list[tuple[str, Cell, str, str]]:
     return rows
 
 
+def _matrices(result: Result) -> dict[str, Any]:
+    """The matrix of language pairs and that of queue jumps: by language, or by script where there are many languages."""
+    document, languages = result.document, result.document.task.languages
+    metric = document.compact.metric if document.compact else "mAP"
+    jumps = queue_jumps(result) if "multilingual" in document.task.settings else None
+    if scripts := scripts_of(document):
+        return {
+            "pairs": None,
+            "jumps": None,
+            "scripts": scripts,
+            "script_pairs": pairs_by_script(document, metric, heat) if document.has_pairs else None,
+            "script_jumps": None if jumps is None else jumps_by_script(result, jumps, around_chance),
+            "script_rows": _script_rows(document, metric),
+            "metric": metric,
+        }
+    ratio = None if jumps is None else dict(zip(languages, jumps.matrix.tolist(), strict=True))
+    place = {language: i for i, language in enumerate(languages)}
+    return {
+        # By query and candidate language; the diagonal is monolingual.
+        "pairs": _matrix(languages, lambda q, c: document.pair_value(q, c, metric), heat, 100, 1)
+        if document.has_pairs
+        else None,
+        # By query language and the language that jumps.
+        "jumps": ratio and _matrix(languages, lambda q, c: _known(ratio[q][place[c]]), around_chance, 1, 2),
+        "scripts": {},
+        "metric": metric,
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _script_rows(document: Document, metric: str) -> list[tuple[str, int, list[Cell]]]:
+    """By script, how many languages it has, and its numbers (:func:`clirbench.results.scripts.by_script`)."""
+    return [
+        (
+            one.script,
+            len(one.languages),
+            [
+                *(
+                    Cell(number(v), v, heat=heat(v))
+                    for v in (one.monolingual, one.same_script, one.other_scripts, one.multilingual)
+                ),
+                Cell(number(one.rank_distance, 1, 0), one.rank_distance),
+                Cell(
+                    number(one.preference, 1, 2),
+                    one.preference,
+                    heat=around_chance(one.preference) if one.preference else "",
+                ),
+            ],
+        )
+        for one in by_script(document, metric)
+    ]
+
+
 def _matrix(
     languages: Sequence[str],
     value_of: Callable[[str, str], float | None],
-    shade: Callable[[float], float],
+    shade: Callable[[float], str],
     scale: float,
     digits: int,
 ) -> list[tuple[str, list[Cell]]]:
@@ -155,59 +236,16 @@ def _matrix(
 
     def cell(query: str, other: str) -> Cell:
         value = value_of(query, other)
-        colour = "" if value is None else heat(shade(value))
+        colour = "" if value is None else shade(value)
         return Cell(number(value, scale, digits), value, mark="own" if query == other else "", heat=colour)
 
     return [(query, [cell(query, other) for other in languages]) for query in languages]
 
 
-def _around_chance(ratio: float) -> float:
-    # A quarter of chance gets no colour, chance gets half, four times chance gets full colour.
-    return 0.5 + math.log2(max(ratio, 0.01)) / 4
-
-
-def _per_language(result: Result, key: str) -> dict[str, Any]:
-    """The task's first metric, monolingual and multilingual, and rank distance by language, with intervals over topics."""
-    document, languages = result.document, result.ranks.languages
-    task, metric = document.task.id, document.main_metric
-    apart = ["rank_distance"] if "rank_distance" in document.task.bias else []
-    sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
-    tables = headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
-    chosen = {f"{setting} {metric}": tables[setting, metric] for setting in ("monolingual", "multilingual")}
-    two = list(chosen)
-    if apart:
-        chosen["rank distance"] = tables["bias", "rank_distance"]
-    samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
-    series = {
-        name: [
-            _language_bar(language, table.means[i], drawn[:, i], 100 if name in two else 1)
-            for i, language in enumerate(languages)
-        ]
-        for (name, table), drawn in zip(chosen.items(), samples, strict=True)
-    }
-
-    def chart(part: str, what: str, names: Sequence[str], unit: str) -> Markup:
-        groups = [(name, series[name]) for name in names]
-        return bars(f"{key}-{part}", f"{task}: {what} by query language", groups, f"{unit}, with 95 % intervals")
-
-    def cell(bar: Bar, digits: int) -> Cell:
-        return shown_cell(EstimatePart(value=bar.value, low=bar.low, high=bar.high), 1, digits)
-
-    return {
-        "columns": list(chosen),
-        "rows": [
-            (language, [cell(series[name][i], 1 if name in two else 0) for name in chosen])
-            for i, language in enumerate(languages)
-        ],
-        "chart": chart("languages", metric, two, "x100"),
-        "distance_chart": chart("distances", "rank distance", ["rank distance"], "ranks") if apart else None,
-    }
-
-
-def _language_bar(language: str, mean: float, drawn: NDArray[np.float64], scale: int) -> Bar:
-    bounds = interval(drawn)
-    low, high = (scale * bounds[0], scale * bounds[1]) if bounds else (None, None)
-    return Bar(language, None if math.isnan(mean) else scale * float(mean), low, high)
+def around_chance(ratio: float) -> str:
+    """The class of a queue-jump ratio's colour: "o1" to "o8" above 1, the last for four times; "u1" to "u8" below it."""
+    step = round(4 * math.log2(min(max(ratio, 0.25), 4.0)))
+    return f"o{step}" if step > 0 else f"u{-step}" if step else ""
 
 
 def _lengths(document: Document) -> dict[str, Any] | None:
@@ -235,22 +273,11 @@ def _lengths(document: Document) -> dict[str, Any] | None:
     return {"roles": ["queries" if role == "query" else "candidates" for role in roles], "rows": rows}
 
 
-def _removal(document: Document, key: str) -> dict[str, Any]:
-    names = {"own_gold_removal": "own-language gold", "other_gold_removal": "another gold"}
-    bias = {language: document.per_language[language].get("bias", {}) for language in document.task.languages}
-    rows = {language: [values.get(measure) for measure in names] for language, values in bias.items()}
-    groups = [
-        (name, [Bar(x, None if values[i] is None else 100 * float(values[i] or 0)) for x, values in rows.items()])
-        for i, name in enumerate(names.values())
-    ]
-    title = f"{document.task.id}: fall of AP when one gold leaves the pool"
-    return {
-        "rows": [(language, [Cell(number(v), v) for v in values]) for language, values in rows.items()],
-        "chart": bars(f"{key}-removal", title, groups, "AP x100"),
-    }
-
-
-def _distances(result: Result, key: str) -> dict[str, Any]:
+def _single_distances(result: Result, tables: Mapping[tuple[str, str], TopicTable] | None) -> NDArray[np.float64]:
+    """The rank distance of each query that has one, float64 (queries,)."""
+    if tables is not None and (table := tables["bias", "rank_distance"]).counts.max(initial=0) <= 1:
+        # Each cell is one query.
+        return table.sums[table.counts > 0]
     ranks = result.ranks
     if ranks.pool_rank is None:
         raise ClirbenchError(
@@ -261,7 +288,11 @@ def _distances(result: Result, key: str) -> dict[str, Any]:
     # Rank distance asks for no language.
     unread = np.zeros(len(ranks), dtype=np.int32)
     values = rank_distance(PoolLists(lists, unread > 0, unread, pool))
-    values = values[~np.isnan(values)]
+    return values[~np.isnan(values)]
+
+
+def _distances(result: Result, key: str, tables: Mapping[tuple[str, str], TopicTable] | None) -> dict[str, Any]:
+    values, pool = _single_distances(result, tables), sum(result.document.counts.candidates.values())
     edges = [0.0, *(float(10**i * f) for i in range(1, 5) for f in (1, 3) if 10**i * f < pool), float(pool)]
     counts, _ = np.histogram(values, edges)
     shares = (counts / max(len(values), 1)).tolist()

@@ -2,48 +2,89 @@
 
 import base64
 import json
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from clirbench.board.entries import Entry
 from clirbench.board.site import content
 from clirbench.metrics.bias import shown_as
+from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.scores import headline_tables
 from clirbench.results.result import Result
 from clirbench.results.schema import Document, Reported
 from clirbench.support.errors import printable
+from clirbench.support.languages import CHOICES, choices_of, language_name
+from clirbench.tasks.task import SETTINGS
 from clirbench.tasks.task_file import board_columns
 
-MISSING = 65535
+# The AP 1 as a share.
+_FULL = 65534
+# How the values of a setting are written: reciprocals of a rank, shares of 65,534, or ranks.
+_RECIPROCALS, _SHARES, _RANKS = "reciprocals", "shares", "ranks"
 
 
-def topics_script(result: Result, folder: str) -> str:
+def topics_file(task: str) -> str:
+    """The name of a task's script of values by topic, behind that of the submission."""
+    return f"{task}.js"
+
+
+def topics_script(result: Result, folder: str, tables: Mapping[tuple[str, str], TopicTable] | None = None) -> str:
     """Per-topic AP and rank distance of one model and task, for the compare page: a script that registers them.
 
-    Values are unsigned 16-bit, little-endian, one column after the other: AP x 65,534 rounded, rank distance unchanged (below
-    65,535), and 65,535 if a topic has no such query, or the value reads ranks below the depth of a second stage.
+    ``tables`` are those of :func:`clirbench.metrics.scores.headline_tables`, if they were computed before. The record has the
+    languages and a block for each setting: its columns are the query languages, and pairs of them in the cross-lingual setting,
+    by query language, then candidate language. Values are unsigned numbers of as many bytes as the block says, and the largest
+    such number if a topic has no such query, or the value reads ranks below the depth of a second stage. They are written column
+    by column, all lowest bytes before all second bytes, and so on, and compressed with zlib. A block's kind says what they are:
+
+    - "reciprocals": the AP is 1 / value, as it is everywhere if no query has two golds;
+    - "shares": the AP is value / 65,534;
+    - "ranks": the value is the rank distance.
     """
     document = result.document
-    sizes, depth = document.counts.candidates, document.encoder.depth
-    tables = headline_tables(result.ranks, sizes, ["mAP"], ["rank_distance"], depth=depth)
-    columns: list[list[str]] = []
-    blocks = []
-    languages = document.task.languages
-    for (setting, metric), table in tables.items():
+    if tables is None:
+        sizes, depth = document.counts.candidates, document.encoder.depth
+        tables = headline_tables(result.ranks, sizes, ["mAP"], ["rank_distance"], depth=depth)
+    blocks, packed = [], []
+    for setting, metric in (*((one, "mAP") for one in SETTINGS), ("bias", "rank_distance")):
+        if (setting, metric) not in tables:
+            continue
+        table = tables[setting, metric]
         present = (table.counts > 0) & ~np.isnan(table.sums)
-        scale = 1.0 if metric == "rank_distance" else 65534.0
-        values = np.where(present, np.rint(table.sums / np.maximum(table.counts, 1) * scale), MISSING)
-        blocks.append(np.minimum(values, MISSING).astype("<u2").T)
-        if setting == "cross-lingual":
-            columns += [[setting, q, c] for q in languages for c in languages if c != q]
-        else:
-            columns += [[setting, q, q if setting == "monolingual" else "all"] for q in languages]
-    data = base64.b64encode(np.concatenate(blocks).tobytes()).decode()
-    record = {"columns": columns, "topics": len(result.ranks.topics), "data": data}
+        kind, values, size = _written(np.where(present, table.sums / np.maximum(table.counts, 1), np.nan), setting)
+        blocks.append([setting, kind, size])
+        packed += [(values.T >> 8 * i & 255).astype(np.uint8).tobytes() for i in range(size)]
+    # Such numbers repeat in runs alone: looking for other repetitions takes ten times as long, and saves nothing.
+    press = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    data = base64.b64encode(press.compress(b"".join(packed)) + press.flush()).decode()
+    record = {
+        "languages": list(document.task.languages),
+        "blocks": blocks,
+        "topics": len(result.ranks.topics),
+        "data": data,
+    }
     return f"clirTopics({script_json([folder, document.task.id])}, {json.dumps(record)});\n"
+
+
+def _written(values: NDArray[np.float64], setting: str) -> tuple[str, NDArray[np.int64], int]:
+    """The kind of a block, its values as that kind, int64 (topics, columns), and the bytes of each. NaN is a missing value."""
+    known = ~np.isnan(values)
+    kind, scaled = _RANKS, values
+    if setting != "bias":
+        with np.errstate(divide="ignore"):
+            ranks = 1 / values
+        near = np.rint(ranks[known])
+        # A mean of several reciprocals is none, and an AP of 0 has none.
+        alone = bool(np.isfinite(near).all() and (np.abs(1 / near - values[known]) < 1e-12).all())
+        kind, scaled = (_RECIPROCALS, ranks) if alone else (_SHARES, values * _FULL)
+    size = 2 if np.rint(scaled[known]).max(initial=0) <= _FULL else 3
+    # Without a query, nothing is counted.
+    return kind, np.where(known, np.rint(np.where(known, scaled, 0)), 256**size - 1).astype(np.int64), size
 
 
 def script_json(value: object) -> Markup:
@@ -73,16 +114,25 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
     return {"languages": list(languages)} | {f"{s}.{m}": column(s, m) for s, m in headline}
 
 
-def rows_script(entries: Sequence[Entry], task: str) -> str:
-    """What an opened row of a task's table shows, by submission: a script that registers it.
+def languages_script(codes: Iterable[str]) -> str:
+    """The names of languages and the choices of several at once, for controls and tables of a page: a script that registers them."""
+    listed = sorted(codes)
+    names = {code: language_name(code) for code in listed}
+    choices = [[key, CHOICES[key], languages] for key, languages in choices_of(listed).items()]
+    return f"clirLanguages({script_json([names, choices])});\n"
+
+
+def rows_script(rows: Mapping[str, Mapping[str, Any]], task: str) -> str:
+    """What an opened row of a task's table shows (:func:`opened`), by submission: a script that registers it."""
+    return f"clirRows({script_json([task, rows])});\n"
+
+
+def opened(entry: Entry, task: str) -> dict[str, Any]:
+    """What an opened row shows.
 
     ``metrics`` and ``bias`` are the headline numbers in the unit of the page, ``languages`` the main number by query language,
     and ``facts`` what submitters and publications say.
     """
-    return f"clirRows({script_json([task, {entry.folder.name: _opened(entry, task) for entry in entries}])});\n"
-
-
-def _opened(entry: Entry, task: str) -> dict[str, Any]:
     document, model = entry.on(task), entry.model
     if document is None:
         return {}
