@@ -21,6 +21,7 @@ from clirbench.board.site import content
 from clirbench.board.site.charts import ladder, scatter
 from clirbench.board.site.crew import Crew
 from clirbench.board.site.kept import Kept, Store, store_root
+from clirbench.board.site.preview import preview, preview_rows
 from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.standing import STANDINGS, standing, verified_share
@@ -48,6 +49,8 @@ MARK = ".clirbench-site"
 DOCS_MARK = ".clirbench-docs"
 # The tasks with pages, and what the board says of itself.
 Site = tuple[Sequence[str], "About"]
+# What the board answers.
+QUESTION = "Which encoder finds the answer in any language, and is it fair?"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
@@ -61,6 +64,8 @@ class About(NamedTuple):
     address: str = ""
     date: str = ""
     files: str = ""
+    # Whether a picture of the board was drawn; a build sets it.
+    picture: bool = False
 
     @classmethod
     def checked(cls, repository: str, address: str, date: str, files: str = "") -> "About":
@@ -171,11 +176,12 @@ def _write(kept: Sequence[Kept], target: Path, making: Making, about: About) -> 
     ranks = {task: board_ranks(entries, task) for task in tasks}
     across = [task for task in tasks if board_tasks()[task].across_languages]
     about = about._replace(date=about.date or _newest(entries))
-    page = partial(_page, target, shipped=tasks, about=about)
-    _write_models(kept, target, (tasks, about), making)
     frame = frame_of(entries, tasks, ranks)
     _write_data(kept, frame, target)
     panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
+    about = about._replace(picture=_draw(panels[tasks[0]], target, making.reporter) if about.address else False)
+    _write_models(kept, target, (tasks, about), making)
+    page = partial(_page, target, shipped=tasks, about=about)
     stories = {task: told for task in across if (told := story(frame, task))}
     page(
         "index.html",
@@ -226,6 +232,18 @@ def _write(kept: Sequence[Kept], target: Path, making: Making, about: About) -> 
     declared = [board_tasks()[task] for task in tasks]
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
     return 4 + len(tasks) + len(entries)
+
+
+def _draw(panel: Mapping[str, Any], target: Path, reporter: Reporter) -> bool:
+    """Draw the picture that links to the board show; whether it could be drawn."""
+    column = next(column for column in panel["columns"] if column.key == panel["main"])
+    title = f"{panel['name']}: {column.name.lower()}, {column.under}"
+    picture = preview(QUESTION, " ".join(panel["verdict"]), title, preview_rows(panel))
+    if picture is None:
+        reporter.note("no picture for links to the board: pip install 'clirbench[plot]' has what draws it")
+        return False
+    write_atomically(target / "assets" / "preview.png", picture)
+    return True
 
 
 def _newest(entries: Sequence[Entry]) -> str:
@@ -392,7 +410,7 @@ def _environment() -> Environment:
     environment.filters["plain"] = plain
     environment.filters["named"] = content.named
     environment.filters["short"] = content.short
-    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
+    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED, QUESTION=QUESTION)
     return environment
 
 
