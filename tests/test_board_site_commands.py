@@ -114,8 +114,12 @@ def test_what_runs_without_a_network_runs_when_pasted(name, tmp_path):
     task = "mlqa-r"
     paste(pasted(name, task), tmp_path)
     (made,) = (tmp_path / "results").glob(f"*/{task}.json")
-    stated = read_result(SUBMISSIONS / name / f"{task}.json")
-    assert read_result(made).document.headline["multilingual"] == stated.document.headline["multilingual"]
+    stated = read_result(SUBMISSIONS / name / f"{task}.json").document.headline["multilingual"]
+    made = read_result(made).document.headline["multilingual"]
+    # Another order of a sum moves the last digit.
+    assert {name: one.value for name, one in made.items()} == pytest.approx(
+        {name: one.value for name, one in stated.items()}
+    )
 
 
 @pytest.mark.slow

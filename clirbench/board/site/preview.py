@@ -7,6 +7,8 @@ from typing import Any
 # What those who show previews of links ask for.
 WIDTH, HEIGHT = 1200, 630
 _MARGIN, _ROWS = 64, 5
+# No line has room for more characters.
+_LONGEST = 200
 _INK, _SOFT, _LINE, _BAR = "#1b1f24", "#57606a", "#d0d7de", "#0b66b5"
 
 
@@ -31,7 +33,7 @@ def preview(question: str, verdict: str, title: str, rows: Sequence[tuple[str, s
     y = _paragraph(draw, verdict, middle, y + 10, 3, _SOFT)
     top = max(y + 16, HEIGHT - 40 - 44 * (_ROWS + 1))
     draw.line((_MARGIN, top - 8, WIDTH - _MARGIN, top - 8), _LINE, 2)
-    draw.text((_MARGIN, top), title, _SOFT, small)
+    draw.text((_MARGIN, top), _cut(draw, title, small, WIDTH - 2 * _MARGIN), _SOFT, small)
     for i, (name, text, share) in enumerate(rows[:_ROWS]):
         at = top + 44 * (i + 1)
         draw.text((_MARGIN, at), _cut(draw, name, small, 430), _INK, small)
@@ -51,8 +53,9 @@ def preview_rows(panel: Mapping[str, Any]) -> list[tuple[str, str, float]]:
 
 def _cut(draw: Any, text: str, font: Any, width: int) -> str:
     """A text that fits, with an ellipsis where it is cut."""
-    if draw.textlength(text, font) <= width:
+    if len(text) <= _LONGEST and draw.textlength(text, font) <= width:
         return text
+    text = text[:_LONGEST]
     while text and draw.textlength(text + "...", font) > width:
         text = text[:-1]
     return text.rstrip() + "..."
@@ -60,7 +63,8 @@ def _cut(draw: Any, text: str, font: Any, width: int) -> str:
 
 def _paragraph(draw: Any, text: str, font: Any, y: int, lines: int, colour: str) -> int:
     """Draw a text in at most so many lines; the place below it."""
-    words, width, height = text.split(), WIDTH - 2 * _MARGIN, round(1.3 * font.size)
+    words, width = text.split(), WIDTH - 2 * _MARGIN
+    height: int = round(1.3 * font.size)
     for line in range(lines):
         shown = ""
         # On the last line, what does not fit is cut.
