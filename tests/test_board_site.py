@@ -266,6 +266,7 @@ def test_what_a_board_says_of_itself(tmp_path):
         told = {e.get("property"): e.get("content") for e in tree.iter("meta") if e.get("property")}
         assert told["og:title"] == tree.find(".//title").text
         assert told["og:url"] == f"https://example.org/board/{path.relative_to(tmp_path / 'out').as_posix()}"
+        assert told["og:image"] == "https://example.org/board/assets/preview.png"
     front = parsed(tmp_path / "out" / "index.html")
     (description,) = [e.get("content") for e in front.iter("meta") if e.get("name") == "description"]
     assert description.startswith("clirbench hybrid is the only measured row") or "is first" in description

@@ -126,7 +126,8 @@ def test_the_worker_flips_all_signs(visit):  # noqa: F811
     """Tests of small tables by hand: 2 ** topics sign vectors, of which a known share is at least as far from 0."""
     page = visit("compare.html").page
     script = """([first, second, topics]) => {
-        const record = (values) => ({columns: [["monolingual", "de", "de"]], languages: ["de"], topics, values: new Float64Array(values)});
+        const columns = [["monolingual", "de", "de"]];
+        const record = (values) => ({columns, languages: ["de"], topics, values: new Float64Array(values)});
         return new Statistics().ask("contrast", {first: record(first), second: record(second)});
     }"""
     # All of five differences are equal: the sum is extreme for 2 of 32 vectors of signs.

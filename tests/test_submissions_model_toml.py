@@ -85,7 +85,7 @@ def test_the_page_shows_how_to_get_the_model_and_then_how_to_run_it(folder, tmp_
     add(folder, REPRODUCE)
     build_site(folder.parent, tmp_path / "site")
     page = (tmp_path / "site" / "models" / f"{NAME}.html").read_text(encoding="utf-8")
-    (first, second) = re.findall(r"<pre tabindex[^>]*>(.*?)</pre>", page, re.DOTALL)
+    (first, second) = re.findall(r"<pre id=\"run-[^>]*>(.*?)</pre>", page, re.DOTALL)
     assert first.startswith("make &lt;model&gt; &gt; log\nmake more\nclirbench run --model made/here --tasks ")
     assert {shlex.split(text.splitlines()[-1])[5] for text in (first, second)} == {"xquad-r", "mlqa-r"}
     assert "FOLDER" not in page

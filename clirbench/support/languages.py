@@ -5,20 +5,23 @@ from collections.abc import Iterable
 # Languages that are written without spaces between words.
 UNSPACED = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 
-# By code of ISO 639-1 and of ISO 639-3: the name in English, the script as ISO 15924 has it, and the part of the world where it is
-# at home: "E" for Europe, "A" for Asia from Iran eastwards, "I" for those of them that are Indo-Aryan or Dravidian.
+# By code of ISO 639-1 and of ISO 639-3: the name in English, the usual script as ISO 15924 has it, and where it is at home: "E"
+# for Europe, "A" for Asia from Iran eastwards, "I" for those of the latter that are Indo-Aryan or Dravidian.
 _KNOWN = """
-am amh Amharic Ethi -|ar ara Arabic Arab -|- arb Arabic Arab -|az aze Azerbaijani Latn -|bg bul Bulgarian Cyrl E|bn ben Bengali Beng I
-ca cat Catalan Latn E|cs ces Czech Latn E|da dan Danish Latn E|de deu German Latn E|el ell Greek Grek E|en eng English Latn E
-es spa Spanish Latn E|et est Estonian Latn E|eu eus Basque Latn E|fa fas Persian Arab A|fi fin Finnish Latn E|fr fra French Latn E
-gu guj Gujarati Gujr I|he heb Hebrew Hebr -|hi hin Hindi Deva I|hr hrv Croatian Latn E|hu hun Hungarian Latn E|hy hye Armenian Armn -
-id ind Indonesian Latn A|is isl Icelandic Latn E|it ita Italian Latn E|ja jpn Japanese Jpan A|jv jav Javanese Latn A
-ka kat Georgian Geor -|kk kaz Kazakh Cyrl A|km khm Khmer Khmr A|kn kan Kannada Knda I|ko kor Korean Kore A|lo lao Lao Laoo A
-lt lit Lithuanian Latn E|lv lav Latvian Latn E|ml mal Malayalam Mlym I|mr mar Marathi Deva I|ms msa Malay Latn A|my mya Burmese Mymr A
-ne nep Nepali Deva I|nl nld Dutch Latn E|no nor Norwegian Latn E|pa pan Punjabi Guru I|pl pol Polish Latn E|pt por Portuguese Latn E
-ro ron Romanian Latn E|ru rus Russian Cyrl E|si sin Sinhala Sinh I|sk slk Slovak Latn E|sl slv Slovenian Latn E|sq sqi Albanian Latn E
-sr srp Serbian Cyrl E|sv swe Swedish Latn E|sw swa Swahili Latn -|ta tam Tamil Taml I|te tel Telugu Telu I|th tha Thai Thai A
-tl tgl Tagalog Latn A|tr tur Turkish Latn -|uk ukr Ukrainian Cyrl E|ur urd Urdu Arab I|uz uzb Uzbek Latn A|vi vie Vietnamese Latn A
+am amh Amharic Ethi -|ar ara Arabic Arab -|- arb Arabic Arab -|az aze Azerbaijani Latn -
+bg bul Bulgarian Cyrl E|bn ben Bengali Beng I|ca cat Catalan Latn E|cs ces Czech Latn E|da dan Danish Latn E
+de deu German Latn E|el ell Greek Grek E|en eng English Latn E|es spa Spanish Latn E|et est Estonian Latn E
+eu eus Basque Latn E|fa fas Persian Arab A|fi fin Finnish Latn E|fr fra French Latn E|gu guj Gujarati Gujr I
+he heb Hebrew Hebr -|hi hin Hindi Deva I|hr hrv Croatian Latn E|hu hun Hungarian Latn E|hy hye Armenian Armn -
+id ind Indonesian Latn A|is isl Icelandic Latn E|it ita Italian Latn E|ja jpn Japanese Jpan A
+jv jav Javanese Latn A|ka kat Georgian Geor -|kk kaz Kazakh Cyrl A|km khm Khmer Khmr A|kn kan Kannada Knda I
+ko kor Korean Kore A|lo lao Lao Laoo A|lt lit Lithuanian Latn E|lv lav Latvian Latn E|ml mal Malayalam Mlym I
+mr mar Marathi Deva I|ms msa Malay Latn A|my mya Burmese Mymr A|ne nep Nepali Deva I|nl nld Dutch Latn E
+no nor Norwegian Latn E|pa pan Punjabi Guru I|pl pol Polish Latn E|pt por Portuguese Latn E
+ro ron Romanian Latn E|ru rus Russian Cyrl E|si sin Sinhala Sinh I|sk slk Slovak Latn E
+sl slv Slovenian Latn E|sq sqi Albanian Latn E|sr srp Serbian Cyrl E|sv swe Swedish Latn E
+sw swa Swahili Latn -|ta tam Tamil Taml I|te tel Telugu Telu I|th tha Thai Thai A|tl tgl Tagalog Latn A
+tr tur Turkish Latn -|uk ukr Ukrainian Cyrl E|ur urd Urdu Arab I|uz uzb Uzbek Latn A|vi vie Vietnamese Latn A
 yo yor Yoruba Latn -|zh zho Chinese Hani A
 """
 _OF_CODE = {

@@ -27,6 +27,7 @@ from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.portrait import portraits
 from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
 from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
+from clirbench.board.site.preview import preview, preview_rows
 from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
@@ -58,6 +59,8 @@ DOCS_MARK = ".clirbench-docs"
 Site = tuple[Sequence[str], "About"]
 # A submission's folder, the key under which it is kept (:mod:`clirbench.board.site.kept`), and its portrait by task.
 Model = tuple[Path, str, Mapping[str, Mapping[str, Any]]]
+# What the board answers.
+QUESTION = "Which encoder finds the answer in any language, and is it fair?"
 MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
 
 
@@ -71,6 +74,8 @@ class About(NamedTuple):
     address: str = ""
     date: str = ""
     files: str = ""
+    # Whether a picture of the board was drawn; a build sets it.
+    picture: bool = False
 
     @classmethod
     def checked(cls, repository: str, address: str, date: str, files: str = "") -> "About":
@@ -189,13 +194,14 @@ def _write(
     ranks = {task: ranks_by_main(by_number, task) for task, by_number in tested.items()}
     across = [task for task in tasks if board_tasks()[task].across_languages]
     about = about._replace(date=about.date or dated[1] or _newest(entries))
-    page = partial(_page, target, shipped=tasks, about=about)
-    beside = portraits(entries, tested)
-    models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
-    _write_models(models, target, (tasks, about), making)
     frame = frame_of(entries, tasks, ranks)
     _write_data(kept, frame, target)
     panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
+    about = about._replace(picture=_draw(panels[tasks[0]], target, making.reporter) if about.address else False)
+    beside = portraits(entries, tested)
+    models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
+    _write_models(models, target, (tasks, about), making)
+    page = partial(_page, target, shipped=tasks, about=about)
     stories = {task: told for task in across if (told := story(frame, task))}
     page(
         "index.html",
@@ -257,6 +263,18 @@ def _write(
     page("method.html", "method.html", tasks=declared, changelog=_changelog(), facts=facts, **explained)
     history.keep_snapshots(target, *dated, about.address)
     return 6 + len(tasks) + len(entries) + history.write_history(target, page)
+
+
+def _draw(panel: Mapping[str, Any], target: Path, reporter: Reporter) -> bool:
+    """Draw the picture that links to the board show; whether it could be drawn."""
+    column = next(column for column in panel["columns"] if column.key == panel["main"])
+    title = f"{panel['name']}: {column.name.lower()}, {column.under}"
+    picture = preview(QUESTION, " ".join(panel["verdict"]), title, preview_rows(panel))
+    if picture is None:
+        reporter.note("no picture for links to the board: pip install 'clirbench[plot]' has what draws it")
+        return False
+    write_atomically(target / "assets" / "preview.png", picture)
+    return True
 
 
 def _newest(entries: Sequence[Entry]) -> str:
@@ -469,7 +487,7 @@ def _environment() -> Environment:
     environment.filters["plain"] = plain
     environment.filters["named"] = content.named
     environment.filters["short"] = content.short
-    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED)
+    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED, QUESTION=QUESTION)
     return environment
 
 

@@ -115,7 +115,7 @@ def pair_values(entry: Entry, task: str) -> dict[str, Any] | None:
 
 
 def languages_script(codes: Iterable[str]) -> str:
-    """The names of languages and the choices of several at once, for controls and tables of a page: a script that registers them."""
+    """The names of languages and the choices of several at once, for controls and tables: a script that registers them."""
     listed = sorted(codes)
     names = {code: language_name(code) for code in listed}
     choices = [[key, CHOICES[key], languages] for key, languages in choices_of(listed).items()]
