@@ -69,8 +69,8 @@ def parsed(path):
 
 
 def test_every_page_is_valid_html(site):
-    # One per model, three tasks, front page, over tasks, wins, figures, comparison, method, and the place of the docs.
-    assert len([path for path in pages(site) if path.parent.name != "embed"]) == 10 + len(FEW)
+    # One per model, three tasks, front page, over tasks, wins, figures, history, comparison, method, and the place of the docs.
+    assert len([path for path in pages(site) if path.parent.name != "embed"]) == 11 + len(FEW)
     for path in pages(site):
         html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
 
@@ -422,7 +422,7 @@ def test_on_the_command_line(monkeypatch, tmp_path):
     some(tmp_path / "submissions", FEW[:2])
     built = CliRunner().invoke(app, ["site", "build", "--submissions", "submissions"])
     assert built.exit_code == 0, built.output
-    assert "_site: 10 pages; open _site/index.html" in built.output
+    assert "_site: 11 pages; open _site/index.html" in built.output
 
 
 def test_the_rows_of_two_folders_are_on_one_site(tmp_path):

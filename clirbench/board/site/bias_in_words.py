@@ -49,8 +49,9 @@ def _preference(document: Document, texts: str) -> Iterator[tuple[str, str]]:
         if (one := document.per_language.get(language, {}).get("bias", {}).get(name)) is not None
     }
     most = max(by_language, key=lambda language: by_language[language], default="")
+    decimals = 1 if by_language.get(most, 0) >= 2 else 2
     detail = (
-        f", and most for questions in {language_name(most)}: {number(by_language[most], 1, 1 if by_language[most] >= 2 else 2)} times"
+        f", and most for questions in {language_name(most)}: {number(by_language[most], 1, decimals)} times"
         if len(by_language) > 1 and by_language[most] > 1 + _CHANCE
         else ""
     )
@@ -74,7 +75,8 @@ def _jump(document: Document, texts: str) -> Iterator[tuple[str, str]]:
         said = f"No other language gains: none stands before a gold more than {number(ratio, 1, 2)} times as often as its share."
     else:
         said = (
-            f"Of other languages, {language_name(other)} gains most: for questions in {language_name(query)}, wrong {texts} in {language_name(other)} stand before a gold "
+            f"Of other languages, {language_name(other)} gains most: for questions in {language_name(query)}, "
+            f"wrong {texts} in {language_name(other)} stand before a gold "
             f"{times(ratio)}."
         )
     yield said, "queue_jump_ratio"

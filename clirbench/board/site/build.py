@@ -25,9 +25,9 @@ from clirbench.board.site.kept import Kept, Store, store_root
 from clirbench.board.site.model_page import measured_task
 from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.portrait import portraits
+from clirbench.board.site.preview import preview, preview_rows
 from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
 from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
-from clirbench.board.site.preview import preview, preview_rows
 from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv

@@ -101,7 +101,7 @@ def axes(task: str) -> list[Axis]:
             "own-language preference",
             "near 1",
             True,
-            lambda v: number(v, 1, 2 if v < 10 else 0).removesuffix(".00"),
+            lambda v: number(v, 1, 2).rstrip("0").rstrip("."),
             "How often wrong candidates in the question's language stand before an answer, against their share of the pool. "
             "1 is fair.",
         ),
