@@ -75,12 +75,12 @@ class StoredResult(Result):
         object.__setattr__(self, "path", path)
 
     @property
-    def ranks(self) -> GoldRanks:  # type: ignore[override]
+    def ranks(self) -> GoldRanks:
         """The ranks, from their file."""
         return self._read().ranks
 
     @property
-    def ranks_file(self) -> bytes:  # type: ignore[override]
+    def ranks_file(self) -> bytes:
         """The bytes of their file."""
         return self._read().ranks_file
 
@@ -252,7 +252,7 @@ def _slim(document: Document, task: str) -> Document:
         }
         for language, settings in document.per_language.items()
     }
-    empty = {"per_pair": {}, "queue_jump": {}, "queue_jump_ratio": {}, "micro": {}, "lengths": None}
+    empty: dict[str, Any] = {"per_pair": {}, "queue_jump": {}, "queue_jump_ratio": {}, "micro": {}, "lengths": None}
     if document.compact is not None:
         # Its matrices are as long as those of the other form.
         empty |= {"compact": document.compact.model_copy(update={"pairs": [], "queue_jump": []})}
