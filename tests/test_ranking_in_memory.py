@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 
 from clirbench.ranking.in_memory import count_outranked
 from clirbench.ranking.kernel import best_first
+from clirbench.ranking.near_ties import largest_error
 from clirbench.support.errors import ClirbenchError
 
 
@@ -119,6 +120,25 @@ def test_a_constant_encoder_gains_nothing():
         np.array([0, 700, 1001]),
     )
     assert (1 + found.all.sum(axis=1)).tolist() == [1000, 1001]
+
+
+@pytest.mark.parametrize(("value", "dimensions"), [(0.6232917, 288), (0.9215811, 300), (0.9413697, 320)])
+def test_an_encoder_of_one_value_gains_nothing(value, dimensions):
+    # Equal values: each addition of a float32 product may round the same way, so the errors add up.
+    vectors = np.full((90, dimensions), value, dtype=np.float32)
+    gold = np.arange(40, dtype=np.int32)
+    found = count_outranked(vectors[:40], vectors, gold, gold, np.array([0, 90]))
+    assert (found.wrong == 89).all()
+
+
+def test_no_order_of_additions_is_off_by_more_than_is_looked_at_again():
+    rng = np.random.default_rng(4)
+    for dimensions in (3, 16, 257, 1024, 4096):
+        for value in rng.uniform(0.5, 1, 20).astype(np.float32):
+            one_by_one, exact = np.float32(0), dimensions * float(value) ** 2
+            for _ in range(dimensions):
+                one_by_one += value * value
+            assert abs(float(one_by_one) - exact) <= largest_error(dimensions) * exact
 
 
 def test_copies_tie_wherever_they_stand():
