@@ -47,13 +47,13 @@ def signs(page):
 def test_the_page_shows_the_matrix_of_the_file(visit, site):
     page = visit("wins.html")
     for task in ("xquad-r", "mlqa-r"):
-        page.get_by_label("Task").select_option(task)
+        page.locator("#w-task").select_option(task)
         for label, number in (
             ("All languages in one pool, mAP", "multilingual.mAP"),
             ("Same language, mAP", "monolingual.mAP"),
             ("Rank distance", "bias.rank_distance"),
         ):
-            page.get_by_label("Number").select_option(label)
+            page.locator("#w-number").select_option(label)
             with (site / "data" / "wins" / f"{task}.{number}.csv").open(encoding="utf-8", newline="") as file:
                 head, *lines = csv.reader(file)
             shown = signs(page)
@@ -89,8 +89,8 @@ def test_a_cell_says_what_it_shows_and_leads_to_compare(visit):
 
 def test_the_choice_is_in_the_address(visit):
     page = visit("wins.html")
-    page.get_by_label("Task").select_option("mlqa-r")
-    page.get_by_label("Number").select_option("Across languages, mAP")
+    page.locator("#w-task").select_option("mlqa-r")
+    page.locator("#w-number").select_option("Across languages, mAP")
     page.get_by_label("Without transforms").check()
     assert "clirbench__hybrid+lir-1" not in [name for name, _ in signs(page)]
     assert all(len(cells) == 3 for _, cells in signs(page))
