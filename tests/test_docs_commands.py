@@ -27,6 +27,7 @@ STAND_INS = {
     r"^(clirbench run --model (?!.*--tasks).*)": r"\1 --tasks demo",  # the standard suite, whose data come from the web
     r"\b(new|old|results|submissions)/(me|ORG)__(model|NAME)": r"\1/clirbench__hybrid",
     r"path/to/results": "results",
+    r"--eval-results path/to/model": "--eval-results .",  # any folder
     r"path/to/README\.md": "card.md",
     r"--name me/static": "",  # of a bundled model, which has its name
 }

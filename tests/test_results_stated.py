@@ -81,7 +81,7 @@ def test_a_result_is_run_again_with_what_it_states(prompted, tmp_path, options):
     task = write_task(tmp_path)
     result = clirbench.evaluate(prompted, str(task), options=EncoderOptions(name="me/model", **options))
     assert other_settings(reload_model(result.document, ModelAt(prompted)), result.document) == []
-    words = command(result.document).replace("FOLDER", prompted).replace("--tasks mine", f"--tasks {task}")
+    words = command(result.document).replace("FOLDER", prompted).replace("--tasks TASK.toml", f"--tasks {task}")
     import shlex
 
     ran = run(*shlex.split(words)[1:], "-o", tmp_path / "again")
@@ -105,7 +105,7 @@ def test_the_command_of_two_stages_says_what_to_fill_in(tmp_path):
     task = str(write_task(tmp_path))
     model = f"rerank:clirbench/char-ngram+{cross_encoder(tmp_path)}"
     document = clirbench.evaluate(model, task, options=EncoderOptions(name="me/two", depth=2)).document
-    assert command(document) == ("clirbench run --model rerank:FIRST+RERANKER --tasks mine --name me/two --depth 2")
+    assert command(document) == ("clirbench run --model rerank:FIRST+RERANKER --tasks TASK.toml --name me/two --depth 2")
 
 
 def test_the_tasks_of_a_model_are_stated(prompted, tmp_path):
