@@ -85,10 +85,11 @@ def test_a_new_file_is_enough(tasks, tmp_path, monkeypatch):
 
     say("site", "build", "--output", "site")
     front = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
-    assert ">The village</th>" in front
-    # Two settings and two metrics: a column needs both names.
-    assert ">mono Recall@1</th>" in front
-    assert ">multi Recall@1</th>" in front
+    assert 'data-task="village" data-name="The village"' in front
+    # A column says its setting and its metric.
+    for key, setting in (("monolingual", "Same language"), ("multilingual", "All languages in one pool")):
+        head = front.partition(f'data-key="village.{key}.R@1"')[2].partition("</th>")[0]
+        assert f">{setting}</span><small>Recall@1 ×100" in head
     page = (tmp_path / "site" / "tasks" / "village.html").read_text(encoding="utf-8")
     assert "The village: Recall@1 and mAP x100 and rank distance" in page
     assert '<option value="village">The village</option>' in (tmp_path / "site" / "compare.html").read_text("utf-8")
