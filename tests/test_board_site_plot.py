@@ -45,7 +45,9 @@ def test_the_pareto_front_by_hand():
 
 def test_variants_of_one_base_share_a_family(entries):
     families = {p.label: p.family for p in plot_points(entries, "xquad-r")}
-    assert families["clirbench/hybrid"] == families["clirbench/mono"] == families["clirbench/cross"] is not None
+    assert families["clirbench/mono"] == families["clirbench/cross"] is not None
+    # It starts from another model than they do.
+    assert families["clirbench/hybrid"] not in (None, families["clirbench/mono"])
     assert families["arxiv-2408.10536/xlm-r-hybrid"] != families["arxiv-2408.10536/labse-hybrid"]
     assert families["clirbench/char-ngram"] is None
 
