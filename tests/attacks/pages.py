@@ -11,7 +11,7 @@ ATTACKS = {
     "an attribute more, without quotes": " onload=window.owned=1 ",
     "an address that is a script": "javascript:window.owned=1",
     "an address that is a page": "data:text/html,<script>window.owned=1</script>",
-    "a template of Jinja": "{{7*7}}{% for x in ().__class__.__base__.__subclasses__() %}{{x}}{% endfor %}",
+    "a template of Jinja": "{{7919*7907}}{% for x in ().__class__.__base__.__subclasses__() %}{{x}}{% endfor %}",
     "a template of JavaScript": "${window.owned=1}`",
     "the end of a string in JavaScript": "\\';window.owned=1;//\\\";window.owned=1;//",
     "the end of a style": "</style><style>*{display:none}</style>",

@@ -185,13 +185,15 @@ class Store:
     def _write(self, key: str, files: Mapping[str, bytes]) -> None:
         part = self.root / f".{key[:16]}.{secrets.token_hex(8)}.part"
         part.mkdir(parents=True)
-        for name, content in files.items():
-            (part / name).write_bytes(sha256(content).hexdigest().encode() + b"\n" + content)
-        # Damaged files of this key give way. Another build may write the same at the same time: either may win.
-        shutil.rmtree(self.root / key, ignore_errors=True)
-        with suppress(OSError):
-            part.replace(self.root / key)
-        shutil.rmtree(part, ignore_errors=True)
+        try:
+            for name, content in files.items():
+                (part / name).write_bytes(sha256(content).hexdigest().encode() + b"\n" + content)
+            # Damaged files of this key give way. Another build may write the same at the same time: either may win.
+            shutil.rmtree(self.root / key, ignore_errors=True)
+            with suppress(OSError):
+                part.replace(self.root / key)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _made(folder: Path) -> dict[str, bytes]:

@@ -51,7 +51,8 @@ def language_bars(result: Result, tables: Tables | None = None) -> list[BarColum
     sizes, settings, depth = document.counts.candidates, document.task.settings, document.encoder.depth
     tables = tables or headline_tables(result.ranks, sizes, [metric], apart, settings, depth)
     names = {("monolingual", metric): "same language", ("multilingual", metric): "all languages in one pool"}
-    names |= {("bias", "rank_distance"): "rank distance"}
+    # The tables may hold more than the task measures.
+    names |= {("bias", name): "rank distance" for name in apart}
     chosen = {key: tables[key] for key in names if key in tables}
     samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
     estimates = {
