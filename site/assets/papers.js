@@ -275,11 +275,58 @@
     opened(title, [3.3, 7].map((inches) => ({
       label: inches + " in",
       make: (sheet) => {
-        sheet.replaceChildren();
-        const text = '<?xml version="1.0" encoding="UTF-8"?>\n' + new XMLSerializer().serializeToString(paper(svg, inches, sheet)) + "\n";
+        // What is not on the page has no colours.
+        sheet.replaceChildren(...(svg.closest("main") ? [] : [svg]));
+        const made = paper(svg, inches, sheet);
+        if (!svg.closest("main")) svg.remove();
+        const text = '<?xml version="1.0" encoding="UTF-8"?>\n' + new XMLSerializer().serializeToString(made) + "\n";
         return { name: named(title) + "-" + inches + "in.svg", type: "image/svg+xml", text };
       },
     })));
+  }
+
+  // --- Bars in the cells of a table ---
+
+  // Columns of bars that share a scale: the first of each has colour 0.
+  function scales(table) {
+    const made = [];
+    for (const head of [...table.tHead.rows[0].cells].slice(1)) {
+      const columns = [...table.tBodies[0].rows].map((row) => row.cells[head.cellIndex]);
+      if (!made.length || columns.some((cell) => cell.querySelector(".s0"))) made.push([]);
+      made.at(-1).push(head);
+    }
+    return made.filter((heads) => heads.some((head) => [...table.tBodies[0].rows].some((row) => row.cells[head.cellIndex].querySelector(".s0, .s1"))));
+  }
+
+  const barsTitle = (table, heads) => table.closest("[aria-label]").getAttribute("aria-label") + ": " + heads.map((head) => head.textContent.replace(/\s+/g, " ").trim()).join("; ");
+
+  // The columns as one chart with absolute places, as charts have: a row of bars for each language, each with its number.
+  function barChart(table, heads) {
+    const rows = [...table.tBodies[0].rows], pitch = 17, gap = 5, step = pitch * heads.length + gap, tall = step * rows.length;
+    const svg = shape("svg", { viewBox: "0 0 600 " + tall, class: "chart" });
+    shape("title", {}, svg).textContent = barsTitle(table, heads);
+    shape("desc", {}, svg).textContent = "By query language: " + headed(table) + ".";
+    heads.forEach((head, i) => {
+      const key = shape("g", { class: "key" }, svg);
+      shape("rect", { x: 0, y: -9, width: 10, height: 10, class: "bar s" + i }, key);
+      shape("text", { x: 16, y: 0 }, key).textContent = said(head);
+    });
+    rows.forEach((row, r) => {
+      shape("text", { x: -6, y: (r * step + pitch * heads.length / 2 + 4).toFixed(1), "text-anchor": "end" }, svg).textContent = said(row.cells[0]);
+      heads.forEach((head, i) => {
+        const cell = row.cells[head.cellIndex], top = r * step + i * pitch, middle = top + pitch / 2;
+        const numbers = (name) => (cell.querySelector(name)?.getAttribute("d").match(/-?[\d.]+/g) ?? []).map(Number);
+        const [start, , length] = numbers(".s0, .s1"), whisker = numbers(".whisker");
+        if (start === undefined) return;
+        shape("rect", { x: start, y: top + 2, width: length, height: pitch - 4, class: "bar s" + i }, svg);
+        const [low, high] = [whisker[0], whisker[4]];
+        if (low !== undefined) shape("path", { d: "M" + low + " " + middle + "L" + high + " " + middle, class: "whisker" }, svg);
+        shape("text", { x: Math.max(start + length, high ?? 0) + 8, y: middle + 4 }, svg).textContent = cell.querySelector("b").firstChild.textContent.trim();
+      });
+      const zero = row.querySelector("td:nth-child(" + (heads[0].cellIndex + 1) + ") .zero")?.getAttribute("d").match(/[\d.]+/)[0];
+      if (zero) shape("path", { d: "M" + zero + " " + r * step + "L" + zero + " " + (r + 1) * step, class: "grid" }, svg);
+    });
+    return svg;
   }
 
   function tabled(table) {
@@ -317,6 +364,7 @@
   }
   for (const table of document.querySelectorAll("main table")) {
     const box = table.closest(".scroll") ?? table;
+    if (table.matches(".bars")) for (const heads of scales(table).reverse()) box.after(button("Figure for papers", barsTitle(table, heads), () => chart(barChart(table, heads))));
     box.after(button("Table for papers", headed(table), () => tabled(table)));
   }
 }
