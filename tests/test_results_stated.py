@@ -105,7 +105,9 @@ def test_the_command_of_two_stages_says_what_to_fill_in(tmp_path):
     task = str(write_task(tmp_path))
     model = f"rerank:clirbench/char-ngram+{cross_encoder(tmp_path)}"
     document = clirbench.evaluate(model, task, options=EncoderOptions(name="me/two", depth=2)).document
-    assert command(document) == ("clirbench run --model rerank:FIRST+RERANKER --tasks TASK.toml --name me/two --depth 2")
+    assert command(document) == (
+        "clirbench run --model rerank:FIRST+RERANKER --tasks TASK.toml --name me/two --depth 2"
+    )
 
 
 def test_the_tasks_of_a_model_are_stated(prompted, tmp_path):
