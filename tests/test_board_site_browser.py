@@ -70,7 +70,7 @@ class Visit:
 
 
 @pytest.fixture
-def visit(chromium, site):
+def opened(chromium, site):
     made = []
 
     def go(address, folder=None, **options):
@@ -83,6 +83,16 @@ def visit(chromium, site):
     for one in made:
         one.context.close()
         assert one.problems == []
+
+
+@pytest.fixture
+def visit(opened):
+    return opened
+
+
+@pytest.fixture
+def page_at(opened):
+    return lambda address, **options: opened(address, **options).page
 
 
 # The rows of the table that is shown.

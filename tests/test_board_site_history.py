@@ -3,13 +3,14 @@
 import json
 import re
 import shutil
+from functools import partial
 from urllib.parse import unquote, urljoin, urlparse
 
 import html5lib
 import pytest
 from small_board import answers
 from test_board_site import FEW, SUBMISSIONS, some
-from test_board_site_browser import AXE, CHROMIUM, Visit, chromium, needs_axe
+from test_board_site_browser import AXE, CHROMIUM, chromium, needs_axe, opened, page_at
 from typer.testing import CliRunner
 
 import clirbench
@@ -22,7 +23,7 @@ from clirbench.support.errors import ClirbenchError
 
 DAY, HOME = "2026-10-01", "https://board.example/"
 needs_chromium = pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
-__all__ = ["chromium"]
+__all__ = ["chromium", "opened", "page_at"]
 
 
 @pytest.fixture(scope="module")
@@ -227,19 +228,8 @@ def test_the_csv_has_the_day(site):
 
 
 @pytest.fixture
-def visit(chromium, site):
-    made = []
-
-    def go(address, **options):
-        one = Visit(chromium, site[0], **options)
-        made.append(one)
-        one.open(address)
-        return one.page
-
-    yield go
-    for one in made:
-        one.context.close()
-        assert one.problems == []
+def visit(page_at, site):
+    return partial(page_at, folder=site[0])
 
 
 PAGES = (

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from test_board_site import SUBMISSIONS, some
-from test_board_site_browser import AXE, CHROMIUM, Visit, chromium, needs_axe
+from test_board_site_browser import AXE, CHROMIUM, chromium, needs_axe, opened
+from test_board_site_browser import page_at as visit
 
 from clirbench.board.site.build import build_site
 from clirbench.results.before_golds import before_golds
@@ -15,8 +16,8 @@ MODELS = (
     "arxiv-2408.10536__xlm-r-hybrid", "pyserini__bm25",
 )  # fmt: skip
 PAGES = [f"models/{name.replace('+', '%2B')}.html" for name in MODELS]
-# The fixture of the other module is this module's too.
-__all__ = ["chromium"]
+# The fixtures of the other module are this module's too.
+__all__ = ["chromium", "opened", "visit"]
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +25,6 @@ def site(tmp_path_factory, _checked_shipped):
     folder = tmp_path_factory.mktemp("model")
     build_site(some(folder / "submissions", MODELS), folder / "out")
     return folder / "out"
-
-
-@pytest.fixture
-def visit(chromium, site):
-    made = []
-
-    def go(address, **options):
-        one = Visit(chromium, site, **options)
-        made.append(one)
-        one.open(address)
-        return one.page
-
-    yield go
-    for one in made:
-        one.context.close()
-        assert one.problems == []
 
 
 def questions(page, task):

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from test_board_site import SUBMISSIONS, some
-from test_board_site_browser import AXE, CHROMIUM, Visit, chromium, needs_axe
+from test_board_site_browser import AXE, CHROMIUM, chromium, needs_axe, opened
+from test_board_site_browser import page_at as visit
 from test_board_site_cite import entries
 
 from clirbench.board.site.build import About, build_site
@@ -21,7 +22,7 @@ MODELS = (
 )  # fmt: skip
 MODEL = "models/pypi__multilingual-e5-small-4bit.html"
 SVG = "{http://www.w3.org/2000/svg}"
-__all__ = ["chromium"]
+__all__ = ["chromium", "opened", "visit"]
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +31,6 @@ def site(tmp_path_factory, _checked_shipped):
     about = About.checked("", "https://board.example", "2026-11-27")
     build_site(some(folder / "submissions", MODELS), folder / "out", about=about)
     return folder / "out"
-
-
-@pytest.fixture
-def visit(chromium, site):
-    made = []
-
-    def go(address, **options):
-        one = Visit(chromium, site, **options)
-        made.append(one)
-        one.open(address)
-        return one.page
-
-    yield go
-    for one in made:
-        one.context.close()
-        assert one.problems == []
 
 
 def saved(page, button, kind):

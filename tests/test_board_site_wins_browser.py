@@ -5,14 +5,15 @@ import json
 
 import pytest
 from test_board_site import SUBMISSIONS, some
-from test_board_site_browser import AXE, CHROMIUM, Visit, chromium, needs_axe
+from test_board_site_browser import AXE, CHROMIUM, chromium, needs_axe, opened
+from test_board_site_browser import page_at as visit
 
 from clirbench.board.site.build import build_site
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
 MODELS = ("clirbench__hybrid", "clirbench__hybrid+lir-1", "clirbench__mono", "clirbench__bm25")
-# The fixture of the other module is this module's too.
-__all__ = ["chromium"]
+# The fixtures of the other module are this module's too.
+__all__ = ["chromium", "opened", "visit"]
 
 
 @pytest.fixture(scope="module")
@@ -20,22 +21,6 @@ def site(tmp_path_factory, _checked_shipped):
     folder = tmp_path_factory.mktemp("wins")
     build_site(some(folder / "submissions", MODELS), folder / "out")
     return folder / "out"
-
-
-@pytest.fixture
-def visit(chromium, site):
-    made = []
-
-    def go(address, **options):
-        one = Visit(chromium, site, **options)
-        made.append(one)
-        one.open(address)
-        return one.page
-
-    yield go
-    for one in made:
-        one.context.close()
-        assert one.problems == []
 
 
 def signs(page):
