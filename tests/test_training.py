@@ -124,6 +124,10 @@ def test_a_recipe_extends_another(tmp_path):
         ClirbenchError, match=r"part\.toml: 'extends' names 'part2\.toml', which is neither beside it nor"
     ):
         load_recipe(path)
+    (tmp_path / "broken.toml").write_text("[batches", encoding="utf-8")
+    path.write_text('format = 1\nextends = "broken.toml"\n', encoding="utf-8")
+    with pytest.raises(ClirbenchError, match=r"broken\.toml: not valid TOML"):
+        load_recipe(path)
     path.write_text('format = 1\nextends = "static-e5.toml"\n', encoding="utf-8")
     with pytest.raises(ClirbenchError, match=r"'static-e5\.toml', which extends a recipe itself"):
         load_recipe(path)

@@ -372,10 +372,7 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
 
 def _table(path: Path, text: str) -> dict[str, Any]:
     """The values of a recipe's file, with those of the recipe that it extends."""
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
+    raw = _toml(path, text)
     if "extends" not in raw:
         return raw
     name = str(raw.pop("extends"))
@@ -384,12 +381,19 @@ def _table(path: Path, text: str) -> dict[str, Any]:
         raise ClirbenchError(
             f"{path}: 'extends' names '{name}', which is neither beside it nor a shipped recipe: correct it"
         )
-    below = tomllib.loads(read_text(extended, "check its permissions"))
+    below = _toml(extended, read_text(extended, "check its permissions"))
     if "extends" in below:
         raise ClirbenchError(f"{path}: 'extends' names '{name}', which extends a recipe itself: name that one")
     for key, value in raw.items():
         below[key] = {**below[key], **value} if isinstance(value, dict) and isinstance(below.get(key), dict) else value
     return below
+
+
+def _toml(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ClirbenchError(f"{path}: not valid TOML ({error}): correct the file") from error
 
 
 def _line_of(text: str, place: tuple[int | str, ...]) -> int:
