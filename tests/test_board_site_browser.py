@@ -718,4 +718,6 @@ def test_a_row_of_long_texts_folds(visit, tmp_path, scheme):
 def test_copying_bibtex(visit):
     one = visit("tasks/xquad-r.html")
     one.page.get_by_role("button", name="Copy BibTeX").click()
-    one.page.get_by_role("button", name="Copied").wait_for()
+    copied = one.page.get_by_role("button", name="Copied")
+    copied.wait_for()
+    assert copied.is_visible()
