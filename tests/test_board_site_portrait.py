@@ -174,16 +174,26 @@ def test_bias_in_words_has_the_numbers_of_the_counts(page):
         said[1]
         == f"No other language gains: none stands before a gold more than {across:.2f} times as often as its share."
     )
+    # Five languages share the Latin script, and no other script has two.
+    latin, shares = ("de", "en", "es", "tr", "vi"), []
+    for q in latin:
+        alike, others = [c for c in latin if c != q], [c for c in languages if c != q]
+        share = sum(jumps[q][c] for c in alike) / sum(jumps[q][c] for c in others)
+        shares.append(share / (sum(sizes[c] for c in alike) / sum(sizes[c] for c in others)))
+    assert said[2] == (
+        "Other languages in the question's script: for questions in Latn, wrong sentences in it stand before a gold "
+        f"{times(sum(shares) / len(shares))}."
+    )
     bias = document["headline"]["bias"]
     assert (
-        f"it is {bias['rank_distance']['value']:,.0f} ranks on average, in a pool of {sum(sizes.values()):,}" in said[2]
+        f"it is {bias['rank_distance']['value']:,.0f} ranks on average, in a pool of {sum(sizes.values()):,}" in said[3]
     )
     transfer = (
         document["headline"]["cross-lingual"]["mAP"]["value"] / document["headline"]["monolingual"]["mAP"]["value"]
     )
-    assert f"{100 * transfer:.0f} % of the same-language mAP is left" in said[3]
+    assert f"{100 * transfer:.0f} % of the same-language mAP is left" in said[4]
     # What only the submitters say is marked.
-    assert [text(item).endswith("†") for item in words] == [False, True, False, False, False]
+    assert [text(item).endswith("†") for item in words] == [False, True, True, False, False, False]
 
 
 def test_a_model_with_strong_bias_says_so(site):

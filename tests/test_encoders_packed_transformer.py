@@ -255,6 +255,10 @@ def another_class(folder):
         (lambda folder: (folder / "model.safetensors").write_bytes(b"no"), "model.safetensors beside packed.safe"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "mine"}'), "has the model_type 'mine'"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer"),
+        (
+            lambda folder: (folder / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes()[:900]),
+            r"is no packed transformer \(tokenizer\.json is no JSON \(.*\)\): copy it again",
+        ),
     ],
 )
 def test_what_is_no_packed_folder_is_refused_in_one_line(folder, damage, message):
@@ -295,7 +299,7 @@ def test_a_module_of_ones_own_is_not_packed(tmp_path):
 
     model = unigram_model(tmp_path / "body")
     model[2] = Mine()
-    with pytest.raises(ClirbenchError, match=r"cannot pack the model: it .*use modules of sentence-transformers"):
+    with pytest.raises(ClirbenchError, match=r"cannot pack the model \(.*\): use modules of sentence-transformers"):
         write_packed_transformer(model, tmp_path / "packed")
 
 

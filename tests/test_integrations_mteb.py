@@ -15,6 +15,7 @@ from clirbench.encoders.base import EncoderOptions
 from clirbench.encoders.load import load_encoder
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import load_collection
+from clirbench.tasks.task_file import list_tasks, load_task
 
 pytestmark = [
     # Of mteb and what it loads, not of ours.
@@ -88,6 +89,15 @@ def test_mteb_finds_the_same_numbers(model, ours):
             assert part["ndcg_at_10"] == pytest.approx(scores[part["hf_subset"]], abs=1e-5)
     collection = load_collection(clirbench.load_task("demo"), LANGUAGES)
     assert one.encoded == len(set(collection.queries)) + len(set(collection.candidates))
+
+
+def test_streamed_tasks_are_read_by_the_metric_that_mteb_reads_them_by():
+    import mteb
+
+    names = {task.mteb: task.metrics[0] for task in map(load_task, list_tasks()) if task.mteb and task.corpus}
+    assert "NeuCLIR2023RetrievalHardNegatives" in names
+    scores = {name: mteb.get_task(name).metadata.main_score for name in names}
+    assert {name: metric.lower().replace("@", "_at_") for name, metric in names.items()} == scores
 
 
 def test_the_benchmark_groups_by_setting():

@@ -473,9 +473,44 @@ def test_a_language_in_two_scripts(compact):
     assert pair.multilingual[0] == document.per_language["ben_Beng"]["multilingual"]["mAP"]
 
 
-def test_languages_without_scripts_have_no_numbers_by_script():
-    document = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en"]).document
-    assert by_script(document, "mAP") == in_two_scripts(document, "mAP") == []
+def with_languages(document, names):
+    """A document with other names for some of its languages, in what numbers by script are made of."""
+
+    def named(values):
+        return {names.get(x, x): value for x, value in values.items()}
+
+    return document.model_copy(
+        update={
+            "task": document.task.model_copy(update={"languages": [names.get(x, x) for x in document.task.languages]}),
+            "per_language": named(document.per_language),
+            "per_pair": {names.get(x, x): named(values) for x, values in document.per_pair.items()},
+            "queue_jump": {names.get(x, x): named(values) for x, values in document.queue_jump.items()},
+            "counts": document.counts.model_copy(update={"candidates": named(document.counts.candidates)}),
+        }
+    )
+
+
+def test_a_code_without_a_script_has_the_usual_one_of_its_language():
+    document = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en", "ru", "zh"]).document
+    rows = by_script(document, "mAP")
+    assert [(row.script, row.languages) for row in rows] == [
+        ("Latn", ("de", "en")),
+        ("Cyrl", ("ru",)),
+        ("Hani", ("zh",)),
+    ]
+    pairs = [document.pair_value(x, y, "mAP") for x, y in (("de", "en"), ("en", "de"))]
+    assert rows[0].same_script == pytest.approx(np.mean(pairs))
+    # Texts without letters in common: what stands before a gold is in the script of the question.
+    assert rows[0].preference > 1
+    assert in_two_scripts(document, "mAP") == []
+
+
+def test_one_script_or_an_unknown_one_has_no_numbers_by_script():
+    document = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en", "ru"]).document
+    assert by_script(with_languages(document, {"ru": "xx"}), "mAP") == []
+    assert len(by_script(with_languages(document, {"ru": "xx_Cyrl"}), "mAP")) == 2
+    two = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en"]).document
+    assert by_script(two, "mAP") == in_two_scripts(two, "mAP") == []
 
 
 def test_show_prints_scripts_and_says_that_ranks_are_rounded(saved):

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from clirbench.support.languages import CHOICES, choices_of, language_name
+from clirbench.support.languages import CHOICES, choices_of, language_name, script_of
 from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
 LANGUAGES = sorted({language for name in list_tasks() for language in load_task(name).languages})
@@ -19,6 +19,11 @@ def test_names_by_hand():
     assert [language_name(code) for code in ("ar", "ara", "arb_Arab", "hin_Latn", "zho_Hans", "xx")] == [
         "Arabic", "Arabic", "Arabic", "Hindi, Latin script", "Chinese, simplified", "xx",
     ]  # fmt: skip
+
+
+def test_scripts_by_hand():
+    codes = ("hi", "hin", "hin_Latn", "nobody_Grek", "xx", "zh_CN", "zho_Hant")
+    assert [script_of(code) for code in codes] == ["Deva", "Deva", "Latn", "Grek", None, None, "Hant"]
 
 
 def test_choices_of_the_board_by_hand():

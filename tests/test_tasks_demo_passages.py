@@ -11,6 +11,7 @@ import pytest
 import clirbench
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.rescore import rescore
+from clirbench.results.scripts import by_script
 from clirbench.tasks.collection import load_collection
 from clirbench.tasks.task_file import load_task
 
@@ -135,3 +136,16 @@ def test_a_run_needs_nothing_else_and_its_numbers_agree(tmp_path):
     assert clirbench.read_result(path).document.task.hash == TASK.hash
     assert rescore(result).differences == []
     assert 0 < result.score("multilingual", "mAP") < 1
+
+
+def test_it_has_every_measure_and_numbers_by_script():
+    document = clirbench.evaluate("clirbench/char-ngram", "demo-passages", languages=["de", "en", "ru"]).document
+    assert set(METRICS) - set(document.headline["multilingual"]) <= {"MRR"}
+    bias = {name: estimate.value for name, estimate in document.headline["bias"].items()}
+    assert {"PEER", "PEER@20", "TLR@20", "TLR@100"} <= set(bias)
+    # Trigrams find few answers in another script among the first 20, and all of them in the whole pool.
+    assert 0 < bias["TLR@20"] < bias["TLR@100"] <= 1
+    assert [(row.script, row.languages) for row in by_script(document, "mAP")] == [
+        ("Latn", ("de", "en")),
+        ("Cyrl", ("ru",)),
+    ]

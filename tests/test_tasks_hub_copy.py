@@ -1,9 +1,12 @@
 """A copy of a data set of the hub: downloaded once at the pinned commit, whole, and only what is asked for."""
 
+import re
 import shutil
 
+import httpx
 import huggingface_hub
 import pytest
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from parallel_sets import HUB, parallel_set, write_parallel
 
 from clirbench.support.errors import ClirbenchError
@@ -89,6 +92,27 @@ def test_what_the_data_set_lacks_is_named(hub):
         local_copy("village", HUB, [*EN, "fr-corpus"])
     (folder / "README.md").unlink()
     assert (local_copy("village", HUB, TH) / "th-corpus" / "test.parquet").is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (GatedRepoError, "is given on request only: ask for it on its page, and log in"),
+        (RepositoryNotFoundError, ": the hub has no such data set, or it is private: correct the name, or log in"),
+        (RevisionNotFoundError, ": the data set has no such commit: correct the revision"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_not_blamed_on_the_network(hub, monkeypatch, kind, told):
+    def refuses(*given, **options):
+        raise kind(
+            "404 Client Error\nand more", response=httpx.Response(404, request=httpx.Request("GET", "https://x"))
+        )
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", refuses)
+    with pytest.raises(
+        ClirbenchError, match=f"village-law@{HUB.revision}{re.escape(told) if told[0] == ':' else ' ' + told}"
+    ):
+        local_copy("village", HUB, EN)
 
 
 def test_without_a_network_one_line_says_so():

@@ -291,6 +291,12 @@ def test_belebele_is_read_with_a_topic_for_each_question(mirror, tmp_path):
         (lambda rows: [{**rows[0], "link": None}, *rows[1:]], r"data/hi_Deva\.jsonl:1: a row has no link"),
         (lambda rows: [{**rows[0], "question": 7}, *rows[1:]], "field 'question' must be text"),
         (lambda rows: [*rows, rows[0]], r"query 'https://village\.example/\d#\d' stands twice in hi_Deva"),
+        (
+            lambda rows: [
+                {**row, "flores_passage": f"{row['flores_passage']} {row['question_number']}"} for row in rows
+            ],
+            r"'https://village\.example/\d' has another passage than in a row before: download it again",
+        ),
         (lambda rows: rows[:-1], "11 queries in hi_Deva, but belebele.toml declares 12"),
         (lambda rows: [{**rows[0], "question": " "}, *rows[1:]], "has no text"),
         (
@@ -304,6 +310,44 @@ def test_a_wrong_copy_of_belebele_is_one_line(mirror, tmp_path, change, told):
     with pytest.raises(ClirbenchError, match=told) as error:
         load_collection(load_task(str(belebele_task(tmp_path))))
     assert "\n" not in str(error.value)
+
+
+def of_split(folder, parts, split, declared):
+    """Rename the files of some configurations to another split, in the README too or without a README."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    for part in parts:
+        for path in list(folder.glob(f"*-{part}/test.parquet")):
+            path.rename(path.with_name(f"{split}.parquet"))
+            old = f"  - split: test\n    path: {path.parent.name}/test.parquet"
+            assert old in text
+            text = text.replace(old, old.replace("test", split))
+    if declared:
+        readme.write_text(text, encoding="utf-8")
+    else:
+        readme.unlink()
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_judgements_of_another_split_are_not_read(village, mirror, declared):
+    of_split(mirror / "village-law", ["qrels"], "dev", declared)
+    with pytest.raises(ClirbenchError, match=r"el-qrels has no split 'test', only 'dev': correct the split") as error:
+        load_collection(load_task(str(village)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_texts_may_be_in_a_split_of_another_name_but_not_in_two(village, mirror, declared):
+    expected = golds(load_collection(load_task(str(village))))
+    of_split(mirror / "village-law", ["corpus", "queries"], "train", declared)
+    assert golds(load_collection(load_task(str(village)))) == expected
+    for path in list((mirror / "village-law").glob("*-corpus/train.parquet")):
+        shutil.copy(path, path.with_name("dev.parquet"))
+    if not declared:
+        with pytest.raises(
+            ClirbenchError, match=r"el-corpus has no split 'test', only 'dev', 'train': correct the split"
+        ):
+            load_collection(load_task(str(village)))
 
 
 def test_files_of_parquet_are_read_alike(tmp_path):
@@ -338,6 +382,10 @@ def test_a_result_knows_all_languages_from_the_declared_ones():
     assert select(load_task("demo"), ["all"]).languages == load_task("demo").languages
     with pytest.raises(ClirbenchError, match="belebele has no language 'all': choose from "):
         select(board, ["all", "eng_Latn"])
+    with pytest.raises(
+        ClirbenchError, match=r"no language 'acm_Arab': choose from .*, write 'all' alone for all 122, or leave"
+    ):
+        select(board, ["acm_Arab"])
     with pytest.raises(ClirbenchError, match="belebele has no other languages than acm_Arab,"):
         with_all_languages(whole)
 

@@ -57,7 +57,13 @@ def test_some_languages_may_be_chosen(mirror, tmp_path):
         (("--revision", HUB.revision), "--revision and --split are of a data set on the hub"),
         (("--split", "dev"), "--revision and --split are of a data set on the hub"),
         ((*GIVEN, "--languages", "en,fr"), "has no language 'fr': use el, en, th"),
-        ((*GIVEN, "--languages", "en"), "no two languages have configurations such as en-corpus"),
+        ((*GIVEN, "--languages", "en"), "--languages is 'en': a parallel task needs two of el, en, th"),
+        ((*GIVEN, "--split", "dev"), "el-qrels has no split 'dev', only 'test': correct the split"),
+        (
+            ("--from-hub", "law", *GIVEN[2:]),
+            "--from-hub is 'law': give the name of the data set on the hub, as ORG/NAME",
+        ),
+        (("--from-hub", "https://huggingface.co/datasets/org/law", *GIVEN[2:]), "as ORG/NAME"),
     ],
 )
 def test_a_wrong_option_is_one_line(mirror, arguments, told):

@@ -21,7 +21,7 @@ from clirbench.encoders.load import load_encoder
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Silent
 from clirbench.training import run_recipe
-from clirbench.training.recipe import load_recipe, shipped_recipes
+from clirbench.training.recipe import SHIPPED, load_recipe, shipped_recipes
 from clirbench.training.rows import read_rows, resolve
 
 CLIRBENCH = Path(sys.executable).with_name("clirbench")
@@ -89,8 +89,13 @@ def test_the_shipped_recipes_are_valid():
         (('description = "a toy"', 'description = ""'), "'description'"),
         (("size = 16", 'size = "16"'), "'batches.size'"),
         (("[loss]", "[loss]\nsmooth = 1"), "'loss.smooth'"),
-        (("scale = 16.0", ""), "'loss.scale': Field required"),
-        (("sparse-adam", "adamw"), "optimizer.name is sparse-adam with"),
+        (("scale = 16.0", ""), "missing key 'loss.scale': add it"),
+        (("size = 16", "sizes = 16"), ":14: unknown key 'batches.sizes': remove it or correct its spelling"),
+        (("sparse-adam", "adamw"), "'optimizer.name' must be sparse-adam with"),
+        (
+            ('name = "sparse-adam"', 'name = "sparse-adam"\nprecision = "bfloat16"'),
+            "'optimizer.precision' is that of a transformer",
+        ),
         (('name = "answers"', 'name = "prose"'), "two sources have one name"),
         (("monolingual = 1.0", "monolingual = 0.0"), "alpha is above 0"),
         (("format = 1", "format = 2"), "'format'"),
@@ -104,6 +109,43 @@ def test_bad_recipes_name_file_and_key(tmp_path, change, message):
         load_recipe(path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('["embeddings"]', '["layers"]'), ":33: 'model.freeze.0' has 'layers': use 'embeddings'"),
+        (("vocabulary = 48000", "layers = 0"), ":32: 'model.layers' is wrong (Input should be greater than or equal to 1)"),
+        (("vocabulary = 48000", "vocabulary = 4.8e4"), ":32: 'model.vocabulary' is wrong (Input should be a valid integer)"),
+        (("trained_length = 64", "trained_length = 257"), ": 'model.trained_length' is above 'model.max_length'"),
+        (("packed = true\n", ""), ": 'model.rounded_steps' rounds as the packed model is rounded: set packed = true"),
+        (("steps = 1000", 'steps = 1\nprecision = "bf16"'), "'optimizer.precision' has 'bf16': use 'auto', 'float32' or"),
+        (("weight = 1.0", "weight = nan"), ":41: 'teacher.weight' is wrong (Input should be a finite number)"),
+        (("weight = 1.0", "weight = 0.0"), ": 'teacher.weight' is 0, so nothing learns from the teacher: leave [teacher] out"),
+        (("centred = true", "center = true"), ":38: unknown key 'teacher.center'"),
+        (("centred = true", 'sources = ["none"]'), ": 'teacher.sources' names 'none', which is no source: correct it"),
+        (("centred = true", 'model = ""'), ":38: 'teacher.model' is empty: fill it in"),
+    ],
+)  # fmt: skip
+def test_a_bad_recipe_of_a_transformer_is_one_line(tmp_path, change, message):
+    path = tmp_path / "bad.toml"
+    text = (SHIPPED / "e5-small.toml").read_text(encoding="utf-8")
+    assert change[0] in text
+    path.write_text(text.replace(*change, 1), encoding="utf-8")
+    with pytest.raises(ClirbenchError) as error:
+        load_recipe(path)
+    assert str(error.value).startswith(f"{path}{message}" if message.startswith(":") else f"{path}:")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_rounding_is_refused_where_the_loss_cannot_round(tmp_path):
+    path = tmp_path / "minilm.toml"
+    path.write_text(
+        'format = 1\nextends = "minilm.toml"\n[model]\npacked = true\nrounded_steps = 0.5\n', encoding="utf-8"
+    )
+    with pytest.raises(ClirbenchError, match=r"'model\.rounded_steps' cannot be used with 'loss\.cached_mini_batch'"):
+        load_recipe(path, {"loss.cached_mini_batch": 8})
 
 
 def test_a_recipe_extends_another(tmp_path):

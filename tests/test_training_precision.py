@@ -43,16 +43,21 @@ def test_where_nothing_can_be_measured_alike_it_is_float32(monkeypatch, tmp_path
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(precision, "_seconds_of_a_step", lambda *given: pytest.fail("it measured"))
     static = SentenceTransformer(str(tiny_models.static_model(tmp_path)), device="cpu")
-    assert choose_precision(static, part(), Heard()) == "float32"
+    heard = Heard()
+    assert choose_precision(static, part(), heard) == "float32"
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert choose_precision(None, part(), Heard()) == "float32"
+    assert choose_precision(None, part(), heard) == "float32"
+    assert ["reads more than tokens" in line for line in heard.lines] == [True, False]
+    assert "training computes in float32: with several processes" in heard.lines[1]
 
 
 def test_a_gpu_is_not_measured(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     for has, expected in ((True, "bfloat16"), (False, "float32")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has: has)
-        assert choose_precision(None, part(), Heard()) == expected
+        heard = Heard()
+        assert choose_precision(None, part(), heard) == expected
+        assert heard.lines == [f"training computes in {expected}: the GPU {'has' if has else 'lacks'} bfloat16"]
 
 
 def test_a_named_precision_is_taken():

@@ -12,7 +12,7 @@ pytest.importorskip("accelerate")
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Silent
-from clirbench.training import run_recipe, teacher
+from clirbench.training import run_recipe, teacher, train
 from clirbench.training.base_model import base_model
 from clirbench.training.prepare import prepare
 from clirbench.training.recipe import TransformerPart, load_recipe
@@ -135,6 +135,16 @@ def test_too_few_rows_in_all_languages(base, data, tmp_path, monkeypatch):
     recipe, _ = load_recipe(write(tmp_path / "r.toml", base))
     with pytest.raises(ClirbenchError, match=r"rows have a text in each of en, de, th, too few .*centred = false"):
         make_targets(prepare(recipe, [data], Silent()).corpus, recipe, tmp_path / "t", "float32", Silent())
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("layers = 99\n", "'layers' is 99"), ("vocabulary = 3\n", "'vocabulary' is 3, but")]
+)
+def test_a_wrong_size_is_told_before_the_teacher_reads_the_texts(base, data, tmp_path, monkeypatch, model, told):
+    monkeypatch.setattr(train, "make_targets", lambda *given: pytest.fail("the teacher was asked"))
+    recipe = write(tmp_path / "r.toml", base, "[teacher]\n", model)
+    with pytest.raises(ClirbenchError, match=told):
+        run_recipe(recipe, {}, tmp_path / "out", data, Silent())
 
 
 def test_a_student_comes_near_its_teacher_and_leaves_its_embeddings(base, data, tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def write_packed_transformer(model: Any, folder: Path) -> None:
         try:
             refuse_unsafe(plain)
         except UnsafeModelError as error:
-            raise ClirbenchError(f"cannot pack the model: it {error}: use modules of sentence-transformers") from error
+            raise ClirbenchError(f"cannot pack the model ({error}): use modules of sentence-transformers") from error
         for path in sorted(plain.rglob(_PLAIN)):
             weights = {
                 name: (tensor.float() if tensor.is_floating_point() else tensor).numpy()
@@ -144,7 +144,7 @@ def unpack(folder: Path, target: Path) -> None:
                     shutil.copyfile(folder / place, copy)
         refuse_unsafe(target)
     except UnsafeModelError as error:
-        raise ClirbenchError(f"{folder} is no packed transformer: it {error}: {_DAMAGED}") from error
+        raise ClirbenchError(f"{folder} is no packed transformer ({error}): {_DAMAGED}") from error
 
 
 def _unpacked_file(path: Path) -> dict[str, NDArray[np.float32]]:

@@ -1,18 +1,16 @@
 """Numbers of a result by script, and of languages that it has in two scripts. They follow from the numbers by language.
 
-A script is the part of a language's code after the underscore, as in ``arb_Latn`` (FLORES-200): ISO 15924's four letters. A
-result has numbers by script if the code of every language has one.
+A script is the part of a language's code after the underscore, as in ``arb_Latn`` (FLORES-200): ISO 15924's four letters. A code
+without one, such as ``ar``, has the usual script of its language. A result has numbers by script if each language has one.
 """
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from clirbench.results.schema import Document
-
-_CODE = re.compile(r"([a-z]{2,3})_([A-Z][a-z]{3})")
+from clirbench.support.languages import script_of
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,8 @@ def own_script_preference(document: Document, language: str) -> float | None:
 
 def _scripts(languages: Sequence[str]) -> dict[str, str]:
     """The script of each language; nothing if one has none."""
-    codes = {language: _CODE.fullmatch(language) for language in languages}
-    return {x: code[2] for x, code in codes.items() if code} if all(codes.values()) else {}
+    known = {language: script_of(language) for language in languages}
+    return {language: script for language, script in known.items() if script} if all(known.values()) else {}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

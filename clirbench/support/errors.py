@@ -1,5 +1,8 @@
 """The one exception for what a user can mend, and other libraries' messages on one line."""
 
+from collections.abc import Mapping
+from typing import Any
+
 _LONGEST = 300
 
 
@@ -34,6 +37,22 @@ def shortened(text: str, longest: int = 80) -> str:
 def quoted(text: str) -> str:
     """A stranger's name in quotes for a message: printable, at most 80 characters."""
     return f"'{shortened(printable(text))}'"
+
+
+def wrong_value(error: Mapping[str, Any], key: str) -> str:
+    """One of pydantic's errors about the value of ``key`` in a user's file, with the remedy. It follows the file's name."""
+    kind, key = error["type"], printable(key)
+    if kind == "extra_forbidden":
+        return f"unknown key '{key}': remove it or correct its spelling"
+    if kind == "missing":
+        return f"missing key '{key}': add it"
+    if kind in ("too_short", "string_too_short"):
+        return f"'{key}' is empty: fill it in"
+    if kind == "literal_error":
+        return f"'{key}' has {printable(str(error['input']))!a}: use {error['ctx']['expected']}"
+    if kind == "value_error":
+        return f"'{key}' {error['msg'].removeprefix('Value error, ')}: correct it"
+    return f"'{key}' is wrong ({printable(error['msg'])}): correct it"
 
 
 def first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Facts about languages that hold for every task: names, scripts, and choices of several at once."""
 
+import re
 from collections.abc import Iterable
 
 # Languages that are written without spaces between words.
@@ -63,6 +64,17 @@ def language_name(code: str) -> str:
         if script not in ("Hans", "Hant")
         else f"{name}, {_SCRIPTS[script]}"
     )
+
+
+def script_of(code: str) -> str | None:
+    """The script of a language as ISO 15924 has it: that of the code, as in "hin_Latn", or else the usual one.
+
+    None where neither is known.
+    """
+    base, _, stated = code.partition("_")
+    if re.fullmatch("[A-Z][a-z]{3}", stated):
+        return stated
+    return _OF_CODE[base][1] if base in _OF_CODE and not stated else None
 
 
 def choices_of(codes: Iterable[str]) -> dict[str, list[str]]:

@@ -56,6 +56,7 @@ def _whole(folder: Path) -> set[str]:
 
 def _download(hub: HubCorpus, folder: Path, configurations: Sequence[str]) -> None:
     from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     data = Configurations(hub, (), folder)
     place: dict[str, Any] = {"repo_type": "dataset", "revision": hub.revision}
@@ -70,6 +71,16 @@ def _download(hub: HubCorpus, folder: Path, configurations: Sequence[str]) -> No
             snapshot_download(hub.hub, **place, local_dir=folder, allow_patterns=wanted)
     except ClirbenchError:
         raise
+    except GatedRepoError as error:
+        raise ClirbenchError(
+            f"{hub_name(hub)} is given on request only: ask for it on its page, and log in with  hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ClirbenchError(
+            f"{hub_name(hub)}: the hub has no such data set, or it is private: correct the name, or log in with  hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ClirbenchError(f"{hub_name(hub)}: the data set has no such commit: correct the revision") from error
     # The hub's client raises dozens of types of errors when the data cannot be reached.
     except Exception as error:
         raise _unreachable(hub, first_line(error)) from error

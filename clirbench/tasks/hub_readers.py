@@ -76,7 +76,8 @@ def read_belebele(corpus: HubCorpus, folder: Path, language: str) -> ParallelTex
     have the same question: 898 to 900 of the 900 texts are distinct, and mteb makes one query of those that are not.
 
     Raises:
-        ClirbenchError: A file cannot be read, a row lacks a field, or a question stands twice.
+        ClirbenchError: A file cannot be read, a row lacks a field, a question stands twice, or rows of one link have different
+            passages.
     """
     topics: list[tuple[str, str]] = []
     passages: dict[str, str] = {}
@@ -85,7 +86,9 @@ def read_belebele(corpus: HubCorpus, folder: Path, language: str) -> ParallelTex
         link, number = (id_of(value_of(row, place, name), place) for name in ("link", "question_number"))
         topic = f"{link}#{number}"
         topics.append((topic, text_of(row.get("question"), "question", place)))
-        passages.setdefault(link, text_of(row.get("flores_passage"), "flores_passage", place))
+        passage = text_of(row.get("flores_passage"), "flores_passage", place)
+        if passages.setdefault(link, passage) != passage:
+            raise ClirbenchError(f"{place}: {quoted(link)} has another passage than in a row before: download it again")
         golds[topic, link] = 1
     return _assembled(folder, language, topics, list(passages.items()), golds)
 

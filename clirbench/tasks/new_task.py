@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, quoted
 from clirbench.support.files import write_atomically, writing
 from clirbench.tasks.corpora.configurations import hub_name, readme_metadata
 from clirbench.tasks.hub_copy import local_copy
@@ -99,6 +99,8 @@ def init_from_hub(name: str, folder: Path, hub: HubCorpus, languages: Sequence[s
             languages.
     """
     (toml,) = _new_files(name, folder, (".toml",))
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub.hub, re.ASCII):
+        raise ClirbenchError(f"--from-hub is {quoted(hub.hub)}: give the name of the data set on the hub, as ORG/NAME")
     if not re.fullmatch("[0-9a-f]{40}", hub.revision):
         raise ClirbenchError(
             f"--revision is '{printable(hub.revision[:80])}': give the commit, 40 hexadecimal digits, because a branch moves"
@@ -109,6 +111,8 @@ def init_from_hub(name: str, folder: Path, hub: HubCorpus, languages: Sequence[s
     for language in chosen:
         if language not in known:
             raise ClirbenchError(f"{hub_name(hub)} has no language '{printable(language)}': use {', '.join(known)}")
+    if len(known) > 1 and len(chosen) < 2:
+        raise ClirbenchError(f"--languages is '{','.join(chosen)}': a parallel task needs two of {', '.join(known)}")
     if len(chosen) < 2:
         raise ClirbenchError(
             f"{hub_name(hub)}: no two languages have configurations such as en-corpus, en-queries and en-qrels, so it is no "

@@ -40,7 +40,7 @@ def with_all_languages(task: Task) -> Task:
     Raises:
         ClirbenchError: The task declares all languages already, or its languages differ in their counts.
     """
-    if not task.all_languages or task.whole_data:
+    if not _has_more(task):
         raise ClirbenchError(f"{task.id} has no other languages than {','.join(task.languages)}")
     counts: dict[str, Any] = {}
     for key in ("queries", "candidates"):
@@ -56,10 +56,15 @@ def with_all_languages(task: Task) -> Task:
 
 def task_with(task: Task, task_hash: str) -> Task:
     """The task, or the task with all languages of its data if that one has the hash."""
-    if task.hash != task_hash and task.all_languages and not task.whole_data:
+    if task.hash != task_hash and _has_more(task):
         whole = with_all_languages(task)
         return whole if whole.hash == task_hash else task
     return task
+
+
+def _has_more(task: Task) -> bool:
+    """Whether the task's data have more languages than it declares."""
+    return bool(task.all_languages) and not task.whole_data
 
 
 def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, ...]:
@@ -70,7 +75,8 @@ def choose_languages(task: Task, languages: Sequence[str] | None) -> tuple[str, 
     """
     for language in languages or ():
         if language not in task.languages:
-            remedy = f"choose from {','.join(task.languages)}, or leave {task.id} out of the tasks"
+            whole = f", write '{ALL}' alone for all {len(task.all_languages)}" if _has_more(task) else ""
+            remedy = f"choose from {','.join(task.languages)}{whole}, or leave {task.id} out of the tasks"
             raise ClirbenchError(f"{task.id} has no language '{language}': {remedy}")
     chosen = tuple(x for x in task.languages if languages is None or x in languages)
     if not chosen:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
-from clirbench.support.errors import ClirbenchError, printable
+from clirbench.support.errors import ClirbenchError, printable, wrong_value
 from clirbench.support.paths import tasks_dir
 from clirbench.support.text_files import read_text
 from clirbench.tasks.ids_and_grades import RELEVANT_FROM
@@ -451,15 +451,5 @@ def _refusal(path: Path, error: ValidationError) -> ClirbenchError:
     """One line about a wrong file. A misspelt key is unknown, and the right key is missing: the line names the unknown one."""
     order = {"extra_forbidden": 0, "missing": 1}
     first = min(error.errors(include_url=False), key=lambda one: order.get(one["type"], 2))
-    key = printable(".".join(part for part in first["loc"] if isinstance(part, str)))
-    if first["type"] == "extra_forbidden":
-        return ClirbenchError(f"{path}: unknown key '{key}': remove it or correct its spelling")
-    if first["type"] == "missing":
-        return ClirbenchError(f"{path}: missing key '{key}': add it")
-    if first["type"] in ("too_short", "string_too_short"):
-        return ClirbenchError(f"{path}: '{key}' is empty: fill it in")
-    if first["type"] == "literal_error":
-        return ClirbenchError(f"{path}: '{key}' has {printable(str(first['input']))!a}: use {first['ctx']['expected']}")
-    if first["type"] == "value_error":
-        return ClirbenchError(f"{path}: '{key}' {first['msg'].removeprefix('Value error, ')}: correct it")
-    return ClirbenchError(f"{path}: '{key}' is wrong ({printable(first['msg'])}): correct it")
+    key = ".".join(part for part in first["loc"] if isinstance(part, str))
+    return ClirbenchError(f"{path}: {wrong_value(first, key)}")

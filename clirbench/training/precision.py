@@ -24,8 +24,15 @@ def choose_precision(model: Any, part: OptimizerPart, reporter: Reporter) -> str
     if part.precision != "auto" or part.name != "adamw":
         return "float32" if part.precision == "auto" else part.precision
     if torch.cuda.is_available():
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 or tokenise_with(model, "", 1) is None:
+        has = torch.cuda.is_bf16_supported()
+        chosen = "bfloat16" if has else "float32"
+        reporter.note(f"training computes in {chosen}: the GPU {'has' if has else 'lacks'} bfloat16")
+        return chosen
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        reporter.note("training computes in float32: with several processes, bfloat16 is not measured")
+        return "float32"
+    if tokenise_with(model, "", 1) is None:
+        reporter.note("training computes in float32: bfloat16 is not measured for a model that reads more than tokens")
         return "float32"
     seconds = {name: _seconds_of_a_step(model, name) for name in ("float32", "bfloat16")}
     faster = seconds["float32"] / seconds["bfloat16"]

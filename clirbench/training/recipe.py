@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clirbench.support.errors import ClirbenchError
+from clirbench.support.errors import ClirbenchError, wrong_value
 from clirbench.support.names import check_name
 from clirbench.support.text_files import read_text
 
@@ -33,9 +33,9 @@ class _Part(BaseModel):
 class TransformerPart(_Part):
     """``[model]``: the transformer that training starts from."""
 
-    base: str
+    base: Text
     """A name on the hub, a folder, or a bundled model's name; the folder may be a packed one."""
-    revision: str | None = None
+    revision: Text | None = None
     """Branch, tag or commit on the hub; by default its main branch."""
     pooling: Literal["mean", "cls", "model"] = "mean"
     """Pooling of token vectors: ``mean`` or ``cls`` for a plain transformer; ``model`` keeps the base model's own."""
@@ -65,9 +65,9 @@ class TransformerPart(_Part):
 class TeacherPart(_Part):
     """``[teacher]``: a frozen model whose vectors the trained model learns. Each text is encoded once, before training."""
 
-    model: str | None = None
+    model: Text | None = None
     """A name or folder, as ``base`` of ``[model]``. By default the whole base model, before pieces or layers are taken away."""
-    revision: str | None = None
+    revision: Text | None = None
     """Branch, tag or commit on the hub; by default its main branch."""
     query_prompt: str | None = None
     """Put before each query. By default that of ``[model]``."""
@@ -271,21 +271,23 @@ class Recipe(_Part):
         if (self.model is None) == (self.static is None):
             raise ValueError("give either [model] or [static]")
         if (self.static is None) != (self.optimizer.name == "adamw"):
-            raise ValueError("optimizer.name is sparse-adam with [static], adamw with [model]")
+            raise ValueError("'optimizer.name' must be sparse-adam with [static], adamw with [model]: correct it")
         if len(set(self.languages)) != len(self.languages):
-            raise ValueError("'languages' names one twice")
+            raise ValueError("'languages' names one twice: remove it")
         if self.static:
             self._check_static(self.static)
+        if self.model:
+            self._check_transformer(self.model)
         self._check_teacher()
         check_name(self.name)
         names = [source.name for source in self.source]
         if len(set(names)) != len(names):
-            raise ValueError("two sources have one name")
+            raise ValueError("two sources have one name: rename one of them")
         alpha = self.batches.alpha
         if alpha > 0 and not any(source.monolingual for source in self.source):
-            raise ValueError("alpha is above 0 but no source has a weight 'monolingual'")
+            raise ValueError("alpha is above 0 but no source has a weight 'monolingual': give one, or use alpha = 0")
         if alpha < 1 and not any(source.cross_lingual for source in self.source):
-            raise ValueError("alpha is below 1 but no source has a weight 'cross_lingual'")
+            raise ValueError("alpha is below 1 but no source has a weight 'cross_lingual': give one, or use alpha = 1")
         return self
 
     def _check_teacher(self) -> None:
@@ -309,7 +311,23 @@ class Recipe(_Part):
         if self.static and self.teacher.compare == "vectors":
             raise ValueError("'teacher.compare' must be \"cosines\" with [static], whose vectors have other dimensions")
 
+    def _check_transformer(self, part: TransformerPart) -> None:
+        if part.trained_length and part.trained_length > part.max_length:
+            raise ValueError(
+                "'model.trained_length' is above 'model.max_length', beyond which nothing is read: lower it"
+            )
+        if part.rounded_steps and not part.packed:
+            raise ValueError(
+                "'model.rounded_steps' rounds as the packed model is rounded: set packed = true, or leave it out"
+            )
+        if part.rounded_steps and self.loss.cached_mini_batch:
+            raise ValueError(
+                "'model.rounded_steps' cannot be used with 'loss.cached_mini_batch': leave one of them out"
+            )
+
     def _check_static(self, part: StaticPart) -> None:
+        if self.optimizer.precision != "auto" and self.teacher is None:
+            raise ValueError("'optimizer.precision' is that of a transformer: leave it out with [static]")
         if part.bits == 4 and part.dimensions % 2:
             raise ValueError("'static.dimensions' is odd: 4 bits need an even number")
         if part.damping and part.damping_texts < part.dimensions:
@@ -358,14 +376,18 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         # The recipe is checked as JSON: a strict model takes a JSON array for a tuple, but refuses a Python list.
         return Recipe.model_validate_json(json.dumps(raw, default=str)), path
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is unknown, and the right key is missing: the line names the unknown one.
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in first["loc"])
-        message = str(first["msg"]).removeprefix("Value error, ")
+        if not key:
+            # What values say together has no line of its own.
+            raise ClirbenchError(f"{path}: {str(first['msg']).removeprefix('Value error, ')}") from error
         # A value that was given as an option has no line in the file.
         if key in (changes or {}):
-            raise ClirbenchError(f"'{key}' was given as {first['input']!r}: {message}: correct the option") from error
-        line = _line_of(text, first["loc"])
-        raise ClirbenchError(f"{path}:{line}: '{key or 'recipe'}': {message}: correct the file") from error
+            raise ClirbenchError(
+                f"'{key}' was given as {first['input']!r}: {first['msg']}: correct the option"
+            ) from error
+        raise ClirbenchError(f"{path}:{_line_of(text, first['loc'])}: {wrong_value(first, key)}") from error
     except ClirbenchError as error:
         raise ClirbenchError(f"{path}: 'name': {error}") from error
 
@@ -399,8 +421,11 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
 def _line_of(text: str, place: tuple[int | str, ...]) -> int:
     """Number of the line with a key; if there is none, of the line with the key's table; if there is none, 1.
 
-    ``place`` is pydantic's: ``("source", 1, "view")`` is the key ``view`` of the second ``[[source]]``.
+    ``place`` is pydantic's: ``("source", 1, "view")`` is the key ``view`` of the second ``[[source]]``, and ``("model", "freeze",
+    0)`` the first value of ``freeze`` of ``[model]``.
     """
+    if len(place) > 1 and isinstance(place[-1], int) and not re.search(rf"(?m)^\s*\[\[{place[-2]}\]\]", text):
+        place = place[:-1]
     wanted = ".".join(part for part in place[:-1] if isinstance(part, str))
     index = next((part for part in place if isinstance(part, int)), 0)
     current, seen, table_line = "", -1, 1

@@ -154,10 +154,11 @@ def _train_transformer(
     recipe = prepared.recipe
     part = recipe.model
     assert part is not None  # noqa: S101
+    # First, because a wrong number of pieces or layers must not be told hours later, when the teacher has read all texts.
+    chosen |= shrink(model, part, prepared.as_read, reporter)
     targets = None
     if recipe.teacher:
         targets = make_targets(prepared.corpus, recipe, output / "teacher", chosen["precision"], reporter)
-    chosen |= shrink(model, part, prepared.as_read, reporter)
     freeze(model, part)
     if part.gradient_checkpointing:
         save_activations(model, reporter)

@@ -4,6 +4,7 @@ A local folder is a snapshot of the data set (its README.md declares the configu
 Parquet or JSON Lines files. The hub's files are streamed by ``datasets``; none is loaded as a whole.
 """
 
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from clirbench.tasks.task import HubCorpus
 
 _ENDINGS = (".parquet", ".jsonl", ".jsonl.gz", ".json.gz")
 _ROWS = 1000
+# How the name of a file begins that is of one split.
+_SPLIT = re.compile(r"(train|test|dev|validation)[-_.]")
+# Configurations that may have one split alone, whatever its name.
+_ONE_SPLIT = ("-corpus", "-queries")
 
 
 class Configurations:
@@ -70,10 +75,15 @@ class Configurations:
                 f"({first_line(error)}): correct it"
             ) from error
         split = [path for path in paths if path.name.startswith(self._corpus.split)]
+        if not split:
+            self._refuse_other(config, {found[1] for path in paths if (found := _SPLIT.match(path.name))}, self.folder)
         return split or paths
 
     def patterns(self, config: str) -> list[str]:
-        """The patterns of a configuration's files, below the local folder: as declared, or by its name."""
+        """The patterns of a configuration's files, below the local folder: as declared, or by its name.
+
+        Queries and passages may be in one split of another name, as in mteb. Judgements may not: they say what is tested.
+        """
         return self._declared_patterns(config) or [
             f"{name}/*{ending}" for name in (config, config.replace("-", "/", 1)) for ending in _ENDINGS
         ]
@@ -87,6 +97,10 @@ class Configurations:
                     one if isinstance(one, dict) else {"path": one}
                     for one in (files if isinstance(files, list) else [files])
                 ]
+                splits = {str(entry.get("split", split)) for entry in entries}
+                if split not in splits:
+                    self._refuse_other(config, splits, self.folder / "README.md")
+                    split = next(iter(splits), split)
                 chosen = [entry.get("path") for entry in entries if entry.get("split", split) == split]
                 paths: list[str] = []
                 for path in [
@@ -100,6 +114,14 @@ class Configurations:
                     paths.append(path)
                 return paths
         return []
+
+    def _refuse_other(self, config: str, splits: Collection[str], place: Path) -> None:
+        """Refuse a configuration whose files are of other splits than the task's."""
+        if len(splits) > 1 or (splits and not config.endswith(_ONE_SPLIT)):
+            raise ClirbenchError(
+                f"{place}: {config} has no split {quoted(self._corpus.split)}, only {', '.join(map(quoted, sorted(splits)))}: "
+                "correct the split, or add its files"
+            )
 
     def _stream(self, config: str) -> Any:
         if config not in self._streams:

@@ -87,7 +87,7 @@ class _FileInventory:
             if id_ in judged:
                 self.judged += 1
                 if id_ in self.golds:
-                    raise ClirbenchError(f"{name}: passage {quoted(id_)} stands twice: a rank would be ambiguous")
+                    raise ClirbenchError(f"{name}: passage {quoted(id_)} stands twice: remove one of the two")
                 if id_ in wanted:
                     self.golds[id_] = self.rows + row, block.texts[row] if block.texts is not None else None
         self.shards.append((len(block.ids), block.digest()))
@@ -122,7 +122,7 @@ def take_inventory(
             if inventory is None:
                 inventory = _FileInventory([], {}, 0)
                 for block in candidates.blocks(language, number, size):
-                    inventory.add(block, wanted, known, file.name)
+                    inventory.add(block, wanted, known, f"{candidates.source}, {language}, {file.name}")
                     advance(language, len(block.ids))
                 _store(inventory, path, key)
             else:
