@@ -388,14 +388,18 @@ def test_a_hostile_submission_is_only_text(tmp_path):
         text.replace("training_data = [", f"training_data = [\n{json.dumps(HOSTILE)},", 1), encoding="utf-8"
     )
     build_site(board, tmp_path / "site")
+    said = 0
     for path in pages(tmp_path / "site"):
         raw = path.read_text(encoding="utf-8")
         assert "<script>document" not in raw
         assert "<img" not in raw
         assert "{{" not in raw or "{{7*7}}" in raw
-        assert ">49<" not in raw
+        # A template that ran a submission's text would have computed it.
+        said += raw.count("alert(1)&gt;")
+        assert raw.count("alert(1)&gt;") == raw.count("alert(1)&gt;{{7*7}}")
         tree = parsed(path)
         assert not [e for e in tree.iter() if isinstance(e.tag, str) and e.get("onerror")]
+    assert said > 20
     for path in (tmp_path / "site" / "data").rglob("*.js"):
         assert "</script" not in path.read_text(encoding="utf-8")
 

@@ -31,7 +31,7 @@ from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
 from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
-from clirbench.board.standing import STANDINGS, standing, verified_share
+from clirbench.board.standing import GROUPS, group, standing, verified_share
 from clirbench.board.story import story
 from clirbench.board.table import frame_of, ranks_by_main
 from clirbench.board.text import board_text
@@ -290,8 +290,8 @@ def _panel(
 ) -> dict[str, Any]:
     """A table of one task, or over all of them, with what stands above it.
 
-    Models are in the order of their evidence, then of the main number; rows that fold under one follow it. Models with figures
-    that do not compare are in a group of their own, the last.
+    Models are in the order of the main number, in the groups of :data:`clirbench.board.standing.GROUPS`; rows that fold under
+    one follow it. Published figures that do not compare are in a group of their own.
     """
     alone = tasks[0] if len(tasks) == 1 else None
     present = [entry for entry in entries if any(task in entry.results for task in tasks)]
@@ -305,17 +305,22 @@ def _panel(
 
     def order(one: dict[str, Any]) -> tuple[Any, ...]:
         values = [one["cells"][key].value for key in dict.fromkeys((main, *mains))]
-        return (one["standing"], *[(v is None, -(v or 0)) for v in values], one["full"])
+        return (one["group"], *[(v is None, -(v or 0)) for v in values], one["label"])
 
     rows: list[dict[str, Any]] = []
-    groups: dict[str, list[dict[str, Any]]] = {"": [], "not comparable": []}
-    models = [(row(head), sorted(map(row, others), key=order)) for head, others in families(present)]
+    groups: dict[tuple[int, bool], list[dict[str, Any]]] = {}
+    models: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for first, others in families(present):
+        top, below = row(first), sorted(map(row, others), key=order)
+        models.append((top, [one for one in below if one["group"] == top["group"]]))
+        # What stands in another group than its model folds under nothing.
+        models += [(one, []) for one in below if one["group"] != top["group"]]
     for head, others in sorted(models, key=lambda model: order(model[0])):
         head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}}
         under = [one | {"of": head["folder"], "best": {}} for one in others]
-        groups["not comparable" if head["aside"] else ""] += [head, *under]
-    for group in groups.values():
-        rows += group
+        groups.setdefault((head["group"], head["aside"] != ""), []).extend([head, *under])
+    for key in sorted(groups):
+        rows += groups[key]
     content.colours(rows, shown)
     name = board_tasks()[alone].name if alone else "Overview"
     measured = [one for one in present if one.origin == "measured"]
@@ -325,12 +330,25 @@ def _panel(
         "columns": shown,
         "main": main,
         "rows": rows,
-        "groups": [(title, group) for title, group in groups.items() if group],
+        "groups": [(_group_title(key, groups[key]), groups[key]) for key in sorted(groups)],
         "verdict": verdict(frame, alone) if alone else [],
         "caption": f"{name}: {content.column_kinds(alone)}" if alone else "All tasks: their main numbers x100",
         "about": _what_it_is(alone) if alone else "",
         "share": verified_share([standing(one, tasks) for one in measured]),
     }
+
+
+def _group_title(key: tuple[int, bool], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The heading of a group of rows; "" for the rows with ranks, which need none."""
+    place, aside = key
+    if GROUPS[place] == "reported" and aside:
+        reasons = "; ".join(dict.fromkeys(row["aside"] for row in rows))
+        return f"Published figures, not comparable with the rows above: {reasons}"
+    return {
+        "measured": "",
+        "reported": "Published figures: not run here, neither recomputed nor tested",
+        "differs": "Run again with other ranks: these are not the ranks of the named models",
+    }[GROUPS[place]]
 
 
 def _what_it_is(task: str) -> str:
@@ -344,7 +362,7 @@ def _facets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
-    """A task's main number by query language, models in the order of their evidence, then of their mean."""
+    """A task's main number by query language, models in the groups and the order of the board."""
     languages = list(board_tasks()[task].languages)
     setting, metric = board_columns(task).main
     rows = []
@@ -356,8 +374,16 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0
             cells = [content.Cell(content.number(value), value, heat=content.heat(value)) for value in values]
-            place = STANDINGS.index(standing(entry, [task]))
-            rows.append((place, -mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
+            rows.append(
+                (
+                    group(standing(entry, [task])),
+                    -mean,
+                    entry.label,
+                    entry.folder.name,
+                    cells,
+                    content.origin(entry, [task]),
+                )
+            )
     rows.sort(key=lambda row: row[:3])
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
 from clirbench.board.names import in_words, model_name
-from clirbench.board.standing import STANDINGS, standing
+from clirbench.board.standing import group, standing
 from clirbench.board.text import shown_moves
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
@@ -123,7 +123,7 @@ EXPLAINED = {
     "evidence": (
         "Evidence",
         "Verified: a maintainer ran a part of it again, and the ranks agree. Measured: every number is recomputed from its "
-        "ranks. Reported: figures of a publication, neither recomputed nor tested. Rows stand by their evidence first.",
+        "ranks. Reported: figures of a publication, neither recomputed nor tested. They stand in a group of their own.",
     ),
     "mean": (
         "Mean over tasks",
@@ -195,6 +195,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
     organisation = printable(entry.model.organisation or "")
     return {
         "folder": entry.folder.name,
+        "label": entry.label,
         "name": model_name(entry),
         "variant": in_words(entry.variant),
         "full": " \u00b7 ".join(filter(None, (organisation, entry.label))),
@@ -202,7 +203,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         "zero_shot": zero_shot,
         "licence_kind": _licence_kind(entry.model.licence),
         "origin": origin(entry, tasks),
-        "standing": STANDINGS.index(standing(entry, tasks)),
+        "group": group(standing(entry, tasks)),
         "also": entry.verification.task
         if standing(entry, tasks) == "verified on another task" and entry.verification
         else "",
