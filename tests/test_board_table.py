@@ -84,8 +84,9 @@ def test_the_evidence_of_a_row_is_of_the_tasks_that_are_shown(frame):
 def test_the_terminal_has_the_order_of_the_board(frame):
     console = Console(width=400, record=True, file=io.StringIO())
     console.print(board_tables(frame, console))
-    text = console.export_text().split("mlqa-r: x100")
-    for task, part in zip(("xquad-r", "mlqa-r"), text, strict=True):
+    text = console.export_text()
+    for task in ("xquad-r", "mlqa-r"):
+        part = text.split(f"{task}: x100")[1].split(": x100")[0]
         alone = clirbench.leaderboard(SUBMISSIONS, task)
         known = alone[alone[f"{task} multilingual mAP"].notna()]["model"].tolist()
         printed = [line.split("  ")[0].strip() for line in part.splitlines()]

@@ -9,7 +9,7 @@ from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_nu
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.names import row_name
 from clirbench.board.standing import group, standing
-from clirbench.board.wins import Wins, wins
+from clirbench.board.wins import Wins, by_main, wins
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -96,8 +96,8 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
 def ranks_by_main(tested: Sequence[Wins], task: str) -> dict[Path, tuple[int, int]]:
     """The ranks of :func:`board_ranks`, from tests of a task's numbers."""
-    main = board_columns(task).main
-    return next((one.ranks() for one in tested if (one.setting, one.metric) == main), {})
+    main = by_main(tested, task)
+    return main.ranks() if main else {}
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:

@@ -373,8 +373,8 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
 # The key of a recipe's file that is no value of :class:`Recipe`, and what it means.
 EXTENDS = "extends"
 EXTENDS_MEANS = (
-    "Another recipe, beside this file or shipped: its values hold where this file gives none. Tables are joined key by key, and a "
-    "list is replaced as a whole. A required key may stand there. That recipe extends none itself."
+    "Another recipe, beside this file or shipped: its values hold where this file gives none. Tables are joined key by key, and "
+    "a list is replaced as a whole. A required key may stand there. That recipe extends none itself."
 )
 
 

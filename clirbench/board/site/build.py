@@ -36,7 +36,7 @@ from clirbench.board.story import story
 from clirbench.board.table import frame_of, ranks_by_main
 from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
-from clirbench.board.wins import wins
+from clirbench.board.wins import Wins, by_main, wins
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.results.file_names import RANKS_ENDING
@@ -196,7 +196,7 @@ def _write(
     about = about._replace(date=about.date or dated[1] or _newest(entries))
     frame = frame_of(entries, tasks, ranks)
     _write_data(kept, frame, target)
-    panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
+    panels = {task: _panel(entries, [task], ranks, frame, by_main(tested[task], task)) for task in tasks}
     about = about._replace(picture=_draw(panels[tasks[0]], target, making.reporter) if about.address else False)
     beside = portraits(entries, tested)
     models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
@@ -287,6 +287,7 @@ def _panel(
     tasks: Sequence[str],
     ranks: Mapping[str, Mapping[Path, tuple[int, int]]],
     frame: pd.DataFrame,
+    tested: Wins | None = None,
 ) -> dict[str, Any]:
     """A table of one task, or over all of them, with what stands above it.
 
@@ -316,7 +317,7 @@ def _panel(
         # What stands in another group than its model folds under nothing.
         models += [(one, []) for one in below if one["group"] != top["group"]]
     for head, others in sorted(models, key=lambda model: order(model[0])):
-        head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}}
+        head |= {"of": "", "best": content.folded(head, others, alone, tested) if alone else {}}
         under = [one | {"of": head["folder"], "best": {}} for one in others]
         groups.setdefault((head["group"], head["aside"] != ""), []).extend([head, *under])
     for key in sorted(groups):
@@ -331,7 +332,7 @@ def _panel(
         "main": main,
         "rows": rows,
         "groups": [(_group_title(key, groups[key]), groups[key]) for key in sorted(groups)],
-        "verdict": verdict(frame, alone) if alone else [],
+        "verdict": verdict(frame, alone, tested) if alone else [],
         "caption": f"{name}: {content.column_kinds(alone)}" if alone else "All tasks: their main numbers x100",
         "about": _what_it_is(alone) if alone else "",
         "share": verified_share([standing(one, tasks) for one in measured]),

@@ -17,6 +17,7 @@ from clirbench.board.entries import Entry
 from clirbench.board.names import in_words, model_name
 from clirbench.board.standing import group, standing
 from clirbench.board.text import shown_moves
+from clirbench.board.wins import Wins
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.compare import is_small
@@ -217,28 +218,23 @@ def _licence_kind(licence: str) -> str:
     return "terms of its own" if "://" in kind else kind
 
 
-def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str) -> dict[str, Any]:
-    """The best folded row beside its model's: how far it reaches, and in words what it takes. Empty without one."""
+def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str, tested: Wins | None) -> dict[str, Any]:
+    """The best folded row beside its model's: how far it reaches, and in words what it takes. Empty without one.
+
+    ``tested`` has the tests of the task's main number.
+    """
     main = ".".join((task, *board_columns(task).main))
     known = [row for row in rows if row["cells"][main].value is not None]
     if not known or head["cells"][main].value is None:
         return {}
     best = max(known, key=lambda row: row["cells"][main].value)
-    cell, own, place = best["cells"][main], head["cells"][main], f"{task}.rank"
+    cell, own = best["cells"][main], head["cells"][main]
     if not best["variant"]:
         return {"text": cell.text, "words": f"in another source, {best['full']}", "reach": None}
-    words = f"with {best['variant']}"
-    if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (head["cells"][place].value or 0) <= _high(
-        best["cells"][place]
-    ):
-        words += " (no difference shown)"
-    elif is_small(cell.value, own.value):
-        words += " (small)"
-    return {"text": cell.text, "words": words, "reach": cell.value}
-
-
-def _high(rank: Cell) -> int:
-    return int(rank.text.rpartition("\u2013")[2] or 0)
+    # How much it does comes first, because a narrow cell cuts the end of the line.
+    said = "" if tested is None or tested.compared(best["label"], head["label"]) else "no difference shown, "
+    said = said or ("a small difference, " if is_small(cell.value, own.value) else "")
+    return {"text": cell.text, "words": f"{said}with {best['variant']}", "reach": cell.value}
 
 
 def colours(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:
