@@ -103,16 +103,16 @@ EXPLAINED = {
     ),
     "multilingual": (
         "All languages in one pool",
-        "Mean average precision x100 where each question is ranked against the candidates of all languages at once, and the "
+        "Mean average precision ×100 where each question is ranked against the candidates of all languages at once, and the "
         "answer in every language counts. The line is the 95 % interval. A pale bar is the best folded row.",
     ),
     "monolingual": (
         "Same language",
-        "The question and all candidates are in one language. A mean over languages, x100, with its 95 % margin.",
+        "The question and all candidates are in one language. A mean over languages, ×100, with its 95 % margin.",
     ),
     "cross-lingual": (
         "Across languages",
-        "All candidates are in one other language than the question. A mean over language pairs, x100, with its 95 % margin.",
+        "All candidates are in one other language than the question. A mean over language pairs, ×100, with its 95 % margin.",
     ),
     "bias": (
         "Rank distance",
@@ -131,7 +131,7 @@ EXPLAINED = {
         "The mean of the tasks' main numbers, over domains and then over the tasks of each. Only rows with all of these tasks "
         "have it.",
     ),
-    "main": ("Main number of the task", "The number that ranks the rows of the task, x100, with its 95 % margin."),
+    "main": ("Main number of the task", "The number that ranks the rows of the task, ×100, with its 95 % margin."),
 }
 _SETTING_NAMES = {key: EXPLAINED[key][0] for key in ("monolingual", "cross-lingual", "multilingual", "bias")}
 
