@@ -60,12 +60,27 @@ def site(tmp_path_factory, _checked_shipped):
     return output
 
 
+def folder_of(label):
+    return label.replace("/", "__").replace(" + ", "+").replace(":", "-")
+
+
 def pages(site):
     return sorted(site.rglob("*.html"))
 
 
 def parsed(path):
     return html5lib.parse(path.read_text(encoding="utf-8"), namespaceHTMLElements=False)
+
+
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r", "miracl"])
+def test_pages_have_the_order_of_the_board(site, task):
+    frame = clirbench.leaderboard(site.parent / "submissions", task)
+    for page in ("index.html", f"tasks/{task}.html"):
+        (panel,) = [e for e in parsed(site / page).iter("section") if e.get("id") == f"t-{task}"]
+        rows = [row for row in panel.iter("tr") if row.get("data-m")]
+        heads = [row.get("data-m") for row in rows if not row.get("data-of")]
+        assert heads == [one for one in map(folder_of, frame["model"]) if one in heads]
+        assert {row.get("data-m") for row in rows} == set(map(folder_of, frame["model"]))
 
 
 def test_every_page_is_valid_html(site):

@@ -605,6 +605,15 @@ def test_nothing_moves_while_the_page_loads(visit):
     assert shift < 0.01
 
 
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])
+def test_an_embedded_row_fits_a_phone(visit, task):
+    page = visit(f"embed/clirbench__hybrid.{task}.html").page
+    page.set_viewport_size({"width": 390, "height": 130})
+    assert page.evaluate("document.querySelector('.box').scrollWidth <= document.querySelector('.box').clientWidth")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert "verified" in page.locator("tbody td").last.inner_text() or task == "mlqa-r"
+
+
 def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
     page = visit("index.html", color_scheme="dark").page
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
@@ -614,6 +623,12 @@ def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
     page.emulate_media(media="print")
     assert page.locator("#filters").is_hidden()
     assert page.locator(".panel.on table.board").is_visible()
+    # Heads and rows are cells of a table on paper too.
+    kinds = page.eval_on_selector_all(
+        ".panel.on table.board :is(th, td)",
+        "cells => cells.filter(cell => cell.checkVisibility()).map(cell => getComputedStyle(cell).display)",
+    )
+    assert set(kinds) == {"table-cell"}
 
 
 def number(text):

@@ -1,5 +1,6 @@
 """The verdict of a board: who is first, whether tests separate it from the next, and what publications say."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -62,6 +63,19 @@ def test_its_own_transforms_are_no_next_model():
         "Of 3 measured rows, one + center is first (mAP 50.0); tests separate it from the next model, two (30.0).",
         "Nobody has run that row again; of those that somebody has, two (30.0) is first.",
     ]
+
+
+def test_how_fair_the_first_row_is():
+    frame = board(
+        ("a/one", "verified", 0.5, 1, 1), ("a/two", "verified", 0.3, 2, 2), ("a/paper", "reported", 0.2, None, None)
+    )
+    frame[f"{TASK} bias rank_distance"] = [1234.4, 80.0, 3.0]
+    fair = "With one, the answers to one question stand 1,234 ranks apart on average"
+    assert told(frame)[1] == f"{fair}; the fairest row has 80 (two)."
+    frame[f"{TASK} bias rank_distance"] = [1234.4, 1300.0, 3.0]
+    assert told(frame)[1] == f"{fair}; no row is fairer."
+    frame[f"{TASK} bias rank_distance"] = [math.nan, 1300.0, 3.0]
+    assert not [line for line in told(frame) if "ranks apart" in line]
 
 
 def test_published_figures_are_claims_and_those_that_do_not_compare_are_none():

@@ -21,7 +21,7 @@ def verdict(frame: pd.DataFrame, task: str, tested: Wins | None) -> list[str]:
     measured = frame[frame[f"{task} rank low"].notna()].sort_values(main, ascending=False, kind="stable")
     told = ["No row is measured."]
     if len(measured):
-        told = [_first(measured, main, metric, tested), *_verified(measured, main)]
+        told = [_first(measured, main, metric, tested), *_verified(measured, main), *_fair(measured, task)]
     published = frame[(frame["origin"] == "reported") & (frame[f"{task} not comparable"] == "") & frame[main].notna()]
     if len(published):
         low, high = 100 * published[main].min(), 100 * published[main].max()
@@ -52,6 +52,21 @@ def _verified(measured: pd.DataFrame, main: str) -> list[str]:
     if not len(again):
         return ["Nobody has run any of them again on this task."]
     return [f"Nobody has run that row again; of those that somebody has, {_named(again.iloc[0], main)} is first."]
+
+
+def _fair(measured: pd.DataFrame, task: str) -> list[str]:
+    """How far apart the answers to a question stand in the first row, and where they stand closest."""
+    column = f"{task} bias rank_distance"
+    if column not in measured or pd.isna(measured.iloc[0][column]):
+        return []
+    distances = measured[column].dropna()
+    own, least = (f"{one:,.0f}" for one in (distances.iloc[0], distances.min()))
+    said = f"With {measured.iloc[0]['name']}, the answers to one question stand {own} ranks apart on average"
+    if len(distances) == 1:
+        return [f"{said}."]
+    if own == least:
+        return [f"{said}; no row is fairer."]
+    return [f"{said}; the fairest row has {least} ({measured.at[distances.idxmin(), 'name']})."]
 
 
 def _named(row: Any, main: str) -> str:

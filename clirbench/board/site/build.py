@@ -212,7 +212,11 @@ def _write(
         panels=list(panels.values()),
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
         languages=sorted({language for task in across for language in board_tasks()[task].languages}),
-        counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
+        counts={
+            "measured": sum(entry.origin == "measured" for entry in entries),
+            "verified": sum(standing(entry, tasks) == "verified" for entry in entries),
+            "reported": sum(entry.origin == "reported" for entry in entries),
+        },
         plots=[(task, scatter(plot_points(entries, task), task)) for task in across][:1],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}

@@ -231,10 +231,13 @@ def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str, test
     cell, own = best["cells"][main], head["cells"][main]
     if not best["variant"]:
         return {"text": cell.text, "words": f"in another source, {best['full']}", "reach": None}
-    # How much it does comes first, because a narrow cell cuts the end of the line.
-    said = "" if tested is None or tested.compared(best["label"], head["label"]) else "no difference shown, "
-    said = said or ("a small difference, " if is_small(cell.value, own.value) else "")
-    return {"text": cell.text, "words": f"{said}with {best['variant']}", "reach": cell.value}
+    # What does little needs no name beside its model's number.
+    words = f"with {best['variant']}"
+    if tested is not None and not tested.compared(best["label"], head["label"]):
+        words = "transformed, no difference shown"
+    elif is_small(cell.value, own.value):
+        words = "transformed, a small difference"
+    return {"text": cell.text, "words": words, "reach": cell.value}
 
 
 def colours(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:
