@@ -14,7 +14,8 @@ import blocks
 import board_picture
 
 import clirbench
-from clirbench.board.text import shown_board
+from clirbench.board.text import column_key, shown_board
+from clirbench.tasks.task_file import board_columns
 
 EXAMPLE = re.compile(r"(<!-- example: clirbench (.*?) -->\n```text\n)(.*?)(```)", re.DOTALL)
 SUITE = ("xquad-r", "mlqa-r")
@@ -32,9 +33,11 @@ def example(match):
 def board():
     """The measured rows as `clirbench leaderboard --format markdown` has them: a table for each task, which fits a page."""
     frame = clirbench.leaderboard(blocks.ROOT / "submissions")
-    shown = shown_board(frame[frame["origin"] == "measured"].reset_index(drop=True))
+    measured = frame[frame["origin"] == "measured"]
     tables = []
     for task in SUITE:
+        main = column_key(task, *board_columns(task).main)
+        shown = shown_board(measured[measured[main].notna()].sort_values(main, ascending=False, ignore_index=True))
         columns = [c for c in shown.columns if c == "model" or (c.split()[0] == task and not c.endswith("zero-shot"))]
         rows = [columns, ["---"] * len(columns), *shown[columns].to_numpy().tolist()]
         tables.append("\n".join("| " + " | ".join(row) + " |" for row in rows))

@@ -24,7 +24,7 @@ from clirbench.submissions.model_toml import ModelFile
 from clirbench.support.paths import VARIABLES
 from clirbench.tasks import task_file
 from clirbench.tasks.new_task import init_task
-from clirbench.training.recipe import Recipe
+from clirbench.training.recipe import EXTENDS, EXTENDS_MEANS, Recipe
 
 # What a user imports, by the name under which it is imported; the front door's names are those of its __all__.
 PUBLIC: dict[str, Sequence[str]] = {
@@ -336,7 +336,7 @@ def _files() -> str:
     parts += ["## model.toml", "", "What a submission says of its model; `clirbench submit` writes it.", ""]
     parts += _model_schema(ModelFile)
     parts += ["## A training recipe", "", "The one argument of `clirbench train`.", ""]
-    parts += _model_schema(Recipe)
+    parts += _model_schema(Recipe, {EXTENDS: {"type": "string", "description": EXTENDS_MEANS}})
     return _page("TOML files", *parts)
 
 
@@ -361,8 +361,10 @@ def _schema(model: Any, meanings: Mapping[str, str]) -> dict[str, Any]:
     return schema
 
 
-def _model_schema(model: Any) -> list[str]:
+def _model_schema(model: Any, more: Mapping[str, Any] | None = None) -> list[str]:
+    """The tables of a model's keys; ``more`` are keys that its file has besides."""
     schema = model.model_json_schema()
+    schema["properties"] = {**(more or {}), **schema["properties"]}
     definitions = schema.get("$defs", {})
     return [_object(schema), "", *_definitions(definitions, list(definitions), {}, "###")]
 

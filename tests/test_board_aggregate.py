@@ -197,9 +197,9 @@ def test_a_task_that_is_left_out_moves_the_ranks_that_it_made():
 
 
 @pytest.mark.usefixtures("invented")
-def test_rows_that_move_stand_by_their_evidence():
+def test_rows_that_move_stand_by_their_rank_and_last_what_differs():
     evidence = ["measured", "measured", "verified", "differs", "verified"]
-    assert rank_moves(board(evidence=evidence), "press")["model"].tolist() == ["C", "B", "A", "D"]
+    assert rank_moves(board(evidence=evidence), "press")["model"].tolist() == ["B", "A", "C", "D"]
 
 
 @pytest.mark.usefixtures("invented")

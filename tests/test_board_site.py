@@ -60,12 +60,27 @@ def site(tmp_path_factory, _checked_shipped):
     return output
 
 
+def folder_of(label):
+    return label.replace("/", "__").replace(" + ", "+").replace(":", "-")
+
+
 def pages(site):
     return sorted(site.rglob("*.html"))
 
 
 def parsed(path):
     return html5lib.parse(path.read_text(encoding="utf-8"), namespaceHTMLElements=False)
+
+
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r", "miracl"])
+def test_pages_have_the_order_of_the_board(site, task):
+    frame = clirbench.leaderboard(site.parent / "submissions", task)
+    for page in ("index.html", f"tasks/{task}.html"):
+        (panel,) = [e for e in parsed(site / page).iter("section") if e.get("id") == f"t-{task}"]
+        rows = [row for row in panel.iter("tr") if row.get("data-m")]
+        heads = [row.get("data-m") for row in rows if not row.get("data-of")]
+        assert heads == [one for one in map(folder_of, frame["model"]) if one in heads]
+        assert {row.get("data-m") for row in rows} == set(map(folder_of, frame["model"]))
 
 
 def test_every_page_is_valid_html(site):
@@ -388,14 +403,18 @@ def test_a_hostile_submission_is_only_text(tmp_path):
         text.replace("training_data = [", f"training_data = [\n{json.dumps(HOSTILE)},", 1), encoding="utf-8"
     )
     build_site(board, tmp_path / "site")
+    said = 0
     for path in pages(tmp_path / "site"):
         raw = path.read_text(encoding="utf-8")
         assert "<script>document" not in raw
         assert "<img" not in raw
         assert "{{" not in raw or "{{7*7}}" in raw
-        assert ">49<" not in raw
+        # A template that ran a submission's text would have computed it.
+        said += raw.count("alert(1)&gt;")
+        assert raw.count("alert(1)&gt;") == raw.count("alert(1)&gt;{{7*7}}")
         tree = parsed(path)
         assert not [e for e in tree.iter() if isinstance(e.tag, str) and e.get("onerror")]
+    assert said > 20
     for path in (tmp_path / "site" / "data").rglob("*.js"):
         assert "</script" not in path.read_text(encoding="utf-8")
 

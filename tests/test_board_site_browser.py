@@ -171,10 +171,13 @@ def test_sorting_says_so_and_keeps_what_is_missing_last(visit):
     assert head(page, "mean").get_attribute("aria-sort") is None
     for direction in (-1, 1):
         heads = page.eval_on_selector_all(
-            ROWS, "rows => rows.filter(row => !row.dataset.of).map(row => [Number(row.dataset.s), row.dataset.m])"
+            ROWS,
+            "rows => rows.filter(row => !row.dataset.of)"
+            ".map(row => [[...row.closest('table').tBodies].indexOf(row.parentElement), row.dataset.m])",
         )
         kinds = [kind for kind, _ in heads]
         assert kinds == sorted(kinds)
+        assert set(kinds) == {0, 1}
         values = dict(zip(models(page), column(page, key), strict=True))
         for one in sorted(set(kinds)):
             shown = [values[name] for kind, name in heads if kind == one]
@@ -476,13 +479,18 @@ def test_transforms_fold_under_their_model(visit):
 
 def test_figures_that_do_not_compare_stay_below(visit):
     page = visit("index.html").page
-    aside = "tbody.aside tr[data-m]"
+    aside = "tbody:last-of-type tr[data-m]"
     for _ in range(2):
         sort_by(page, "xquad-r.multilingual.mAP")
         below = page.eval_on_selector_all(f".panel.on {aside}", "rows => rows.map(row => row.dataset.m)")
         assert sorted(below) == [f"lareqa__mbert-{name}" for name in ("en-en", "x-x", "x-x-mono", "x-y")]
         assert models(page)[-4:] == below
-    assert "encoded with their paragraph" in page.locator(".panel.on tr.title").inner_text()
+    titles = page.locator(".panel.on tr.title").all_inner_texts()
+    assert [title.split(":")[0] for title in titles] == [
+        "Published figures",
+        "Published figures, not comparable with the rows above",
+    ]
+    assert "encoded with their paragraph" in titles[1]
 
 
 def test_nothing_found_says_so_and_offers_a_reset(visit):
@@ -597,6 +605,15 @@ def test_nothing_moves_while_the_page_loads(visit):
     assert shift < 0.01
 
 
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])
+def test_an_embedded_row_fits_a_phone(visit, task):
+    page = visit(f"embed/clirbench__hybrid.{task}.html").page
+    page.set_viewport_size({"width": 390, "height": 130})
+    assert page.evaluate("document.querySelector('.box').scrollWidth <= document.querySelector('.box').clientWidth")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert "verified" in page.locator("tbody td").last.inner_text() or task == "mlqa-r"
+
+
 def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
     page = visit("index.html", color_scheme="dark").page
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(13, 17, 23)"
@@ -606,6 +623,12 @@ def test_dark_is_dark_and_print_is_paper(visit, tmp_path):
     page.emulate_media(media="print")
     assert page.locator("#filters").is_hidden()
     assert page.locator(".panel.on table.board").is_visible()
+    # Heads and rows are cells of a table on paper too.
+    kinds = page.eval_on_selector_all(
+        ".panel.on table.board :is(th, td)",
+        "cells => cells.filter(cell => cell.checkVisibility()).map(cell => getComputedStyle(cell).display)",
+    )
+    assert set(kinds) == {"table-cell"}
 
 
 def number(text):

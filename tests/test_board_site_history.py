@@ -1,13 +1,17 @@
 """The history of a board: dated copies stay, their pages say so and lead on, and what changed is what the numbers say."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 from functools import partial
+from pathlib import Path
 from urllib.parse import unquote, urljoin, urlparse
 
 import html5lib
 import pytest
+import yaml
 from small_board import answers
 from test_board_site import FEW, SUBMISSIONS, some
 from test_board_site_browser import AXE, CHROMIUM, chromium, needs_axe, opened, page_at
@@ -165,6 +169,50 @@ def test_copies_may_stand_alone_where_a_site_is_built(site, tmp_path):
     with pytest.raises(ClirbenchError, match=r"board\.json: cannot be read"):
         build_site(tmp_path / "submissions", tmp_path / "out")
     assert (tmp_path / "out" / "changes" / "2026-10-02_now.html").is_file()
+
+
+@pytest.mark.skipif(shutil.which("git") is None or os.name != "posix", reason="git and bash are not there")
+def test_a_deploy_puts_back_the_copies_that_were_kept(site, tmp_path):
+    root = Path(__file__).resolve().parent.parent
+    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **who}
+
+    def bash(line, folder):
+        command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", line]
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False, timeout=60)
+
+    clone, remote = tmp_path / "clone", (tmp_path / "origin").as_uri()
+    for line in ("git init -q --bare -b main origin", f"git clone -q {remote} clone"):
+        assert bash(line, tmp_path).returncode == 0
+    assert bash("git commit -q --allow-empty -m first && git push -q origin HEAD:main", clone).returncode == 0
+    steps = yaml.safe_load((root / ".github/workflows/pages.yml").read_text("utf-8"))["jobs"]["publish"]["steps"]
+    names = [step.get("name") for step in steps]
+    assert names.index("put the dated copies back") < names.index("build the board")
+    step = steps[names.index("put the dated copies back")]["run"]
+    # A board that keeps no release has no such branch.
+    assert bash(step, clone).returncode == 0
+    assert not (clone / "_site").exists()
+    # What the docs say keeps a release.
+    shutil.copytree(site[0], clone / "_site")
+    page = (root / "docs" / "contributing" / "keep-a-board.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```bash\n((?:git clone|cp -R).*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        ran = bash(block, clone)
+        assert ran.returncode == 0, ran.stderr
+    # A deploy begins with a fresh clone of one commit.
+    assert bash(f"git clone -q --depth 1 --branch main {remote} fresh", tmp_path).returncode == 0
+    assert bash(step, tmp_path / "fresh").returncode == 0
+
+    def files(folder):
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    assert files(tmp_path / "fresh" / "_site") == {
+        Path("snapshots") / path: content for path, content in files(site[0] / "snapshots").items()
+    }
+    # A deploy that cannot see the branch would take the copies off the site: it fails.
+    (tmp_path / "origin").rename(tmp_path / "elsewhere")
+    assert bash(step, tmp_path / "fresh").returncode != 0
 
 
 @pytest.mark.parametrize("day", ["2026-13-01", "20261001", "today", "../../x"])

@@ -22,6 +22,7 @@ from test_board_site_browser import (  # noqa: F401
 import clirbench
 from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, interval
+from clirbench.tasks.task_file import board_columns
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason="CHROMIUM NOT FOUND: apt-get install chromium")
@@ -82,6 +83,35 @@ def test_languages_have_names(visit):  # noqa: F811
     page = visit("compare.html#task=mlqa-r&models=clirbench__hybrid,clirbench__mono").page
     page.locator("#state", has_text="Done").wait_for(timeout=90_000)
     assert page.locator("#out th", has_text="Vietnamese (vi)").count() >= 3
+
+
+def test_an_export_is_over_the_chosen_languages_in_every_column(visit):  # noqa: F811
+    languages, ours, paper = ["de", "en", "zh"], "clirbench/hybrid", "arxiv-2408.10536/xlm-r-hybrid"
+    page = visit(f"index.html#task=overview&unfold=yes&lang={','.join(languages)}").page
+    page.locator("#notice", has_text="recomputed").wait_for()
+    rows = {row["model"]: row for row in json.loads(exported(page, "JSON"))}
+    whole = clirbench.leaderboard(ROOT / "submissions").set_index("model")
+    for task in ("xquad-r", "mlqa-r"):
+        document = clirbench.read_result(ROOT / "submissions" / "clirbench__hybrid" / f"{task}.json").document
+        # The overview shows one of these numbers a task, and the export has all of them.
+        for setting, metric in board_columns(task).headline:
+            if setting == "cross-lingual":
+                pairs = [(one, other) for one in languages for other in languages if one != other]
+                values = [document.per_pair[one][other][metric] for one, other in pairs]
+            else:
+                values = [document.per_language[one][setting][metric] for one in languages]
+            key = f"{task} {setting} {metric}"
+            assert rows[ours][key] == pytest.approx(sum(values) / len(values), abs=1e-5)
+            assert abs(rows[ours][key] - whole.at[ours, key]) > 1e-4
+            if (setting, metric) != board_columns(task).main:
+                assert [rows[ours][f"{key} {end}"] for end in ("low", "high")] == [None, None]
+        assert [rows[ours][f"{task} rank {end}"] for end in ("low", "high")] == [None, None]
+        assert rows[ours][f"{task} languages"] == len(languages)
+        assert rows[ours][f"{task} zero-shot"] == whole.at[ours, f"{task} zero-shot"]
+    assert rows[ours]["mean"] is None
+    # A publication gives a mean over all pairs alone: nothing of it can be recomputed.
+    assert rows[paper]["xquad-r cross-lingual mAP"] is None
+    assert whole.at[paper, "xquad-r cross-lingual mAP"] > 0
 
 
 @pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])

@@ -113,7 +113,7 @@ def test_verdicts_on_the_neighbours_are_those_of_a_test(page):
             assert verdict == f"{'better' if difference > 0 else 'worse'}{' (small)' if small else ''}"
         elif alone[pair] > 0.06:
             decided += 1
-            assert verdict == "not shown different"
+            assert verdict == "no difference shown"
     assert decided >= len(rows) - 1
     (this,) = of_class(table, "tr", "this")
     assert f"{100 * own:.1f}" in text(this)

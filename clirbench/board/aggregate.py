@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from clirbench.board.standing import STANDINGS
+from clirbench.board.standing import group
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task_file import averaged_tasks, board_columns
 
@@ -85,7 +85,7 @@ def rank_moves(frame: pd.DataFrame, left_out: str) -> pd.DataFrame:
 
     Returns:
         ``model``, ``evidence``, the columns of :func:`places`, and the same without the task, with " without" behind their names.
-        Rows stand by their evidence, then by their mean rank.
+        Rows stand by their mean rank, and last those whose verification found other ranks.
 
     Raises:
         ClirbenchError: The mean has no such task, or no other one.
@@ -100,9 +100,7 @@ def rank_moves(frame: pd.DataFrame, left_out: str) -> pd.DataFrame:
     whole = _with_every_task(measured_numbers(frame), domains)
     both = places(whole, domains).join(places(whole, rest).add_suffix(" without"))
     moved = frame[["model", "evidence"]].join(both, how="inner")
-    order = moved.assign(standing=moved["evidence"].map(STANDINGS.index)).sort_values(
-        ["standing", "mean rank", "model"]
-    )
+    order = moved.assign(group=moved["evidence"].map(group)).sort_values(["group", "mean rank", "model"])
     return moved.loc[order.index].reset_index(drop=True)
 
 

@@ -1,12 +1,14 @@
-"""What stands behind a row of the board, which decides its place before any number does."""
+"""What stands behind a row of the board, and the group of rows that it is ordered in."""
 
 from collections.abc import Sequence
 
 from clirbench.board.entries import Entry
 
-# The most evidence first. A row that nobody has run again cannot stand above one that somebody has, whatever its numbers; and a
-# row whose ranks are not those of its model stands last.
+# The most evidence first.
 STANDINGS = ("verified", "verified on another task", "measured", "reported", "differs")
+# The groups of rows, in the order of a board. Rows with ranks are ordered by their numbers, verified or not: the tests behind a
+# rank range compare all of them. Figures of a publication are below them, and last the rows whose ranks are not their model's.
+GROUPS = ("measured", "reported", "differs")
 
 
 def standing(entry: Entry, tasks: Sequence[str]) -> str:
@@ -20,6 +22,11 @@ def standing(entry: Entry, tasks: Sequence[str]) -> str:
     if entry.verification.verdict == "differ":
         return "differs"
     return "verified" if entry.verified(tasks) else "verified on another task"
+
+
+def group(standing: str) -> int:
+    """The place in ``GROUPS`` of a row with this standing. Only within a group is one number compared with another."""
+    return GROUPS.index("measured" if standing.startswith("verified") else standing)
 
 
 def verified_share(standings: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
 from clirbench.board.entries import Entry, read_board, submission_folders
 from clirbench.board.names import row_name
-from clirbench.board.standing import STANDINGS, standing
-from clirbench.board.wins import Wins, wins
+from clirbench.board.standing import group, standing
+from clirbench.board.wins import Wins, by_main, wins
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
@@ -18,8 +18,9 @@ from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 def leaderboard(
     submissions: str | Path | None = None, task: str | None = None, reporter: Reporter | None = None
 ) -> pd.DataFrame:
-    """The board as a DataFrame: one row per submission, in the order of their evidence, and then of the first task's main number.
+    """The board as a DataFrame: one row per submission, in the order of the first task's main number.
 
+    Figures of publications stand below the rows with ranks, and last the rows whose verification found other ranks.
     Only submissions that ``clirbench check`` accepts have rows. ``frame.attrs["left_out"]`` gives the others: the reason by path.
 
     Args:
@@ -79,8 +80,8 @@ def frame_of(
     main = [f"{name} {' '.join(board_columns(name).main)}" for name in tasks]
     # What does not compare stands below the figures that do, and above rows without one.
     aside = (frame[f"{tasks[0]} not comparable"] != "").astype(int).mask(frame[main[0]].isna(), 2)
-    order = frame.assign(standing=frame["evidence"].map(STANDINGS.index), aside=aside).sort_values(
-        ["standing", "aside", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
+    order = frame.assign(group=frame["evidence"].map(group), aside=aside).sort_values(
+        ["group", "aside", *main, "model"], ascending=[True, True, *[False] * len(main), True], na_position="last"
     )
     return frame.loc[order.index].reset_index(drop=True)
 
@@ -95,8 +96,8 @@ def board_ranks(entries: Sequence[Entry], task: str) -> dict[Path, tuple[int, in
 
 def ranks_by_main(tested: Sequence[Wins], task: str) -> dict[Path, tuple[int, int]]:
     """The ranks of :func:`board_ranks`, from tests of a task's numbers."""
-    main = board_columns(task).main
-    return next((one.ranks() for one in tested if (one.setting, one.metric) == main), {})
+    main = by_main(tested, task)
+    return main.ranks() if main else {}
 
 
 def _row(entry: Entry, tasks: Sequence[str]) -> dict[str, object]:

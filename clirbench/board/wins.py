@@ -37,6 +37,20 @@ class Wins:
         """By submission folder, the best and the worst rank by this number that the tests allow."""
         return {e.folder: (int(a), int(b)) for e, (a, b) in zip(self.entries, ranks_of(self.better), strict=True)}
 
+    def compared(self, first: str, second: str) -> int:
+        """What ``better`` has for two rows by their labels; 0 also where one of them was not tested.
+
+        Rank ranges do not say it: two ranges may overlap while a test tells the two rows apart.
+        """
+        labels = [entry.label for entry in self.entries]
+        tested = first in labels and second in labels
+        return int(self.better[labels.index(first), labels.index(second)]) if tested else 0
+
+
+def by_main(tested: Sequence[Wins], task: str) -> Wins | None:
+    """Of the tests of a task's numbers, those of its main number; None if no measured row has it."""
+    return next((one for one in tested if (one.setting, one.metric) == board_columns(task).main), None)
+
 
 def wins(entries: Sequence[Entry], task: str, columns: Sequence[tuple[str, str]] | None = None) -> list[Wins]:
     """Test all pairs of measured models on a task, by each of ``columns``: settings with metrics, or "bias" with measures.

@@ -39,4 +39,4 @@ def _source(source: str | None) -> str:
 
 
 def _length(tokens: int | None) -> str:
-    return "no limit, or not known" if tokens is None else f"{tokens:,} tokens"
+    return "no stated limit" if tokens is None else f"{tokens:,} tokens"

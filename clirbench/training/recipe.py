@@ -392,19 +392,27 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> t
         raise ClirbenchError(f"{path}: 'name': {error}") from error
 
 
+# The key of a recipe's file that is no value of :class:`Recipe`, and what it means.
+EXTENDS = "extends"
+EXTENDS_MEANS = (
+    "Another recipe, beside this file or shipped: its values hold where this file gives none. Tables are joined key by key, and "
+    "a list is replaced as a whole. A required key may stand there. That recipe extends none itself."
+)
+
+
 def _table(path: Path, text: str) -> dict[str, Any]:
     """The values of a recipe's file, with those of the recipe that it extends."""
     raw = _toml(path, text)
-    if "extends" not in raw:
+    if EXTENDS not in raw:
         return raw
-    name = str(raw.pop("extends"))
+    name = str(raw.pop(EXTENDS))
     extended = next((place for folder in (path.parent, SHIPPED) if (place := folder / name).is_file()), None)
     if extended is None:
         raise ClirbenchError(
             f"{path}: 'extends' names '{name}', which is neither beside it nor a shipped recipe: correct it"
         )
     below = _toml(extended, read_text(extended, "check its permissions"))
-    if "extends" in below:
+    if EXTENDS in below:
         raise ClirbenchError(f"{path}: 'extends' names '{name}', which extends a recipe itself: name that one")
     for key, value in raw.items():
         below[key] = {**below[key], **value} if isinstance(value, dict) and isinstance(below.get(key), dict) else value

@@ -14,7 +14,7 @@ const root = document.querySelector("link[rel=stylesheet]").getAttribute("href")
 const panels = [...document.querySelectorAll(".panel")].map(read);
 const tabs = [...document.querySelectorAll("#tabs a")];
 const home = panels.find((panel) => panel.section.classList.contains("on"));
-const state = { panel: home, pins: new Set(), open: new Set(), all: false, note: "", chosen: "" };
+const state = { panel: home, pins: new Set(), open: new Set(), all: false, note: "", chosen: "", narrowed: new Map() };
 let pressed = null, pairs = null, address = location.href, drawn = false;
 const loading = new Map(), details = new Map();
 let records = null;
@@ -238,6 +238,7 @@ function load(path, done, failed) {
 // Means over the chosen languages, from values by language and pair: what the multilingual pool holds stays as it is.
 function recompute(panel, chosen) {
   const set = new Set(chosen), told = [], partial = new Map(), untouched = [];
+  state.narrowed = new Map();
   for (const tab of panels.filter((one) => one === panel || panel.task === "overview")) {
     if (tab.task === "overview") continue;
     const values = pairs?.[tab.task];
@@ -246,7 +247,9 @@ function recompute(panel, chosen) {
     const own = [...new Set(Object.values(values).flatMap((one) => one.languages))].sort();
     const used = own.filter((language) => set.has(language));
     partial.set(tab.task, used.length < own.length);
-    if (used.length < own.length) told.push(label + ": " + (used.join(" ") || "none"));
+    if (used.length === own.length) continue;
+    told.push(label + ": " + (used.join(" ") || "none"));
+    state.narrowed.set(tab.task, set);
   }
   for (const head of panel.heads) {
     const key = head.dataset.key, [task, setting, metric] = key.split(".");
@@ -400,8 +403,8 @@ function arrange(panel) {
   const sign = panel.up ? 1 : -1;
   const values = new Map(panel.rows.map((row) => [row, value(panel, row, panel.sort)]));
   const order = (a, b) => {
-    // Pinned first; then by evidence, verified rows before all others; missing last, whichever way.
-    const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m) || a.dataset.s - b.dataset.s;
+    // Pinned first, in their group; missing last, whichever way.
+    const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m);
     const [x, y] = [values.get(a), values.get(b)];
     if (kind) return kind;
     if (x === null || y === null) return (x === null) - (y === null) || panel.original.get(a) - panel.original.get(b);
@@ -472,18 +475,26 @@ function exported(kind) {
   const lines = rows.map((row) => {
     const line = Object.fromEntries(keys.map((key) => [key, records.get(row.dataset.m)[key]]));
     if (!state.chosen) return line;
-    for (const head of panel.heads) {
-      const [task, setting, metric] = head.dataset.key.split(".");
-      if (head.dataset.key !== "mean" && !panel.saved.has(row.cells[panel.index.get(head.dataset.key)])) continue;
-      const ends = setting === "rank" ? [task + " rank low", task + " rank high"] : [task + " " + setting + " " + metric + " low", task + " " + setting + " " + metric + " high"];
-      const { low, high } = row.cells[panel.index.get(head.dataset.key)].dataset;
-      ends.forEach((key, i) => { if (key in line) line[key] = low === undefined ? null : Number([low, high][i]); });
-      if (head.dataset.key === "mean") line.mean = null;
-      else if (setting !== "rank") line[task + " " + setting + " " + metric] = value(panel, row, head.dataset.key);
+    for (const key of keys) {
+      const task = tasks.find((one) => key.startsWith(one + " "));
+      if (key === "mean") line.mean = null;
+      else if (state.narrowed.has(task)) line[key] = narrowed(panel, row, task, key.slice(task.length + 1), line[key]);
     }
     return { ...line, "means over": state.chosen };
   });
   save(kind, kind === "csv" ? csv(lines) : JSON.stringify(lines, null, 1) + "\n");
+}
+
+// A value of data/board.csv over the chosen languages alone; null where nothing of it can be recomputed. A column that the table does
+// not show has no margin.
+function narrowed(panel, row, task, column, whole) {
+  const [setting, metric, end] = column.split(" "), set = state.narrowed.get(task), values = pairs[task][row.dataset.m];
+  if (setting === "rank") return null;
+  if (setting === "languages") return whole === null || !values ? null : values.languages.filter((one) => set.has(one)).length;
+  if (setting === "zero-shot" || setting === "not") return whole;
+  if (!end) return mean(values, setting, metric, set);
+  const cell = row.cells[panel.index.get([task, setting, metric].join("."))];
+  return cell?.dataset[end] === undefined ? null : Number(cell.dataset[end]);
 }
 
 function csv(lines) {

@@ -139,7 +139,7 @@ function render(first, second, results) {
         return element("td", sign + shown(r.difference, r.setting, true), { class: "n " + mark, title: verdict(r, first, second) });
       }),
     ]));
-    section.append(element("h3", "Cross-lingual pairs"), grid("Difference of mAP x100, query language down, candidate language across; ▲ first is better, ▼ second is", ["question", ...languages], body));
+    section.append(element("h3", "Cross-lingual pairs"), grid("Difference of mAP ×100, query language down, candidate language across; ▲ first is better, ▼ second is", ["question", ...languages], body));
   }
   out.append(section);
 }

@@ -31,12 +31,12 @@ from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
 from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
-from clirbench.board.standing import STANDINGS, standing, verified_share
+from clirbench.board.standing import GROUPS, group, standing, verified_share
 from clirbench.board.story import story
 from clirbench.board.table import frame_of, ranks_by_main
 from clirbench.board.text import board_text
 from clirbench.board.verdict import verdict
-from clirbench.board.wins import wins
+from clirbench.board.wins import Wins, by_main, wins
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
 from clirbench.results.file_names import RANKS_ENDING
@@ -196,7 +196,7 @@ def _write(
     about = about._replace(date=about.date or dated[1] or _newest(entries))
     frame = frame_of(entries, tasks, ranks)
     _write_data(kept, frame, target)
-    panels = {task: _panel(entries, [task], ranks, frame) for task in tasks}
+    panels = {task: _panel(entries, [task], ranks, frame, by_main(tested[task], task)) for task in tasks}
     about = about._replace(picture=_draw(panels[tasks[0]], target, making.reporter) if about.address else False)
     beside = portraits(entries, tested)
     models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
@@ -212,7 +212,11 @@ def _write(
         panels=list(panels.values()),
         facets=_facets([row for panel in panels.values() for row in panel["rows"]]),
         languages=sorted({language for task in across for language in board_tasks()[task].languages}),
-        counts={origin: sum(entry.origin == origin for entry in entries) for origin in ("measured", "reported")},
+        counts={
+            "measured": sum(entry.origin == "measured" for entry in entries),
+            "verified": sum(standing(entry, tasks) == "verified" for entry in entries),
+            "reported": sum(entry.origin == "reported" for entry in entries),
+        },
         plots=[(task, scatter(plot_points(entries, task), task)) for task in across][:1],
     )
     explained = {"metrics": metric_rows(), "worked": content.worked_example()}
@@ -287,11 +291,12 @@ def _panel(
     tasks: Sequence[str],
     ranks: Mapping[str, Mapping[Path, tuple[int, int]]],
     frame: pd.DataFrame,
+    tested: Wins | None = None,
 ) -> dict[str, Any]:
     """A table of one task, or over all of them, with what stands above it.
 
-    Models are in the order of their evidence, then of the main number; rows that fold under one follow it. Models with figures
-    that do not compare are in a group of their own, the last.
+    Models are in the order of the main number, in the groups of :data:`clirbench.board.standing.GROUPS`; rows that fold under
+    one follow it. Published figures that do not compare are in a group of their own.
     """
     alone = tasks[0] if len(tasks) == 1 else None
     present = [entry for entry in entries if any(task in entry.results for task in tasks)]
@@ -305,17 +310,22 @@ def _panel(
 
     def order(one: dict[str, Any]) -> tuple[Any, ...]:
         values = [one["cells"][key].value for key in dict.fromkeys((main, *mains))]
-        return (one["standing"], *[(v is None, -(v or 0)) for v in values], one["full"])
+        return (one["group"], *[(v is None, -(v or 0)) for v in values], one["label"])
 
     rows: list[dict[str, Any]] = []
-    groups: dict[str, list[dict[str, Any]]] = {"": [], "not comparable": []}
-    models = [(row(head), sorted(map(row, others), key=order)) for head, others in families(present)]
+    groups: dict[tuple[int, bool], list[dict[str, Any]]] = {}
+    models: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
+    for first, others in families(present):
+        top, below = row(first), sorted(map(row, others), key=order)
+        models.append((top, [one for one in below if one["group"] == top["group"]]))
+        # What stands in another group than its model folds under nothing.
+        models += [(one, []) for one in below if one["group"] != top["group"]]
     for head, others in sorted(models, key=lambda model: order(model[0])):
-        head |= {"of": "", "best": content.folded(head, others, alone) if alone else {}}
+        head |= {"of": "", "best": content.folded(head, others, alone, tested) if alone else {}}
         under = [one | {"of": head["folder"], "best": {}} for one in others]
-        groups["not comparable" if head["aside"] else ""] += [head, *under]
-    for group in groups.values():
-        rows += group
+        groups.setdefault((head["group"], head["aside"] != ""), []).extend([head, *under])
+    for key in sorted(groups):
+        rows += groups[key]
     content.colours(rows, shown)
     name = board_tasks()[alone].name if alone else "Overview"
     measured = [one for one in present if one.origin == "measured"]
@@ -325,12 +335,25 @@ def _panel(
         "columns": shown,
         "main": main,
         "rows": rows,
-        "groups": [(title, group) for title, group in groups.items() if group],
-        "verdict": verdict(frame, alone) if alone else [],
+        "groups": [(_group_title(key, groups[key]), groups[key]) for key in sorted(groups)],
+        "verdict": verdict(frame, alone, tested) if alone else [],
         "caption": f"{name}: {content.column_kinds(alone)}" if alone else "All tasks: their main numbers x100",
         "about": _what_it_is(alone) if alone else "",
         "share": verified_share([standing(one, tasks) for one in measured]),
     }
+
+
+def _group_title(key: tuple[int, bool], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The heading of a group of rows; "" for the rows with ranks, which need none."""
+    place, aside = key
+    if GROUPS[place] == "reported" and aside:
+        reasons = "; ".join(dict.fromkeys(row["aside"] for row in rows))
+        return f"Published figures, not comparable with the rows above: {reasons}"
+    return {
+        "measured": "",
+        "reported": "Published figures: not run here, neither recomputed nor tested",
+        "differs": "Run again with other ranks: these are not the ranks of the named models",
+    }[GROUPS[place]]
 
 
 def _what_it_is(task: str) -> str:
@@ -344,7 +367,7 @@ def _facets(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
-    """A task's main number by query language, models in the order of their evidence, then of their mean."""
+    """A task's main number by query language, models in the groups and the order of the board."""
     languages = list(board_tasks()[task].languages)
     setting, metric = board_columns(task).main
     rows = []
@@ -356,8 +379,16 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
             estimate = entry.estimate(task, setting, metric)
             mean = estimate.value if estimate and estimate.value is not None else 0.0
             cells = [content.Cell(content.number(value), value, heat=content.heat(value)) for value in values]
-            place = STANDINGS.index(standing(entry, [task]))
-            rows.append((place, -mean, entry.label, entry.folder.name, cells, content.origin(entry, [task])))
+            rows.append(
+                (
+                    group(standing(entry, [task])),
+                    -mean,
+                    entry.label,
+                    entry.folder.name,
+                    cells,
+                    content.origin(entry, [task]),
+                )
+            )
     rows.sort(key=lambda row: row[:3])
     return {"languages": languages, "rows": rows, "what": f"{setting} {metric}"}
 

@@ -15,8 +15,9 @@ from markupsafe import Markup
 from clirbench.board.aggregate import domain_mean, rank_moves, what_it_covers, what_moved
 from clirbench.board.entries import Entry
 from clirbench.board.names import in_words, model_name
-from clirbench.board.standing import STANDINGS, standing
+from clirbench.board.standing import group, standing
 from clirbench.board.text import shown_moves
+from clirbench.board.wins import Wins
 from clirbench.metrics.bias import BIAS, PoolLists
 from clirbench.metrics.retrieval import METRICS, RankedLists
 from clirbench.results.compare import is_small
@@ -102,16 +103,16 @@ EXPLAINED = {
     ),
     "multilingual": (
         "All languages in one pool",
-        "Mean average precision x100 where each question is ranked against the candidates of all languages at once, and the "
+        "Mean average precision ×100 where each question is ranked against the candidates of all languages at once, and the "
         "answer in every language counts. The line is the 95 % interval. A pale bar is the best folded row.",
     ),
     "monolingual": (
         "Same language",
-        "The question and all candidates are in one language. A mean over languages, x100, with its 95 % margin.",
+        "The question and all candidates are in one language. A mean over languages, ×100, with its 95 % margin.",
     ),
     "cross-lingual": (
         "Across languages",
-        "All candidates are in one other language than the question. A mean over language pairs, x100, with its 95 % margin.",
+        "All candidates are in one other language than the question. A mean over language pairs, ×100, with its 95 % margin.",
     ),
     "bias": (
         "Rank distance",
@@ -123,14 +124,14 @@ EXPLAINED = {
     "evidence": (
         "Evidence",
         "Verified: a maintainer ran a part of it again, and the ranks agree. Measured: every number is recomputed from its "
-        "ranks. Reported: figures of a publication, neither recomputed nor tested. Rows stand by their evidence first.",
+        "ranks. Reported: figures of a publication, neither recomputed nor tested. They stand in a group of their own.",
     ),
     "mean": (
         "Mean over tasks",
         "The mean of the tasks' main numbers, over domains and then over the tasks of each. Only rows with all of these tasks "
         "have it.",
     ),
-    "main": ("Main number of the task", "The number that ranks the rows of the task, x100, with its 95 % margin."),
+    "main": ("Main number of the task", "The number that ranks the rows of the task, ×100, with its 95 % margin."),
 }
 _SETTING_NAMES = {key: EXPLAINED[key][0] for key in ("monolingual", "cross-lingual", "multilingual", "bias")}
 
@@ -195,6 +196,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
     organisation = printable(entry.model.organisation or "")
     return {
         "folder": entry.folder.name,
+        "label": entry.label,
         "name": model_name(entry),
         "variant": in_words(entry.variant),
         "full": " \u00b7 ".join(filter(None, (organisation, entry.label))),
@@ -202,7 +204,7 @@ def board_row(entry: Entry, tasks: Sequence[str], ranks: dict[str, tuple[int, in
         "zero_shot": zero_shot,
         "licence_kind": _licence_kind(entry.model.licence),
         "origin": origin(entry, tasks),
-        "standing": STANDINGS.index(standing(entry, tasks)),
+        "group": group(standing(entry, tasks)),
         "also": entry.verification.task
         if standing(entry, tasks) == "verified on another task" and entry.verification
         else "",
@@ -216,28 +218,26 @@ def _licence_kind(licence: str) -> str:
     return "terms of its own" if "://" in kind else kind
 
 
-def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str) -> dict[str, Any]:
-    """The best folded row beside its model's: how far it reaches, and in words what it takes. Empty without one."""
+def folded(head: dict[str, Any], rows: Sequence[dict[str, Any]], task: str, tested: Wins | None) -> dict[str, Any]:
+    """The best folded row beside its model's: how far it reaches, and in words what it takes. Empty without one.
+
+    ``tested`` has the tests of the task's main number.
+    """
     main = ".".join((task, *board_columns(task).main))
     known = [row for row in rows if row["cells"][main].value is not None]
     if not known or head["cells"][main].value is None:
         return {}
     best = max(known, key=lambda row: row["cells"][main].value)
-    cell, own, place = best["cells"][main], head["cells"][main], f"{task}.rank"
+    cell, own = best["cells"][main], head["cells"][main]
     if not best["variant"]:
         return {"text": cell.text, "words": f"in another source, {best['full']}", "reach": None}
+    # What does little needs no name beside its model's number.
     words = f"with {best['variant']}"
-    if (best["cells"][place].value or 0) <= _high(head["cells"][place]) and (head["cells"][place].value or 0) <= _high(
-        best["cells"][place]
-    ):
-        words += " (no difference shown)"
+    if tested is not None and not tested.compared(best["label"], head["label"]):
+        words = "transformed, no difference shown"
     elif is_small(cell.value, own.value):
-        words += " (small)"
+        words = "transformed, a small difference"
     return {"text": cell.text, "words": words, "reach": cell.value}
-
-
-def _high(rank: Cell) -> int:
-    return int(rank.text.rpartition("\u2013")[2] or 0)
 
 
 def colours(rows: Sequence[Mapping[str, Any]], shown: Sequence[Column]) -> None:

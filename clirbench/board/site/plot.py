@@ -109,8 +109,8 @@ def axes(task: str) -> list[Axis]:
     for other, facts in board_tasks().items():
         if other != task and facts.across_languages:
             setting, metric = board_columns(other).main
-            about = f"The main number of {facts.name}: {setting} {metric} x100."
-            many.append(Axis(other, f"{facts.name} {metric} x100", "higher", False, number, about))
+            about = f"The main number of {facts.name}: {setting} {metric} ×100."
+            many.append(Axis(other, f"{facts.name} {metric} ×100", "higher", False, number, about))
     return many
 
 
@@ -326,7 +326,7 @@ def scatter(points: Sequence[Point], task: str, axis: Axis | None = None) -> Mar
     shapes.append(
         text(4, plane.top - 10, f"{axis.name} ({'logarithmic, ' if axis.log else ''}{good})", "start", "axis")
     )
-    shapes.append(text(plane.right, plane.bottom + 36, f"{setting} {metric} x100 (right is better)", "end", "axis"))
+    shapes.append(text(plane.right, plane.bottom + 36, f"{setting} {metric} ×100 (right is better)", "end", "axis"))
     # The front is of verified models: ranks that nobody has run again can be of one's own making. Where none is verified, it is
     # of measured ones. Published figures cannot be tested.
     verified = [point for point in points if point.verified]

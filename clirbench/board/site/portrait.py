@@ -17,7 +17,7 @@ from clirbench.tasks.task_file import board_columns
 WIDTH = 600
 # Other models that are shown on each side.
 _EACH_SIDE = 3
-_VERDICTS = {1: "better", -1: "worse", 0: "not shown different"}
+_VERDICTS = {1: "better", -1: "worse", 0: "no difference shown"}
 
 
 @dataclass(frozen=True)

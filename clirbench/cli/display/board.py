@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 
 from clirbench.board.aggregate import what_it_covers, what_moved
-from clirbench.board.standing import STANDINGS, verified_share
+from clirbench.board.standing import group, verified_share
 from clirbench.board.text import SHORT, column_key, shown_board, shown_moves
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
@@ -18,7 +18,7 @@ from clirbench.tasks.task_file import board_columns, board_tasks
 
 
 def board_tables(frame: pd.DataFrame, console: Console) -> Group:
-    """One table per task, by evidence and then by the main number; tasks that nobody ran are left out."""
+    """One table per task, by the main number, figures of publications below the others; tasks that nobody ran are left out."""
     shown = shown_board(frame)
     parts: list[Text | PlainTable] = []
     for name in board_tasks():
@@ -28,10 +28,10 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         if present.empty:
             continue
         aside = present[f"{name} not comparable"]
-        placed = present.assign(aside=aside != "", standing=present["evidence"].map(STANDINGS.index))
+        placed = present.assign(aside=aside != "", group=present["evidence"].map(group))
         ranked = placed.sort_values(
-            ["aside", "standing", column_key(name, *board_columns(name).main)],
-            ascending=[True, True, False],
+            ["group", "aside", column_key(name, *board_columns(name).main), "model"],
+            ascending=[True, True, False, True],
             na_position="last",
         )
         # A figure of a publication must not be taken for a measured one.
@@ -49,11 +49,7 @@ def board_tables(frame: pd.DataFrame, console: Console) -> Group:
         if any(str(text).endswith("*") for column in columns for text in shown.loc[ranked.index, column]):
             parts.append(Text(f"* not comparable with the others: {'; '.join(dict.fromkeys(aside[aside != '']))}"))
     if (frame["origin"] == "measured").any():
-        parts.append(
-            Text(
-                f"{verified_share(frame['evidence'])}: a maintainer ran a sample of them again. They stand above the others."
-            )
-        )
+        parts.append(Text(f"{verified_share(frame['evidence'])}: a maintainer ran a sample of them again."))
     parts.append(Text("parameters and zero-shot: as the submitters say, not recomputed"))
     if (frame["origin"] == "reported").any():
         parts.append(
