@@ -6,6 +6,7 @@ together and change sign together. Every generator is seeded, so anybody gets th
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,16 +215,32 @@ def _shown(shares: Values, level: float, permutations: int, seed: int = SEED) ->
     weight = np.divide(1.0, apart, out=np.zeros_like(apart), where=differ)
     totals = shares.sum(axis=0)
     least = np.abs(totals[:, None] - totals[None, :]) * weight * (1 - _SLACK)
-    sums = np.ascontiguousarray(np.concatenate(list(sign_flips(shares, permutations, seed))).T)
+    # What is common to all models has no part in a difference, and would cost digits.
+    signed = sign_flips(shares - shares.mean(axis=1, keepdims=True), permutations, seed)
+    sums = np.ascontiguousarray(np.concatenate(list(signed)).T)
+    # So many sign vectors may reach the statistic of a pair that is shown.
+    allowed = max((k for k in range(permutations) if (1 + k) / (1 + permutations) < level), default=-1)
     left = np.triu(np.ones((models, models), dtype=bool), 1)
-    while left.any():
-        largest = np.sort(_largest(sums, weight, left))
-        hits = permutations - np.searchsorted(largest, least)
-        shown = left & ((1 + hits) / (1 + permutations) < level)
+    while left.any() and allowed >= 0:
+        shown = left & (least > _at_place(sums, weight, left, allowed))
         if not shown.any():
             break
         left &= ~shown
-    return ~(left | left.T | np.eye(models, dtype=bool))
+    return ~(left | left.T | np.eye(models, dtype=bool)) if allowed >= 0 else np.zeros_like(left)
+
+
+def _at_place(sums: Values, weight: Values, pairs: NDArray[np.bool_], place: int) -> float:
+    """The largest statistic among some pairs, by sign vector; of these, the one at a place from above, which counts from 0.
+
+    Single precision finds the sign vectors that can stand there, at half the cost, and double precision decides among them.
+    """
+    rough = _largest(sums.astype(np.float32), weight.astype(np.float32), pairs)
+    error = float(np.abs(sums).max(initial=0.0)) * float(weight[pairs].max(initial=0.0)) * 2.0**-21
+    error += float(rough.max(initial=0.0)) * 2.0**-21
+    near = np.flatnonzero(np.abs(rough - np.sort(rough)[::-1][place]) <= 2 * error)
+    above = int((rough > rough[near].max()).sum())
+    exact = _largest(np.ascontiguousarray(sums[:, near]), weight, pairs)
+    return float(np.sort(exact)[::-1][place - above])
 
 
 def _apart(shares: Values) -> Values:
@@ -242,16 +259,17 @@ def _apart(shares: Values) -> Values:
     return np.sqrt(np.maximum(result, 0))
 
 
-def _largest(sums: Values, weight: Values, pairs: NDArray[np.bool_]) -> Values:
-    """The largest statistic among some pairs for each sign vector: float64 (sign vectors,). ``sums`` has the sums by model."""
-    largest = np.zeros(sums.shape[1])
+def _largest(sums: NDArray[Any], weight: NDArray[Any], pairs: NDArray[np.bool_]) -> NDArray[Any]:
+    """The largest statistic among some pairs for each sign vector, (sign vectors,). ``sums`` has the sums by model."""
+    largest = np.zeros(sums.shape[1], dtype=sums.dtype)
     rows = max(1, _CELLS // sums.shape[1])
     for i, chosen in enumerate(pairs):
         others = np.flatnonzero(chosen)
         for start in range(0, len(others), rows):
             part = others[start : start + rows]
-            statistics = sums[part]
-            statistics -= sums[i]
+            # A slice is not copied.
+            whole = part[-1] - part[0] + 1 == len(part)
+            statistics = sums[slice(part[0], part[-1] + 1) if whole else part] - sums[i]
             np.abs(statistics, out=statistics)
             statistics *= weight[i, part, None]
             np.maximum(largest, statistics.max(axis=0), out=largest)
