@@ -148,7 +148,7 @@ def test_what_is_shown_is_what_the_p_values_show():
         topics, models = int(rng.integers(4, 40)), int(rng.integers(2, 12))
         shares = rng.integers(0, 4, (topics, models)) / 4 + rng.choice([0, 0.3, 0.7], models)
         if case % 3 == 1:
-            shares[:, 0] = shares[:, -1] + 1e-9 * rng.random(topics)
+            shares[:, 0] = shares[:, -1] + 1e-5 * rng.random(topics)
         if case % 3 == 2:
             shares = shares * 0.01 + rng.random(topics)[:, None] * 100
         better = shown_better(shares, higher_is_better=True)

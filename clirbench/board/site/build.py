@@ -48,7 +48,7 @@ from clirbench.support.files import only_writer, write_atomically, writing
 from clirbench.support.links import link_problem
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
-from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board
+from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board, settled_tasks
 
 MARK = ".clirbench-site"
 # File that marks a folder of docs: docs/build.py replaces the whole folder.
@@ -82,10 +82,9 @@ class About(NamedTuple):
 
 
 class Making(NamedTuple):
-    """What a build works with: the folder of what is kept, its processes, and what receives its progress."""
+    """What a build works with: the folder of what is kept, and what receives its progress."""
 
     root: Path
-    crew: Crew
     reporter: Reporter
 
 
@@ -126,7 +125,7 @@ def build_site(
         history.a_day(snapshot, "--snapshot")
         history.refuse_again(output, snapshot)
         shutil.rmtree(part, ignore_errors=True)
-        with store_root() as root, Crew() as crew:
+        with store_root() as root, Crew() as crew, settled_tasks():
             shown: list[Kept] = []
 
             def read(paths: Sequence[Path]) -> list[Entry]:
@@ -134,7 +133,7 @@ def build_site(
                 return [one.entry for one in shown]
 
             read_board(folders, reporter, read)
-            pages = _write(shown, part, Making(root, crew, reporter), about or About(), (copies, snapshot))
+            pages = _write(shown, part, Making(root, reporter), about or About(), (copies, snapshot))
             Store(root).trim()
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.

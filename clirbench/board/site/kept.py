@@ -38,7 +38,7 @@ from clirbench.submissions.accepted import CheckRecord
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import sha256_of
 from clirbench.support.paths import cache_dir
-from clirbench.tasks.task_file import board_columns, board_tasks
+from clirbench.tasks.task_file import board_columns, board_tasks, settled_tasks
 
 # Submissions that the cache keeps. One takes about half a megabyte.
 KEPT = 1_000
@@ -207,7 +207,8 @@ class Store:
 
 def prepare(folder: Path, root: Path) -> None:
     """:meth:`Store.prepare` in a process that works for a build."""
-    _opened(root).prepare(folder)
+    with settled_tasks():
+        _opened(root).prepare(folder)
 
 
 @lru_cache(maxsize=1)

@@ -273,7 +273,7 @@ class _Plane:
 
     def _free(self, true: tuple[float, float], taken: NDArray[np.float64]) -> tuple[float, float]:
         """The first spot around a place that is inside, and far enough from those that are taken; the last one if none is."""
-        away = ((taken - true) ** 2).sum(axis=1)
+        away = (taken[:, 0] - true[0]) ** 2 + (taken[:, 1] - true[1]) ** 2
         if (away >= _APART**2).all():
             return true
         for radius, offsets in _rings():
@@ -281,8 +281,9 @@ class _Plane:
             inside = ((spots >= (self.left, self.top)) & (spots <= (self.right, self.bottom))).all(axis=1)
             # What is further away than this is far from all of these spots.
             near = taken[away < (radius + _APART + 1) ** 2]
-            apart = ((spots[:, None] - near) ** 2).sum(axis=2) >= _APART**2
-            free = np.flatnonzero(inside & apart.all(axis=1))
+            # Column by column: a sum over an axis of two takes several times as long.
+            across, down = (np.subtract.outer(spots[:, k], near[:, k]) for k in (0, 1))
+            free = np.flatnonzero(inside & (across**2 + down**2 >= _APART**2).all(axis=1))
             if len(free):
                 return spots[free[0], 0], spots[free[0], 1]
         return spots[-1, 0], spots[-1, 1]
@@ -292,8 +293,8 @@ class _Plane:
 def _rings() -> list[tuple[int, NDArray[np.float64]]]:
     """Spots around a place, nearest first, some rings at a time: the largest radius, and float64 (spots, 2)."""
     pieces = []
-    for first in range(3, 400, 30):
-        radii = range(first, min(first + 30, 400), 3)
+    for first in range(3, 400, 12):
+        radii = range(first, min(first + 12, 400), 3)
         spots = [(r * math.cos(a), r * math.sin(a)) for r in radii for a in (math.tau * k / r for k in range(r))]
         pieces.append((radii[-1], np.array(spots)))
     return pieces
