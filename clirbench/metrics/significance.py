@@ -90,6 +90,15 @@ def interval(samples: Values) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
+def intervals(samples: Values) -> list[tuple[float, float] | None]:
+    """:func:`interval` of each column of samples, float64 (replicates, columns)."""
+    whole = np.flatnonzero(np.isfinite(samples).all(axis=0))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(samples[:, whole], [tail, 1 - tail], axis=0).tolist()
+    known = dict(zip(whole.tolist(), zip(low, high, strict=True), strict=True))
+    return [known.get(column) for column in range(samples.shape[1])]
+
+
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
     """Add up values over topics after giving each topic a random sign, the same in all columns.
 

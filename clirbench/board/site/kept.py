@@ -155,7 +155,8 @@ class Store:
             OSError: The store cannot be written.
         """
         key = self.key(folder)
-        made = _made(folder)
+        examined = self._record.recall(folder)
+        made = _made(folder, checked=examined is not None and not examined.errors)
         if self.key(folder) != key:
             raise ClirbenchError(f"{folder}: was changed while it was read: build again")
         self._write(key, made)
@@ -217,9 +218,9 @@ def _opened(root: Path) -> Store:
     return Store(root)
 
 
-def _made(folder: Path) -> dict[str, bytes]:
+def _made(folder: Path, checked: bool = False) -> dict[str, bytes]:
     """Everything that is kept of a submission, as files by name, from one reading and one computation of its tables."""
-    entry, files = read_entry(folder), {}
+    entry, files = read_entry(folder, checked=checked), {}
     tasks: list[tuple[str, str, dict[str, Any]]] = []
     shares: Shares = {}
     for i, (task, result) in enumerate(entry.results.items()):

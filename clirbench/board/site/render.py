@@ -32,6 +32,8 @@ def environment() -> Environment:
     made.filters["plain"] = plain
     made.filters["named"] = content.named
     made.filters["short"] = content.short
+    # Of a constant text that markup is escaped into, format takes many times as long.
+    made.filters["grouped"] = "{:,}".format
     made.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED, QUESTION=QUESTION)
     return made
 
