@@ -13,7 +13,15 @@ from clirbench.board.entries import read_entry
 from clirbench.board.site.win_page import matrices, wins_csv
 from clirbench.board.table import board_ranks
 from clirbench.board.wins import wins
-from clirbench.metrics.significance import holm, pairwise_p, ranks_of, shown_better, sign_flips
+from clirbench.metrics.significance import (
+    RANK_PERMUTATIONS,
+    _shown,
+    holm,
+    pairwise_p,
+    ranks_of,
+    shown_better,
+    sign_flips,
+)
 from clirbench.results.compare import compare
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
@@ -130,3 +138,26 @@ def test_a_matrix_of_three_by_hand():
     assert ranks_of(better).tolist() == [[1, 2], [1, 2], [3, 3]]
     shares = np.array([[6, 5, 3], [4, 5, 3]] * 5) / 10
     assert (shown_better(shares, False) == -shown_better(shares, True)).all()
+
+
+def test_what_is_shown_is_what_the_p_values_show():
+    """Both ways of testing all pairs agree, also with ties, models that are equal, nearly equal, and far apart."""
+    rng = np.random.default_rng(11)
+    shown = 0
+    for case in range(40):
+        topics, models = int(rng.integers(4, 40)), int(rng.integers(2, 12))
+        shares = rng.integers(0, 4, (topics, models)) / 4 + rng.choice([0, 0.3, 0.7], models)
+        if case % 3 == 1:
+            shares[:, 0] = shares[:, -1] + 1e-5 * rng.random(topics)
+        if case % 3 == 2:
+            shares = shares * 0.01 + rng.random(topics)[:, None] * 100
+        better = shown_better(shares, higher_is_better=True)
+        assert ((better != 0) == (pairwise_p(shares, RANK_PERMUTATIONS) < 0.05)).all()
+        shown += int((better != 0).sum())
+    assert shown > 200
+
+
+def test_nothing_is_shown_where_so_few_sign_vectors_cannot_show_it():
+    shares = np.arange(60.0).reshape(20, 3)
+    assert not _shown(shares, 0.05, permutations=10).any()
+    assert not (pairwise_p(shares, 10) < 0.05).any()

@@ -6,7 +6,6 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from clirbench.board.standing import group
 from clirbench.support.errors import ClirbenchError
@@ -54,7 +53,7 @@ def places(numbers: pd.DataFrame, domains: Mapping[str, str]) -> pd.DataFrame:
     """
     whole = _with_every_task(numbers, domains)
     means = np.array([domain_mean(dict(zip(domains, row, strict=True)), domains) for row in whole.to_numpy()], float)
-    points = (rankdata(whole.to_numpy(), axis=0) - 1).sum(axis=1)
+    points = (whole.rank() - 1).sum(axis=1).to_numpy()
     columns = (means, _ranks(means), points, _ranks(points))
     return pd.DataFrame(dict(zip(("mean", *PLACES), columns, strict=True)), index=whole.index)
 
@@ -149,8 +148,8 @@ def _with_every_task(numbers: pd.DataFrame, domains: Mapping[str, str]) -> pd.Da
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Places from 1, the highest value first; equal values share the best of their places."""
-    ranks: NDArray[np.int64] = rankdata(-values, method="min").astype(np.int64)
-    return ranks
+    # Of pandas, which is loaded already: scipy's statistics take longer to load than a board to read.
+    return pd.Series(-values).rank(method="min").to_numpy().astype(np.int64)
 
 
 def _turned(first: pd.Series, second: pd.Series) -> int:

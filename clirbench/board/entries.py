@@ -207,10 +207,16 @@ def _reason(examined: Examined) -> str:
     return f"left out, {number}: see {printable(command('check', examined.folder))}"
 
 
-def read_entry(path: Path, read: dict[str, Result | Reported] | None = None, kept: Shares | None = None) -> Entry:
+def read_entry(
+    path: Path,
+    read: dict[str, Result | Reported] | None = None,
+    kept: Shares | None = None,
+    checked: bool = False,
+) -> Entry:
     """One submission that ``clirbench check`` accepts; a :class:`ClirbenchError` names a file that was removed meanwhile.
 
-    ``read`` has its results where they were read before, and ``kept`` the shares of :meth:`Entry.shares`.
+    ``read`` has its results where they were read before, and ``kept`` the shares of :meth:`Entry.shares`. With
+    ``checked``, its files are on record as accepted (:class:`clirbench.submissions.accepted.CheckRecord`).
     """
     results = dict(read or {})
     with reading(path, "put its files back"):
@@ -218,7 +224,7 @@ def read_entry(path: Path, read: dict[str, Result | Reported] | None = None, kep
             file = path / f"{task}.json"
             if file.is_file():
                 document = parse_submitted(file.read_bytes(), file)
-                results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
+                results[task] = document if isinstance(document, Reported) else with_ranks(document, file, checked)
         toml = path / model_toml.FILE
         model = parse_model_file(toml.read_bytes(), toml)
         verification = _verification(path, results)

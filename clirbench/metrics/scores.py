@@ -16,7 +16,7 @@ from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump
 from clirbench.metrics.per_topic import TopicTable, mean_of_present
 from clirbench.metrics.retrieval import METRICS, RankedLists, Values, beyond
 from clirbench.metrics.significance import Bootstrap, interval
-from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.gold_ranks import GoldRanks, stable_order
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS, Task
 
@@ -176,7 +176,7 @@ class ScoreTables:
         pool_rank, query, own = ranks.pool_rank, ranks.query, ranks.query_language == ranks.gold_language
         assert pool_rank is not None  # noqa: S101
         # Rounded ranks may be equal. Then the gold in the query's language is last, so the order of languages decides nothing.
-        order = np.argsort(query.astype(np.int64) << 33 | pool_rank.astype(np.int64) << 1 | own, kind="stable")
+        order = stable_order([query, pool_rank.astype(np.int64) << 1 | own])
         lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)

@@ -6,6 +6,7 @@ together and change sign together. Every generator is seeded, so anybody gets th
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +88,15 @@ def interval(samples: Values) -> tuple[float, float] | None:
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def intervals(samples: Values) -> list[tuple[float, float] | None]:
+    """:func:`interval` of each column of samples, float64 (replicates, columns)."""
+    whole = np.flatnonzero(np.isfinite(samples).all(axis=0))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(samples[:, whole], [tail, 1 - tail], axis=0).tolist()
+    known = dict(zip(whole.tolist(), zip(low, high, strict=True), strict=True))
+    return [known.get(column) for column in range(samples.shape[1])]
 
 
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
@@ -197,8 +207,82 @@ def shown_better(shares: Values, higher_is_better: bool, level: float = 1 - CONF
     [[0, 0, 1], [0, 0, 1], [-1, -1, 0]]
     """
     totals = shares.sum(axis=0) * (1 if higher_is_better else -1)
-    shown = pairwise_p(shares, RANK_PERMUTATIONS) < level
+    shown = _shown(shares, level, RANK_PERMUTATIONS)
     return np.asarray(np.sign(totals[:, None] - totals[None, :]) * shown, dtype=np.int8)
+
+
+def _shown(shares: Values, level: float, permutations: int, seed: int = SEED) -> NDArray[np.bool_]:
+    """Which pairs of models have a p below ``level`` by :func:`pairwise_p`, bool (models, models), several times as fast.
+
+    No p is computed. Pairs whose statistic is beyond the largest one of all pairs are shown to differ. What is beyond the largest
+    of the other pairs follows, and so on until no pair is added: these are the steps of the step-down.
+    """
+    models = shares.shape[1]
+    apart = _apart(shares)
+    # As in pairwise_p, models that differ by rounding alone do not differ.
+    differ = apart > 1e-12 * np.abs(shares).sum(axis=0).max(initial=0.0)
+    weight = np.divide(1.0, apart, out=np.zeros_like(apart), where=differ)
+    totals = shares.sum(axis=0)
+    least = np.abs(totals[:, None] - totals[None, :]) * weight * (1 - _SLACK)
+    # What is common to all models has no part in a difference, and would cost digits.
+    signed = sign_flips(shares - shares.mean(axis=1, keepdims=True), permutations, seed)
+    sums = np.ascontiguousarray(np.concatenate(list(signed)).T)
+    # So many sign vectors may reach the statistic of a pair that is shown.
+    allowed = max((k for k in range(permutations) if (1 + k) / (1 + permutations) < level), default=-1)
+    left = np.triu(np.ones((models, models), dtype=bool), 1)
+    while left.any() and allowed >= 0:
+        shown = left & (least > _at_place(sums, weight, left, allowed))
+        if not shown.any():
+            break
+        left &= ~shown
+    return ~(left | left.T | np.eye(models, dtype=bool)) if allowed >= 0 else np.zeros_like(left)
+
+
+def _at_place(sums: Values, weight: Values, pairs: NDArray[np.bool_], place: int) -> float:
+    """The largest statistic among some pairs, by sign vector; of these, the one at a place from above, which counts from 0.
+
+    Single precision finds the sign vectors that can stand there, at half the cost, and double precision decides among them.
+    """
+    rough = _largest(sums.astype(np.float32), weight.astype(np.float32), pairs)
+    error = float(np.abs(sums).max(initial=0.0)) * float(weight[pairs].max(initial=0.0)) * 2.0**-21
+    error += float(rough.max(initial=0.0)) * 2.0**-21
+    near = np.flatnonzero(np.abs(rough - np.sort(rough)[::-1][place]) <= 2 * error)
+    above = int((rough > rough[near].max()).sum())
+    exact = _largest(np.ascontiguousarray(sums[:, near]), weight, pairs)
+    return float(np.sort(exact)[::-1][place - above])
+
+
+def _apart(shares: Values) -> Values:
+    """The root of the sum of squared differences of each pair of models, float64 (models, models)."""
+    by_model = np.ascontiguousarray(shares.T)
+    squares = (by_model**2).sum(axis=1)
+    both = squares[:, None] + squares[None, :]
+    result = both - 2 * by_model @ by_model.T
+    # Where models are close, the difference of the large sums is mostly rounding.
+    first, second = np.nonzero(np.triu(result < 1e-4 * both, 1))
+    rows = max(1, _CELLS // max(1, by_model.shape[1]))
+    for start in range(0, len(first), rows):
+        a, b = first[start : start + rows], second[start : start + rows]
+        result[a, b] = result[b, a] = ((by_model[a] - by_model[b]) ** 2).sum(axis=1)
+    np.fill_diagonal(result, 0)
+    return np.sqrt(np.maximum(result, 0))
+
+
+def _largest(sums: NDArray[Any], weight: NDArray[Any], pairs: NDArray[np.bool_]) -> NDArray[Any]:
+    """The largest statistic among some pairs for each sign vector, (sign vectors,). ``sums`` has the sums by model."""
+    largest = np.zeros(sums.shape[1], dtype=sums.dtype)
+    rows = max(1, _CELLS // sums.shape[1])
+    for i, chosen in enumerate(pairs):
+        others = np.flatnonzero(chosen)
+        for start in range(0, len(others), rows):
+            part = others[start : start + rows]
+            # A slice is not copied.
+            whole = part[-1] - part[0] + 1 == len(part)
+            statistics = sums[slice(part[0], part[-1] + 1) if whole else part] - sums[i]
+            np.abs(statistics, out=statistics)
+            statistics *= weight[i, part, None]
+            np.maximum(largest, statistics.max(axis=0), out=largest)
+    return largest
 
 
 def ranks_of(better: NDArray[np.int8]) -> NDArray[np.int64]:

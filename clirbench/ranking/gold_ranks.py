@@ -164,6 +164,21 @@ def places(run: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     return np.asarray(np.arange(len(run)) - np.repeat(starts, np.diff(np.append(starts, len(run)))))
 
 
+def stable_order(keys: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.intp]:
+    """The order of rows by several keys without negative numbers, the first one first: intp (rows,). Equal rows keep their order.
+
+    Keys that fit in 16 bits are sorted by counting, which takes a fraction of the time.
+
+    >>> stable_order([np.array([2, 1, 2]), np.array([5, 9, 4])]).tolist()
+    [1, 2, 0]
+    """
+    order = np.arange(len(keys[0]))
+    for key in reversed(keys):
+        small = key.astype(np.uint16) if key.max(initial=0) < 1 << 16 else key
+        order = order[np.argsort(small[order], kind="stable")]
+    return order
+
+
 def gold_digest(ranks: GoldRanks) -> str:
     """SHA-256 over the gold pairs: the topics in their order, and how many pairs each has by query and gold language and grade.
 

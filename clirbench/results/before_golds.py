@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from clirbench.ranking.gold_ranks import GoldRanks, places
+from clirbench.ranking.gold_ranks import GoldRanks, places, stable_order
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
 
@@ -44,8 +44,7 @@ def worst_golds(ranks: GoldRanks, most: int = 20) -> NDArray[np.intp]:
     if ranks.pool_rank is None:
         raise ClirbenchError("the ranks are not of the pool of all languages: run the multilingual setting")
     pair = ranks.query_language.astype(np.int64) * len(ranks.languages) + ranks.gold_language
-    # One integer per row sorts several times faster than two keys.
-    order = np.argsort((pair << 32) + (int(ranks.pool_rank.max(initial=0)) - ranks.pool_rank), kind="stable")
+    order = stable_order([pair, int(ranks.pool_rank.max(initial=0)) - ranks.pool_rank])
     return np.asarray(order[places(pair[order]) < most])
 
 
@@ -60,7 +59,6 @@ def before_golds(result: Result, rows: NDArray[np.intp]) -> BeforeGolds:
         raise ClirbenchError(
             "the ranks are rounded, or not of the pool of all languages: they bound no number of candidates"
         )
-    pool = ranks.pool_rank.astype(np.int64)
     query = ranks.query
     starts = np.searchsorted(query, query[rows])
     golds = np.searchsorted(query, query[rows], side="right") - starts
@@ -68,7 +66,8 @@ def before_golds(result: Result, rows: NDArray[np.intp]) -> BeforeGolds:
     chosen = np.repeat(np.arange(len(rows)), golds)
     other = np.repeat(starts - np.cumsum(golds) + golds, golds) + np.arange(golds.sum())
     language = ranks.gold_language[other]
-    before, behind = (pool[other] < pool[rows][chosen], pool[other] > pool[rows][chosen])
+    pool, its = ranks.pool_rank[rows].astype(np.int64), ranks.pool_rank[other]
+    before, behind = its < pool[chosen], its > pool[chosen]
 
     def counted(which: NDArray[np.bool_]) -> Counts:
         return np.bincount(chosen[which], minlength=len(rows)).astype(np.int64)
@@ -80,15 +79,15 @@ def before_golds(result: Result, rows: NDArray[np.intp]) -> BeforeGolds:
     each = np.arange(len(rows))
     # A model whose scores depend on the pool has two rankings, so own ranks say nothing of the pool of all languages.
     if not result.document.model.scores_by_pool:
-        own = ranks.own_rank.astype(np.int64) - 1 - places(query * n + ranks.gold_language)
-        np.maximum.at(low, (chosen[before], language[before]), own[other][before])
-        np.minimum.at(high, (chosen[behind], language[behind]), own[other][behind])
-        low[each, ranks.gold_language[rows]] = high[each, ranks.gold_language[rows]] = own[rows]
+        own = ranks.own_rank[other].astype(np.int64) - 1 - places(chosen * n + language)
+        np.maximum.at(low, (chosen[before], language[before]), own[before])
+        np.minimum.at(high, (chosen[behind], language[behind]), own[behind])
+        low[each, ranks.gold_language[rows]] = high[each, ranks.gold_language[rows]] = own[other == rows[chosen]]
     if ranks.query_language_above is not None:
         asked = ranks.query_language[rows]
         low[each, asked] = high[each, asked] = ranks.query_language_above[rows]
     # What one language lacks of the sum must be of the others.
-    wrong = (pool[rows] - 1 - counted(before))[:, None]
+    wrong = (pool - 1 - counted(before))[:, None]
     least, most = low.sum(axis=1, keepdims=True), high.sum(axis=1, keepdims=True)
     tight = np.maximum(low, wrong - (most - high)), np.minimum(high, wrong - (least - low))
     return BeforeGolds(rows, counted(before), *tight)

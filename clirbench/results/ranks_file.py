@@ -123,13 +123,14 @@ def _ranks_of(
     return rounding, own, pool
 
 
-def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
+def decode_ranks(content: bytes, document: Document, path: Path, checked: bool = False) -> GoldRanks:
     """Parse the bytes of a ranks file.
 
     Args:
         content: The bytes of the file.
         document: The result that the ranks belong to. It states the number of rows, the languages and the settings.
         path: The file's name in error messages; the path is not opened.
+        checked: The bytes are on record as accepted, so what only a stranger would write is not looked for again.
 
     Raises:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
@@ -137,10 +138,11 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     compact = document.compact is not None
     own_name, pool_name = (_OWN_CODE, _POOL_CODE) if compact else ("own_rank", "pool_rank")
     try:
-        layout = read_layout(content, document.ranks.rows, _NAMES, _COMPACT_LAYOUTS if compact else _LAYOUTS)
+        layouts = _COMPACT_LAYOUTS if compact else _LAYOUTS
+        layout = None if checked else read_layout(content, document.ranks.rows, _NAMES, layouts)
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(_NAMES))
         table = file.read(use_threads=False)
-        frame = {name: table.column(name).unify_dictionaries().combine_chunks() for name in layout.columns}
+        frame = {name: table.column(name).unify_dictionaries().combine_chunks() for name in table.column_names}
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
         topics, topic = _numbered(frame["topic"])
@@ -149,7 +151,7 @@ def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
             if name in frame and frame[name].null_count:
                 raise ValueError(f"a value of {name} is missing")
         for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
-            if len(set(layout.dictionaries[name]) & set(known)) != len(layout.dictionaries[name]):
+            if layout and len(set(layout.dictionaries[name]) & set(known)) != len(layout.dictionaries[name]):
                 raise ValueError(f"{name} numbers texts that no row has")
         gold_language = _codes(frame["gold_language"], place)
         rounding, own_rank, pool_rank = None, _int32(frame[own_name]), None if pool.null_count else _int32(pool)

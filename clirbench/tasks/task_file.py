@@ -3,8 +3,9 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -292,6 +293,8 @@ def first_on_board(*, streamed: bool) -> str:
 
 def _tasks() -> list[Task]:
     """All tasks of the folder: those of the board in its order, then the others."""
+    if (settled := _SETTLED.get()) is not None:
+        return settled
     folder = tasks_dir()
     # A page asks thousands of times, and pathlib takes four times as long.
     with os.scandir(folder) as listed:
@@ -299,6 +302,23 @@ def _tasks() -> list[Task]:
     if not files:
         raise ClirbenchError(f"{folder}: holds no task file: put one there, or correct CLIRBENCH_TASKS")
     return _read_tasks(tuple(files))
+
+
+_SETTLED: ContextVar[list[Task] | None] = ContextVar("settled", default=None)
+
+
+@contextmanager
+def settled_tasks() -> Iterator[None]:
+    """Within it, the tasks are those of its beginning. A board asks for them so often that looking for changed files takes long.
+
+    Raises:
+        ClirbenchError: As :func:`board_tasks`.
+    """
+    token = _SETTLED.set(_tasks())
+    try:
+        yield
+    finally:
+        _SETTLED.reset(token)
 
 
 # Cached, because a page asks thousands of times. A changed file is read again.

@@ -4,13 +4,12 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -21,14 +20,15 @@ from clirbench.board.site.charts import ladder
 from clirbench.board.site.cite import bibliography
 from clirbench.board.site.crew import Crew
 from clirbench.board.site.embeds import badge, embeds
-from clirbench.board.site.kept import Kept, Store, store_root
+from clirbench.board.site.kept import Kept, KeptPage, Store, prepare, store_root
 from clirbench.board.site.model_page import measured_task
 from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.portrait import portraits
 from clirbench.board.site.preview import preview, preview_rows
 from clirbench.board.site.questions import has_questions, questions_script, topics_of_task_script
+from clirbench.board.site.render import QUESTION, rendered
 from clirbench.board.site.script_matrix import script_matrix_script, scripts_of
-from clirbench.board.site.scripts import languages_script, plain, rows_script, script_json, topics_file
+from clirbench.board.site.scripts import languages_script, rows_script, script_json, topics_file
 from clirbench.board.site.task_page import default_examples, protocol
 from clirbench.board.site.win_page import matrices, place, wins_csv
 from clirbench.board.standing import GROUPS, group, standing, verified_share
@@ -39,29 +39,24 @@ from clirbench.board.verdict import verdict
 from clirbench.board.wins import Wins, by_main, wins
 from clirbench.metrics.catalogue import metric_rows
 from clirbench.metrics.significance import CONFIDENCE, PERMUTATIONS, RANK_PERMUTATIONS, REPLICATES
-from clirbench.results.file_names import RANKS_ENDING
 from clirbench.results.result import Result
 from clirbench.submissions import verification
 from clirbench.submissions.model_toml import evaluation_sets
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.files import only_writer, sha256_of, write_atomically, writing
+from clirbench.support.files import only_writer, write_atomically, writing
 from clirbench.support.links import link_problem
 from clirbench.support.paths import data_dir
 from clirbench.support.progress import Reporter, Silent
-from clirbench.support.version import __version__
-from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board
+from clirbench.tasks.task_file import board_columns, board_tasks, first_on_board, settled_tasks
 
 MARK = ".clirbench-site"
 # File that marks a folder of docs: docs/build.py replaces the whole folder.
 DOCS_MARK = ".clirbench-docs"
 # The tasks with pages, and what the board says of itself.
 Site = tuple[Sequence[str], "About"]
-# A submission's folder, the key under which it is kept (:mod:`clirbench.board.site.kept`), and its portrait by task.
-Model = tuple[Path, str, Mapping[str, Mapping[str, Any]]]
-# What the board answers.
-QUESTION = "Which encoder finds the answer in any language, and is it fair?"
-MARKS = {"measured": "●", "verified": "■", "reported": "◇", "differs": "≠"}
+# What is kept of a submission (:mod:`clirbench.board.site.kept`), and its portrait by task.
+Model = tuple[Kept, Mapping[str, Mapping[str, Any]]]
 
 
 class About(NamedTuple):
@@ -87,10 +82,9 @@ class About(NamedTuple):
 
 
 class Making(NamedTuple):
-    """What a build works with: the folder of what is kept, its processes, and what receives its progress."""
+    """What a build works with: the folder of what is kept, and what receives its progress."""
 
     root: Path
-    crew: Crew
     reporter: Reporter
 
 
@@ -131,7 +125,7 @@ def build_site(
         history.a_day(snapshot, "--snapshot")
         history.refuse_again(output, snapshot)
         shutil.rmtree(part, ignore_errors=True)
-        with store_root() as root, Crew() as crew:
+        with store_root() as root, Crew() as crew, settled_tasks():
             shown: list[Kept] = []
 
             def read(paths: Sequence[Path]) -> list[Entry]:
@@ -139,7 +133,7 @@ def build_site(
                 return [one.entry for one in shown]
 
             read_board(folders, reporter, read)
-            pages = _write(shown, part, Making(root, crew, reporter), about or About(), (copies, snapshot))
+            pages = _write(shown, part, Making(root, reporter), about or About(), (copies, snapshot))
             Store(root).trim()
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
@@ -161,23 +155,13 @@ def _kept(paths: Sequence[Path], root: Path, crew: Crew, reporter: Reporter) -> 
     new = [path for path, one in kept.items() if one is None]
     if new:
         reporter.start("read (submissions)", len(new))
-        for path, _ in zip(new, crew.run(partial(_prepare, root=root), new), strict=True):
+        for path, _ in zip(new, crew.run(partial(prepare, root=root), new), strict=True):
             kept[path] = store.recall(path)
             reporter.advance("read (submissions)", 1)
     for one in kept.values():
         if one is None:
             raise ClirbenchError(f"{root}: changes while the board is built: build again")
     return [one for one in kept.values() if one is not None]
-
-
-def _prepare(folder: Path, root: Path) -> None:
-    _opened(root).prepare(folder)
-
-
-@lru_cache(maxsize=1)
-def _opened(root: Path) -> Store:
-    """The store of a process that works for a build: its key reads all of the code once."""
-    return Store(root)
 
 
 def _write(
@@ -199,7 +183,7 @@ def _write(
     panels = {task: _panel(entries, [task], ranks, frame, by_main(tested[task], task)) for task in tasks}
     about = about._replace(picture=_draw(panels[tasks[0]], target, making.reporter) if about.address else False)
     beside = portraits(entries, tested)
-    models = [(one.entry.folder, one.key, beside[one.entry.folder.name]) for one in kept]
+    models = [(one, beside[one.entry.folder.name]) for one in kept]
     _write_models(models, target, (tasks, about), making)
     page = partial(_page, target, shipped=tasks, about=about)
     stories = {task: told for task in across if (told := story(frame, task))}
@@ -394,34 +378,33 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
 
 
 def _write_models(models: Sequence[Model], target: Path, site: Site, making: Making) -> None:
+    store = Store(making.root)
     making.reporter.start("pages (models)", len(models))
-    for _ in making.crew.run(partial(write_model, target=target, site=site, root=making.root), models):
+    for one, portrait in models:
+        _write_model(one, store.model(one), portrait, target, site)
         making.reporter.advance("pages (models)", 1)
 
 
-def write_model(model: Model, target: Path, site: Site, root: Path) -> None:
+def _write_model(
+    one: Kept, page: KeptPage, portrait: Mapping[str, Mapping[str, Any]], target: Path, site: Site
+) -> None:
     """Write one model's page, its files to download, its badges, and the scripts that pages load of it."""
-    folder, key, portrait = model
-    name = folder.name
-    entry, tasks, mteb_results, scripts = _opened(root).model(folder, key)
-    for kind, content_by_task in scripts.items():
+    entry, name = one.entry, one.entry.folder.name
+    for kind, content_by_task in page.scripts.items():
         for task, script in content_by_task.items():
             path = target / "data" / kind / f"{name}.{topics_file(task) if kind == 'topics' else f'{task}.js'}"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(script)
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING):
-            if not site[1].files:
-                (target / "files" / name).mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, target / "files" / name / path.name)
-            files.append((path.name, path.stat().st_size, sha256_of(path)))
+    if not site[1].files:
+        (target / "files" / name).mkdir(parents=True, exist_ok=True)
+        for file, _, _ in page.files:
+            shutil.copyfile(entry.folder / file, target / "files" / name / file)
     shared = embeds(name, row_name(entry), {t: board_tasks()[t].name for t in entry.results}, portrait, site[1].address)
-    for one in shared:
-        task, origin = one["task"], content.origin(entry, [one["task"]])
+    for here in shared:
+        task, origin = here["task"], content.origin(entry, [here["task"]])
         row = {"name": row_name(entry), "folder": name, "task": task, "here": portrait[task], "origin": origin}
-        _write_text(target / one["badge"], badge(board_tasks()[task].name, one["said"], origin, site[1].date))
-        _page(target, one["frame"], "embed.html", about=site[1], **row)
+        _write_text(target / here["badge"], badge(board_tasks()[task].name, here["said"], origin, site[1].date))
+        _page(target, here["frame"], "embed.html", about=site[1], **row)
     _page(
         target,
         f"models/{name}.html",
@@ -431,12 +414,12 @@ def write_model(model: Model, target: Path, site: Site, root: Path) -> None:
         entry=entry,
         name=row_name(entry),
         origin=content.origin(entry, list(entry.results)),
-        tasks=tasks,
+        tasks=page.tasks,
         portrait=portrait,
         shared=shared,
         compared=[task for task in entry.results if board_tasks()[task].across_languages],
-        mteb_results=mteb_results,
-        files=files,
+        mteb_results=page.mteb_results,
+        files=page.files,
         zero_shot=[(task, entry.model.zero_shot(task)) for task in evaluation_sets() if task in entry.model.trained_on],
     )
 
@@ -505,27 +488,8 @@ def _folders(entries: Sequence[Entry], frame: pd.DataFrame) -> list[str]:
     return [folders[label] for label in frame["model"]]
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(data_dir("site") / "templates"),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["quoted"] = content.quoted
-    environment.filters["plain"] = plain
-    environment.filters["named"] = content.named
-    environment.filters["short"] = content.short
-    environment.globals.update(version=__version__, MARKS=MARKS, EXPLAINED=content.EXPLAINED, QUESTION=QUESTION)
-    return environment
-
-
 def _page(target: Path, place: str, template: str, **values: Any) -> None:
-    names = {task.id: task.name for task in board_tasks().values()} | values.pop("more_names", {})
-    page = _environment().get_template(template)
-    _write_text(target / place, page.render(root="../" * place.count("/"), page=place, NAMES=names, **values))
+    _write_text(target / place, rendered(place, template, **values))
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -296,6 +296,7 @@ def worked_example() -> dict[str, Any]:
     return {"ranks": [2, 5], "pool": 20, "rows": rows}
 
 
+@lru_cache(maxsize=4096)
 def named(code: str) -> Markup:
     """A language's name and its code; the code alone where the name is not known."""
     name = language_name(code)
@@ -304,6 +305,7 @@ def named(code: str) -> Markup:
     return Markup('{} <small class="code">{}</small>').format(name, code)
 
 
+@lru_cache(maxsize=4096)
 def short(code: str) -> Markup:
     """A language's code, with its name for who points at it or has it read."""
     return Markup('<abbr title="{}">{}</abbr>').format(language_name(code), code)

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, is_dataclass
+from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -25,17 +26,19 @@ from pydantic import BaseModel
 from clirbench.board.entries import Entry, Shares, read_entry, shares_of
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.questions import has_questions, questions_file, questions_script
+from clirbench.board.site.render import rendered, templates_digest
 from clirbench.board.site.scripts import opened, pair_values, topics_file, topics_script
 from clirbench.metrics.scores import headline_tables
 from clirbench.ranking.gold_ranks import GoldRanks
-from clirbench.results.file_names import mteb_result_files
+from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
 from clirbench.results.read import read_mteb_result
 from clirbench.results.result import Result, with_ranks
 from clirbench.results.schema import Document, Reported
 from clirbench.submissions.accepted import CheckRecord
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.files import sha256_of
 from clirbench.support.paths import cache_dir
-from clirbench.tasks.task_file import board_columns, board_tasks
+from clirbench.tasks.task_file import board_columns, board_tasks, settled_tasks
 
 # Submissions that the cache keeps. One takes about half a megabyte.
 KEPT = 1_000
@@ -104,13 +107,16 @@ class Kept:
     rows: Mapping[str, Mapping[str, Any]]
 
 
-class Model(NamedTuple):
-    """What a model's page is made of; and its scripts, by kind ("topics" or "questions") and task."""
+class KeptPage(NamedTuple):
+    """What a model's page is made of, its scripts by kind ("topics" or "questions") and task, and its files.
 
-    entry: Entry
+    A file is its name, its bytes and its SHA-256.
+    """
+
     tasks: list[tuple[str, str, dict[str, Any]]]
     mteb_results: list[dict[str, Any]]
     scripts: dict[str, dict[str, bytes]]
+    files: list[tuple[str, int, str]]
 
 
 class Store:
@@ -119,9 +125,13 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root, self._record = root, CheckRecord()
 
+    def key(self, folder: Path) -> str:
+        """The hash of everything that decides what is kept of a submission: what decides its check, and the templates."""
+        return sha256(f"{self._record.key(folder)} {templates_digest()}".encode()).hexdigest()
+
     def recall(self, folder: Path) -> Kept | None:
         """What is kept of a submission; None if it is new, if anything has changed, or if its record is damaged."""
-        key = self._record.key(folder)
+        key = self.key(folder)
         try:
             shares = _shares(self.read(key, _SHARES))
             kept = Kept(self.entry(folder, key, shares), key, json.loads(self.read(key, _ROWS)))
@@ -144,9 +154,10 @@ class Store:
             ClirbenchError: A file was removed or changed while it was read, or a result is not of its format.
             OSError: The store cannot be written.
         """
-        key = self._record.key(folder)
-        made = _made(folder)
-        if self._record.key(folder) != key:
+        key = self.key(folder)
+        examined = self._record.recall(folder)
+        made = _made(folder, checked=examined is not None and not examined.errors)
+        if self.key(folder) != key:
             raise ClirbenchError(f"{folder}: was changed while it was read: build again")
         self._write(key, made)
 
@@ -158,21 +169,20 @@ class Store:
             raise ValueError(f"{name} is damaged")
         return content
 
-    def model(self, folder: Path, key: str) -> "Model":
+    def model(self, kept: Kept) -> KeptPage:
         """What a model's page and scripts are made of. What is absent or damaged is made again."""
         for attempt in range(2):
             try:
-                page = unpacked(json.loads(self.read(key, _PAGE)))
-                entry = self.entry(folder, key)
+                page = unpacked(json.loads(self.read(kept.key, _PAGE)))
                 scripts = {
-                    "topics": {task: self.read(key, topics_file(task)) for task in page["topics"]},
-                    "questions": {task: self.read(key, questions_file(task)) for task in page["questions"]},
+                    "topics": {task: self.read(kept.key, topics_file(task)) for task in page["topics"]},
+                    "questions": {task: self.read(kept.key, questions_file(task)) for task in page["questions"]},
                 }
-                return Model(entry, page["tasks"], page["mteb_results"], scripts)
+                return KeptPage(page["tasks"], page["mteb_results"], scripts, page["files"])
             except _DAMAGED:
                 if attempt:
                     raise
-                self.prepare(folder)
+                self.prepare(kept.entry.folder)
         raise AssertionError
 
     def trim(self) -> None:
@@ -196,9 +206,21 @@ class Store:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _made(folder: Path) -> dict[str, bytes]:
+def prepare(folder: Path, root: Path) -> None:
+    """:meth:`Store.prepare` in a process that works for a build."""
+    with settled_tasks():
+        _opened(root).prepare(folder)
+
+
+@lru_cache(maxsize=1)
+def _opened(root: Path) -> Store:
+    # Its key reads all of the code, once.
+    return Store(root)
+
+
+def _made(folder: Path, checked: bool = False) -> dict[str, bytes]:
     """Everything that is kept of a submission, as files by name, from one reading and one computation of its tables."""
-    entry, files = read_entry(folder), {}
+    entry, files = read_entry(folder, checked=checked), {}
     tasks: list[tuple[str, str, dict[str, Any]]] = []
     shares: Shares = {}
     for i, (task, result) in enumerate(entry.results.items()):
@@ -213,8 +235,7 @@ def _made(folder: Path) -> dict[str, bytes]:
             result.ranks, document.counts.candidates, list(metrics), ["rank_distance"], depth=document.encoder.depth
         )
         values = measured_task(result, f"t{i}", entry.model.reproduce, tables)
-        # The page asks no more of the document than the board does.
-        tasks.append((task, "measured", values | {"document": _slim(document, task)}))
+        tasks.append((task, "measured", _part(values, task, folder.name, entry)))
         shares[task] = shares_of(result, task, tables)
         if board_tasks()[task].across_languages:
             files[topics_file(task)] = topics_script(result, folder.name, tables).encode()
@@ -226,6 +247,9 @@ def _made(folder: Path) -> dict[str, bytes]:
         "mteb_results": [mteb_task(read_mteb_result(folder / name)) for name in mteb],
         "topics": [task for task in entry.results if topics_file(task) in files],
         "questions": [task for task in entry.results if questions_file(task) in files],
+        "files": [
+            (path.name, path.stat().st_size, sha256_of(path)) for path in sorted(folder.iterdir()) if _given(path)
+        ],
     }
     rows = {
         "opened": {task: opened(entry, task) for task in entry.results},
@@ -242,6 +266,20 @@ def _made(folder: Path) -> dict[str, bytes]:
         _ROWS: json.dumps(rows).encode(),
         _PAGE: json.dumps(packed(page)).encode(),
     }
+
+
+def _part(values: dict[str, Any], task: str, name: str, entry: Entry) -> dict[str, Any]:
+    """The part of a model's page that its results alone decide, as markup, and what the rest of the page asks of it."""
+    html = rendered(
+        f"models/{name}.html", "own_part.html", task=task, t=values, folder=name, reproduce=entry.model.reproduce
+    )
+    # The template escapes what stands in the results.
+    return {"html": Markup(html), "matrix": bool(values["pairs"] or values["scripts"])}  # noqa: S704
+
+
+def _given(path: Path) -> bool:
+    """Whether a file of a submission is there to download."""
+    return path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING)
 
 
 def _slim(document: Document, task: str) -> Document:

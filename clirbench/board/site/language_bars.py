@@ -4,14 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clirbench.board.site.content import Cell, shown_cell
 from clirbench.board.site.scales import round_up
 from clirbench.metrics.per_topic import TopicTable
 from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import Bootstrap, interval
+from clirbench.metrics.significance import Bootstrap, intervals
 from clirbench.results.result import Result
 from clirbench.results.schema import EstimatePart
 
@@ -56,7 +53,7 @@ def language_bars(result: Result, tables: Tables | None = None) -> list[BarColum
     chosen = {key: tables[key] for key in names if key in tables}
     samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
     estimates = {
-        key: [_estimate(table.means[i], drawn[:, i]) for i in range(len(languages))]
+        key: [_estimate(mean, ends) for mean, ends in zip(table.means, intervals(drawn), strict=True)]
         for (key, table), drawn in zip(chosen.items(), samples, strict=True)
     }
     ranked = [key for key in estimates if key[0] != "bias"]
@@ -75,8 +72,8 @@ def language_bars(result: Result, tables: Tables | None = None) -> list[BarColum
     return columns + _alike(lost, "×100", 100, 1)
 
 
-def _estimate(mean: float, drawn: NDArray[np.float64]) -> EstimatePart:
-    low, high = interval(drawn) or (None, None)
+def _estimate(mean: float, ends: tuple[float, float] | None) -> EstimatePart:
+    low, high = ends or (None, None)
     return EstimatePart(value=None if math.isnan(mean) else float(mean), low=low, high=high)
 
 

@@ -16,7 +16,7 @@ from clirbench.board.site.scripts import script_json
 from clirbench.results.before_golds import BeforeGolds, before_golds, worst_golds
 from clirbench.results.result import Result
 from clirbench.support.paths import data_dir
-from clirbench.tasks.task_file import list_tasks, load_task
+from clirbench.tasks.task_file import board_tasks, list_tasks, load_task
 
 WORST = 20
 
@@ -57,7 +57,10 @@ def hardest_questions(result: Result) -> list[Question]:
     """The golds with the worst rank in the pool, over all pairs of languages."""
     ranks = result.ranks
     assert ranks.pool_rank is not None  # noqa: S101
-    rows = np.argsort(-ranks.pool_rank.astype(np.int64), kind="stable")[:WORST]
+    # Only those at least as bad as the last one are sorted.
+    last = max(len(ranks) - WORST, 0)
+    bad = np.flatnonzero(ranks.pool_rank >= np.partition(ranks.pool_rank, last)[last])
+    rows = bad[np.argsort(-ranks.pool_rank[bad].astype(np.int64), kind="stable")][:WORST]
     held = before_golds(result, rows)
     texts = demo_texts(result.document.task.id)
     return [_question(result, held, i, texts) for i in range(len(rows))]
@@ -123,7 +126,7 @@ def topics_of_task_script(result: Result) -> str:
 
 def demo_texts(name: str) -> dict[str, dict[str, str]]:
     """The questions of the demo set that a task asks, by language and id; none for any other task."""
-    task = load_task(name) if name in list_tasks() else None
+    task = board_tasks().get(name) or (load_task(name) if name in list_tasks() else None)
     if task is None or task.reader != "demo" or task.licence != "CC0-1.0":
         return {}
     return {language: of for language in task.languages if (of := _shipped(language))}

@@ -56,7 +56,8 @@ def pair_table(document: Document, metric: str) -> Values:
 def queue_jumps(result: Result) -> QueueJump | None:
     """The queue jumps of a result, added up over gold languages; None if they were not counted."""
     document, languages = result.document, result.document.task.languages
-    counts = np.array([[document.jumps_of(q).get(c, 0) for c in languages] for q in languages], dtype=np.int64)
+    jumps = map(document.jumps_of, languages)
+    counts = np.array([[of_query.get(c, 0) for c in languages] for of_query in jumps], dtype=np.int64)
     if not counts.any():
         return None
     sizes = np.array([document.counts.candidates.get(x, 0) for x in languages], dtype=np.int64)
