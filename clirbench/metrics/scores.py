@@ -175,8 +175,7 @@ class ScoreTables:
         """The metrics in the pool of all languages, and the measures of bias."""
         pool_rank, query, own = ranks.pool_rank, ranks.query, ranks.query_language == ranks.gold_language
         assert pool_rank is not None  # noqa: S101
-        # Rounded ranks may be equal. Then the gold in the query's language is last, so the order of languages decides nothing.
-        order = np.argsort(query.astype(np.int64) << 33 | pool_rank.astype(np.int64) << 1 | own, kind="stable")
+        order = ranks.pool_order
         lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)

@@ -201,8 +201,8 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
         return None
     n = len(ranks.languages)
     query = ranks.query
-    # Sorted by query, then by pool rank: the golds of a query that come before a gold outrank it.
-    order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
+    # The golds of a query that come before a gold outrank it.
+    order = ranks.pool_order
     golds_above = np.empty(len(order), dtype=np.int64)
     golds_above[order] = places(query[order])
     pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
