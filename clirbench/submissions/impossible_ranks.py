@@ -268,8 +268,8 @@ def impossible_jumps(
     size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(query) != 0]))
     asked = ranks.query_language[starts]
-    # One row per language, one column per query: the ranks of the query's gold in that language, 0 where there is no gold. Queries
-    # of one language stand together.
+    # One row per language, one column per query: the ranks of the query's gold in that language, 0 where there is no gold.
+    # Queries of one language stand together.
     order = np.argsort(asked, kind="stable")
     column = np.empty(len(order), dtype=np.intp)
     column[order] = np.arange(len(order))
