@@ -199,13 +199,19 @@ class ScoreTables:
     def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
         """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
         shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
+        cell = topic.astype(np.intp) * shape[1] + group
+        whole = _added(cell, None, shape)
         shared: Values | None = None
         for name in list(values):
             # The values of a metric are dropped as soon as its table has them.
-            table = TopicTable.of(topic, group, values.pop(name), shape)
+            of_rankings = values.pop(name)
+            if np.isnan(of_rankings).any():
+                table = TopicTable.of(topic, group, of_rankings, shape)
+            else:
+                table = TopicTable(_added(cell, of_rankings, shape), whole)
             # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
             shared = table.counts if shared is None else shared
-            same = np.array_equal(shared, table.counts)
+            same = shared is table.counts or np.array_equal(shared, table.counts)
             sums = np.full_like(table.sums, np.nan) if self._beyond(name, kind) else table.sums
             self.tables[kind, name] = TopicTable(sums, shared if same else table.counts)
 
@@ -343,6 +349,11 @@ class ScoreTables:
 
 # By metric one value per ranking; the topic of each ranking, and its language or pair of languages.
 _OfRankings = tuple[dict[str, Values], NDArray[np.int32], NDArray[np.intp]]
+
+
+def _added(cell: NDArray[np.intp], values: Values | None, shape: tuple[int, int]) -> Values:
+    """Add up the values of each cell of a table, or count them without ``values``: float64 of ``shape``."""
+    return np.bincount(cell, weights=values, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64, copy=False)
 
 
 def _joined(parts: Sequence[_OfRankings]) -> _OfRankings:

@@ -1,7 +1,7 @@
 """Recompute the numbers of a result from its ranks, and list those that differ."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,7 @@ def rescore(result: Result) -> Rescore:
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
     parts = {*_PARTS, *([] if document.compact is None else ["compact"])}
     again = document.model_copy(update=numbers_of(scores, ranks, document.task.metrics[0]))
-    stated, computed = (dict(_flat(one.model_dump(include=parts))) for one in (document, again))
+    stated, computed = (_flat(one.model_dump(include=parts)) for one in (document, again))
     differences += [
         Difference(key, stated.get(key, "missing"), computed.get(key, "missing"))
         for key in sorted(stated.keys() | computed.keys())
@@ -162,15 +162,22 @@ _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 _PAIRS, _PAIR = "compact.pairs.", 1.5e-6
 
 
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested dicts and lists, each with its dotted path."""
-    if isinstance(value, list):
-        value = {str(place): inner for place, inner in enumerate(value)}
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+def _flat(value: object) -> dict[str, object]:
+    """The values of nested dicts and lists, by dotted path."""
+    flat: dict[str, object] = {}
+
+    def add(inner: object, path: str) -> None:
+        if isinstance(inner, list):
+            inner = {str(place): one for place, one in enumerate(inner)}
+        if isinstance(inner, dict) and inner:
+            start = f"{path}." if path else ""
+            for key, one in inner.items():
+                add(one, f"{start}{key}")
+        else:
+            flat[path] = inner
+
+    add(value, "")
+    return flat
 
 
 def _same(stated: object, expected: object, tolerance: float = 0) -> bool:
@@ -317,7 +324,7 @@ def _counts(result: Result) -> list[Difference]:
         differences.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
     for key, stated, counted in (
         ("topics", document.counts.topics, len(ranks.topics)),
-        ("queries", document.counts.queries, len(np.unique(ranks.query))),
+        ("queries", document.counts.queries, int(ranks.query[-1]) + 1 if len(ranks) else 0),
         ("gold_pairs", document.counts.gold_pairs, len(ranks)),
     ):
         # A cross-lingual run has no row for a query whose only gold is in its own language.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks, places
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.int64] | NDArray[np.int32]
 
 
 def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False) -> list[str]:
@@ -48,7 +48,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
             other rankings than pool ranks and ``query_language_above``, and no rule compares them with these two.
     """
     n = len(ranks.languages)
-    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    size = _sizes(ranks, sizes)
     own = ranks.own_rank.astype(np.int64)
     gold, query = ranks.gold_language, np.asarray(ranks.query, dtype=np.int64)
     # A block is the candidates of one language in the ranking of one query. In a ranks file, the golds of a block are neighbours,
@@ -106,7 +106,8 @@ _CROWDED_BY_COLUMN = ("query_language_above and own_rank count more candidates t
 class _Walk:
     """The walk of each query down the pool, from mark to mark: the top, the query's golds, and the bottom.
 
-    Two-dimensional arrays are int64 (marks, queries). Mark 0 is the top; the marks after a query's last gold are all the bottom.
+    Two-dimensional arrays are (marks, queries), of the type of ``size``. Mark 0 is the top; the marks after a query's last gold
+    are all the bottom.
 
     Attributes:
         order: intp (gold pairs,), row numbers by query, then by pool rank.
@@ -129,14 +130,14 @@ class _Walk:
         query = np.asarray(ranks.query, dtype=np.intp)[order]
         mark = places(query).astype(np.intp) + 1
         golds = np.bincount(query)
-        walk = cls(ranks, size, order, query, mark, golds, np.empty(0, dtype=np.int64))
+        walk = cls(ranks, size, order, query, mark, golds, size[:0])
         pool = np.asarray(ranks.pool_rank, dtype=np.int64)
         return replace(walk, wrong=walk.spread(pool[order] - mark, size.sum() - golds))
 
     def spread(self, at_golds: Integers, at_bottom: Integers) -> Integers:
         """Numbers by mark, from those at the golds (in the rows of ``order``) and at each query's bottom; 0 at the top."""
         # Each mark is one row, so that whole rows are added and compared.
-        marks = np.repeat(np.asarray(at_bottom, dtype=np.int64)[None], self.golds.max() + 2, axis=0)
+        marks = np.repeat(np.asarray(at_bottom, dtype=self.size.dtype)[None], self.golds.max() + 2, axis=0)
         marks[0] = 0
         marks[self.mark, self.query] = at_golds
         return marks
@@ -177,14 +178,14 @@ class _Walk:
         faults = [np.zeros(room.shape, dtype=np.bool_) for _ in rules]
         ends = [self.golds >= mark for mark in range(bottom + 1)]
         for start in range(bottom):
-            needed = np.zeros_like(room[0])
+            needed: Integers = np.zeros_like(room[0])
             between = faults[1 if start else 0]
             for mark in range(start + 1, bottom + 1):
                 needed += steps[mark] * (begins[mark] >= start)
                 between[mark] |= (needed > room[mark] - room[start]) & ends[mark]
             # From the top to the bottom, all candidates have all the room there is.
             if start:
-                needed += tails[start:].sum(axis=0)
+                needed += tails[start:].sum(axis=0, dtype=needed.dtype)
                 faults[2][start] = (needed > room[bottom] - room[start]) & ends[start]
         return self._lines((marks[self.mark, self.query], rule) for marks, rule in zip(faults, rules, strict=True))
 
@@ -229,6 +230,15 @@ class _Walk:
         return [_line(rule, self.ranks, self.order[wrong]) for wrong, rule in faults if wrong.any()]
 
 
+def _sizes(ranks: GoldRanks, sizes: Mapping[str, int]) -> Integers:
+    """The number of candidates of each language. Its type is that of all numbers that are added up below.
+
+    No sum there exceeds four times the pool, so that half the memory is enough for a pool of less than 2^29.
+    """
+    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    return size.astype(np.int32) if size.sum() < 2**29 else size
+
+
 def _line(rule: str, ranks: GoldRanks, rows: NDArray[np.generic]) -> str:
     """A rule with the first row that breaks it, and the number of other rows; ``rows`` is a mask or row numbers."""
     chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
@@ -265,7 +275,7 @@ def impossible_jumps(
     query = np.asarray(ranks.query, dtype=np.int64)
     if (np.diff(query * n + ranks.gold_language) == 0).any():
         return []
-    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    size = _sizes(ranks, sizes)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(query) != 0]))
     asked = ranks.query_language[starts]
     # One row per language, one column per query: the ranks of the query's gold in that language, 0 where there is no gold.
@@ -276,14 +286,14 @@ def impossible_jumps(
     column = column[query]
     bounds = np.searchsorted(asked[order], np.arange(n + 1)).tolist()
     of_language = [slice(*pair) for pair in pairwise(bounds)]
-    own, pool, jumped = (np.zeros((n, len(order)), dtype=np.int64) for _ in range(3))
+    own, pool, jumped = (np.zeros((n, len(order)), dtype=size.dtype) for _ in range(3))
     own[ranks.gold_language, column], pool[ranks.gold_language, column] = ranks.own_rank, ranks.pool_rank
     if ranks.query_language_above is not None:
         jumped[ranks.gold_language, column] = ranks.query_language_above
     none = pool == 0
     ahead = np.where(none, 0, own - 1)
     all_wrong = size[:, None] - ~none
-    lacking = none.sum(axis=0)
+    lacking = none.sum(axis=0, dtype=size.dtype)
     least, most = np.zeros((n, n, n), dtype=np.int64), np.zeros((n, n, n), dtype=np.int64)
     for gold in range(n):
         # Where a language has no gold, its pool rank of 0 counts as above: then all of its candidates may be.
@@ -296,14 +306,15 @@ def impossible_jumps(
             for language, part in enumerate(of_language):
                 low[language, part] = high[language, part] = jumped[gold, part]
         # Languages share the wrong candidates above the gold: one has what the others leave.
-        shared = pool[gold] - (above.sum(axis=0) - lacking)
-        left_over = high + (shared - high.sum(axis=0))
-        left_at_most = low + (shared - low.sum(axis=0))
+        shared = pool[gold] - (above.sum(axis=0, dtype=size.dtype) - lacking)
+        left_over = high + (shared - high.sum(axis=0, dtype=size.dtype))
+        left_at_most = low + (shared - low.sum(axis=0, dtype=size.dtype))
         # Only queries with a gold in this language add to its totals.
         here = ~none[gold]
         low, high = np.maximum(low, left_over) * here, np.minimum(high, left_at_most) * here
         for language, part in enumerate(of_language):
-            least[language, gold], most[language, gold] = low[:, part].sum(axis=1), high[:, part].sum(axis=1)
+            least[language, gold] = low[:, part].sum(axis=1, dtype=np.int64)
+            most[language, gold] = high[:, part].sum(axis=1, dtype=np.int64)
     wrong = []
     for place in product(range(n), repeat=3):
         query_language, gold_language, candidate_language = (ranks.languages[i] for i in place)
