@@ -87,16 +87,12 @@ def rescore(result: Result) -> Rescore:
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
     parts = {*_PARTS, *([] if document.compact is None else ["compact"])}
     again = document.model_copy(update=numbers_of(scores, ranks, document.task.metrics[0]))
-    stated, computed = (_flat(one.model_dump(include=parts)) for one in (document, again))
-    differences += [
-        Difference(key, stated.get(key, "missing"), computed.get(key, "missing"))
-        for key in sorted(stated.keys() | computed.keys())
-        if not _same(stated.get(key, "missing"), computed.get(key, "missing"), _PAIR if key.startswith(_PAIRS) else 0)
-    ]
+    stated, computed = (one.model_dump(include=parts) for one in (document, again))
+    differences += _different(stated, computed)
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
-    return Rescore(len(stated), exact, checked, differences + _counts(result) + _against_task(result))
+    return Rescore(_leaves(stated), exact, checked, differences + _counts(result) + _against_task(result))
 
 
 def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -> Result:
@@ -160,6 +156,39 @@ def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals:
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 # Numbers of the compact form have six decimals, so two of them may differ by one in the last.
 _PAIRS, _PAIR = "compact.pairs.", 1.5e-6
+
+
+def _different(stated: dict[str, Any], computed: dict[str, Any]) -> list[Difference]:
+    """The values of two nested dicts that differ by more than the tolerance."""
+    said, given = (_flat(one) if one else {} for one in _without_equal(stated, computed))
+    return [
+        Difference(key, said.get(key, "missing"), given.get(key, "missing"))
+        for key in sorted(said.keys() | given.keys())
+        if not _same(said.get(key, "missing"), given.get(key, "missing"), _PAIR if key.startswith(_PAIRS) else 0)
+    ]
+
+
+def _without_equal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two nested dicts without the parts that are equal in both, which are most."""
+    left = {key: value for key, value in one.items() if key not in other}
+    right = {key: value for key, value in other.items() if key not in one}
+    for key in one.keys() & other.keys():
+        mine, theirs = one[key], other[key]
+        if mine == theirs:
+            continue
+        if isinstance(mine, dict) and isinstance(theirs, dict) and mine and theirs:
+            mine, theirs = _without_equal(mine, theirs)
+            left |= {key: mine} if mine else {}
+            right |= {key: theirs} if theirs else {}
+        else:
+            left[key], right[key] = mine, theirs
+    return left, right
+
+
+def _leaves(value: object) -> int:
+    """How many values nested dicts and lists have."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_leaves, inner)) if inner else 1
 
 
 def _flat(value: object) -> dict[str, object]:
