@@ -39,7 +39,7 @@ class CheckRecord:
 
     def __init__(self) -> None:
         tasks = [[path.name, sha256_of(path)] for path in sorted(tasks_dir().glob("*.toml"))]
-        self._rules = _digest([_code(), tasks])
+        self._rules = digest_of([_code(), tasks])
         self._keys: dict[Path, str] = {}
         self._contents: dict[Path, list[Any]] = {}
 
@@ -48,7 +48,7 @@ class CheckRecord:
         key = self.key_of(folder)
         try:
             record = json.loads(read_bounded(records_dir() / f"{key}.json", LONGEST))
-            if record.pop("sha256") != _digest([key, record]):
+            if record.pop("sha256") != digest_of([key, record]):
                 return None
             findings = [Finding(**{**one, "file": _whole(folder, one["file"])}) for one in record["findings"]]
             return Examined(folder, findings, [Comparable(**one) for one in record["comparables"]])
@@ -63,7 +63,7 @@ class CheckRecord:
             return
         findings = [{**asdict(one), "file": _relative(folder, one.file)} for one in examined.findings]
         record = {"findings": findings, "comparables": [asdict(one) for one in examined.comparables]}
-        content = json.dumps({**record, "sha256": _digest([self._keys[folder], record])}).encode("ascii")
+        content = json.dumps({**record, "sha256": digest_of([self._keys[folder], record])}).encode("ascii")
         if len(content) <= LONGEST:
             with suppress(OSError):
                 write_atomically(records_dir() / f"{self._keys[folder]}.json", content)
@@ -87,7 +87,7 @@ class CheckRecord:
         return self._key(folder, _contents(folder))
 
     def _key(self, folder: Path, contents: list[Any]) -> str:
-        return _digest([self._rules, folder.name, Path(os.path.realpath(folder)).name, contents])
+        return digest_of([self._rules, folder.name, Path(os.path.realpath(folder)).name, contents])
 
     def _as_read(self, examined: Examined) -> bool:
         """Whether what was examined are the very bytes that the key is of."""
@@ -131,8 +131,9 @@ def _reason(error: ClirbenchError, path: Path) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     sources = [[path.relative_to(_PACKAGE).as_posix(), sha256_of(path)] for path in sorted(_PACKAGE.rglob("*.py"))]
-    return _digest([sys.version, [version(name) for name in _LIBRARIES], sources])
+    return digest_of([sys.version, [version(name) for name in _LIBRARIES], sources])
 
 
-def _digest(value: object) -> str:
+def digest_of(value: object) -> str:
+    """The SHA-256 of plain data, as JSON writes it."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()

@@ -68,11 +68,12 @@ def check_submissions(
     others: Sequence[Path] = (),
     reporter: Reporter | None = None,
     limits: Limits = LIMITS,
+    record: CheckRecord | None = None,
 ) -> list[Examined]:
     """Examine submissions, each in a process with limits, and compare them with each other and with ``others``.
 
     A submission that has not changed since it was examined is looked up instead. ``untrusted`` refuses what only maintainers may
-    add; then ``folders`` are always examined, and nothing is recorded.
+    add; then ``folders`` are always examined, and nothing is recorded. ``record`` is the record of a check of other folders.
 
     Returns:
         The findings on each folder, in the order of ``folders``.
@@ -84,7 +85,7 @@ def check_submissions(
     board_tasks()
     asked = {os.path.realpath(path) for path in folders}
     rest = [path for path in others if os.path.realpath(path) not in asked]
-    record = CheckRecord()
+    record = record or CheckRecord()
     recalled = {folder: record.recall(folder) for folder in (rest if untrusted else [*folders, *rest])}
     done = {folder: examined for folder, examined in recalled.items() if examined}
     new = [folder for folder in [*folders, *rest] if folder not in done]

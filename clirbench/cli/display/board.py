@@ -1,82 +1,32 @@
 """The board, two models side by side, and the gate: what `clirbench leaderboard`, `compare` and `gate` print."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-import pandas as pd
 from rich.console import Console, Group
 from rich.text import Text
 
-from clirbench.board.aggregate import what_it_covers, what_moved
-from clirbench.board.standing import STANDINGS, verified_share
-from clirbench.board.text import SHORT, column_key, shown_board, shown_moves
 from clirbench.results.compare import Comparison, Contrast, sentence
 from clirbench.results.gate import GateCheck
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
-from clirbench.tasks.task_file import board_columns, board_tasks
 
 
-def board_tables(frame: pd.DataFrame, console: Console) -> Group:
-    """One table per task, by evidence and then by the main number; tasks that nobody ran are left out."""
-    shown = shown_board(frame)
-    parts: list[Text | PlainTable] = []
-    for name in board_tasks():
-        columns = [column for column in shown.columns if column.startswith(f"{name} ")]
-        numbers = shown[[column for column in columns if not column.endswith("zero-shot")]]
-        present = frame[(numbers != "-").any(axis=1)]
-        if present.empty:
-            continue
-        aside = present[f"{name} not comparable"]
-        placed = present.assign(aside=aside != "", standing=present["evidence"].map(STANDINGS.index))
-        ranked = placed.sort_values(
-            ["aside", "standing", column_key(name, *board_columns(name).main)],
-            ascending=[True, True, False],
-            na_position="last",
-        )
-        # A figure of a publication must not be taken for a measured one.
-        table = plain_table(console, keep=("origin",))
-        for column in ("model", *columns, "parameters", "origin"):
-            left = column in ("model", "origin") or column.endswith("zero-shot")
-            table.add_column(column.removeprefix(f"{name} "), words=left)
-        for _, row in shown.loc[ranked.index].iterrows():
-            style = "dim italic" if row["origin"] == "reported" else ""
-            table.add_row(*(str(row[column]) for column in ("model", *columns, "parameters", "origin")), style=style)
-        above = f"{name}: x100 ± 95 % margin; rank: what pairwise tests over topics cannot exclude"
-        if any(column.endswith(SHORT["bias"]) for column in columns):
-            above += f"; {SHORT['bias']}: lower is better"
-        parts += [title(above), table]
-        if any(str(text).endswith("*") for column in columns for text in shown.loc[ranked.index, column]):
-            parts.append(Text(f"* not comparable with the others: {'; '.join(dict.fromkeys(aside[aside != '']))}"))
-    if (frame["origin"] == "measured").any():
-        parts.append(
-            Text(
-                f"{verified_share(frame['evidence'])}: a maintainer ran a sample of them again. They stand above the others."
-            )
-        )
-    parts.append(Text("parameters and zero-shot: as the submitters say, not recomputed"))
-    if (frame["origin"] == "reported").any():
-        parts.append(
-            Text("reported: figures of a publication, not recomputed and not tested; see their caveats in submissions/")
-        )
-    return Group(*parts)
-
-
-def moves_table(frame: pd.DataFrame, moved: pd.DataFrame, left_out: str, console: Console) -> Group:
-    """How ranks over tasks move when one is left out, and what the mean of the board covers."""
-    parts: list[Text | PlainTable] = []
-    if len(moved):
-        shown = shown_moves(moved)
-        kept = ("rank by mean", "rank by mean without")
-        table = plain_table(console, shown.columns, left=("model", "evidence"), keep=kept)
-        for row in shown.to_numpy().tolist():
-            table.add_row(*row)
-        parts += [
-            title(f"ranks over tasks, and without {left_out}; means x100"),
-            table,
-            Text(what_moved(moved, left_out)),
-        ]
-    return Group(*parts, Text(" ".join(what_it_covers(frame))))
+def board_tables(parts: Iterable[Sequence[Any]], console: Console) -> Group:
+    """What :mod:`clirbench.board.printed` makes of a board, as tables and texts of a terminal."""
+    drawn: list[Text | PlainTable] = []
+    for kind, what in parts:
+        if kind == "table":
+            table = plain_table(console, keep=what["keep"])
+            for heading, words in what["columns"]:
+                table.add_column(heading, words=words)
+            for cells, style in zip(what["rows"], what["styles"], strict=True):
+                table.add_row(*cells, style=style)
+            drawn.append(table)
+        else:
+            drawn.append(title(what) if kind == "title" else Text(what))
+    return Group(*drawn)
 
 
 def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
