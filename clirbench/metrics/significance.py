@@ -104,7 +104,9 @@ def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     generator = np.random.default_rng(seed)
     for start in range(0, permutations, _SIGNS):
         signs = generator.integers(0, 2, size=(min(_SIGNS, permutations - start), len(values)), dtype=np.int8)
-        yield (2.0 * signs - 1.0) @ values
+        signs *= 2
+        signs -= 1
+        yield signs.astype(np.float64) @ values
 
 
 def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:
