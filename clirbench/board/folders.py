@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from clirbench.submissions import model_toml
 from clirbench.submissions.accepted import CheckRecord
 from clirbench.submissions.check_many import check_submissions, inside
 from clirbench.submissions.findings import Examined
@@ -89,7 +88,10 @@ def accept(folders: Sequence[Path], reporter: Reporter | None = None) -> Accepte
             else:
                 accepted.setdefault(examined.folder.name, examined.folder)
     if not accepted and left_out:
-        if folders[0] / model_toml.FILE in left_out:
+        # Imported only for a mistake: it takes its time.
+        from clirbench.submissions.model_toml import FILE
+
+        if folders[0] / FILE in left_out:
             raise ClirbenchError(f"{folders[0]}: is one submission: pass the folder that holds it as --submissions")
         raise ClirbenchError(f"{folders[0]}: no submission in it is accepted: see {command('check', folders[0])}")
     if not accepted:

@@ -58,7 +58,7 @@ class Reproduce(BaseModel):
     ``commands`` are lines for a shell in a clone of the repository. ``model`` is what ``clirbench run --model`` then takes.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     commands: Annotated[str, Field(min_length=1, max_length=2000)]
     model: Annotated[Line, Field(min_length=1)]
@@ -74,7 +74,7 @@ class ModelFile(BaseModel):
     because readers paste its commands into a shell.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     format: Format
     name: Line

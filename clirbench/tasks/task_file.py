@@ -45,7 +45,7 @@ Settings = Annotated[tuple[Setting, ...], Strict(False), Field(min_length=1), Af
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class _Board(_Table):

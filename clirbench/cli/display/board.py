@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.text import Text
 
-from clirbench.results.compare import Comparison, Contrast, sentence
-from clirbench.results.gate import GateCheck
 from clirbench.support.terminal import PlainTable, cell, plain_table, title
 from clirbench.tasks.task import SETTINGS
+
+if TYPE_CHECKING:
+    # The board itself needs none of them, nor what they import.
+    from clirbench.results.compare import Comparison, Contrast
+    from clirbench.results.gate import GateCheck
 
 
 def board_tables(parts: Iterable[Sequence[Any]], console: Console) -> Group:
@@ -29,8 +32,10 @@ def board_tables(parts: Iterable[Sequence[Any]], console: Console) -> Group:
     return Group(*drawn)
 
 
-def comparison_tables(comparison: Comparison, console: Console, pairs: bool = False) -> Group:
+def comparison_tables(comparison: "Comparison", console: Console, pairs: bool = False) -> Group:
     """The differences of two models by setting, a sentence on the languages of each setting, and, with ``pairs``, every pair."""
+    from clirbench.results.compare import sentence
+
     first, second = comparison.first, comparison.second
     overall = {
         "rank distance" if contrast.setting == "bias" else f"{contrast.setting} {contrast.metric}": contrast
@@ -55,7 +60,9 @@ def comparison_tables(comparison: Comparison, console: Console, pairs: bool = Fa
     return Group(*parts)
 
 
-def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comparison, console: Console) -> PlainTable:
+def _contrasts(
+    heading: str, contrasts: Mapping[str, "Contrast"], comparison: "Comparison", console: Console
+) -> PlainTable:
     headings = (heading, comparison.first, comparison.second, "difference", "95 % interval", "corrected p", "verdict")
     table = plain_table(console, headings, left=(heading, "verdict"), blocks=True)
     verdicts = {1: f"{comparison.first} is better", -1: f"{comparison.second} is better", 0: "no difference shown"}
@@ -64,7 +71,7 @@ def _contrasts(heading: str, contrasts: Mapping[str, Contrast], comparison: Comp
     return table
 
 
-def _cells(contrast: Contrast) -> Sequence[str]:
+def _cells(contrast: "Contrast") -> Sequence[str]:
     scale, digits = (1, 0) if contrast.setting == "bias" else (100, 1)
     bounds = "-"
     if contrast.low is not None and contrast.high is not None:
@@ -78,7 +85,7 @@ def _cells(contrast: Contrast) -> Sequence[str]:
     )
 
 
-def gate_table(checks: Sequence[GateCheck], console: Console) -> PlainTable:
+def gate_table(checks: Sequence["GateCheck"], console: Console) -> PlainTable:
     """One row per headline number: both values, the loss against its limit, the p-value, and the verdict."""
     headings = ("what", "baseline", "new", "lost", "limit", "p", "verdict")
     table = plain_table(console, headings, left=("what", "verdict"), keep=("lost", "verdict"))
