@@ -19,7 +19,8 @@ from small_board import tasks_in, write_board, write_tasks
 from clirbench.results.build import peak_memory
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import read_result
-from clirbench.submissions.check_many import _examine, _limit, check_submissions
+from clirbench.submissions.check_many import check_submissions
+from clirbench.submissions.check_processes import Limits, examine_safely, limit, prepare
 from clirbench.submissions.model_toml import parse_model_file
 from clirbench.support.errors import ClirbenchError
 
@@ -50,7 +51,8 @@ def board(tmp_path_factory):
 def looked_at(folder):
     """The findings on a folder, the seconds that they took, and the peak memory of the process so far."""
     begin = time.perf_counter()
-    examined = _examine(folder, False, SECONDS)
+    limit(Limits(MEMORY, SECONDS))
+    examined = examine_safely(folder, False)
     return examined.findings, time.perf_counter() - begin, peak_memory() or 0
 
 
@@ -63,7 +65,7 @@ class Checker:
     def __call__(self, folder):
         if self.pool is None:
             context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(1, mp_context=context, initializer=_limit, initargs=(MEMORY,))
+            self.pool = ProcessPoolExecutor(1, mp_context=context, initializer=prepare)
         try:
             findings, seconds, peak = self.pool.submit(looked_at, folder).result(timeout=SECONDS)
         except BrokenProcessPool:

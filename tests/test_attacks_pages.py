@@ -92,7 +92,7 @@ def built(tmp_path_factory):
             fields += spoil(one, text)
         # No check stands before these pages.
         patch.setattr(
-            "clirbench.board.entries.check_submissions", lambda folders, **options: [Examined(path) for path in folders]
+            "clirbench.board.folders.check_submissions", lambda folders, **options: [Examined(path) for path in folders]
         )
         build_site(board, folder / "site")
         frame = clirbench.leaderboard(board)

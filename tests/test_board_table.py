@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board.entries import read_board, results_of, submission_folders, submissions_dir
+from clirbench.board.entries import read_board, results_of
+from clirbench.board.folders import submission_folders, submissions_dir
 from clirbench.board.standing import GROUPS, STANDINGS, group, standing, verified_share
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console, Group
 
+from clirbench.board.printed import board_parts
 from clirbench.board.table import leaderboard
 from clirbench.cli import lists
 from clirbench.cli.display.board import board_tables, comparison_tables, gate_table
@@ -119,7 +120,7 @@ def every_table(hybrid, lexical, inspection, board, monkeypatch):
     print_summary([renamed(hybrid, LONG)], summary)
     comparison = compare(hybrid, lexical, (LONG, LONG + "b"))
     drawn = {
-        "board": board_tables(board, console),
+        "board": board_tables(board_parts(board), console),
         "summary": Group(*summary.printed),
         "show": headline_tables(hybrid.document, console),
         "compare": comparison_tables(comparison, console, pairs=True),
@@ -199,7 +200,7 @@ def test_a_comparison_loses_nothing_on_a_narrow_terminal(hybrid, lexical):
 
 
 def test_the_board_says_at_60_columns_which_rows_are_reported(board):
-    text = shown(board_tables(board, screen(60)), 60)
+    text = shown(board_tables(board_parts(board), screen(60)), 60)
     assert "not shown at 60 columns" in text
     assert "measured" in text
 
@@ -221,7 +222,9 @@ def test_the_first_screen_says_which_way_is_better(hybrid):
     bias = tables_in(headline_tables(hybrid.document, screen(100)))[1]
     better = dict(zip(bias.columns[0].cells, bias.columns[3].cells, strict=True))
     assert (better["rank_distance"], better["Max@R_normalised"]) == ("lower", "higher")
-    assert "rank dist.: lower is better" in " ".join(shown(board_tables(leaderboard(), screen(80)), 80).split())
+    assert "rank dist.: lower is better" in " ".join(
+        shown(board_tables(board_parts(leaderboard()), screen(80)), 80).split()
+    )
 
 
 def test_the_gate_prints_no_negative_nothing(hybrid):

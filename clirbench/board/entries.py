@@ -1,34 +1,28 @@
 """Read the submissions of a folder for the board, and find results by the name that a user types."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from clirbench.board.folders import Accepted, accept, submission_folders
 from clirbench.metrics.per_topic import TopicTable, shares_of_macro
 from clirbench.metrics.retrieval import Values
 from clirbench.metrics.scores import headline_tables
-from clirbench.results.file_names import model_folder
+from clirbench.results.file_names import model_folder, run_folder
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import Result, read_result, read_results, with_ranks
 from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
-from clirbench.submissions.check_many import check_submissions, inside
-from clirbench.submissions.findings import Examined
 from clirbench.submissions.model_toml import ModelFile, parse_model_file
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import Verification, parse_verification
-from clirbench.support.commands import command
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import reading
-from clirbench.support.paths import data_dir
-from clirbench.support.progress import Reporter, Silent
+from clirbench.support.progress import Reporter
 from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
 
-# Where CLIRBENCH_TASKS names other tasks, no submission of the checkout has a result on the board.
-_ONE_BY_ONE = 5
 # What each topic adds to a headline number, float64 (topics,), by task, then by setting (or "bias") and metric.
 Shares = dict[str, dict[tuple[str, str], Values]]
 
@@ -113,33 +107,6 @@ class Entry:
         }
 
 
-def submissions_dir(folder: str | Path | None = None) -> Path:
-    """The folder of submissions: ``folder``, or ``submissions`` here, or the checkout's. None of them is a ClirbenchError."""
-    if folder is not None:
-        if not Path(folder).is_dir():
-            raise ClirbenchError(f"--submissions is '{folder}', which is not a folder: correct it")
-        return Path(folder)
-    if Path("submissions").is_dir():
-        return Path("submissions")
-    try:
-        return data_dir("submissions")
-    except ClirbenchError as error:
-        raise ClirbenchError("there is no folder 'submissions' here: run in a clone, or pass --submissions") from error
-
-
-def submission_folders(folder: str | Path | None = None) -> list[Path]:
-    """The folders whose submissions a board shows: ``folder``; or, without one, ``submissions`` here and the checkout's.
-
-    Without the checkout's, the first submission of one's own would take all other rows off the board.
-    """
-    folders = [submissions_dir(folder)]
-    if folder is None:
-        with suppress(ClirbenchError):
-            shipped = data_dir("submissions")
-            folders += [] if folders[0].resolve() == shipped.resolve() else [shipped]
-    return folders
-
-
 class Board(NamedTuple):
     """The submissions that a board shows, and the paths that it leaves out because ``clirbench check`` refuses them.
 
@@ -163,48 +130,9 @@ def read_board(
     Raises:
         ClirbenchError: The folders hold no submission, or none that is accepted.
     """
-    accepted: dict[str, Path] = {}
-    left_out: dict[Path, str] = {}
-    for folder in folders:
-        for examined in check_submissions(inside(folder), reporter=reporter):
-            if examined.errors:
-                left_out[examined.folder] = _reason(examined)
-            else:
-                accepted.setdefault(examined.folder.name, examined.folder)
-    if not accepted and left_out:
-        if folders[0] / model_toml.FILE in left_out:
-            raise ClirbenchError(f"{folders[0]}: is one submission: pass the folder that holds it as --submissions")
-        raise ClirbenchError(f"{folders[0]}: no submission in it is accepted: see {command('check', folders[0])}")
-    if not accepted:
-        raise ClirbenchError(f"{folders[0]}: holds no submission: add one, or pass --submissions")
-    for line in _lines(left_out):
-        (reporter or Silent()).note(line)
-    paths = list(accepted.values())
-    return Board(read(paths) if read else [read_entry(path) for path in paths], left_out)
-
-
-def _lines(left_out: Mapping[Path, str]) -> list[str]:
-    """A line for each path that is left out; one for all of a folder that are left out for the same reason, if they are many."""
-    alike: dict[tuple[Path, str], list[Path]] = {}
-    for path, reason in left_out.items():
-        alike.setdefault((path.parent, reason), []).append(path)
-    lines = []
-    for (folder, reason), paths in alike.items():
-        if len(paths) <= _ONE_BY_ONE:
-            lines += [f"{printable(str(path))}: {reason}" for path in paths]
-        else:
-            some = ", ".join(printable(path.name) for path in paths[:_ONE_BY_ONE])
-            lines.append(f"{folder}: {some} and {len(paths) - _ONE_BY_ONE} more: {reason}")
-    return lines
-
-
-def _reason(examined: Examined) -> str:
-    """Why a submission is left out: the error of the whole folder, such as a link, or the number of errors in its files."""
-    for finding in examined.findings:
-        if finding.level == "error" and finding.file == printable(str(examined.folder)):
-            return f"left out: {finding.message}"
-    number = f"{examined.errors} error{'' if examined.errors == 1 else 's'}"
-    return f"left out, {number}: see {printable(command('check', examined.folder))}"
+    accepted = accept(folders, reporter)
+    paths = accepted.paths
+    return Board(read(paths) if read else [read_entry(path) for path in paths], accepted.left_out)
 
 
 def read_entry(
@@ -272,16 +200,16 @@ def results_of(
     """The measured results that each name stands for, by task.
 
     A name is a result JSON, a folder with result JSONs, or a submitted model ("org/model", or with " + lir:2"). Submissions are
-    read by :func:`read_board`, and only if a name is no path.
+    checked as :func:`read_board` does it, and only if a name is no path. Of those that are accepted, the named ones are read.
 
     Raises:
         ClirbenchError: There is nothing of a name, nothing measured, or its submission is not accepted.
     """
-    board = lru_cache(maxsize=1)(lambda: read_board(submission_folders(submissions), reporter))
-    return [_results_of(name, board) for name in names]
+    accepted = lru_cache(maxsize=1)(lambda: accept(submission_folders(submissions), reporter))
+    return [_results_of(name, accepted) for name in names]
 
 
-def _results_of(name: str, read: Callable[[], Board]) -> dict[str, Result]:
+def _results_of(name: str, accepted: Callable[[], Accepted]) -> dict[str, Result]:
     path = Path(name)
     if path.is_file():
         result = read_result(path)
@@ -294,16 +222,21 @@ def _results_of(name: str, read: Callable[[], Board]) -> dict[str, Result]:
         if not whole:
             raise ClirbenchError(f"{path}: holds restricted results only: give a result JSON, or run whole tasks")
         return whole
-    board = read()
-    for entry in board.entries:
+    paths, left_out, _ = accepted()
+    # The folder of an accepted submission has the name of its model and variant. Only that one is read, if there is one.
+    model, _, variant = name.partition("+")
+    likely = {name, run_folder(model.strip(), ", ".join(part.strip() for part in variant.split(",")))}
+    for path in sorted(paths, key=lambda one: one.name not in likely):
+        entry = read_entry(path)
         if name in (entry.label, entry.label.replace(" ", ""), entry.folder.name):
             if entry.origin == "reported":
                 raise ClirbenchError(f"'{name}' holds reported figures only: without ranks nothing can be tested")
             return {task: result for task, result in entry.results.items() if isinstance(result, Result)}
-    for path, reason in board.left_out.items():
+    for path, reason in left_out.items():
         if path.name in (name, model_folder(name)):
             raise ClirbenchError(f"{printable(str(path))}: {reason}")
-    names = ", ".join(entry.label for entry in board.entries if entry.origin == "measured")
+    entries = [read_entry(path) for path in paths]
+    names = ", ".join(entry.label for entry in entries if entry.origin == "measured")
     raise ClirbenchError(f"no file, folder or submitted model '{name[:80]}': the models are {names}")
 
 

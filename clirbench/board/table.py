@@ -1,13 +1,16 @@
 """The board as a table: one row per submission, with its headline numbers and the ranks that it may have by tests."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
-from clirbench.board.entries import Entry, read_board, submission_folders
+from clirbench.board.entries import Entry, read_entry
+from clirbench.board.folders import Accepted, accept, check_task, submission_folders
 from clirbench.board.names import row_name
+from clirbench.board.remembered import Remembered, columns_of, frame_of_columns
 from clirbench.board.standing import group, standing
 from clirbench.board.wins import Wins, by_main, wins
 from clirbench.support.errors import ClirbenchError, printable
@@ -49,17 +52,38 @@ def leaderboard(
     Raises:
         ClirbenchError: There is no such folder or task, or no accepted submission in it.
     """
-    if task is not None and task not in board_tasks():
-        raise ClirbenchError(f"--task is '{task[:40]}': use {', '.join(board_tasks())}")
-    folders = submission_folders(submissions)
-    board = read_board(folders, reporter)
-    entries = [entry for entry in board.entries if task is None or task in entry.results]
-    if not entries:
-        raise ClirbenchError(f"{folders[0]}: holds no submission on {task}: add one, or pass --submissions")
-    tasks = [task] if task else list(board_tasks())
-    frame = frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
-    frame.attrs["left_out"] = {str(path): reason for path, reason in board.left_out.items()}
+    if task is not None:
+        check_task(task)
+    return board_of(accept(submission_folders(submissions), reporter), task)
+
+
+def board_of(accepted: Accepted, task: str | None = None) -> pd.DataFrame:
+    """The board of accepted submissions, as :func:`leaderboard` describes it. One that has not changed is remembered.
+
+    Raises:
+        ClirbenchError: None of the submissions is on the task.
+    """
+    remembered, name = Remembered(accepted), json.dumps(["frame", task])
+    columns = remembered.recall(name)
+    frame: pd.DataFrame
+    if columns is None:
+        frame = _computed(accepted, task)
+        remembered.keep(name, columns_of(frame))
+    else:
+        frame = frame_of_columns(columns)
+    frame.attrs["left_out"] = {str(path): reason for path, reason in accepted.left_out.items()}
     return frame
+
+
+def _computed(accepted: Accepted, task: str | None) -> pd.DataFrame:
+    read = [read_entry(path) for path in accepted.paths]
+    entries = [entry for entry in read if task is None or task in entry.results]
+    if not entries:
+        raise ClirbenchError(
+            f"{accepted.paths[0].parent}: holds no submission on {task}: add one, or pass --submissions"
+        )
+    tasks = [task] if task else list(board_tasks())
+    return frame_of(entries, tasks, {name: board_ranks(entries, name) for name in tasks})
 
 
 def frame_of(

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from clirbench.board.folders import FORMATS
 from clirbench.submissions.safe_text import begins_formula
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.terminal import cell
 from clirbench.tasks.task_file import board_columns, board_tasks
 
-FORMATS = ("table", "csv", "json", "markdown", "latex")
 SHORT = {"monolingual": "mono", "cross-lingual": "cross", "multilingual": "multi", "bias": "rank dist."}
 # A column that names only a setting is mean average precision.
 _NAMES = {"rank_distance": "", "mAP": ""}

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from clirbench.cli.app import app, examples, optional
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import reporting
 from clirbench.support.terminal import stdout
+
+if TYPE_CHECKING:
+    from clirbench.board.folders import Accepted
 
 site = typer.Typer(no_args_is_help=True, help="The leaderboard as a static site.")
 app.add_typer(site, name="site")
@@ -74,31 +77,47 @@ def leaderboard(
     submissions: SubmissionsOption = None,
 ) -> None:
     """Print the board from the submissions: headline numbers, margins, and the ranks that tests cannot separate."""
-    from clirbench.board.aggregate import rank_moves
-    from clirbench.board.entries import submission_folders
-    from clirbench.board.table import leaderboard as board
-    from clirbench.board.text import FORMATS, board_text, moves_text
-    from clirbench.cli.display.board import board_tables, moves_table
+    from clirbench.board.folders import FORMATS, accept, check_task, submission_folders
+    from clirbench.board.remembered import Remembered
 
     if format not in FORMATS:
         raise ClirbenchError(f"--format is '{format}': use {', '.join(FORMATS)}")
     if task is not None and leave_out is not None:
         raise ClirbenchError("--leave-out compares all tasks with all but one: leave out --task")
+    if task is not None:
+        check_task(task)
+    folders = submission_folders(submissions)
     with reporting() as reporter:
-        frame = board(submissions, task, reporter)
+        accepted = accept(folders, reporter)
+        remembered, name = Remembered(accepted), json.dumps(["printed", format, task, leave_out])
+        printed = remembered.recall(name)
+        if printed is None:
+            printed = _printed(accepted, task, leave_out, format)
+            remembered.keep(name, printed)
+    if format != "table":
+        typer.echo(printed, nl=False)
+        return
+    from clirbench.cli.display.board import board_tables
+
+    console = stdout()
+    console.print(board_tables(printed, console))
+    if leave_out is None and len(folders) > 1:
+        line = f"rows of {' and '.join(map(str, folders))}: --submissions shows one folder alone"
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _printed(accepted: "Accepted", task: str | None, leave_out: str | None, style: str) -> Any:
+    """What the command prints of a board: a text, or for the style "table" what a terminal makes tables of."""
+    from clirbench.board.aggregate import rank_moves
+    from clirbench.board.printed import board_parts, moves_parts
+    from clirbench.board.table import board_of
+    from clirbench.board.text import board_text, moves_text
+
+    frame = board_of(accepted, task)
     moved = None if leave_out is None else rank_moves(frame, leave_out)
-    if format == "table":
-        console = stdout()
-        if moved is None:
-            console.print(board_tables(frame, console))
-        else:
-            console.print(moves_table(frame, moved, str(leave_out), console))
-        folders = submission_folders(submissions)
-        if len(folders) > 1:
-            line = f"rows of {' and '.join(map(str, folders))}: --submissions shows one folder alone"
-            console.print(line, markup=False, soft_wrap=True)
-    else:
-        typer.echo(board_text(frame, format) if moved is None else moves_text(moved, format), nl=False)
+    if style == "table":
+        return board_parts(frame) if moved is None else moves_parts(frame, moved, str(leave_out))
+    return board_text(frame, style) if moved is None else moves_text(moved, style)
 
 
 @site.command(epilog=examples("clirbench site build", "clirbench site build --submissions submissions --output _site"))
@@ -112,7 +131,7 @@ def build(
     files: Annotated[str, optional("Address of the folder of submissions; without it, their files are copied.")] = "",
 ) -> None:
     """Build the site from submissions: plain files that open from disk."""
-    from clirbench.board.entries import submission_folders
+    from clirbench.board.folders import submission_folders
     from clirbench.board.site.build import About, build_site
 
     about = About.checked(repository, address, date, files)
@@ -129,7 +148,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1; 0 for any.")] = 8000,
 ) -> None:
     """Show the site on this machine only, and rebuild it when submissions or templates change."""
-    from clirbench.board.entries import submission_folders
+    from clirbench.board.folders import submission_folders
     from clirbench.board.site.serve import serve_site
 
     with reporting() as reporter:

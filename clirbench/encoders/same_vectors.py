@@ -10,9 +10,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import KDTree
 
 from clirbench.encoders.base import DenseVectors, Vectors
 
@@ -81,6 +78,10 @@ def first_alike(vectors: Vectors, within: float = ROUNDING) -> NDArray[np.intp]:
     left, right = (known[side] for side in _neighbours(shadow[known], reach))
     _, near = _distances(vectors, left, vectors, right, within)
     edges = np.ones(int(near.sum())), (left[near], right[near])
+    # Imported where it is used: it takes as long as a small run.
+    from scipy import sparse
+    from scipy.sparse.csgraph import connected_components
+
     _, group = connected_components(sparse.coo_array(edges, shape=(len(first),) * 2), directed=False)
     _, head = np.unique(group, return_index=True)
     return np.asarray(head[group][first])
@@ -117,6 +118,8 @@ def replace_alike(vectors: DenseVectors, like: DenseVectors, within: float = ROU
         return vectors
     (mine, longest), (theirs, longest_like) = _shadow(vectors), _shadow(like)
     reach = within * max(longest, longest_like)
+    from scipy.spatial import KDTree
+
     _, other = KDTree(theirs).query(mine, k=_NEAREST, p=np.inf, distance_upper_bound=np.nextafter(reach, np.inf))
     # The tree answers with the number of its points where there is no such neighbour.
     at, rank = np.nonzero(other < len(like))
@@ -160,6 +163,8 @@ def _neighbours(points: NDArray[np.float64], reach: float) -> tuple[NDArray[np.i
     line = points[order, 0]
     window = _window(line, reach)
     if window > _WINDOW:
+        from scipy.spatial import KDTree
+
         left, right = KDTree(points).query_pairs(reach, p=np.inf, output_type="ndarray").T
         return left, right
     # Points of a sorted line are compared with their next neighbour, then with the one after it: faster than a tree.

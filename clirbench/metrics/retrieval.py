@@ -36,9 +36,10 @@ class RankedLists:
     ) -> "RankedLists":
         """Sort gold pairs by ranking and rank; ``ranking`` numbers every ranking from 0, without gaps."""
         golds = np.bincount(ranking)
-        if not (np.diff(ranking) > 0).all():
-            # One integer per row sorts faster than two keys.
-            order = np.argsort(ranking.astype(np.int64) << 32 | rank.astype(np.int64))
+        # One integer per row sorts faster than two keys, and most callers have sorted rows.
+        key = ranking.astype(np.int64) << 32 | rank.astype(np.int64)
+        if (key[1:] < key[:-1]).any():
+            order = np.argsort(key)
             ranking, rank = ranking[order], rank[order]
             grade = None if grade is None else grade[order]
         first = np.cumsum(golds) - golds

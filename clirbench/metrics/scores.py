@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump
 from clirbench.metrics.per_topic import TopicTable, mean_of_present
 from clirbench.metrics.retrieval import METRICS, RankedLists, Values, beyond
-from clirbench.metrics.significance import Bootstrap, interval
-from clirbench.ranking.gold_ranks import GoldRanks, stable_order
+from clirbench.metrics.significance import Bootstrap, interval, intervals
+from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS, Task
 
@@ -175,8 +175,7 @@ class ScoreTables:
         """The metrics in the pool of all languages, and the measures of bias."""
         pool_rank, query, own = ranks.pool_rank, ranks.query, ranks.query_language == ranks.gold_language
         assert pool_rank is not None  # noqa: S101
-        # Rounded ranks may be equal. Then the gold in the query's language is last, so the order of languages decides nothing.
-        order = stable_order([query, pool_rank.astype(np.int64) << 1 | own])
+        order = ranks.pool_order
         lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
         new = np.concatenate([[True], np.diff(query) != 0])
         topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
@@ -200,13 +199,19 @@ class ScoreTables:
     def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
         """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
         shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
+        cell = topic.astype(np.intp) * shape[1] + group
+        whole = _added(cell, None, shape)
         shared: Values | None = None
         for name in list(values):
             # The values of a metric are dropped as soon as its table has them.
-            table = TopicTable.of(topic, group, values.pop(name), shape)
+            of_rankings = values.pop(name)
+            if np.isnan(of_rankings).any():
+                table = TopicTable.of(topic, group, of_rankings, shape)
+            else:
+                table = TopicTable(_added(cell, of_rankings, shape), whole)
             # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
             shared = table.counts if shared is None else shared
-            same = np.array_equal(shared, table.counts)
+            same = shared is table.counts or np.array_equal(shared, table.counts)
             sums = np.full_like(table.sums, np.nan) if self._beyond(name, kind) else table.sums
             self.tables[kind, name] = TopicTable(sums, shared if same else table.counts)
 
@@ -218,12 +223,13 @@ class ScoreTables:
         """Compute every number, with its interval."""
         parts = self.headline()
         samples = dict(zip(parts, self.bootstrap.macros(list(parts.values())), strict=True))
+        bounds = dict(zip(parts, intervals(list(samples.values())), strict=True))
         scores = Scores()
         for setting in self.settings:
-            self._setting(setting, parts, samples, scores)
+            self._setting(setting, parts, bounds, scores)
         overall = self._overall(samples, jumps)
         if "multilingual" in self.settings or overall:
-            self._bias(samples, overall, scores)
+            self._bias(bounds, overall, scores)
         if jumps is not None:
             whole = not self._beyond("own_language_preference")
             if jumps.only_sums:
@@ -262,7 +268,7 @@ class ScoreTables:
         self,
         setting: str,
         parts: dict[tuple[str, str], TopicTable],
-        samples: dict[tuple[str, str], Values],
+        bounds: dict[tuple[str, str], tuple[float, float] | None],
         scores: Scores,
     ) -> None:
         kind, columns = self.columns(setting)
@@ -270,7 +276,7 @@ class ScoreTables:
         scores.micro[setting] = {}
         for name in self.metrics:
             table, part = self.tables[kind, name], parts[setting, name]
-            scores.headline[setting][name] = _headline(part.macro, samples[setting, name])
+            scores.headline[setting][name] = _headline(part.macro, bounds[setting, name])
             scores.micro[setting][name] = _number(part.micro)
             for i, language in enumerate(self.languages):
                 entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
@@ -304,7 +310,7 @@ class ScoreTables:
             ratio, by_language = self._transfer(self.tables["own", "mAP"].means)
             with np.errstate(divide="ignore", invalid="ignore"):
                 sampled = samples["cross-lingual", "mAP"] / samples["monolingual", "mAP"]
-            overall["transfer_ratio"] = _headline(ratio, sampled), by_language
+            overall["transfer_ratio"] = _headline(ratio, interval(sampled)), by_language
         if "own_language_preference" in self.bias and jumps is not None:
             by_language = jumps.own_language_preference
             if self._beyond("own_language_preference"):
@@ -323,7 +329,7 @@ class ScoreTables:
 
     def _bias(
         self,
-        samples: dict[tuple[str, str], Values],
+        bounds: dict[tuple[str, str], tuple[float, float] | None],
         overall: dict[str, tuple[Headline, Values]],
         scores: Scores,
     ) -> None:
@@ -334,7 +340,7 @@ class ScoreTables:
             elif ("bias", name) in self.tables:
                 table = self.tables["bias", name]
                 by_language = table.means
-                headline = _headline(table.macro, samples["bias", name])
+                headline = _headline(table.macro, bounds["bias", name])
             else:
                 continue
             of_bias[name] = headline
@@ -344,6 +350,13 @@ class ScoreTables:
 
 # By metric one value per ranking; the topic of each ranking, and its language or pair of languages.
 _OfRankings = tuple[dict[str, Values], NDArray[np.int32], NDArray[np.intp]]
+
+
+def _added(cell: NDArray[np.intp], values: Values | None, shape: tuple[int, int]) -> Values:
+    """Add up the values of each cell of a table, or count them without ``values``: float64 of ``shape``."""
+    return (
+        np.bincount(cell, weights=values, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64, copy=False)
+    )
 
 
 def _joined(parts: Sequence[_OfRankings]) -> _OfRankings:
@@ -363,6 +376,5 @@ def _number(value: float) -> Number:
     return float(value) if math.isfinite(value) else None
 
 
-def _headline(value: float, samples: Values) -> Headline:
-    bounds = interval(samples) if math.isfinite(value) else None
-    return Headline(_number(value), *(bounds or ()))
+def _headline(value: float, bounds: tuple[float, float] | None) -> Headline:
+    return Headline(_number(value), *((bounds if math.isfinite(value) else None) or ()))

@@ -4,7 +4,7 @@ The topic is the unit of chance everywhere. The parallel queries of one topic ar
 together and change sign together. Every generator is seeded, so anybody gets the same numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -83,20 +83,17 @@ def interval(samples: Values) -> tuple[float, float] | None:
 
     None if the statistic is undefined in any sample.
     """
-    if not np.isfinite(samples).all():
-        return None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail])
-    return float(low), float(high)
+    return intervals([samples])[0]
 
 
-def intervals(samples: Values) -> list[tuple[float, float] | None]:
-    """:func:`interval` of each column of samples, float64 (replicates, columns)."""
-    whole = np.flatnonzero(np.isfinite(samples).all(axis=0))
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(samples[:, whole], [tail, 1 - tail], axis=0).tolist()
-    known = dict(zip(whole.tolist(), zip(low, high, strict=True), strict=True))
-    return [known.get(column) for column in range(samples.shape[1])]
+def intervals(samples: Sequence[Values]) -> list[tuple[float, float] | None]:
+    """The :func:`interval` of each of several statistics with as many samples."""
+    if not samples:
+        return []
+    tail, together = (1 - CONFIDENCE) / 2, np.stack(samples)
+    whole = np.asarray(np.isfinite(together).all(axis=1))
+    bounds = np.quantile(np.where(whole[:, None], together, 0.0), [tail, 1 - tail], axis=1).T.tolist()
+    return [(low, high) if defined else None for (low, high), defined in zip(bounds, whole.tolist(), strict=True)]
 
 
 def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Iterator[Values]:
@@ -108,7 +105,9 @@ def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     generator = np.random.default_rng(seed)
     for start in range(0, permutations, _SIGNS):
         signs = generator.integers(0, 2, size=(min(_SIGNS, permutations - start), len(values)), dtype=np.int8)
-        yield (2.0 * signs - 1.0) @ values
+        signs *= 2
+        signs -= 1
+        yield signs.astype(np.float64) @ values
 
 
 def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.ranking.rounding import Rounding
+from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import GoldPairs
 
 if TYPE_CHECKING:
@@ -44,11 +46,31 @@ class GoldRanks:
     def __len__(self) -> int:
         return len(self.topic)
 
-    @property
+    # Every check and every table of metrics asks for these two.
+    @cached_property
     def query(self) -> NDArray[np.intp]:
         """Number of each row's query, intp (gold pairs,). Queries are numbered by topic, then language."""
         key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
         return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+
+    @cached_property
+    def pool_order(self) -> NDArray[np.intp]:
+        """The rows by query, then by pool rank: intp (gold pairs,).
+
+        Only rounded ranks may be equal. Then the gold in the query's language is last, so the order of languages decides nothing.
+
+        Raises:
+            ClirbenchError: The ranks have no pool ranks.
+        """
+        if self.pool_rank is None:
+            raise ClirbenchError("the ranks are not of the pool of all languages: run the setting multilingual")
+        own = self.query_language == self.gold_language
+        key = self.query.astype(np.int64) << 33 | self.pool_rank.astype(np.int64) << 1 | own
+        order = np.argsort(key)
+        ordered = key[order]
+        # A stable sort takes several times as long. It gives the same order where no two keys are equal.
+        tied = (ordered[1:] == ordered[:-1]).any()
+        return np.argsort(key, kind="stable") if tied else order
 
     def grade_of(self, rows: NDArray[np.intp]) -> NDArray[np.int8] | None:
         """The grades of some rows, int8 (rows,); None in a task without grades."""
@@ -57,7 +79,9 @@ class GoldRanks:
     def rows(self, part: slice) -> "GoldRanks":
         """The ranks of some rows. ``topics`` and ``languages`` stay as they are."""
         columns: dict[str, Any] = {
-            name: column[part] for name, column in vars(self).items() if isinstance(column, np.ndarray)
+            field.name: column[part]
+            for field in fields(self)
+            if isinstance(column := getattr(self, field.name), np.ndarray)
         }
         return replace(self, **columns)
 

@@ -1,6 +1,6 @@
 """Compare two models on one task: differences with intervals and paired tests over topics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from clirbench.metrics.bias import BIAS
 from clirbench.metrics.per_topic import TopicTable, mean_of_present, shares_of_macro
 from clirbench.metrics.retrieval import METRICS, Values, ranks_read
 from clirbench.metrics.scores import headline_tables
-from clirbench.metrics.significance import Bootstrap, holm, interval, permutation_p
+from clirbench.metrics.significance import Bootstrap, holm, intervals, permutation_p
 from clirbench.ranking.gold_ranks import gold_digest
 from clirbench.results.result import Result
 from clirbench.support.errors import ClirbenchError
@@ -143,13 +143,19 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
             f"{metric} reads ranks below the depth of a second stage, {depth}: "
             f"pass --metric, one of {', '.join(others) or 'none'}"
         )
+    # All families draw the same signs and the same topics, so these are drawn once.
+    differences = {id(row.first): TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows}
+    shares = [shares_of_macro(differences[id(row.first)], row.cell.columns) for row in rows]
+    raw = dict(zip(map(id, rows), permutation_p(np.stack(shares, axis=1)).tolist(), strict=True))
+    samples = dict(zip(differences, bootstrap.means(list(differences.values())), strict=True))
     contrasts: list[Contrast] = []
     # Holm's correction is for one family: all settings, the languages of one setting, or all pairs.
     for family in ("overall", "language", "pair"):
         members = [row for row in rows if row.cell.family == family]
         settings = dict.fromkeys(row.cell.setting for row in members) if family == "language" else [None]
         for setting in settings:
-            contrasts += _contrasts([row for row in members if setting in (None, row.cell.setting)], bootstrap)
+            family_rows = [row for row in members if setting in (None, row.cell.setting)]
+            contrasts += _contrasts(family_rows, [raw[id(row)] for row in family_rows], samples)
     return Comparison(first.document.task.id, *names, tuple(contrasts))
 
 
@@ -221,21 +227,13 @@ def _cells(setting: str, languages: Sequence[str], table: TopicTable) -> list[_C
     return [cell for cell in cells if (table.queries[cell.columns] > 0).any()]
 
 
-def _contrasts(rows: Sequence[_Row], bootstrap: Bootstrap) -> list[Contrast]:
-    """The contrasts of one family; an empty list if there are no rows."""
-    if not rows:
-        return []
-    differences = [TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows]
-    shares = [shares_of_macro(table, row.cell.columns) for table, row in zip(differences, rows, strict=True)]
-    raw = permutation_p(np.stack(shares, axis=1))
-    corrected = holm(raw)
-    # Many cells share one table, whose bootstrap means are computed once.
-    samples: dict[int, Values] = {}
+def _contrasts(rows: Sequence[_Row], raw: Sequence[float], samples: Mapping[int, Values]) -> list[Contrast]:
+    """The contrasts of one family, from p-values without correction and the bootstrap means of each row's table, by its id."""
+    corrected = holm(np.array(raw))
+    bounds = intervals([mean_of_present(samples[id(row.first)][:, row.cell.columns]) for row in rows])
     contrasts = []
     for i, (cell, metric, a, b) in enumerate(rows):
-        if id(a) not in samples:
-            samples[id(a)] = bootstrap.means([differences[i]])[0]
-        low, high = interval(mean_of_present(samples[id(a)][:, cell.columns])) or (None, None)
+        low, high = bounds[i] or (None, None)
         one, other = (float(mean_of_present(table.means[None, cell.columns])[0]) for table in (a, b))
         higher = BIAS[metric].higher_is_better if cell.setting == "bias" else METRICS[metric].higher_is_better
         sign = int(np.sign(one - other)) * (1 if higher else -1)
@@ -252,7 +250,7 @@ def _contrasts(rows: Sequence[_Row], bootstrap: Bootstrap) -> list[Contrast]:
                 difference=one - other,
                 low=low,
                 high=high,
-                p_raw=float(raw[i]),
+                p_raw=raw[i],
                 p=float(corrected[i]),
                 better=sign if corrected[i] < LEVEL else 0,
             )

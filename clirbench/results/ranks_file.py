@@ -6,6 +6,7 @@ all languages follows roughly from its place in its own: each of n languages has
 ``pool_code`` is the difference from that, which is smaller still.
 """
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     # A language is a byte, or two where there are more than a byte tells apart.
     small = np.int8 if len(ranks.languages) <= np.iinfo(np.int8).max else np.int16
     columns: dict[str, Any] = {
-        name: pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(names, pa.string()))
+        name: pa.DictionaryArray.from_arrays(_column(codes), _texts(names))
         for name, codes, names in (
             ("topic", ranks.topic, ranks.topics),
             ("query_language", ranks.query_language.astype(small), ranks.languages),
@@ -52,12 +53,12 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     if ranks.rounding is not None:
         own, pool = _codes_of(ranks.rounding, own, pool, len(ranks.languages))
     own_name, pool_name = ("own_rank", "pool_rank") if ranks.rounding is None else (_OWN_CODE, _POOL_CODE)
-    columns[own_name] = pa.array(own, pa.int32())
-    columns[pool_name] = pa.nulls(len(ranks), pa.int32()) if pool is None else pa.array(pool, pa.int32())
+    columns[own_name] = _column(own)
+    columns[pool_name] = pa.nulls(len(ranks), pa.int32()) if pool is None else _column(pool)
     if ranks.query_language_above is not None:
-        columns[_ABOVE] = pa.array(ranks.query_language_above, pa.int32())
+        columns[_ABOVE] = _column(ranks.query_language_above)
     if ranks.grade is not None:
-        columns[_GRADE] = pa.array(ranks.grade.astype(np.int32), pa.int32())
+        columns[_GRADE] = _column(ranks.grade.astype(np.int32))
     sink = BytesIO()
     # Most ranks are small. If their bytes are split, the upper bytes are runs of zeros, which compress to nearly nothing.
     pq.write_table(
@@ -73,6 +74,18 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
         row_group_size=max(len(ranks), 1),
     )
     return sink.getvalue()
+
+
+# Pyarrow's own conversions import pandas, which takes as long as a small run. These copy nothing.
+def _column(numbers: NDArray[Any]) -> pa.Array:
+    kind = pa.from_numpy_dtype(numbers.dtype)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
 
 
 def _codes_of(
@@ -192,7 +205,14 @@ def decode_ranks(content: bytes, document: Document, path: Path, checked: bool =
 
 
 def _int32(column: pa.Array) -> NDArray[np.int32]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.int32)
+    """A column of int32 without nulls, int32 (rows,)."""
+    # Pyarrow's own conversion imports pandas, which takes longer than reading the file.
+    values = column.buffers()[1]
+    if column.type != pa.int32() or column.null_count:
+        raise ValueError(f"a column is {column.type} with {column.null_count} nulls, not int32")
+    if values is None:
+        return np.empty(0, dtype=np.int32)
+    return np.frombuffer(values, dtype=np.int32, count=column.offset + len(column))[column.offset :]
 
 
 def _grades(numbers: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -205,7 +225,7 @@ def _numbered(column: pa.DictionaryArray) -> tuple[tuple[str, ...], NDArray[np.i
     """The distinct texts of a column in order of first appearance, and for each row the index of its text, int32 (rows,)."""
     if column.null_count:
         raise ValueError("a name is missing")
-    texts, rows = column.dictionary.to_pylist(), np.asarray(column.indices.to_numpy(), dtype=np.int32)
+    texts, rows = column.dictionary.to_pylist(), _int32(column.indices)
     # A dictionary may have a text twice, or texts in another order than rows have them.
     number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     rows = np.array([number[text] for text in texts], dtype=np.int32)[rows]

@@ -1,7 +1,7 @@
 """Recompute the numbers of a result from its ranks, and list those that differ."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,16 +87,12 @@ def rescore(result: Result) -> Rescore:
     scores = _scores(result, document.task.metrics, document.task.bias, totals)
     parts = {*_PARTS, *([] if document.compact is None else ["compact"])}
     again = document.model_copy(update=numbers_of(scores, ranks, document.task.metrics[0]))
-    stated, computed = (dict(_flat(one.model_dump(include=parts))) for one in (document, again))
-    differences += [
-        Difference(key, stated.get(key, "missing"), computed.get(key, "missing"))
-        for key in sorted(stated.keys() | computed.keys())
-        if not _same(stated.get(key, "missing"), computed.get(key, "missing"), _PAIR if key.startswith(_PAIRS) else 0)
-    ]
+    stated, computed = (one.model_dump(include=parts) for one in (document, again))
+    differences += _different(stated, computed)
     stated_bootstrap = (document.bootstrap.replicates, document.bootstrap.seed, document.bootstrap.confidence)
     if stated_bootstrap != (REPLICATES, SEED, CONFIDENCE):
         differences.append(Difference("bootstrap", stated_bootstrap, (REPLICATES, SEED, CONFIDENCE)))
-    return Rescore(len(stated), exact, checked, differences + _counts(result) + _against_task(result))
+    return Rescore(_leaves(stated), exact, checked, differences + _counts(result) + _against_task(result))
 
 
 def with_measures(result: Result, metrics: Sequence[str], bias: Sequence[str]) -> Result:
@@ -162,15 +158,55 @@ _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
 _PAIRS, _PAIR = "compact.pairs.", 1.5e-6
 
 
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested dicts and lists, each with its dotted path."""
-    if isinstance(value, list):
-        value = {str(place): inner for place, inner in enumerate(value)}
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, value
+def _different(stated: dict[str, Any], computed: dict[str, Any]) -> list[Difference]:
+    """The values of two nested dicts that differ by more than the tolerance."""
+    said, given = (_flat(one) if one else {} for one in _without_equal(stated, computed))
+    return [
+        Difference(key, said.get(key, "missing"), given.get(key, "missing"))
+        for key in sorted(said.keys() | given.keys())
+        if not _same(said.get(key, "missing"), given.get(key, "missing"), _PAIR if key.startswith(_PAIRS) else 0)
+    ]
+
+
+def _without_equal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two nested dicts without the parts that are equal in both, which are most."""
+    left = {key: value for key, value in one.items() if key not in other}
+    right = {key: value for key, value in other.items() if key not in one}
+    for key in one.keys() & other.keys():
+        mine, theirs = one[key], other[key]
+        if mine == theirs:
+            continue
+        if isinstance(mine, dict) and isinstance(theirs, dict) and mine and theirs:
+            mine, theirs = _without_equal(mine, theirs)
+            left |= {key: mine} if mine else {}
+            right |= {key: theirs} if theirs else {}
+        else:
+            left[key], right[key] = mine, theirs
+    return left, right
+
+
+def _leaves(value: object) -> int:
+    """How many values nested dicts and lists have."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_leaves, inner)) if inner else 1
+
+
+def _flat(value: object) -> dict[str, object]:
+    """The values of nested dicts and lists, by dotted path."""
+    flat: dict[str, object] = {}
+
+    def add(inner: object, path: str) -> None:
+        if isinstance(inner, list):
+            inner = {str(place): one for place, one in enumerate(inner)}
+        if isinstance(inner, dict) and inner:
+            start = f"{path}." if path else ""
+            for key, one in inner.items():
+                add(one, f"{start}{key}")
+        else:
+            flat[path] = inner
+
+    add(value, "")
+    return flat
 
 
 def _same(stated: object, expected: object, tolerance: float = 0) -> bool:
@@ -201,8 +237,8 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
         return None
     n = len(ranks.languages)
     query = ranks.query
-    # Sorted by query, then by pool rank: the golds of a query that come before a gold outrank it.
-    order = np.argsort(query.astype(np.int64) << 32 | ranks.pool_rank, kind="stable")
+    # The golds of a query that come before a gold outrank it.
+    order = ranks.pool_order
     golds_above = np.empty(len(order), dtype=np.int64)
     golds_above[order] = places(query[order])
     pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
@@ -317,7 +353,7 @@ def _counts(result: Result) -> list[Difference]:
         differences.append(Difference("counts.candidates", "block sizes", "a rank lies outside its block"))
     for key, stated, counted in (
         ("topics", document.counts.topics, len(ranks.topics)),
-        ("queries", document.counts.queries, len(np.unique(ranks.query))),
+        ("queries", document.counts.queries, int(ranks.query[-1]) + 1 if len(ranks) else 0),
         ("gold_pairs", document.counts.gold_pairs, len(ranks)),
     ):
         # A cross-lingual run has no row for a query whose only gold is in its own language.

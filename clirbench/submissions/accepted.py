@@ -39,15 +39,16 @@ class CheckRecord:
 
     def __init__(self) -> None:
         tasks = [[path.name, sha256_of(path)] for path in sorted(tasks_dir().glob("*.toml"))]
-        self._rules = _digest([_code(), tasks])
+        self._rules = digest_of([_code(), tasks])
         self._keys: dict[Path, str] = {}
+        self._contents: dict[Path, list[Any]] = {}
 
     def recall(self, folder: Path) -> Examined | None:
         """The findings on a submission; None if it is new, if anything has changed, or if its record is damaged."""
-        key = self._keys[folder] = self.key(folder)
+        key = self.key_of(folder)
         try:
             record = json.loads(read_bounded(records_dir() / f"{key}.json", LONGEST))
-            if record.pop("sha256") != _digest([key, record]):
+            if record.pop("sha256") != digest_of([key, record]):
                 return None
             findings = [Finding(**{**one, "file": _whole(folder, one["file"])}) for one in record["findings"]]
             return Examined(folder, findings, [Comparable(**one) for one in record["comparables"]])
@@ -57,12 +58,12 @@ class CheckRecord:
     def keep(self, examined: Examined) -> None:
         """Record the findings on a submission that :meth:`recall` did not know. A cache that cannot be written is no error."""
         folder = examined.folder
-        # Somebody may have written into the folder while it was examined.
-        if not examined.final or self.key(folder) != self._keys[folder]:
+        # Somebody may have written into the folder while it was examined. Files that were read again are not read a third time.
+        if not examined.final or not (self._as_read(examined) or self.key(folder) == self._keys[folder]):
             return
         findings = [{**asdict(one), "file": _relative(folder, one.file)} for one in examined.findings]
         record = {"findings": findings, "comparables": [asdict(one) for one in examined.comparables]}
-        content = json.dumps({**record, "sha256": _digest([self._keys[folder], record])}).encode("ascii")
+        content = json.dumps({**record, "sha256": digest_of([self._keys[folder], record])}).encode("ascii")
         if len(content) <= LONGEST:
             with suppress(OSError):
                 write_atomically(records_dir() / f"{self._keys[folder]}.json", content)
@@ -74,13 +75,35 @@ class CheckRecord:
             for _, path in records[: max(0, len(records) - KEPT)]:
                 path.unlink()
 
+    def key_of(self, folder: Path) -> str:
+        """The :meth:`key` of a submission when this record was first asked for it: each file is hashed once."""
+        if folder not in self._keys:
+            self._contents[folder] = _contents(folder)
+            self._keys[folder] = self._key(folder, self._contents[folder])
+        return self._keys[folder]
+
     def key(self, folder: Path) -> str:
         """The hash of everything that decides what a check, or a board, makes of a submission."""
-        try:
-            content: list[Any] = [[name, _content(folder / name)] for name in entries(folder)]
-        except ClirbenchError as error:
-            content = [_reason(error, folder)]
-        return _digest([self._rules, folder.name, Path(os.path.realpath(folder)).name, content])
+        return self._key(folder, _contents(folder))
+
+    def _key(self, folder: Path, contents: list[Any]) -> str:
+        return digest_of([self._rules, folder.name, Path(os.path.realpath(folder)).name, contents])
+
+    def _as_read(self, examined: Examined) -> bool:
+        """Whether what was examined are the very bytes that the key is of."""
+        known = self._contents.get(examined.folder, [])
+        if examined.names is None or examined.names != [one[0] for one in known]:
+            return False
+        # A file that does not belong there is not read.
+        return all(examined.digests.get(name, digest) == digest for name, digest in known)
+
+
+def _contents(folder: Path) -> list[Any]:
+    """The names in a folder, each with what stands for its bytes; or why the folder cannot be read, and nothing."""
+    try:
+        return [[name, _content(folder / name)] for name in entries(folder)]
+    except ClirbenchError as error:
+        return [[_reason(error, folder), ""]]
 
 
 # A record holds for its submission wherever the folder lies, so it states files without the path of the folder.
@@ -108,8 +131,9 @@ def _reason(error: ClirbenchError, path: Path) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     sources = [[path.relative_to(_PACKAGE).as_posix(), sha256_of(path)] for path in sorted(_PACKAGE.rglob("*.py"))]
-    return _digest([sys.version, [version(name) for name in _LIBRARIES], sources])
+    return digest_of([sys.version, [version(name) for name in _LIBRARIES], sources])
 
 
-def _digest(value: object) -> str:
+def digest_of(value: object) -> str:
+    """The SHA-256 of plain data, as JSON writes it."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,42 +1,19 @@
 """Check many submissions: each in a process with limits, then against each other."""
 
 import json
-import multiprocessing
 import os
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import ModuleType
-from typing import NamedTuple
-
-from threadpoolctl import threadpool_limits
 
 from clirbench.submissions.accepted import CheckRecord
-from clirbench.submissions.check_one import examine
+from clirbench.submissions.check_processes import LIMITS, Limits, examined_apart
 from clirbench.submissions.findings import Comparable, Examined, Finding
-from clirbench.submissions.safe_read import note_reading
 from clirbench.submissions.safe_text import skeleton
 from clirbench.support.errors import ClirbenchError, printable
-from clirbench.support.processes import end_with_parent
 from clirbench.support.progress import Reporter, Silent
 from clirbench.tasks.task_file import board_columns, board_tasks
 
-
-class Limits(NamedTuple):
-    """Limits of a checking process: bytes beyond those that it has at its start, and seconds of computing time per submission."""
-
-    memory: int
-    seconds: int
-
-
-# A result of the largest task needs about a tenth of either.
-LIMITS = Limits(1_500_000_000, 60)
 # A main number that is further above the best verified one, as a share, is a surprise.
 _FAR = 0.10
 _PHASE, _MANY = "check (submissions)", 20
@@ -91,11 +68,12 @@ def check_submissions(
     others: Sequence[Path] = (),
     reporter: Reporter | None = None,
     limits: Limits = LIMITS,
+    record: CheckRecord | None = None,
 ) -> list[Examined]:
     """Examine submissions, each in a process with limits, and compare them with each other and with ``others``.
 
     A submission that has not changed since it was examined is looked up instead. ``untrusted`` refuses what only maintainers may
-    add; then ``folders`` are always examined, and nothing is recorded.
+    add; then ``folders`` are always examined, and nothing is recorded. ``record`` is the record of a check of other folders.
 
     Returns:
         The findings on each folder, in the order of ``folders``.
@@ -107,7 +85,7 @@ def check_submissions(
     board_tasks()
     asked = {os.path.realpath(path) for path in folders}
     rest = [path for path in others if os.path.realpath(path) not in asked]
-    record = CheckRecord()
+    record = record or CheckRecord()
     recalled = {folder: record.recall(folder) for folder in (rest if untrusted else [*folders, *rest])}
     done = {folder: examined for folder, examined in recalled.items() if examined}
     new = [folder for folder in [*folders, *rest] if folder not in done]
@@ -170,95 +148,8 @@ def _annotation(finding: Finding) -> str:
 
 def _isolated(folders: Sequence[Path], untrusted: bool, limits: Limits, reporter: Reporter) -> dict[Path, Examined]:
     """Examine each folder in a process with limits; a folder whose process dies gets an error."""
-    done: dict[Path, Examined] = {}
     reporter.start(_PHASE, len(folders), brief=len(folders) < _MANY)
-    _round(folders, untrusted, limits, done, reporter)
-    for folder in folders:
-        # A process that dies ends the whole pool. So each submission that is not done is examined again, alone.
-        if folder in done:
-            continue
-        with TemporaryDirectory(prefix="clirbench-") as place:
-            note = Path(place) / "reading"
-            _round([folder], untrusted, limits, done, reporter, note)
-            file = Path(os.fsdecode(note.read_bytes())) if note.exists() else folder
-        if folder not in done:
-            done[folder] = Examined(folder, final=False)
-            needs = f"examining it needs more than {limits.memory / 1e9:.1f} GB or {limits.seconds} s"
-            done[folder].error(file, "", f"{needs}, or ends the process: submit the files as clirbench wrote them")
-    return done
-
-
-def _round(
-    folders: Sequence[Path],
-    untrusted: bool,
-    limits: Limits,
-    done: dict[Path, Examined],
-    reporter: Reporter,
-    note: Path | None = None,
-) -> None:
-    """Examine the folders in one pool of processes, and add the finished ones to ``done``.
-
-    ``note`` is for a single folder: it gets the name of the file that is read.
-    """
-    workers = max(1, min(os.cpu_count() or 1, len(folders)))
-    context = multiprocessing.get_context("spawn")
-    with (
-        _safe_path(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_limit, initargs=(limits.memory,)) as pool,
-    ):
-        futures = {pool.submit(_examine, folder, untrusted, limits.seconds, note): folder for folder in folders}
-        for future in as_completed(futures):
-            with suppress(BrokenProcessPool, MemoryError):
-                done[futures[future]] = future.result()
-                reporter.advance(_PHASE, 1)
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """Keep spawned processes from importing what is none of theirs.
-
-    That is modules in the working folder, which may be a stranger's, and the caller's script, which would run once more.
-    """
-    before, main = os.environ.get("PYTHONSAFEPATH"), sys.modules["__main__"]
-    os.environ["PYTHONSAFEPATH"] = "1"
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        # Processes that the caller starts later are none of ours.
-        sys.modules["__main__"] = main
-        os.environ.pop("PYTHONSAFEPATH")
-        if before is not None:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _limit(memory: int) -> None:
-    end_with_parent()
-    # The processes share the cores already, so each gets one thread.
-    threadpool_limits(1)
-    # Only Linux limits the process. On all systems, the sizes of files and of their expanded content are limited.
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        held = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (held + memory, resource.RLIM_INFINITY))
-
-
-def _examine(folder: Path, untrusted: bool, seconds: int, note: Path | None = None) -> Examined:
-    note_reading(note)
-    with suppress(ImportError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, resource.RLIM_INFINITY))
-    try:
-        return examine(folder, untrusted)
-    except MemoryError:
-        raise
-    except Exception as error:
-        # After a defect of clirbench, the check of other submissions goes on, and this submission does not pass.
-        examined = Examined(folder, final=False)
-        examined.error(folder, "", f"examining it failed ({type(error).__name__}: {error}): please report this")
-        return examined
+    return examined_apart(folders, untrusted, limits, lambda: reporter.advance(_PHASE, 1))
 
 
 def _surprise(mine: Comparable, others: Sequence[Comparable]) -> str | None:

@@ -21,8 +21,8 @@ from clirbench.results.schema import Document, EstimatePart, Reported
 from clirbench.submissions import model_toml
 from clirbench.submissions.findings import Comparable, Examined
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
-from clirbench.submissions.model_toml import ModelFile, evaluation_set, holds, parse_model_file
-from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
+from clirbench.submissions.model_toml import ModelFile, evaluation_set, first_holding, parse_model_file
+from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_hashed
 from clirbench.submissions.shown_numbers import contradictions
 from clirbench.submissions.verification import FILE as VERIFICATION
 from clirbench.submissions.verification import check_verification
@@ -144,8 +144,7 @@ def _model(names: list[str], untrusted: bool, examined: Examined) -> ModelFile |
         message = "has commands for the shells of readers, which come from maintainers: say in the pull request how it is made"
         examined.error(path, "reproduce", message)
     for task, answer in model.trained_on.items():
-        training_set = next((name for name in model.training_data if holds(name, task)), None)
-        if answer == "no" and training_set:
+        if answer == "no" and (training_set := first_holding(model.training_data, task)):
             message = f"is no, but training_data has {training_set[:60]!a}: correct one of them"
             examined.error(path, f"trained_on.{task}", message)
     held = {evaluation_set(task) for task in board_tasks() if f"{task}.json" in names}
@@ -272,10 +271,10 @@ def _with_ranks(path: Path, ranks_path: Path, document: Document, examined: Exam
     Raises:
         ClirbenchError: The ranks file cannot be read.
     """
-    content = read_bounded(ranks_path, RANKS_LIMIT)
+    content, digest = read_hashed(ranks_path, RANKS_LIMIT)
     if document.ranks.file != ranks_path.name:
         examined.error(path, "ranks.file", f"is not {ranks_path.name}: name the ranks file after its task")
-    if hashlib.sha256(content).hexdigest() != document.ranks.sha256:
+    if digest != document.ranks.sha256:
         message = f"is not the SHA-256 of {ranks_path.name}: submit both as they were written"
         examined.error(path, "ranks.sha256", message)
     kept, size = document.encoder.truncate_dim, document.model.dimensions

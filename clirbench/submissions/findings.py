@@ -47,13 +47,18 @@ class Comparable:
 class Examined:
     """The findings on one submission, and the comparable part of each measured result.
 
-    ``final`` is false if the examination broke off, so that another one may end otherwise.
+    Attributes:
+        final: False if the examination broke off, so that another one may end otherwise.
+        names: The names in the folder, sorted; None if they were not told.
+        digests: The SHA-256 of each file that was read, by name; "" for a file that could not be read.
     """
 
     folder: Path
     findings: list[Finding] = field(default_factory=list)
     comparables: list[Comparable] = field(default_factory=list)
     final: bool = True
+    names: list[str] | None = field(default=None, compare=False)
+    digests: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def errors(self) -> int:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks, places
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.int16]
 
 
 def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False) -> list[str]:
@@ -48,7 +48,7 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
             other rankings than pool ranks and ``query_language_above``, and no rule compares them with these two.
     """
     n = len(ranks.languages)
-    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    size = _sizes(ranks, sizes)
     own = ranks.own_rank.astype(np.int64)
     gold, query = ranks.gold_language, np.asarray(ranks.query, dtype=np.int64)
     # A block is the candidates of one language in the ranking of one query. In a ranks file, the golds of a block are neighbours,
@@ -77,8 +77,8 @@ def impossible(ranks: GoldRanks, sizes: Mapping[str, int], by_pool: bool = False
     for wrong, rule in rules[:1] if by_pool else rules:
         if wrong.any():
             broken.append(_line(rule, ranks, wrong))
-    # Sorted by query, then by pool rank: golds with the same pool rank become neighbours.
-    order = np.argsort(query << 32 | pool, kind="stable")
+    # Golds with the same pool rank are neighbours in this order.
+    order = ranks.pool_order
     tied = np.append((np.diff(query[order]) == 0) & (np.diff(pool[order]) == 0), False)
     if tied.any():
         broken.append(_line("two golds share one pool_rank", ranks, order[tied]))
@@ -106,7 +106,8 @@ _CROWDED_BY_COLUMN = ("query_language_above and own_rank count more candidates t
 class _Walk:
     """The walk of each query down the pool, from mark to mark: the top, the query's golds, and the bottom.
 
-    Two-dimensional arrays are int64 (queries, marks). Mark 0 is the top; the marks after a query's last gold are all the bottom.
+    Two-dimensional arrays are (marks, queries), of the type of ``size``. Mark 0 is the top; the marks after a query's last gold
+    are all the bottom.
 
     Attributes:
         order: intp (gold pairs,), row numbers by query, then by pool rank.
@@ -129,15 +130,16 @@ class _Walk:
         query = np.asarray(ranks.query, dtype=np.intp)[order]
         mark = places(query).astype(np.intp) + 1
         golds = np.bincount(query)
-        walk = cls(ranks, size, order, query, mark, golds, np.empty(0, dtype=np.int64))
+        walk = cls(ranks, size, order, query, mark, golds, size[:0])
         pool = np.asarray(ranks.pool_rank, dtype=np.int64)
         return replace(walk, wrong=walk.spread(pool[order] - mark, size.sum() - golds))
 
     def spread(self, at_golds: Integers, at_bottom: Integers) -> Integers:
         """Numbers by mark, from those at the golds (in the rows of ``order``) and at each query's bottom; 0 at the top."""
-        marks = np.repeat(np.asarray(at_bottom, dtype=np.int64)[:, None], self.golds.max() + 2, axis=1)
-        marks[:, 0] = 0
-        marks[self.query, self.mark] = at_golds
+        # Each mark is one row, so that whole rows are added and compared.
+        marks = np.repeat(np.asarray(at_bottom, dtype=self.size.dtype)[None], self.golds.max() + 2, axis=0)
+        marks[0] = 0
+        marks[self.mark, self.query] = at_golds
         return marks
 
     def crowded(self, room: Integers, rules: tuple[str, str, str], *, every_language: bool) -> list[str]:
@@ -172,17 +174,20 @@ class _Walk:
             step, below = step * other, below * other
         nothing = np.zeros_like(self.golds)
         steps, begins, tails = (self.spread(of_rows[self.order], nothing) for of_rows in (step, since, below))
-        numbers = np.arange(room.shape[1])
+        bottom = len(room) - 1
         faults = [np.zeros(room.shape, dtype=np.bool_) for _ in rules]
-        for start in numbers[:-1]:
-            needed = np.cumsum(np.where(begins >= start, steps, 0), axis=1)
-            short = (needed > room - room[:, [start]]) & (numbers > start) & (numbers <= self.golds[:, None])
-            faults[1 if start else 0] |= short
+        ends = [self.golds >= mark for mark in range(bottom + 1)]
+        for start in range(bottom):
+            needed: Integers = np.zeros_like(room[0])
+            between = faults[1 if start else 0]
+            for mark in range(start + 1, bottom + 1):
+                needed = np.add(needed, steps[mark] * (begins[mark] >= start))
+                between[mark] |= (needed > room[mark] - room[start]) & ends[mark]
             # From the top to the bottom, all candidates have all the room there is.
             if start:
-                needed_below = needed[:, -1] + tails[:, start:].sum(axis=1)
-                faults[2][:, start] = (needed_below > room[:, -1] - room[:, start]) & (start <= self.golds)
-        return self._lines((marks[self.query, self.mark], rule) for marks, rule in zip(faults, rules, strict=True))
+                needed = np.add(needed, np.add.reduce(tails[start:], dtype=needed.dtype))
+                faults[2][start] = (needed > room[bottom] - room[start]) & ends[start]
+        return self._lines((marks[self.mark, self.query], rule) for marks, rule in zip(faults, rules, strict=True))
 
     def impossible_column(self, above: Integers, by_pool: bool) -> list[str]:
         """List the rules that ``query_language_above`` breaks; it is int64 (gold pairs,), in the order of the ranks."""
@@ -191,15 +196,17 @@ class _Walk:
         asked = np.zeros(len(self.golds), dtype=np.int64)
         asked[self.query] = ranks.query_language[self.order]
         golds = np.bincount(self.query, weights=own_language[self.order], minlength=len(self.golds)).astype(np.int64)
+        # Beyond the pool, every number exceeds what there is, and the type of the sizes need not hold it.
+        above = np.minimum(above, self.size.sum() + 1)
         column = self.spread(above[self.order], self.size[asked] - golds)
-        steps = np.diff(column, axis=1)
+        steps = np.diff(column, axis=0)
         nth = places(np.asarray(ranks.query, dtype=np.int64) * len(self.size) + ranks.gold_language)
         differs = own_language & (above != ranks.own_rank - 1 - nth)
         if differs.any() and not by_pool:
             return [
                 _line("query_language_above contradicts own_rank at a gold of the query's language", ranks, differs)
             ]
-        too_many = steps > np.diff(self.wrong, axis=1)
+        too_many = steps > np.diff(self.wrong, axis=0)
         faults = [
             (
                 self._at_golds(steps < 0),
@@ -218,11 +225,21 @@ class _Walk:
     def _at_golds(self, steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Whether a step is wrong that ends at a gold, or that leads from the last gold to the bottom: bool (gold pairs,)."""
         last = self.mark == self.golds[self.query]
-        return np.asarray(steps[self.query, self.mark - 1] | (last & steps[self.query, self.mark]))
+        return np.asarray(steps[self.mark - 1, self.query] | (last & steps[self.mark, self.query]))
 
     def _lines(self, faults: Iterable[tuple[NDArray[np.bool_], str]]) -> list[str]:
         """One line for each rule that is broken at some gold; a fault is bool (gold pairs,), in the rows of ``order``."""
         return [_line(rule, self.ranks, self.order[wrong]) for wrong, rule in faults if wrong.any()]
+
+
+def _sizes(ranks: GoldRanks, sizes: Mapping[str, int]) -> Integers:
+    """The number of candidates of each language. Its type is that of all numbers that are added up below.
+
+    No sum there exceeds twice the pool. Half the bytes are added up in half the time.
+    """
+    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
+    total = size.sum()
+    return size.astype(np.int16) if total < 2**14 else size.astype(np.int32) if total < 2**30 else size
 
 
 def _line(rule: str, ranks: GoldRanks, rows: NDArray[np.generic]) -> str:
@@ -261,36 +278,46 @@ def impossible_jumps(
     query = np.asarray(ranks.query, dtype=np.int64)
     if (np.diff(query * n + ranks.gold_language) == 0).any():
         return []
-    size = np.array([sizes.get(language, 0) for language in ranks.languages], dtype=np.int64)
-    # One row per query, one column per language: the ranks of the query's gold in that language, 0 where there is no gold.
-    shape = (int(query[-1]) + 1, n)
-    own, pool, jumped = (np.zeros(shape, dtype=np.int64) for _ in range(3))
-    own[query, ranks.gold_language], pool[query, ranks.gold_language] = ranks.own_rank, ranks.pool_rank
-    if ranks.query_language_above is not None:
-        jumped[query, ranks.gold_language] = ranks.query_language_above
+    size = _sizes(ranks, sizes)
     starts = np.flatnonzero(np.concatenate([[True], np.diff(query) != 0]))
     asked = ranks.query_language[starts]
+    # One row per language, one column per query: the ranks of the query's gold in that language, 0 where there is no gold.
+    # Queries of one language stand together.
+    order = np.argsort(asked, kind="stable")
+    column = np.empty(len(order), dtype=np.intp)
+    column[order] = np.arange(len(order))
+    column = column[query]
+    bounds = np.searchsorted(asked[order], np.arange(n + 1)).tolist()
+    of_language = [slice(*pair) for pair in pairwise(bounds)]
+    own, pool, jumped = (np.zeros((n, len(order)), dtype=size.dtype) for _ in range(3))
+    own[ranks.gold_language, column], pool[ranks.gold_language, column] = ranks.own_rank, ranks.pool_rank
+    if ranks.query_language_above is not None:
+        jumped[ranks.gold_language, column] = ranks.query_language_above
+    none = pool == 0
+    ahead = np.where(none, 0, own - 1)
+    all_wrong = size[:, None] - ~none
+    lacking = none.sum(axis=0, dtype=size.dtype)
     least, most = np.zeros((n, n, n), dtype=np.int64), np.zeros((n, n, n), dtype=np.int64)
     for gold in range(n):
-        # Only queries with a gold in this language add to its totals.
-        here = pool[:, gold] > 0
-        above = pool[here] <= pool[here, gold][:, None]
-        none = pool[here] == 0
-        low = np.where(above & ~none, own[here] - 1, 0)
-        high = np.where(none, size, np.where(above, size - 1, own[here] - 1))
+        # Where a language has no gold, its pool rank of 0 counts as above: then all of its candidates may be.
+        above = pool <= pool[gold]
+        low = ahead * above
+        high = np.where(above, all_wrong, ahead)
         # In the gold's own language, its own rank gives the exact number, which `low` already holds.
-        high[:, gold] = own[here, gold] - 1
+        high[gold] = ahead[gold]
         if ranks.query_language_above is not None:
-            own_language = np.arange(n) == asked[here][:, None]
-            low, high = (np.where(own_language, jumped[here, gold][:, None], bound) for bound in (low, high))
+            for language, part in enumerate(of_language):
+                low[language, part] = high[language, part] = jumped[gold, part]
         # Languages share the wrong candidates above the gold: one has what the others leave.
-        shared = (pool[here, gold] - (above & ~none).sum(axis=1))[:, None]
-        left_over = shared - (high.sum(axis=1, keepdims=True) - high)
-        left_at_most = shared - (low.sum(axis=1, keepdims=True) - low)
-        low, high = np.maximum(low, left_over), np.minimum(high, left_at_most)
-        for language in range(n):
-            rows = asked[here] == language
-            least[language, gold], most[language, gold] = low[rows].sum(axis=0), high[rows].sum(axis=0)
+        shared = pool[gold] - (above.sum(axis=0, dtype=size.dtype) - lacking)
+        left_over = high + (shared - high.sum(axis=0, dtype=size.dtype))
+        left_at_most = low + (shared - low.sum(axis=0, dtype=size.dtype))
+        # Only queries with a gold in this language add to its totals.
+        here = ~none[gold]
+        low, high = np.maximum(low, left_over) * here, np.minimum(high, left_at_most) * here
+        for language, part in enumerate(of_language):
+            least[language, gold] = low[:, part].sum(axis=1, dtype=np.int64)
+            most[language, gold] = high[:, part].sum(axis=1, dtype=np.int64)
     wrong = []
     for place in product(range(n), repeat=3):
         query_language, gold_language, candidate_language = (ranks.languages[i] for i in place)

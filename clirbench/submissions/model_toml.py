@@ -1,6 +1,7 @@
 """`model.toml`: what the submitters say about their model. Nobody can recompute these facts."""
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,7 +43,13 @@ def evaluation_set(task: str) -> str:
 
 def holds(data: str, task: str) -> bool:
     """Whether the name of a training set contains a name of an evaluation set, or of the set that is given for its training."""
-    return any(name in data.lower() for name in board_tasks()[task].training_names or (task,))
+    return first_holding([data], task) is not None
+
+
+def first_holding(names: Sequence[str], task: str) -> str | None:
+    """The first of several training sets that :func:`holds`; None if none does."""
+    known = board_tasks()[task].training_names or (task,)
+    return next((name for name in names if any(one in name.lower() for one in known)), None)
 
 
 class Reproduce(BaseModel):
@@ -51,7 +58,7 @@ class Reproduce(BaseModel):
     ``commands`` are lines for a shell in a clone of the repository. ``model`` is what ``clirbench run --model`` then takes.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     commands: Annotated[str, Field(min_length=1, max_length=2000)]
     model: Annotated[Line, Field(min_length=1)]
@@ -67,7 +74,7 @@ class ModelFile(BaseModel):
     because readers paste its commands into a shell.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     format: Format
     name: Line

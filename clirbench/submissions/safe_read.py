@@ -1,8 +1,12 @@
 """Read files of strangers: only regular files, only up to a limit, no links."""
 
+import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clirbench.support.errors import ClirbenchError
@@ -12,15 +16,27 @@ JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT = 200_000, 800_000, 50_000
 ENTRIES = 100
 
 
-_note: ContextVar[Path | None] = ContextVar("note", default=None)
+@dataclass
+class Recording:
+    """What was read of folders: their names, and the SHA-256 of each file's bytes, "" for a file that could not be read."""
+
+    tell: Callable[[Path], None] | None = None
+    names: dict[Path, list[str]] = field(default_factory=dict)
+    digests: dict[Path, str] = field(default_factory=dict)
 
 
-def note_reading(note: Path | None) -> None:
-    """Write the name of each file to ``note`` before it is read; None ends this.
+_recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
-    A file of a stranger may end the process that reads it. The note tells another process which file it was.
-    """
-    _note.set(note)
+
+@contextmanager
+def recorded(tell: Callable[[Path], None] | None = None) -> Iterator[Recording]:
+    """Record what is read meanwhile. ``tell`` gets the path of each file before it is read."""
+    recording = Recording(tell)
+    token = _recording.set(recording)
+    try:
+        yield recording
+    finally:
+        _recording.reset(token)
 
 
 def entries(folder: Path) -> list[str]:
@@ -45,7 +61,10 @@ def entries(folder: Path) -> list[str]:
                 raise ClirbenchError(
                     f"{folder}: holds more than {ENTRIES} files: leave only results, ranks and model.toml"
                 )
-    return sorted(names)
+    names.sort()
+    if (recording := _recording.get()) is not None:
+        recording.names[folder] = names
+    return names
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -54,9 +73,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     Raises:
         ClirbenchError: The file is a link, a folder, a device, larger than the limit, or cannot be read.
     """
-    note = _note.get()
-    if note is not None:
-        note.write_bytes(os.fsencode(path))
+    recording = _recording.get()
+    if recording is not None:
+        recording.digests[path] = ""
+        if recording.tell is not None:
+            recording.tell(path)
     with reading(path, "put it back"):
         before = path.lstat()
         if stat.S_ISLNK(before.st_mode):
@@ -73,4 +94,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
             content = file.read(limit + 1)
     if len(content) > limit:
         raise ClirbenchError(f"{path}: has more than {limit:,} bytes: make it smaller")
+    if recording is not None:
+        recording.digests[path] = hashlib.sha256(content).hexdigest()
     return content
+
+
+def read_hashed(path: Path, limit: int) -> tuple[bytes, str]:
+    """The bytes of :func:`read_bounded`, and their SHA-256."""
+    content = read_bounded(path, limit)
+    recording = _recording.get()
+    return content, hashlib.sha256(content).hexdigest() if recording is None else recording.digests[path]

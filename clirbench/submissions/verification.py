@@ -43,7 +43,7 @@ class Verification(BaseModel):
         differences: Settings and packages in which the run differs from the submission; empty if all ranks are equal.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     format: Format
     by: Annotated[str, Field(min_length=1, max_length=200)]

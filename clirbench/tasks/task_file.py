@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -45,7 +46,7 @@ Settings = Annotated[tuple[Setting, ...], Strict(False), Field(min_length=1), Af
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class _Board(_Table):
@@ -167,13 +168,20 @@ def load_task(name: str) -> Task:
     """
     path = Path(name) if name.endswith(".toml") else tasks_dir() / f"{name}.toml"
     try:
-        known = path.is_file()
-    except OSError:
-        known = False
+        status = path.stat()
+    except (OSError, ValueError):
+        status = None
+    known = status is not None and stat.S_ISREG(status.st_mode)
     if not known and name.endswith(".toml"):
         raise ClirbenchError(f"no file '{printable(name[:200])}' here: {_meant(path)}")
-    if not known:
+    if status is None or not known:
         raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
+    return _loaded(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
+
+
+# Cached, because a check asks for its tasks again and again. A changed file is read again.
+@lru_cache(maxsize=32)
+def _loaded(path: Path, _state: tuple[int, ...]) -> Task:
     try:
         raw = tomllib.loads(read_text(path, "check its permissions"))
     except tomllib.TOMLDecodeError as error:

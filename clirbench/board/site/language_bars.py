@@ -53,7 +53,7 @@ def language_bars(result: Result, tables: Tables | None = None) -> list[BarColum
     chosen = {key: tables[key] for key in names if key in tables}
     samples = Bootstrap(len(result.ranks.topics)).means(list(chosen.values()))
     estimates = {
-        key: [_estimate(mean, ends) for mean, ends in zip(table.means, intervals(drawn), strict=True)]
+        key: [_estimate(mean, ends) for mean, ends in zip(table.means, intervals(list(drawn.T)), strict=True)]
         for (key, table), drawn in zip(chosen.items(), samples, strict=True)
     }
     ranked = [key for key in estimates if key[0] != "bias"]
