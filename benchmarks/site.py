@@ -1,24 +1,33 @@
 """The site of 5 and of 500 models: CPU seconds and memory to build it, its bytes, and how long a sort and a comparison take.
 
-    python benchmarks/site.py
+    python benchmarks/site.py            # about ten minutes on two idle cores
+    python benchmarks/site.py 5 60       # other numbers of models; about two minutes
+    python benchmarks/site.py --write    # into the docs
 
-The 500 are noisy copies of the repository's submissions. They were checked before: "to build" reads and computes everything else,
-and "with one changed" follows a change of one of them, with its check. CPU seconds are of all processes. The site leaves the
-submitted files where they lie (--files). Needs Chromium for the last three numbers.
+The models are noisy copies of the repository's submissions, and were checked before. "Nothing kept" reads and computes everything
+else. "One changed" follows other ranks of one of them, with its check. CPU seconds are of the command and of all its processes,
+its start included. The site leaves the submitted files where they lie (--files). Needs Chromium for the last three numbers.
 """
 
+import argparse
+import hashlib
 import json
 import os
+import platform
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import blocks
 import numpy as np
 
 from clirbench.board.site.build import About, build_site
+from clirbench.board.site.kept import kept_dir
 from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.ranks_file import encode_ranks
@@ -60,8 +69,6 @@ def noisy(result, name, seed):
     )
     content = encode_ranks(ranks)
     headline = {**headline_of(scores), "bias": {**document.headline["bias"], **headline_of(scores)["bias"]}}
-    import hashlib
-
     changed = document.model_copy(
         update={
             "model": document.model.model_copy(update={"name": name}),
@@ -101,32 +108,37 @@ def models(target, number):
                 path.write_text(json.dumps(document), encoding="utf-8")
 
 
+def change(board, number, count):
+    """Give one model the ranks of a variant that no other has."""
+    source, folder = SOURCES[number % len(SOURCES)], board / f"bench__model-{number:03d}"
+    for path in sorted(folder.glob("*.json")):
+        if (folder / f"{path.stem}.ranks.parquet").exists():
+            made = noisy(read_result(SUBMISSIONS / source / path.name), f"bench/model-{number:03d}", VARIANTS + count)
+            made.save(board, force=True)
+
+
 def built(board, site):
     """Build a site in a process of its own: CPU seconds, also of its processes, and the most megabytes that it held itself."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--build", str(board), str(site)], stdout=subprocess.PIPE, text=True, check=True
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, __file__, "--build", str(board), str(site)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, float(done.stdout.splitlines()[-1])
 
 
 def build(board, site):
-    import resource
-
-    before = os.times()
     # The files lie where the submissions do, as those of a repository.
     build_site(board, site, about=About(files="https://example.org/submissions"))
-    after = os.times()
-    parts = ("user", "system", "children_user", "children_system")
-    seconds = sum(getattr(after, part) - getattr(before, part) for part in parts)
-    print(json.dumps({"cpu": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def megabytes(folder):
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def in_chromium(site):
-    """Milliseconds until the page is ready and of a sort (click to layout, median of ten), and seconds to compare two models."""
+def in_chromium(site, times):
+    """Milliseconds until the front page is ready, of sorts (click to layout), and seconds to compare two models: a list of each."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -135,8 +147,11 @@ def in_chromium(site):
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto((site / "index.html").as_uri())
-        ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+        ready, compared = [], []
+        for _ in range(times):
+            page.goto("about:blank")
+            page.goto((site / "index.html").as_uri())
+            ready.append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
         script = """() => {
             const button = document.querySelector('.panel.on th[data-key$=".monolingual.mAP"] button.sort');
             const taken = [];
@@ -146,46 +161,79 @@ def in_chromium(site):
                 document.body.offsetHeight;
                 taken.push(performance.now() - begin);
             }
-            return taken.sort((a, b) => a - b)[5];
+            return taken;
         }"""
-        middle = page.evaluate(script)
+        sorts = page.evaluate(script)
         two = "bench__model-000,bench__model-001"
-        page.goto("about:blank")
-        begin = time.perf_counter()
-        page.goto((site / "compare.html").as_uri() + f"#task=xquad-r&models={two}")
-        page.locator("#state", has_text="Done").wait_for(timeout=120_000)
-        seconds = time.perf_counter() - begin
+        for _ in range(times):
+            page.goto("about:blank")
+            begin = time.perf_counter()
+            page.goto((site / "compare.html").as_uri() + f"#task=xquad-r&models={two}")
+            page.locator("#state", has_text="Done").wait_for(timeout=120_000)
+            compared.append(time.perf_counter() - begin)
         browser.close()
-    return ready, middle, seconds
+    return ready, sorts, compared
+
+
+def measured(count, times):
+    """The numbers of a site of so many models, by what they are."""
+    with tempfile.TemporaryDirectory() as folder:
+        board, site, cache = (Path(folder) / name for name in ("submissions", "site", "cache"))
+        models(board, count)
+        # Whoever builds a site again finds the submissions on record as accepted.
+        os.environ["CLIRBENCH_CACHE"] = str(cache)
+        check_submissions(inside(board))
+        cold, changed = [], []
+        for _ in range(times):
+            shutil.rmtree(kept_dir(), ignore_errors=True)
+            cold.append(built(board, site))
+        for i in range(times):
+            change(board, 1, i)
+            changed.append(built(board, site))
+        ready, sorts, compared = in_chromium(site, times)
+        return {
+            "CPU seconds to build, nothing kept": _shown([seconds for seconds, _ in cold], 1),
+            "CPU seconds to build, one changed": _shown([seconds for seconds, _ in changed], 1),
+            "MB of memory of the building process, at most": f"{max(held for _, held in cold + changed):.0f}",
+            "MB of the site": f"{megabytes(site):.0f}",
+            "MB of the submitted files, which are not in it": f"{megabytes(board):.0f}",
+            "kB of the front page": f"{(site / 'index.html').stat().st_size / 1000:,.0f}",
+            "ms until the front page is ready": _shown(ready, 0),
+            "ms to sort the table": _shown(sorts, 0),
+            "seconds to compare two models": _shown(compared, 1),
+        }
+
+
+def _shown(values, digits):
+    return f"{min(values):.{digits}f} / {statistics.median(values):.{digits}f}"
+
+
+def device():
+    """The processor's name and the number of its cores."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def main():
     if sys.argv[1:2] == ["--build"]:
         build(*map(Path, sys.argv[2:]))
         return
-    counts = [int(number) for number in sys.argv[1:]] or [5, 500]
-    print(
-        "| models | CPU seconds to build | with one changed | MB of memory | MB of site | MB of submitted files | front page, kB "
-        "| ms until it is ready | ms for a sort, median of ten | s to compare two |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    for count in counts:
-        with tempfile.TemporaryDirectory() as folder:
-            board, site = Path(folder) / "submissions", Path(folder) / "site"
-            models(board, count)
-            # Whoever builds a site again finds the submissions on record as accepted.
-            os.environ["CLIRBENCH_CACHE"] = str(Path(folder) / "cache")
-            check_submissions(inside(board))
-            cold = built(board, site)
-            toml = board / "bench__model-001" / "model.toml"
-            toml.write_text(toml.read_text(encoding="utf-8") + "# A line more.\n", encoding="utf-8")
-            warm = built(board, site)
-            size = (site / "index.html").stat().st_size / 1000
-            ready, middle, compared = in_chromium(site)
-            print(
-                f"| {count} | {cold['cpu']:.1f} | {warm['cpu']:.1f} | {max(cold['megabytes'], warm['megabytes']):.0f} "
-                f"| {megabytes(site):.0f} | {megabytes(board):.0f} | {size:,.0f} | {ready:.0f} | {middle:.0f} | {compared:.1f} |"
-            )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", type=int, default=[5, 500], help="numbers of models (5 and 500)")
+    parser.add_argument("--times", type=int, default=3, help="how often each is measured (3); a sort ten times")
+    parser.add_argument("--write", action="store_true", help="write the table into the docs")
+    arguments = parser.parse_args()
+    columns = [measured(count, arguments.times) for count in arguments.models]
+    rows = [
+        f"| minimum / median of {arguments.times}; {device()} |{''.join(f' {n} models |' for n in arguments.models)}",
+        "|---|" + "---:|" * len(columns),
+        *(f"| {what} |{''.join(f' {column[what]} |' for column in columns)}" for what in columns[0]),
+    ]
+    print("\n".join(rows))
+    if arguments.write:
+        blocks.write("site-benchmark", "\n".join(rows))
 
 
 if __name__ == "__main__":
