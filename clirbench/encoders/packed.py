@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from clirbench.encoders import base
@@ -119,6 +118,9 @@ class PackedEncoder:
 
     def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode texts: float32 (texts, dimensions), not normalised."""
+        # A run whose vectors are in the cache does without it.
+        from scipy.sparse import csr_matrix
+
         encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids or [_UNKNOWN] for encoding in encodings]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
