@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from clirbench.encoders.base import Vectors
 from clirbench.support.errors import ClirbenchError, first_line
@@ -67,8 +66,14 @@ def as_numbers(raw: Any) -> Numbers:
     return numbers
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether a value is an array or a matrix of SciPy. Nobody has one who has not loaded SciPy, so it is not loaded here."""
+    loaded = sys.modules.get("scipy.sparse")
+    return loaded is not None and bool(loaded.issparse(value))
+
+
 def _read(raw: Any) -> Numbers:
-    if sparse.issparse(raw):
+    if is_sparse(raw):
         _check_indices(raw)
         return raw
     if is_tensor(raw):
@@ -107,9 +112,11 @@ def as_float32(raw: Any) -> Vectors:
     """
     numbers = as_numbers(raw)
     with np.errstate(over="ignore"):
-        if sparse.issparse(numbers):
+        if is_sparse(numbers):
             if numbers.ndim != 2:
                 raise NoNumbersError(f"sparse, with {numbers.ndim} axes")
+            from scipy import sparse
+
             rows = sparse.csr_array(numbers, dtype=np.float32, copy=True)
             rows.check_format(full_check=True)
             rows.sum_duplicates()
@@ -127,7 +134,7 @@ def looks_packed(numbers: Numbers) -> bool:
     Args:
         numbers: An array of any dtype and shape.
     """
-    if sparse.issparse(numbers) or numbers.dtype not in (np.int8, np.uint8) or numbers.size < _BYTES:
+    if is_sparse(numbers) or numbers.dtype not in (np.int8, np.uint8) or numbers.size < _BYTES:
         return False
     values = numbers.astype(np.int16) - np.iinfo(numbers.dtype).min
     shares = np.bincount(values.ravel() // 32, minlength=8) * 8 / values.size
@@ -158,4 +165,6 @@ def _of_tensor(raw: Any) -> Numbers:
     if raw.layout == torch.sparse_coo and raw.dense_dim():
         return np.asarray(raw.to_dense().numpy(force=True))
     raw = raw.to_sparse_coo().coalesce()
+    from scipy import sparse
+
     return sparse.coo_array((raw.values().numpy(force=True), tuple(raw.indices().numpy())), shape=tuple(raw.shape))

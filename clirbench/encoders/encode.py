@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from clirbench.encoders.base import LoadedEncoder, LoadedModel, Vectors
 from clirbench.encoders.calls import ask
@@ -134,7 +133,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
             check = VectorCheck(model, role, dimensions, not context.allow_zero)
             shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
             dense = isinstance(shards[0], np.ndarray)
-            vectors: Vectors = np.concatenate(shards) if dense else sparse.vstack(shards, format="csr")
+            vectors: Vectors = np.concatenate(shards) if dense else _stacked(shards)
             by_role.append(vectors)
             check.refuse_faint(len(distinct))
             first = first_alike(vectors)
@@ -274,3 +273,9 @@ def _shards(
         yield vectors
     if entry:
         entry.note_damage(reporter)
+
+
+def _stacked(shards: Sequence[Any]) -> Any:
+    from scipy import sparse
+
+    return sparse.vstack(shards, format="csr")

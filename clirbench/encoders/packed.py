@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from tokenizers import Tokenizer
 
 from clirbench.encoders import base
@@ -109,16 +109,26 @@ class PackedEncoder:
                 raise ClirbenchError(f"{folder}: packed format {config['format']} is not {FORMAT}: upgrade clirbench")
             tensors = load_file(folder / WEIGHTS)
             self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-            self.weights = dequantise(tensors["weights"], tensors["scales"], config["bits"])
+            self._packed, self._scales, self._bits = tensors["weights"], tensors["scales"], config["bits"]
+            if self._packed.ndim != 2 or self._packed.dtype != np.uint8 or self._scales.shape != self._packed.shape[:1]:
+                raise ValueError("weights and scales do not fit each other")
         except ClirbenchError:
             raise
         except Exception as error:  # tokenizers raises nothing more precise
             line, remedy = fault_of_files(folder, str(folder)) or (first_line(error), "reinstall or rebuild it")
             raise ClirbenchError(f"{folder}: not a packed model ({line}): {remedy}") from error
-        self.parameters = int(self.weights.size)
+        self.parameters = int(self._packed.size) * (1 if self._bits == 8 else 2)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """The vectors of all tokens, float32 (vocabulary, dimensions), unpacked for the first text that is encoded."""
+        return dequantise(self._packed, self._scales, self._bits)
 
     def encode_queries(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode texts: float32 (texts, dimensions), not normalised."""
+        # A run whose vectors are in the cache does without it.
+        from scipy.sparse import csr_matrix
+
         encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids or [_UNKNOWN] for encoding in encodings]
         lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))

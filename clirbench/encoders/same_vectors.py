@@ -78,6 +78,8 @@ def first_alike(vectors: Vectors, within: float = ROUNDING) -> NDArray[np.intp]:
     left, right = (known[side] for side in _neighbours(shadow[known], reach))
     _, near = _distances(vectors, left, vectors, right, within)
     edges = np.ones(int(near.sum())), (left[near], right[near])
+    if not near.any():
+        return first
     # Imported where it is used: it takes as long as a small run.
     from scipy import sparse
     from scipy.sparse.csgraph import connected_components

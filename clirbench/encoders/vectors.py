@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from clirbench.encoders.arrays import NoNumbersError, as_float32, as_numbers, looks_packed
 from clirbench.encoders.base import LoadedModel, Vectors
@@ -210,6 +209,8 @@ def by_distance(vectors: Vectors, role: str) -> Vectors:
 def _with_column(vectors: Vectors, column: NDArray[np.float32]) -> Vectors:
     if isinstance(vectors, np.ndarray):
         return np.hstack([vectors, column])
+    from scipy import sparse
+
     return sparse.csr_array(sparse.hstack([vectors, sparse.csr_array(column)], format="csr"))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.encoders.same_vectors import repeated_rows
@@ -118,6 +117,8 @@ class Products:
             lengths = np.zeros(layout.width, dtype=np.int64)
             lengths[layout.position] = np.diff(candidates.indptr)
             indptr = np.concatenate([[0], np.cumsum(lengths)])
+            from scipy import sparse
+
             self._vectors = sparse.csr_array(
                 (candidates.data, candidates.indices, indptr), shape=(layout.width, candidates.shape[1])
             ).T.tocsr()

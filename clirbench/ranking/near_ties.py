@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.ranking.kernel import LANES, OVERFLOW, RUN, outranks, tally, tally_flags
@@ -87,6 +86,8 @@ def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[A
         every = np.arange(len(candidates))
         rows = [exact_products(queries, np.full_like(every, row), candidates, every) for row in range(len(queries))]
         return np.stack(rows) if rows else np.empty((0, len(candidates)))
+    from scipy import sparse
+
     return np.asarray((sparse.csr_array(queries) @ sparse.csr_array(candidates.T)).toarray())
 
 
