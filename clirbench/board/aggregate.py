@@ -149,7 +149,8 @@ def _with_every_task(numbers: pd.DataFrame, domains: Mapping[str, str]) -> pd.Da
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """Places from 1, the highest value first; equal values share the best of their places."""
     # Of pandas, which is loaded already: scipy's statistics take longer to load than a board to read.
-    return pd.Series(-values).rank(method="min").to_numpy().astype(np.int64)
+    places: NDArray[np.int64] = pd.Series(-values).rank(method="min").to_numpy().astype(np.int64)
+    return places
 
 
 def _turned(first: pd.Series, second: pd.Series) -> int:

@@ -264,7 +264,8 @@ def _apart(shares: Values) -> Values:
         a, b = first[start : start + rows], second[start : start + rows]
         result[a, b] = result[b, a] = ((by_model[a] - by_model[b]) ** 2).sum(axis=1)
     np.fill_diagonal(result, 0)
-    return np.sqrt(np.maximum(result, 0))
+    distances: Values = np.sqrt(np.maximum(result, 0))
+    return distances
 
 
 def _largest(sums: NDArray[Any], weight: NDArray[Any], pairs: NDArray[np.bool_]) -> NDArray[Any]:
