@@ -111,15 +111,15 @@ def test_a_collapsed_encoder_gains_nothing(golds, width):
     assert (counts.wrong == [90 - golds, width - 90]).all()
 
 
-def test_wide_blocks_and_more_queries_than_one_product():
+def test_wide_blocks_and_more_queries_than_one_product(device):
     rng = np.random.default_rng(5)
-    queries, candidates = (rng.integers(-2, 3, (rows, 4)).astype(np.float32) for rows in (9000, 8200))
-    gold_query, gold = np.arange(9000, dtype=np.int32), rng.integers(0, 8200, 9000).astype(np.int32)
+    queries, candidates = (rng.integers(-2, 3, (rows, 4)).astype(np.float32) for rows in (600, 8200))
+    gold_query, gold = np.arange(600, dtype=np.int32), rng.integers(0, 8200, 600).astype(np.int32)
     case = queries, candidates, gold_query, gold, np.array([0, 8190, 8200])
-    there, here = count_outranked(*case, device=Device("cpu")), count_outranked(*case)
+    there, here = count_outranked(*case, device=device), count_outranked(*case)
     assert np.array_equal(there.wrong, here.wrong)
     scores = queries @ candidates.T
-    for g in range(0, 9000, 701):
+    for g in range(0, 600, 47):
         assert there.wrong[g].sum() == (scores[g] >= scores[g, gold[g]]).sum() - 1
 
 
@@ -202,7 +202,7 @@ def test_a_device_that_multiplies_with_less_than_float32_is_refused(monkeypatch)
         return product(left.bfloat16(), right.bfloat16()).float()
 
     monkeypatch.setattr(torch.Tensor, "__matmul__", coarse)
-    with pytest.raises(ClirbenchError, match="cpu multiplies with less than float32.*--count-on cpu"):
+    with pytest.raises(ClirbenchError, match=r"cpu multiplies with less than float32.*--count-on cpu"):
         Device("cpu")
 
 

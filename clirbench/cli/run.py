@@ -175,6 +175,12 @@ class ResultOptions:
     ] = False
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")] = Path("results")
     force: Annotated[bool, typer.Option("--force", help="Run again and replace results that are there.")] = False
+    count_on: Annotated[
+        str,
+        typer.Option(
+            help="Where ranks are counted: auto (the encoder's GPU, else the processor), cpu, or device (a GPU)."
+        ),
+    ] = "auto"
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False
     pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False
     price_per_million: Annotated[
@@ -216,6 +222,7 @@ def run(
         force=result.force,
         use_cache=not result.no_cache,
         allow_zero_vectors=result.allow_zero_vectors,
+        count_on=result.count_on,
         streaming=Streaming(vectors=subject.vectors, **corpus.values, **asdict(cluster)),
         price=result.price_per_million,
     )

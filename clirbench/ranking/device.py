@@ -201,6 +201,16 @@ class Device:
             )
 
 
+def check_count_on(count_on: str) -> None:
+    """Refuse an unknown place to count.
+
+    Raises:
+        ClirbenchError: It is not one of ``COUNT_ON``.
+    """
+    if count_on not in COUNT_ON:
+        raise ClirbenchError(f"--count-on is '{count_on[:40]}': use {', '.join(COUNT_ON)}")
+
+
 def device_to_count_on(count_on: str, model: LoadedModel) -> Device | None:
     """The device that counts the ranks of a model; None for the processor.
 
@@ -210,8 +220,7 @@ def device_to_count_on(count_on: str, model: LoadedModel) -> Device | None:
     Raises:
         ClirbenchError: ``count_on`` is unknown, or "device" where there is no GPU or no vectors to count with.
     """
-    if count_on not in COUNT_ON:
-        raise ClirbenchError(f"--count-on is '{count_on[:40]}': use {', '.join(COUNT_ON)}")
+    check_count_on(count_on)
     on_gpu = isinstance(model, LoadedEncoder) and model.device.startswith("cuda")
     if count_on == "cpu" or (count_on == "auto" and not on_gpu):
         return None

@@ -12,6 +12,7 @@ from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.evaluation.streaming.options import TOP_QUERIES
+from clirbench.ranking.device import device_to_count_on
 from clirbench.ranking.shards import Best, Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.base import Block, Candidates
@@ -27,6 +28,9 @@ class ShardCounter:
         work: Queries, gold pairs, shards and pass 1.
         candidates: Where the passages are read.
         threads: Threads to count with; None for one per core of this process.
+
+    Raises:
+        ClirbenchError: ``work.count_on`` asks for a device that is not there.
     """
 
     def __init__(self, model: LoadedEncoder, work: Work, candidates: Candidates, threads: int | None = None) -> None:
@@ -45,6 +49,7 @@ class ShardCounter:
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
         self._distinct_golds = np.delete(first.golds, repeated_rows(first.golds)[0], axis=0)
         self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
+        self.device = device_to_count_on(work.count_on, model)
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
         """Number, for each gold, the first gold with its text: intp (golds,). Without texts, each gold is its own first."""
@@ -61,7 +66,7 @@ class ShardCounter:
             pairs = slice(*np.searchsorted(self._judged.gold_query, at).tolist())
             gold_query = (self._judged.gold_query[pairs] - queries.start).astype(np.int32)
             vectors, scores = self._first.queries[queries], self._first.scores[pairs]
-            self._ready[at] = pairs, GoldScores(vectors, gold_query, scores, self._threads)
+            self._ready[at] = pairs, GoldScores(vectors, gold_query, scores, self._threads, self.device)
         return self._ready[at]
 
     def read(self, shard: Shard) -> Block:

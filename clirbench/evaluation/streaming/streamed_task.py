@@ -33,6 +33,7 @@ from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, ref
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
+from clirbench.ranking.device import device_to_count_on
 from clirbench.ranking.in_memory import Outranked
 from clirbench.ranking.shards import GoldScores
 from clirbench.results.schema import CorpusPart, Role
@@ -138,6 +139,8 @@ class StreamedTask:
         """
         refuse_api(model, self.selection.task.id)
         encoder = require_streamable(model)
+        # Nodes of a cluster have devices of their own.
+        device = None if self._engine else device_to_count_on(context.count_on, encoder)
         begin = time.perf_counter()
         inventory = self._inventory(context)
         loading = time.perf_counter() - begin
@@ -151,9 +154,11 @@ class StreamedTask:
         if first is None:
             first, clock = self._first_pass(encoder, inventory, context)
             self._store.begin(identity, first)
-        self._work = Work(self.selection, self._judged, inventory, first, context.allow_zero, self._streaming)
+        self._work = Work(
+            self.selection, self._judged, inventory, first, context.allow_zero, self._streaming, context.count_on
+        )
         engine = self._engine or local_engine(encoder, self._candidates)
-        return ShardsToCount(self._work, self._store, engine, clock, begin, loading)
+        return ShardsToCount(self._work, self._store, engine, clock, begin, loading, device.name if device else None)
 
     def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
         """Write the best passages of each language's queries as a TREC run beside the result at ``path``.
@@ -258,7 +263,7 @@ class ShardsToCount:
     """A streamed task after pass 1.
 
     ``clock`` has the texts and seconds of pass 1. ``began`` is the time before the inventory, and ``loading`` the seconds of the
-    inventory.
+    inventory. ``counted_on`` is the device of torch that counts; None for the processor, and for an engine of your own.
     """
 
     work: Work
@@ -267,6 +272,7 @@ class ShardsToCount:
     clock: Clock
     began: float
     loading: float
+    counted_on: str | None = None
     _sum: _Sum = field(init=False)
 
     def __post_init__(self) -> None:
@@ -349,5 +355,6 @@ class ShardsToCount:
             indistinguishable={
                 "query": shares_alike(alike, text, work.judged.query_language, work.selection.languages)
             },
+            counted_on=self.counted_on,
             seconds={"load": self.loading, "encode": encoding, "rank": ranking},
         )
