@@ -92,7 +92,8 @@ def test_a_task_in_memory_is_counted_on_the_gpu_of_the_encoder(opened, settings)
     assert here.document.environment.counted_on is None
     for column in ("own_rank", "pool_rank", "query_language_above"):
         assert np.array_equal(getattr(there.ranks, column), getattr(here.ranks, column))
-    assert there.document.bias == here.document.bias
+    assert there.document.headline == here.document.headline
+    assert there.document.queue_jump == here.document.queue_jump
 
 
 @pytest.mark.parametrize(

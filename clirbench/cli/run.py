@@ -42,7 +42,9 @@ class LoadingOptions:
     """Options for loading and calling the model."""
 
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
-    device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
+    device: Annotated[
+        str | None, optional("cpu, cuda, cuda:1, mps ...; several, as cuda:0,cuda:1 or cpu,cpu, encode together.")
+    ] = None
     dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
     backend: Annotated[str | None, optional("onnx or openvino, in the place of torch.")] = None
     max_length: Annotated[int | None, optional("Longest query and candidate, in tokens.")] = None

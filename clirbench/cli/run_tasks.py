@@ -15,6 +15,7 @@ from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.describe import describe
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
+from clirbench.encoders.several_devices import refuse_several
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
@@ -97,6 +98,8 @@ def run_tasks(request: RunRequest) -> Outcome:
     """
     check_price(request.price)
     check_count_on(request.count_on)
+    if request.streaming.engine == "ray":
+        refuse_several(request.options, "each Ray worker")
     name = DEFAULT if request.model is None else request.model
     names = request.tasks or ([default_task()] if request.model is None else standard_suite())
     selections = [

@@ -225,7 +225,8 @@ def device_to_count_on(count_on: str, model: LoadedModel) -> Device | None:
     if count_on == "cpu" or (count_on == "auto" and not on_gpu):
         return None
     if on_gpu:
-        return Device(model.device)
+        # Several devices may have encoded; the vectors are in memory.
+        return Device(model.device.partition(",")[0])
     if not isinstance(model, LoadedEncoder):
         raise ClirbenchError(f"--count-on device compares vectors, and {model.info.name} has none: leave it out")
     if model.info.kind == "vectors":

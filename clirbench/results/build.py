@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clirbench.encoders.base import LoadedModel
+from clirbench.encoders.several_devices import devices_of
 from clirbench.metrics.scores import Scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.counters import Cost
@@ -125,7 +126,7 @@ def _environment(model: LoadedModel, counted_on: str | None) -> schema.Environme
         clirbench=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=", ".join(map(_with_name, model.device.split(","))),
+        device=", ".join(map(_with_name, devices_of(model))),
         cpus=os.cpu_count(),
         batch_size=model.batch_size,
         trust_remote_code=model.trust_remote_code,
