@@ -80,7 +80,7 @@ def test_a_device_that_is_not_there_is_one_line(folder, device, message):
     ],
 )
 def test_models_that_encode_on_one_device_say_so(name):
-    with pytest.raises(ClirbenchError, match="--device names 2 devices, and a .* encodes on one: name one"):
+    with pytest.raises(ClirbenchError, match=r"--device names 2 devices, and a .* encodes on one: name one"):
         load_encoder(name, EncoderOptions(device="cpu,cpu"))
 
 
