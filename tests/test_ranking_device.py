@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 
 NONE = np.empty(0, dtype=np.intp)
+BENCHMARK = Path(__file__).resolve().parent.parent / "benchmarks" / "counting_device.py"
 
 
 @pytest.fixture
@@ -280,3 +282,22 @@ def test_many_golds_and_few_golds_count_alike_on_a_device(device, monkeypatch):
     searched = count_outranked(*case, device=device)
     monkeypatch.setattr(in_memory, "MANY_GOLDS", 10**9)
     assert np.array_equal(searched.wrong, count_outranked(*case, device=device).wrong)
+
+
+@pytest.mark.slow
+def test_the_benchmark_compares_the_device_with_the_bare_product_and_the_processor():
+    """Small, on the processor by way of torch: what the benchmark prints is there, and both counters count alike."""
+    sizes = ("--passages", "2000", "--dimensions", "24", "--queries", "40", "--shard", "700", "--cpu-part", "1")
+    done = subprocess.run(
+        [sys.executable, BENCHMARK, "--device", "cpu", *sizes], capture_output=True, text=True, check=True, timeout=300
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "2,000 x 24 float16 vectors on disk, 40 queries with 3 golds, shards of 700, 3 rounds"
+    assert lines[1].startswith("device: torch on cpu")
+    seconds = {line[:28].strip(): [float(x) for x in re.findall(r"([\d.]+) s", line)] for line in lines[3:6]}
+    assert list(seconds) == ["bare product", "device's counter", "processor's counter"]
+    assert all(0 < least <= median for least, median in seconds.values())
+    # Three golds of 40 queries in each of three shards.
+    assert lines[-1] == "360 counts are equal on both"
+    few = subprocess.run([sys.executable, BENCHMARK, "--rounds", "2"], capture_output=True, text=True, check=False)
+    assert few.stderr == "--rounds is 2: use 3 or more\n"
