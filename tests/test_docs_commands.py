@@ -43,6 +43,7 @@ NOT_RUN = {
     r"^clirbench .*(--from-hub|my-law\.toml|mupler|webfaq|belebele)": "hub data; tests/test_tasks_hub_readers.py has copies",
     r"^clirbench run .*--backend": "needs packages that tests/test_encoders_backends.py looks for",
     r"^clirbench run .*--encode-task": "needs a model with tasks; tests/test_encoders_adapters.py builds one",
+    r"^clirbench run .*--device c": "needs devices and models; tests/test_encoders_several_devices.py has two processes",
     r"^clirbench run --model rerank:": "needs a cross-encoder; tests/test_encoders_rerank.py builds one",
     r"^clirbench site serve": "serves until it is stopped; tests/test_board_site.py stops it",
     r"^clirbench site build": "tests/test_board_site.py builds it",

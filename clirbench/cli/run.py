@@ -42,7 +42,9 @@ class LoadingOptions:
     """Options for loading and calling the model."""
 
     batch_size: Annotated[int, typer.Option(help="Texts per batch.")] = 32
-    device: Annotated[str | None, optional("cpu, cuda, cuda:1, mps ...")] = None
+    device: Annotated[
+        str | None, optional("cpu, cuda, cuda:1, mps ...; several, as cuda:0,cuda:1 or cpu,cpu, encode together.")
+    ] = None
     dtype: Annotated[str | None, optional("float32, float16 or bfloat16.")] = None
     backend: Annotated[str | None, optional("onnx or openvino, in the place of torch.")] = None
     max_length: Annotated[int | None, optional("Longest query and candidate, in tokens.")] = None
@@ -175,6 +177,12 @@ class ResultOptions:
     ] = False
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results.")] = Path("results")
     force: Annotated[bool, typer.Option("--force", help="Run again and replace results that are there.")] = False
+    count_on: Annotated[
+        str,
+        typer.Option(
+            help="Where ranks are counted: auto (the encoder's GPU, else the processor), cpu, or device (a GPU)."
+        ),
+    ] = "auto"
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep vectors.")] = False
     pairs: Annotated[bool, typer.Option("--pairs", help="Also print the table of language pairs.")] = False
     price_per_million: Annotated[
@@ -216,6 +224,7 @@ def run(
         force=result.force,
         use_cache=not result.no_cache,
         allow_zero_vectors=result.allow_zero_vectors,
+        count_on=result.count_on,
         streaming=Streaming(vectors=subject.vectors, **corpus.values, **asdict(cluster)),
         price=result.price_per_million,
     )

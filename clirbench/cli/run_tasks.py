@@ -15,6 +15,7 @@ from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.describe import describe
 from clirbench.encoders.load import load_encoder
 from clirbench.encoders.precomputed import load_vectors
+from clirbench.encoders.several_devices import refuse_several
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
 from clirbench.evaluation.streaming.best_passages import check_runs
@@ -24,6 +25,7 @@ from clirbench.evaluation.streaming.options import Streaming
 from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.evaluation.text_lengths import cut_note, unknown_note
 from clirbench.metrics.scores import check_names
+from clirbench.ranking.device import check_count_on, device_to_count_on
 from clirbench.results.build import task_part
 from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
 from clirbench.results.read import parse_mteb_result, read_mteb_result
@@ -56,6 +58,7 @@ class RunRequest:
     force: bool
     use_cache: bool
     allow_zero_vectors: bool
+    count_on: str = "auto"
     streaming: Streaming = field(default_factory=Streaming)
     price: float | None = None
 
@@ -94,6 +97,9 @@ def run_tasks(request: RunRequest) -> Outcome:
         ClirbenchError: An option, a model, a task or a file is wrong; the message says which.
     """
     check_price(request.price)
+    check_count_on(request.count_on)
+    if request.streaming.engine == "ray":
+        refuse_several(request.options, "each Ray worker")
     name = DEFAULT if request.model is None else request.model
     names = request.tasks or ([default_task()] if request.model is None else standard_suite())
     selections = [
@@ -109,10 +115,14 @@ def run_tasks(request: RunRequest) -> Outcome:
             reporter=reporter,
             force=request.force,
             allow_zero=request.allow_zero_vectors,
+            count_on=request.count_on,
         )
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
+        if request.streaming.engine == "local":
+            # Said before hours of encoding. Nodes of a cluster have devices of their own.
+            device_to_count_on(request.count_on, model)
         folder = request.output / run_folder(model.info.name, model.settings.variant)
         # Held until the results are saved: two runs at once would end well, and one result would be lost.
         wanted = [_claim(chosen, folder, model, request, writers, reporter) for chosen in selections]

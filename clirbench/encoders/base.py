@@ -88,7 +88,7 @@ class EncoderOptions:
 
     Attributes:
         batch_size: Texts per batch.
-        device: As torch names it, such as "cuda:1".
+        device: As torch names it, such as "cuda:1"; or several, separated by commas, each of which encodes a part of the texts.
         dtype: "float32", "float16" or "bfloat16".
         backend: "onnx" or "openvino", instead of torch.
         max_length: Longest input of both roles, in tokens.
@@ -136,6 +136,11 @@ class EncoderOptions:
     transform: str | None = None
     transform_sample: str | None = None
     quantise_sample: str | None = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices of ``device``; empty where the model chooses its own."""
+        return tuple(name.strip() for name in self.device.split(",")) if self.device is not None else ()
 
 
 @dataclass(frozen=True)
@@ -205,9 +210,10 @@ class LoadedModel:
     """A model that is loaded and identified: an encoder, a scorer, a fusion of both, or two stages.
 
     Results record ``sources``, ``saved_dtype`` (of the checkpoint), ``batch_size`` and ``device``, which are no part of the
-    model's identity. ``trust_remote_code`` says that code which the model brings could run: with it, a model that a library
-    also knows is another one. ``api`` says that a provider computes the vectors and charges for them. ``served_by`` is
-    the address and name of a server's model; None for any other model. ``notes`` are lines that a user must read before a run.
+    model's identity. Several devices are separated by commas. ``trust_remote_code`` says that code which the model brings could
+    run: with it, a model that a library also knows is another one. ``api`` says that a provider computes the vectors and charges
+    for them. ``served_by`` is the address and name of a server's model; None for any other model. ``notes`` are lines that a user
+    must read before a run.
     """
 
     info: ModelInfo

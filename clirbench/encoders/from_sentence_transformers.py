@@ -30,6 +30,7 @@ from clirbench.encoders.revision import (
     whole_revision,
 )
 from clirbench.encoders.safe_copy import OF_HUB, fetch_files_to_read, loads_safely, safe_copy
+from clirbench.encoders.several_devices import DevicePool, check_several, refuse_several
 from clirbench.support.errors import ClirbenchError
 
 _OF_FOLDER = "read it, then remove it or leave out --safe"
@@ -43,7 +44,8 @@ Loaded = TypeVar("Loaded", bound=base.LoadedModel)
 class SentenceTransformerEncoder:
     """A SentenceTransformer or SparseEncoder, with a reader for each role.
 
-    ``tokens`` tokenises ahead of the model; None for a model whose features are more than tokens.
+    ``tokens`` tokenises ahead of the model; None for a model whose features are more than tokens. ``devices`` encode together if
+    they are several.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class SentenceTransformerEncoder:
         by_role: dict[str, Reader],
         tasks: Tasks = (None, None),
         sparse: bool = False,
+        devices: Sequence[str] = (),
     ) -> None:
         self._model, self._batch_size, self._readers, self._tasks = model, batch_size, by_role, tasks
         # What the library calls the roles where the model has no tasks of its own.
@@ -60,6 +63,8 @@ class SentenceTransformerEncoder:
         self.tokens = KeptTokens(model, by_role, named) if by_role and keeps_tokens(model) else None
         # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
+        lock = self.tokens.lock if self.tokens else None
+        self._pool = DevicePool(model, devices, lock) if len(devices) > 1 else None
 
     def encode_queries(self, texts: list[str]) -> Any:
         """Encode queries: float tensor (texts, dimensions)."""
@@ -81,20 +86,18 @@ class SentenceTransformerEncoder:
     def _encode(self, role: str, texts: list[str]) -> Any:
         reader = self._readers[role]
         with _mode_kept(self._model), within_positions(reader):
-            if self.tokens and texts:
+            if self._pool and self.tokens:
+                self.tokens.drop(role, texts)
+            elif self.tokens and texts:
                 return self._from_tokens(self.tokens, role, texts)
             task = self._tasks[role == "candidate"]
             # The two methods for the roles pass a task of their own.
             own = self._model.encode_query if role == "query" else self._model.encode_document
             call = own if task is None else partial(self._model.encode, task=task)
-            return call(
-                texts,
-                prompt=reader.prompt,
-                batch_size=self._batch_size,
-                show_progress_bar=False,
-                convert_to_tensor=True,
-                **self._more,
-            )
+            options = {"prompt": reader.prompt, "show_progress_bar": False, "convert_to_tensor": True, **self._more}
+            if self._pool and texts:
+                return self._pool.encode(call, texts, self._batch_size, **options)
+            return call(texts, batch_size=self._batch_size, **options)
 
     def _from_tokens(self, tokens: KeptTokens, role: str, texts: list[str]) -> Any:
         """Do what the model's ``encode`` does, in batches by number of tokens, where it takes them by number of characters."""
@@ -171,6 +174,7 @@ def load_sentence_transformer(name: str, options: base.EncoderOptions) -> base.L
     Raises:
         ClirbenchError: The name is neither a model folder nor a model on the hub, or the model cannot be loaded.
     """
+    check_several(options)
     return load_placed(name, options, _make, wrap_sentence_transformer)
 
 
@@ -264,7 +268,9 @@ def wrap_sentence_transformer(
     label = name or "memory/sentence-transformer"
     if is_pylate(model):
         return _wrap_pylate(model, options, revision, revision_kind, label)
-    multi = _is(model, "MultiVectorEncoder")
+    multi, sparse = _is(model, "MultiVectorEncoder"), _is(model, "SparseEncoder")
+    if multi or sparse:
+        refuse_several(options, "a multi-vector model" if multi else "a sparse model")
     if multi:
         base.refuse(options, (*base.OF_VECTORS, "encode_task"), "a multi-vector model")
     chosen = choose(model, options, look_up(hub_name or options.name, options, hub_name is not None))
@@ -296,12 +302,12 @@ def wrap_sentence_transformer(
         "sources": chosen.sources,
         "notes": (*chosen.notes, *notes),
         "batch_size": options.batch_size,
-        "device": str(model.device),
+        "device": ",".join(options.devices) if len(options.devices) > 1 else str(model.device),
         "trust_remote_code": options.trust_remote_code,
     }
     if multi:
         return base.LoadedScorer(scorer=MultiVectorScorer(model, options.batch_size, by_role), **identity)
-    encoder = SentenceTransformerEncoder(model, options.batch_size, by_role, tasks, sparse=_is(model, "SparseEncoder"))
+    encoder = SentenceTransformerEncoder(model, options.batch_size, by_role, tasks, sparse, options.devices)
     return base.LoadedEncoder(encoder=encoder, **identity)
 
 
@@ -310,6 +316,7 @@ def _wrap_pylate(
 ) -> base.LoadedScorer:
     """Wrap a model of PyLate, whose prompts and lengths are its own."""
     base.refuse(options, (*base.OF_VECTORS, *base.OF_PROMPTS, "max_length"), "a model of PyLate, which has its own")
+    refuse_several(options, "a model of PyLate")
     settings, sources, notes = pylate_settings(model)
     return base.LoadedScorer(
         scorer=MultiVectorScorer(PylateModel(model), options.batch_size, pylate_readers(model)),
@@ -388,7 +395,11 @@ def _class_of(name: str, commit: str | None) -> Any:
 
 def loading_arguments(commit: str | None, options: base.EncoderOptions) -> dict[str, Any]:
     """The arguments with which any class of sentence-transformers loads a model."""
-    arguments = {"revision": commit, "device": options.device, "trust_remote_code": options.trust_remote_code}
+    arguments = {
+        "revision": commit,
+        "device": next(iter(options.devices), None),
+        "trust_remote_code": options.trust_remote_code,
+    }
     # Older releases do not know a backend for every class.
     arguments |= {"backend": options.backend} if options.backend else {}
     # A pickle is refused, whatever the folder's own configuration asks for.

@@ -24,7 +24,7 @@ class KeptTokens:
     """The tokens of texts as a transformer of sentence-transformers reads them: with prompt and special tokens, and cut.
 
     They are what the model's own ``preprocess`` makes of the texts. A tokenizer keeps settings from call to call, so two threads
-    must not call it at once: every call goes through one lock.
+    must not call it at once: every call goes through ``lock``.
 
     Args:
         model: A SentenceTransformer that :func:`keeps_tokens` takes.
@@ -39,7 +39,7 @@ class KeptTokens:
         self._names = [name for name in _KEPT if name in tokenizer.model_input_names]
         self._padding = np.array([*(padding[name] or 0 for name in self._names), 0])
         self._left, self._unknown = tokenizer.padding_side == "left", tokenizer.unk_token_id
-        self._lock = Lock()
+        self.lock = Lock()
         self._coming: dict[str, list[Future[None]]] = {}
         # One array (names, tokens) per text, until the text is encoded.
         self._rows: dict[str, dict[str, NDArray[np.int32]]] = {}
@@ -82,7 +82,7 @@ class KeptTokens:
         }
         others = [text for text in texts if text not in whole]
         if others:
-            with self._lock:
+            with self.lock:
                 counted = reader.count(others)
             if counted is None:
                 return None
@@ -102,6 +102,11 @@ class KeptTokens:
             places = order[start : start + size]
             yield places, self._padded([whole[i] for i in places]) | self._constants[role]
 
+    def drop(self, role: str, texts: Sequence[str]) -> None:
+        """Forget the tokens of texts that are encoded elsewhere. Their counts stay."""
+        for text in texts:
+            self._rows.get(role, {}).pop(text, None)
+
     def _keep(self, role: str, texts: Sequence[str]) -> None:
         """Tokenise some texts, and keep their tokens and counts."""
         for text, row in zip(texts, self._tokenise(role, texts), strict=True):
@@ -112,7 +117,7 @@ class KeptTokens:
         """Tokenise some texts: int32 (names, tokens) for each."""
         rows = []
         for start in range(0, len(texts), _TEXTS):
-            with self._lock:
+            with self.lock:
                 part = list(texts[start : start + _TEXTS])
                 features = self._model.preprocess(part, prompt=self._readers[role].prompt, task=self.tasks[role])
             self._constants[role] = {name: x for name, x in features.items() if name not in (*_KEPT, _MASK)}

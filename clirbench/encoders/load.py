@@ -35,6 +35,7 @@ from clirbench.encoders.declared import (
 )
 from clirbench.encoders.endpoint import is_endpoint, load_endpoint
 from clirbench.encoders.fusion import is_fusion, load_fusion
+from clirbench.encoders.several_devices import refuse_several
 from clirbench.support.errors import ClirbenchError, ModelError, first_line
 
 _FACTORY = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -67,6 +68,7 @@ def load_encoder(name: str, options: EncoderOptions | None = None) -> LoadedMode
     if name.startswith("rerank:"):
         from clirbench.encoders.rerank import load_rerank
 
+        refuse_several(options, "a model of two stages")
         return load_rerank(name, options, load_encoder)
     refuse(options, ("depth",), "a model of one stage")
     return with_vector_options(_load(name, options), options)
@@ -80,20 +82,24 @@ def _load(name: str, options: EncoderOptions) -> LoadedModel:
     if name.startswith("clirbench/"):
         from clirbench.encoders.bundled import load_bundled
 
+        refuse_several(options, "a bundled model")
         return load_bundled(name, options)
     if name.startswith("mteb:"):
         from clirbench.encoders.from_mteb import load_mteb
 
+        refuse_several(options, "a model of mteb's registry")
         return load_mteb(name.removeprefix("mteb:"), options)
     if is_endpoint(name):
         return load_endpoint(name, options)
     if is_fusion(name):
+        refuse_several(options, "a fusion")
         return load_fusion(name, options, load_encoder)
     if is_factory(name):
         return _load_factory(name, options)
     from clirbench.encoders.packed import is_packed, load_packed
 
     if is_packed(name):
+        refuse_several(options, "a packed model")
         return load_packed(Path(name).expanduser(), options)
     from clirbench.encoders.from_sentence_transformers import load_sentence_transformer
 

@@ -110,30 +110,44 @@ def shares_alike(
     return {code: float(shared[numbers].mean()) if len(numbers) else 0.0 for code, numbers in own.items()}
 
 
-def replace_alike(vectors: DenseVectors, like: DenseVectors, within: float = ROUNDING) -> DenseVectors:
-    """Put the vector of ``like`` in the place of each vector that counts as the same; of several, the nearest.
+class Likes:
+    """Vectors that replace others which count as the same, ready to be searched again and again.
 
-    No two vectors of ``like`` count as the same (:func:`first_alike`). All are float32 (texts, dimensions). The given vectors
-    stay as they are.
+    Args:
+        like: float32 (texts, dimensions); no two of them count as the same (:func:`first_alike`).
+        within: Largest distance of two vectors that count as one, as a share of the longer one.
     """
-    if not len(vectors) or not len(like):
-        return vectors
-    (mine, longest), (theirs, longest_like) = _shadow(vectors), _shadow(like)
-    reach = within * max(longest, longest_like)
-    from scipy.spatial import KDTree
 
-    _, other = KDTree(theirs).query(mine, k=_NEAREST, p=np.inf, distance_upper_bound=np.nextafter(reach, np.inf))
-    # The tree answers with the number of its points where there is no such neighbour.
-    at, rank = np.nonzero(other < len(like))
-    distance, near = _distances(vectors, at, like, other[at, rank], within)
-    if not near.any():
-        return vectors
-    at, distance, other = at[near], distance[near], other[at, rank][near]
-    order = np.argsort(-distance, kind="stable")
-    replaced = vectors.copy()
-    # Of several values for one row, the last one stays: the nearest.
-    replaced[at[order]] = like[other[order]]
-    return replaced
+    def __init__(self, like: DenseVectors, within: float = ROUNDING) -> None:
+        self._like, self._within = like, within
+        if len(like):
+            from scipy.spatial import KDTree
+
+            theirs, self._longest = _shadow(like)
+            self._tree = KDTree(theirs)
+
+    def replace(self, vectors: DenseVectors) -> DenseVectors:
+        """Put the vector that counts as the same in the place of each vector; of several, the nearest.
+
+        The vectors are float32 (texts, dimensions). They stay as they are. Several threads may replace at once.
+        """
+        like, within = self._like, self._within
+        if not len(vectors) or not len(like):
+            return vectors
+        mine, longest = _shadow(vectors)
+        reach = within * max(longest, self._longest)
+        _, other = self._tree.query(mine, k=_NEAREST, p=np.inf, distance_upper_bound=np.nextafter(reach, np.inf))
+        # The tree answers with the number of its points where there is no such neighbour.
+        at, rank = np.nonzero(other < len(like))
+        distance, near = _distances(vectors, at, like, other[at, rank], within)
+        if not near.any():
+            return vectors
+        at, distance, other = at[near], distance[near], other[at, rank][near]
+        order = np.argsort(-distance, kind="stable")
+        replaced = vectors.copy()
+        # Of several values for one row, the last one stays: the nearest.
+        replaced[at[order]] = like[other[order]]
+        return replaced
 
 
 def _shadow(vectors: DenseVectors) -> tuple[NDArray[np.float64], float]:

@@ -46,8 +46,9 @@ def evaluate(
         data: Folder of a streamed task's corpus; None for ``CLIRBENCH_MIRROR`` or the hub. This function keeps the counts of a
             streamed task in memory; ``clirbench run`` writes them to disk, so that a killed run can go on.
         **context: ``cache``, a folder for the vectors of models that have a revision; ``allow_zero_vectors``, to score all-zero
-            vectors as lost instead of stopping; ``reporter``, told of progress; ``exact_languages``, 32: with more languages,
-            ranks are rounded and the result has its compact form.
+            vectors as lost instead of stopping; ``reporter``, told of progress; ``count_on``, where ranks are counted: "auto"
+            (the GPU of the encoder, else the processor), "cpu" or "device", which changes no rank; ``exact_languages``, 32: with
+            more languages, ranks are rounded and the result has its compact form.
 
     Returns:
         Scores with their ranks.

@@ -161,7 +161,7 @@ class CLIREvaluator(BaseEvaluator):  # type: ignore[misc]
         loaded = as_loaded(model, self._options)
         unversioned = replace(loaded, info=replace(loaded.info, revision=None))
         task = InMemoryTask(self._collection, self.settings)
-        result = evaluate_loaded(unversioned, task, RunContext(allow_zero=True))
+        result = evaluate_loaded(unversioned, task, RunContext(allow_zero=True, count_on="cpu"))
         self.last_result = result
         metrics: dict[str, float] = {}
         for key in self._keys:

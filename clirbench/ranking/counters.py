@@ -20,6 +20,7 @@ from clirbench.encoders.calls import ask
 from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.vectors import Clock
+from clirbench.ranking.device import Device, device_to_count_on
 from clirbench.ranking.gold_ranks import Above
 from clirbench.ranking.in_memory import Layout, Outranked, Products, count_outranked
 from clirbench.ranking.kernel import one_blas_thread
@@ -53,6 +54,7 @@ class Cost:
         pairs_scored: How many of these pairs the run scored; the others came from the cache.
         indistinguishable: By role and language, the share of the distinct texts that share their vector with another text; None
             without vectors.
+        counted_on: Device of torch that counted, such as "cuda:0"; None for the processor, and where several nodes counted.
         seconds: Seconds of each phase: "load", "encode", "rank", "rerank", "score".
     """
 
@@ -65,6 +67,7 @@ class Cost:
     pairs: int | None = None
     pairs_scored: int | None = None
     indistinguishable: dict[str, dict[str, float]] | None = None
+    counted_on: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -102,15 +105,23 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
     """Give a model the texts of a collection: an encoder encodes each distinct text once, a scorer takes the candidates.
 
     Raises:
-        ClirbenchError: A vector is wrong; the message names the first such text.
+        ClirbenchError: A vector is wrong; the message names the first such text. Or ``context.count_on`` asks for a device that
+            is not there, or that cannot count for this model.
     """
+    device = device_to_count_on(context.count_on, model)
     if isinstance(model, LoadedRerank):
         return RerankCounter(model, collection, context)
     if isinstance(model, LoadedFusion | LoadedScorer):
         return ScoreCounter(model, collection, context)
     begin = time.perf_counter()
     encoded = encode_collection(require_encoder(model), collection, context)
-    return VectorCounter(encoded, collection, time.perf_counter() - begin)
+    if not isinstance(encoded.queries, np.ndarray):
+        if context.count_on == "device":
+            raise ClirbenchError(
+                f"--count-on device compares dense vectors, and {model.info.name} gives sparse ones: leave it out"
+            )
+        device = None
+    return VectorCounter(encoded, collection, time.perf_counter() - begin, device=device)
 
 
 def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
@@ -131,6 +142,8 @@ def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
 class VectorCounter:
     """A counter that compares the vectors of an encoder. ``seconds`` is the time of encoding, the cache included.
 
+    ``device`` computes and compares the scores; None for NumPy.
+
     Counts are added up after every ``cells`` of them, gold pairs times languages, so that many languages fit in memory.
     """
 
@@ -138,6 +151,7 @@ class VectorCounter:
     collection: Collection
     seconds: float = 0.0
     cells: int = 2**24
+    device: Device | None = None
 
     def count(self, settings: Sequence[str], context: RunContext) -> Counts:
         """Count for all settings in one pass over all scores.
@@ -156,6 +170,7 @@ class VectorCounter:
             zero=encoded.zero,
             output_dtype=encoded.output_dtype,
             indistinguishable=encoded.indistinguishable,
+            counted_on=self.device.name if self.device else None,
             seconds=seconds,
         )
         return Counts(outranked, outranked, cost)
@@ -182,7 +197,7 @@ class VectorCounter:
         golds, encoded, pairs = self.collection, self.encoded, slice(*self._golds[[first, last]])
         of_query = golds.gold_query[pairs] - np.int32(first), golds.gold_candidate[pairs]
         return count_outranked(
-            encoded.queries[first:last], encoded.candidates, *of_query, golds.candidate_starts, advance
+            encoded.queries[first:last], encoded.candidates, *of_query, golds.candidate_starts, advance, self.device
         )
 
     def _within_languages(self, context: RunContext) -> Above:
@@ -206,6 +221,7 @@ class VectorCounter:
                 (golds.gold_candidate[rows] - c0).astype(np.int32),
                 np.array([0, c1 - c0]),
                 partial(context.reporter.advance, RANK),
+                self.device,
             )
             above.own[rows] = counts.all[:, 0]
         return above

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.encoders.same_vectors import repeated_rows
+from clirbench.ranking.device import Device
 from clirbench.ranking.kernel import (
     LANES,
     QUERIES_PER_PRODUCT,
@@ -148,6 +149,7 @@ def count_outranked(
     gold_candidate: NDArray[np.int32],
     block_starts: NDArray[np.int64],
     advance: Callable[[int], None] | None = None,
+    device: Device | None = None,
 ) -> Outranked:
     """Count the candidates of each block that outrank each gold pair.
 
@@ -172,34 +174,34 @@ def count_outranked(
         gold_candidate: int32 (gold pairs,), within a query in the order in which golds with equal scores stand.
         block_starts: int64 (blocks + 1,), from 0 to the number of candidates; no block is empty.
         advance: Called with a number of queries as the work goes on; these add up to all queries.
+        device: Where dense vectors are multiplied and compared; None for NumPy. It changes no count.
 
     Raises:
         ClirbenchError: A product overflows float32.
     """
     pairs = gold_query, gold_candidate, block_starts
     if isinstance(queries, np.ndarray) and isinstance(candidates, np.ndarray):
-        return _count_dense(queries, candidates, *pairs, advance)
+        return _count_dense(queries, candidates, pairs, advance, device)
     return _count_sparse(queries, candidates, *pairs, advance)
 
 
 def _count_dense(
     queries: DenseVectors,
     candidates: DenseVectors,
-    gold_query: NDArray[np.int32],
-    gold_candidate: NDArray[np.int32],
-    block_starts: NDArray[np.int64],
+    pairs: tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]],
     advance: Callable[[int], None] | None,
+    device: Device | None,
 ) -> Outranked:
     """Count block by block, as the shards of a streamed corpus are counted."""
+    gold_query, gold_candidate, block_starts = pairs
     refuse_overflow(queries, candidates)
     with one_blas_thread():
         scores = exact_products(queries, gold_query.astype(np.intp), candidates, gold_candidate.astype(np.intp))
-    golds = GoldScores(queries, gold_query, scores)
+    golds = GoldScores(queries, gold_query, scores, device=device)
     block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
     blocks, none = len(block_starts) - 1, np.empty(0, dtype=np.intp)
     if np.bincount(gold_query).max(initial=0) > MANY_GOLDS:
-        pairs = gold_query, gold_candidate
-        wrong = count_wrong(queries, candidates, pairs, scores, block_starts, advance)
+        wrong = count_wrong(queries, candidates, pairs[:2], scores, block_starts, advance, device)
         return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
     wrong = np.empty((len(gold_query), blocks), dtype=np.int32)
     told = 0

@@ -7,6 +7,7 @@ is one exception: where more than 256 candidates of a tile lie between the bound
 the gold loses these ties.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, Vectors
+from clirbench.ranking.device import Device, Held
 from clirbench.ranking.kernel import LANES, OVERFLOW, RUN, outranks, tally, tally_flags
 from clirbench.support.errors import ClirbenchError
 
@@ -91,6 +93,29 @@ def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[A
     return np.asarray((sparse.csr_array(queries) @ sparse.csr_array(candidates.T)).toarray())
 
 
+def reach(
+    queries: DenseVectors | Held,
+    query: NDArray[np.intp],
+    tile: DenseVectors | Held,
+    column: NDArray[np.intp],
+    gold: NDArray[np.float64],
+    device: Device | None = None,
+) -> NDArray[np.bool_]:
+    """Decide in float64 which wrong candidates outrank golds: bool (pairs,).
+
+    ``query`` and ``column`` are intp (pairs,), rows of ``queries`` and ``tile``; ``gold`` is float64 (pairs,), the golds' scores.
+    A device decides the pairs whose order no rounding can change. The others are decided here, as all are without a device.
+    """
+    if not isinstance(queries, Held) or not isinstance(tile, Held):
+        return outranks(exact_products(queries, query, tile, column), gold, wins_ties=True)  # type: ignore[arg-type]
+    assert device is not None  # noqa: S101
+    above, near = device.compared(queries, query, tile, column, gold)
+    rest = np.flatnonzero(near)
+    scores = exact_products(queries.vectors, query[rest], tile.vectors, column[rest])
+    above[rest] = outranks(scores, gold[rest], wins_ties=True)
+    return above
+
+
 @dataclass(frozen=True)
 class TileComparison:
     """Some queries with the scores of their golds, and a tile of candidates to compare them with.
@@ -110,11 +135,13 @@ class TileComparison:
         queries: float32 (queries, dimensions).
         exact: float64 (queries, slots), scores of the golds; inf where a query has no gold in the slot.
         tile: float32 (candidates, dimensions); the number of candidates is a multiple of ``LANES``.
+        device: Where the scores are, and both kinds of vectors are held; None for NumPy.
     """
 
-    queries: DenseVectors
+    queries: DenseVectors | Held
     exact: NDArray[np.float64]
-    tile: DenseVectors
+    tile: DenseVectors | Held
+    device: Device | None = None
 
     def count(self, scores: _Scores, low: _Scores, high: _Scores, flags: NDArray[np.bool_]) -> NDArray[np.int32]:
         """Count the candidates of the tile that outrank each gold, as if all of them were wrong.
@@ -144,7 +171,8 @@ class TileComparison:
 
     @property
     def _run_starts(self) -> NDArray[np.intp]:
-        return np.arange(0, len(self.tile), RUN) // LANES
+        width = len(self.tile.vectors if isinstance(self.tile, Held) else self.tile)
+        return np.arange(0, width, RUN) // LANES
 
     def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """Do the work of :meth:`count` for the few cells ``at`` of ``scores``, numbered row by row."""
@@ -164,22 +192,40 @@ class TileComparison:
                 self._decide(counts, row[near], row[near], at[near] % scores.shape[1], np.full(len(near), slot))
         return counts
 
-    def _compared(self, scores: _Scores, query: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
+    def count_there(self, scores: Any, low: _Scores, high: _Scores) -> NDArray[np.int32]:
+        """Do the work of :meth:`count` for scores that are on a device, a tensor (queries, candidates)."""
+        return self._compared(scores, np.arange(len(low)), low, high)
+
+    def _compared(self, scores: Any, query: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """Do the work of :meth:`count` for the queries numbered ``query``: compare every candidate with every gold."""
-        near_or_above, counts = (
-            tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0] for bound in (low, high)
-        )
+        near_or_above, counts = (self._reached(scores, bound) for bound in (low, high))
         near = near_or_above - counts
         # Too many to look at: they count as ties, and the gold loses them.
         many = near > MANY_NEAR
         counts[many] = near_or_above[many]
-        rows, slots = np.nonzero((near > 0) & ~many)
-        for start in range(0, len(rows), _CELLS):
-            row, slot = (indices[start : start + _CELLS] for indices in (rows, slots))
-            chosen = scores[row]
-            cell, column = np.nonzero((chosen >= low[row, slot, None]) & (chosen < high[row, slot, None]))
+        row, slot = np.nonzero((near > 0) & ~many)
+        for cell, column in self._between(scores, row, low[row, slot], high[row, slot]):
             self._decide(counts, row[cell], query[row[cell]], column, slot[cell])
         return counts
+
+    def _reached(self, scores: Any, bound: _Scores) -> NDArray[np.int32]:
+        """Count the candidates that reach a bound: int32 (queries, slots)."""
+        if self.device:
+            return self.device.reached(scores, bound)
+        return tally(scores, bound, self._run_starts, np.zeros(1, dtype=np.intp))[:, :, 0]
+
+    def _between(
+        self, scores: Any, row: NDArray[np.intp], low: _Scores, high: _Scores
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Find the candidates between bounds, as :meth:`clirbench.ranking.device.Device.between` does."""
+        if self.device:
+            yield from self.device.between(scores, row, low, high)
+            return
+        for start in range(0, len(row), _CELLS):
+            part = slice(start, start + _CELLS)
+            chosen = scores[row[part]]
+            cell, column = np.nonzero((chosen >= low[part, None]) & (chosen < high[part, None]))
+            yield start + cell, column
 
     def _decide(
         self,
@@ -194,5 +240,5 @@ class TileComparison:
         All arrays are intp (comparisons,): ``column`` is the candidate, ``slot`` the gold of ``query``, ``row`` the query's row
         in ``counts``.
         """
-        scores = exact_products(self.queries, query, self.tile, column)
-        np.add.at(counts, (row, slot), outranks(scores, self.exact[query, slot], wins_ties=True))
+        gold = self.exact[query, slot]
+        np.add.at(counts, (row, slot), reach(self.queries, query, self.tile, column, gold, self.device))

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors
+from clirbench.ranking.device import Device
 from clirbench.ranking.kernel import (
     LANES,
     QUERIES_PER_PRODUCT,
@@ -85,6 +86,7 @@ class GoldScores:
         gold_query: int32 (gold pairs,), ascending.
         scores: float64 (gold pairs,), the query's score of the gold (:func:`clirbench.ranking.near_ties.exact_products`).
         threads: Threads that count at once; None for the cores of this process. Their number changes no count.
+        device: Where the scores are computed and compared; None for NumPy. It changes no count.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class GoldScores:
         gold_query: NDArray[np.int32],
         scores: NDArray[np.float64],
         threads: int | None = None,
+        device: Device | None = None,
     ) -> None:
         golds = np.bincount(gold_query, minlength=len(queries))
         # Queries are sorted by number of golds: a group of queries is compared as often as its first query has golds.
@@ -110,6 +113,8 @@ class GoldScores:
         self._slots = golds[order][::QUERIES_PER_PRODUCT]
         self._exact = np.full((len(queries), int(golds.max(initial=0))), np.inf)
         self._exact[self._row, self._slot] = scores
+        self._device = device
+        self._held = device.hold(self._queries) if device else None
 
     def golds_above(self, block: NDArray[np.intp] | None = None, blocks: int = 1) -> NDArray[np.int32]:
         """Count the golds of the same query that outrank each pair, by the block in which they lie: int32 (gold pairs, blocks).
@@ -149,7 +154,8 @@ class GoldScores:
             candidates: float32 (candidates, dimensions), C-contiguous.
             own: Where golds stand in the shard: one cell for each gold of a query, under any pair of that query.
             copies: Where wrong candidates stand that have the text of the pair's gold.
-            top: How many of the best candidates to return for each query.
+            top: How many of the best candidates to return for each query. They are always found in memory, so that the last
+                digits of their scores are those of NumPy.
             longest: Largest norm of the candidates, or an upper bound of it; None to compute it.
 
         Returns:
@@ -166,6 +172,9 @@ class GoldScores:
             candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
         best: dict[int, list[Best]] = defaultdict(list)
+        if self._device and not top:
+            self._count_there(self._device, width, candidates, (own, copies), bounds, counts)
+            return self._with_copies(counts, copies, width), None
         parts = list(self._parts(len(candidates), own, copies))
         of_thread = threading.local()
 
@@ -202,12 +211,41 @@ class GoldScores:
                 if of_tile is not None:
                     # The map keeps the order of the parts, so the tiles of a block of queries come in candidate order.
                     best[part.rows.start].append(of_tile)
+        return self._with_copies(counts, copies, width), self._in_order(best, top) if top else None
+
+    def _count_there(
+        self,
+        device: Device,
+        width: int,
+        candidates: DenseVectors,
+        cells: tuple[Cells, Cells],
+        bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+        counts: NDArray[np.uint32],
+    ) -> None:
+        """Add to ``counts`` what a device counts. ``cells`` are of golds and of copies; ``width`` leaves out the padding."""
+        assert self._held is not None  # noqa: S101
+        with device.counting(), one_blas_thread():
+            held = device.hold(candidates)
+            for part in self._parts(len(candidates), *cells, device.rows):
+                queries, tile = self._held.part(part.rows), held.part(part.columns)
+                scores = device.product(queries, tile)
+                # Padding outranks nothing, and golds and copies are not counted here: see count.
+                scores[:, width - part.columns.start :] = -np.inf
+                for row, column in (part.own, part.copies):
+                    device.leave_out(scores, row, column)
+                slots = self._slots[part.rows.start // QUERIES_PER_PRODUCT]
+                low, high = (bound[part.rows, :slots] for bound in bounds)
+                comparison = TileComparison(queries, self._exact[part.rows, :slots], tile, device)
+                counts[part.rows, :slots] += comparison.count_there(scores, low, high).astype(np.uint32)
+
+    def _with_copies(self, counts: NDArray[np.uint32], copies: Cells, width: int) -> NDArray[np.uint32]:
+        """Add the copies of golds that outrank golds; return the counts by gold pair."""
         # A candidate may have the text of two golds of a query. It is still one wrong candidate, so it counts once.
         row, column = self._row[copies.pair], copies.column
         _, once = np.unique(row * np.int64(width) + column, return_index=True)
         score_of_copy = self.scores[copies.pair[once], None]
         np.add.at(counts, row[once], outranks(score_of_copy, self._exact[row[once]], wins_ties=True))
-        return counts[self._row, self._slot], self._in_order(best, top) if top else None
+        return counts[self._row, self._slot]
 
     def _in_order(self, best: dict[int, list[Best]], top: int) -> Best:
         """Merge the tiles of each block of queries, and put the queries back in the order in which they were given."""
@@ -234,15 +272,15 @@ class GoldScores:
             counts.append(comparison.count(scores[at.start - rows.start : at.stop - rows.start], low, high, flags))
         return counts
 
-    def _parts(self, width: int, own: Cells, copies: Cells) -> Iterator["_Part"]:
-        """Yield a part for every block of queries and every tile of candidates, with the cells that lie in it."""
+    def _parts(self, width: int, own: Cells, copies: Cells, queries: int = _ROWS) -> Iterator["_Part"]:
+        """Yield a part for every block of so many queries and every tile of candidates, with the cells that lie in it."""
         tiles = -(-width // _TILE)
         # All tiles have about one size, so no thread waits long for the last tile of a shard.
         size = -(-width // (tiles * LANES)) * LANES
         tiles = -(-width // size)
-        groups = [_by_part(self._row[cells.pair], cells.column, tiles, size) for cells in (own, copies)]
-        for block in range(-(-len(self._order) // _ROWS)):
-            rows = slice(block * _ROWS, min((block + 1) * _ROWS, len(self._order)))
+        groups = [_by_part(self._row[cells.pair] // queries, cells.column // size, tiles) for cells in (own, copies)]
+        for block in range(-(-len(self._order) // queries)):
+            rows = slice(block * queries, min((block + 1) * queries, len(self._order)))
             for tile in range(tiles):
                 columns = slice(tile * size, min((tile + 1) * size, width))
                 key = block * tiles + tile
@@ -267,10 +305,8 @@ class _Part:
     copy_score: NDArray[np.float32]
 
 
-def _by_part(
-    row: NDArray[np.intp], column: NDArray[np.intp], tiles: int, size: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _by_part(block: NDArray[np.intp], tile: NDArray[np.intp], tiles: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The number of each cell's part, in ascending order, and the order of cells that sorts them: intp (cells,) each."""
-    key = row // _ROWS * tiles + column // size
+    key = block * tiles + tile
     order = np.argsort(key, kind="stable")
     return key[order], order

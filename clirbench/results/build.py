@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from clirbench.encoders.base import LoadedModel
+from clirbench.encoders.several_devices import devices_of
 from clirbench.metrics.scores import Scores
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
 from clirbench.ranking.counters import Cost
@@ -84,7 +85,7 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
         task=part,
         model=schema.ModelPart(**asdict(model.info), dimensions=cost.dimensions),
         encoder=schema.EncoderPart(**asdict(model.settings)),
-        environment=_environment(model),
+        environment=_environment(model, cost.counted_on),
         cost=schema.CostPart(
             seconds=dict(cost.seconds),  # type: ignore[arg-type]
             texts=cost.texts,
@@ -116,26 +117,31 @@ def build_result(model: LoadedModel, run: Run, ranks: GoldRanks, scores: Scores)
     return Result(document, ranks, file)
 
 
-def _environment(model: LoadedModel) -> schema.EnvironmentPart:
+def _environment(model: LoadedModel, counted_on: str | None) -> schema.EnvironmentPart:
     packages = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
             packages[name] = metadata.version(name)
-    device = model.device
-    if device.startswith("cuda"):
-        import torch
-
-        device = f"{device} ({torch.cuda.get_device_name(device)})"
     return schema.EnvironmentPart(
         clirbench=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=device,
+        device=", ".join(map(_with_name, devices_of(model))),
         cpus=os.cpu_count(),
         batch_size=model.batch_size,
         trust_remote_code=model.trust_remote_code,
         packages=packages,
+        counted_on=counted_on and _with_name(counted_on),
     )
+
+
+def _with_name(device: str) -> str:
+    """A device as torch names it, and the name of a GPU behind it in brackets."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})"
 
 
 def peak_memory() -> int | None:

@@ -200,6 +200,10 @@ class EnvironmentPart(_Strict):
     batch_size: BatchSize | None
     trust_remote_code: bool
     packages: Annotated[dict[Line, Line], Field(max_length=100)]
+    counted_on: Line | None = Field(
+        default=None,
+        description="the device of torch that counted the ranks; null for the processor, and for several nodes",
+    )
 
 
 class CostPart(_Strict):

@@ -20,6 +20,7 @@ class RunContext:
         reporter: Told of progress.
         force: Replace an existing result, or the counts of another run.
         allow_zero: Score all-zero vectors as lost instead of stopping.
+        count_on: Where ranks are counted: "auto" (the GPU of the encoder, else the processor), "cpu" or "device" (a GPU).
         exact_languages: A result with more languages than this, and golds in other languages than the query's, has rounded ranks
             (:class:`clirbench.ranking.rounding.Rounding`).
     """
@@ -29,6 +30,7 @@ class RunContext:
     reporter: Reporter = field(default_factory=Silent)
     force: bool = False
     allow_zero: bool = False
+    count_on: str = "auto"
     exact_languages: int = EXACT_LANGUAGES
 
 
@@ -38,6 +40,7 @@ class ContextOptions(TypedDict, total=False):
     cache: str | Path | None
     allow_zero_vectors: bool
     reporter: Reporter | None
+    count_on: str
     exact_languages: int
 
 
@@ -56,5 +59,6 @@ def context_of(options: ContextOptions) -> RunContext:
         cache,
         reporter,
         allow_zero=options.get("allow_zero_vectors", False),
+        count_on=options.get("count_on", "auto"),
         exact_languages=options.get("exact_languages", EXACT_LANGUAGES),
     )

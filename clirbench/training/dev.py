@@ -82,7 +82,7 @@ def score_dev(collections: dict[str, Collection], model: Any) -> dict[str, float
     values: dict[str, float] = {}
     for kind, collection in collections.items():
         settings = SETTINGS if kind == PARALLEL else ("monolingual",)
-        task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True)
+        task, context = InMemoryTask(collection, settings), RunContext(allow_zero=True, count_on="cpu")
         above = task.encode(loaded, context).count(settings, context).added(task.gold_pairs)
         scores = score(task, above, rank(task, above))
         values |= {

@@ -1,22 +1,40 @@
 """Pass 2 of a streamed run: read a shard, encode it, and count its passages that outrank each gold pair."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.same_vectors import ROUNDING, repeated_rows, replace_alike
+from clirbench.encoders.same_vectors import ROUNDING, Likes, repeated_rows
 from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.evaluation.streaming.options import TOP_QUERIES
+from clirbench.ranking.device import Device
 from clirbench.ranking.shards import Best, Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.base import Block, Candidates
 from clirbench.tasks.corpora.inventory import Inventory, Shard
 from clirbench.tasks.corpora.judged import Judged
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A shard ready to be compared: its candidates' identifiers, their scaled vectors, and where golds and copies of them stand.
+
+    ``longest`` bounds the norms of the vectors; None where they are not known. ``counts`` has what is known before
+    the comparison.
+    """
+
+    ids: Sequence[str]
+    vectors: NDArray[np.float32]
+    own: Cells
+    copies: Cells
+    longest: float | None
+    counts: ShardCounts
 
 
 class ShardCounter:
@@ -27,9 +45,17 @@ class ShardCounter:
         work: Queries, gold pairs, shards and pass 1.
         candidates: Where the passages are read.
         threads: Threads to count with; None for one per core of this process.
+        device: Where scores are computed and compared; None for NumPy. It changes no count.
     """
 
-    def __init__(self, model: LoadedEncoder, work: Work, candidates: Candidates, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: LoadedEncoder,
+        work: Work,
+        candidates: Candidates,
+        threads: int | None = None,
+        device: Device | None = None,
+    ) -> None:
         judged, inventory, first = work.judged, work.inventory, work.first
         self._model, self._judged, self._candidates, self._first = model, judged, candidates, first
         self._pooled, self._allow_zero, self._threads = work.pooled, work.allow_zero, threads
@@ -43,8 +69,9 @@ class ShardCounter:
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
         # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
-        self._distinct_golds = np.delete(first.golds, repeated_rows(first.golds)[0], axis=0)
+        self._distinct_golds = Likes(np.delete(first.golds, repeated_rows(first.golds)[0], axis=0))
         self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
+        self._device = device
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
         """Number, for each gold, the first gold with its text: intp (golds,). Without texts, each gold is its own first."""
@@ -61,7 +88,7 @@ class ShardCounter:
             pairs = slice(*np.searchsorted(self._judged.gold_query, at).tolist())
             gold_query = (self._judged.gold_query[pairs] - queries.start).astype(np.int32)
             vectors, scores = self._first.queries[queries], self._first.scores[pairs]
-            self._ready[at] = pairs, GoldScores(vectors, gold_query, scores, self._threads)
+            self._ready[at] = pairs, GoldScores(vectors, gold_query, scores, self._threads, self._device)
         return self._ready[at]
 
     def read(self, shard: Shard) -> Block:
@@ -86,6 +113,16 @@ class ShardCounter:
         Raises:
             ClirbenchError: A vector has the wrong shape, is all zero where that is refused, or holds NaN or infinity.
         """
+        return self.compare(shard, self.prepare(shard, block))
+
+    def prepare(self, shard: Shard, block: Block) -> "Prepared":
+        """Encode a shard, and make its vectors ready to be compared.
+
+        Several threads may prepare shards of vectors at once, and one of them may compare. A model encodes in one thread only.
+
+        Raises:
+            ClirbenchError: A vector has the wrong shape, is all zero where that is refused, or holds NaN or infinity.
+        """
         clock = Clock()
         check = VectorCheck(self._model, "candidate", self._first.golds.shape[1], not self._allow_zero)
         number = self._golds(shard, block)
@@ -99,17 +136,23 @@ class ShardCounter:
             settings.similarity == "dot" and not settings.quantise and not self._by_language and not (like >= 0).any()
         )
         longest = check.longest * (1 + ROUNDING) if as_they_came else None
+        counts = ShardCounts(np.empty(0, dtype=np.uint32), clock.texts, clock.seconds, check.zero)
+        return Prepared(block.ids, vectors, own, copies, longest, counts)
+
+    def compare(self, shard: Shard, ready: "Prepared") -> ShardCounts:
+        """Count a shard that :meth:`prepare` has prepared."""
+        vectors, own, copies, longest = ready.vectors, ready.own, ready.copies, ready.longest
         queries = slice(0, len(self._judged.queries)) if self._pooled else self._judged.queries_of(shard.language)
         _, scores = self.gold_scores(queries)
         wrong, _ = scores.count(vectors, own, copies, 0, longest)
         if not self._top:
-            return ShardCounts(wrong, clock.texts, clock.seconds, check.zero)
+            return replace(ready.counts, wrong=wrong)
         top = self._best(shard.language, vectors, own, copies, longest)
         kept = np.unique(np.concatenate([np.unique(best.candidate) for best in top.values()]))
         rows = {
             part: Best(np.searchsorted(kept, best.candidate).astype(np.int32), best.score) for part, best in top.items()
         }
-        return ShardCounts(wrong, clock.texts, clock.seconds, check.zero, np.array(block.ids)[kept], rows)
+        return replace(ready.counts, wrong=wrong, top_ids=np.array(ready.ids)[kept], top=rows)
 
     def _best(
         self, language: str, vectors: NDArray[np.float32], own: Cells, copies: Cells, longest: float | None
@@ -145,13 +188,13 @@ class ShardCounter:
         if block.texts is None:
             # Without texts, copies are not known. Candidates with equal vectors still tie.
             vectors = np.asarray(check(block.vectors, block.ids))
-            return replace_alike(vectors, self._distinct_golds), np.full(len(block.ids), -1, dtype=np.intp)
+            return self._distinct_golds.replace(vectors), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         raw = self._first.golds[like]
         if rest := [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]:
             vectors = encode_distinct(self._model.encoder.encode_candidates, rest, check, clock)
-            raw[like < 0] = replace_alike(vectors, self._distinct_golds)
+            raw[like < 0] = self._distinct_golds.replace(vectors)
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:

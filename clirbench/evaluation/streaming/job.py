@@ -17,7 +17,10 @@ from clirbench.tasks.selection import Selection
 
 @dataclass(frozen=True)
 class Work:
-    """Everything that a worker needs to count shards, except the encoder, which it loads itself."""
+    """Everything that a worker needs to count shards, except the encoder, which it loads itself.
+
+    ``count_on`` is that of :class:`clirbench.support.context.RunContext`; each worker counts on its own device.
+    """
 
     selection: Selection
     judged: Judged
@@ -25,6 +28,7 @@ class Work:
     first: FirstPass
     allow_zero: bool
     streaming: Streaming
+    count_on: str = "auto"
 
     @property
     def pooled(self) -> bool:

@@ -27,6 +27,7 @@ from clirbench.encoders.precomputed import load_vectors
 from clirbench.evaluation.streaming.count_shard import ShardCounter
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
+from clirbench.ranking.device import device_to_count_on
 from clirbench.ranking.kernel import workers as cores
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.paths import data_dir
@@ -92,7 +93,8 @@ class _Worker:
                     f"with {value!r}: install the same mteb and transformers on every node, or set it with an option"
                 )
         candidates = candidates_of(work.selection.task, work.streaming)
-        self._counter = ShardCounter(model, work, candidates, recipe.threads)
+        device = device_to_count_on(work.count_on, model)
+        self._counter = ShardCounter(model, work, candidates, recipe.threads, device)
 
     def count(self, shard: Shard) -> bytes:
         """Count a shard; the counts come as :meth:`ShardCounts.to_bytes` writes them."""

@@ -11,13 +11,14 @@ of a second encoding changes no rank (:mod:`clirbench.ranking.shards`).
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,9 @@ from clirbench.evaluation.streaming.first_pass import FirstPass, first_pass, ref
 from clirbench.evaluation.streaming.job import Engine, ShardCounts, Work
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
+from clirbench.ranking.device import Device, device_to_count_on
 from clirbench.ranking.in_memory import Outranked
+from clirbench.ranking.kernel import one_blas_thread, workers
 from clirbench.ranking.shards import GoldScores
 from clirbench.results.schema import CorpusPart, Role
 from clirbench.support.context import RunContext
@@ -45,6 +48,7 @@ from clirbench.tasks.corpora.inventory import Inventory, Shard, take_inventory
 from clirbench.tasks.corpora.judged import load_judged, open_judgements
 from clirbench.tasks.selection import Selection
 
+_Ready = TypeVar("_Ready")
 # Passages of each language whose tokens are counted.
 _COUNTED = 2048
 ENCODE_FIRST, _EVERYTHING = "encode queries and golds (texts)", "all languages (passages)"
@@ -138,6 +142,8 @@ class StreamedTask:
         """
         refuse_api(model, self.selection.task.id)
         encoder = require_streamable(model)
+        # Nodes of a cluster have devices of their own.
+        device = None if self._engine else device_to_count_on(context.count_on, encoder)
         begin = time.perf_counter()
         inventory = self._inventory(context)
         loading = time.perf_counter() - begin
@@ -151,9 +157,11 @@ class StreamedTask:
         if first is None:
             first, clock = self._first_pass(encoder, inventory, context)
             self._store.begin(identity, first)
-        self._work = Work(self.selection, self._judged, inventory, first, context.allow_zero, self._streaming)
-        engine = self._engine or local_engine(encoder, self._candidates)
-        return ShardsToCount(self._work, self._store, engine, clock, begin, loading)
+        self._work = Work(
+            self.selection, self._judged, inventory, first, context.allow_zero, self._streaming, context.count_on
+        )
+        engine = self._engine or local_engine(encoder, self._candidates, device)
+        return ShardsToCount(self._work, self._store, engine, clock, begin, loading, device.name if device else None)
 
     def write_runs(self, path: Path, model: LoadedModel, context: RunContext) -> None:
         """Write the best passages of each language's queries as a TREC run beside the result at ``path``.
@@ -218,21 +226,37 @@ class StreamedTask:
         }
 
 
-def local_engine(encoder: LoadedEncoder, candidates: Candidates) -> Engine:
-    """Make an engine that counts in this process, one shard after the other."""
+def local_engine(encoder: LoadedEncoder, candidates: Candidates, device: Device | None = None) -> Engine:
+    """Make an engine that counts in this process, one shard after the other; ``device`` computes and compares the scores."""
 
     def run(work: Work, shards: Sequence[Shard]) -> Iterator[tuple[Shard, ShardCounts]]:
-        counter = ShardCounter(encoder, work, candidates)
+        counter = ShardCounter(encoder, work, candidates, device=device)
+        if device and work.streaming.vectors is not None:
+            # A device compares a shard faster than one core prepares the next one.
+            with one_blas_thread():
+                for shard, ready in _ahead(shards, lambda x: counter.prepare(x, counter.read(x)), workers()):
+                    yield shard, counter.compare(shard, ready)
+            return
         # The next shard is read while this one is encoded and counted, so at most two are in memory.
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(counter.read, shards[0])
-            for number, shard in enumerate(shards, 1):
-                block = ahead.result()
-                if number < len(shards):
-                    ahead = reader.submit(counter.read, shards[number])
-                yield shard, counter.count(shard, block)
+        for shard, block in _ahead(shards, counter.read, 1):
+            yield shard, counter.count(shard, block)
 
     return run
+
+
+def _ahead(shards: Sequence[Shard], work: Callable[[Shard], _Ready], threads: int) -> Iterator[tuple[Shard, _Ready]]:
+    """Yield each shard with what ``work`` returns for it, while threads do that for the next shards, one each."""
+    with ThreadPoolExecutor(threads) as pool:
+        coming: deque[Future[_Ready]] = deque(pool.submit(work, shard) for shard in shards[:threads])
+        try:
+            for number, shard in enumerate(shards):
+                ready = coming.popleft().result()
+                if number + threads < len(shards):
+                    coming.append(pool.submit(work, shards[number + threads]))
+                yield shard, ready
+        finally:
+            for future in coming:
+                future.cancel()
 
 
 @dataclass
@@ -258,7 +282,7 @@ class ShardsToCount:
     """A streamed task after pass 1.
 
     ``clock`` has the texts and seconds of pass 1. ``began`` is the time before the inventory, and ``loading`` the seconds of the
-    inventory.
+    inventory. ``counted_on`` is the device of torch that counts; None for the processor, and for an engine of your own.
     """
 
     work: Work
@@ -267,6 +291,7 @@ class ShardsToCount:
     clock: Clock
     began: float
     loading: float
+    counted_on: str | None = None
     _sum: _Sum = field(init=False)
 
     def __post_init__(self) -> None:
@@ -349,5 +374,6 @@ class ShardsToCount:
             indistinguishable={
                 "query": shares_alike(alike, text, work.judged.query_language, work.selection.languages)
             },
+            counted_on=self.counted_on,
             seconds={"load": self.loading, "encode": encoding, "rank": ranking},
         )
