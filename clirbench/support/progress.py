@@ -203,13 +203,8 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
 
 
-@contextmanager
-def reporting() -> Iterator[Reporter]:
-    """A reporter that fits standard error: a live display on a terminal, plain lines when piped."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield PlainReporter()
-        return
+def live(console: Console, clock: Callable[[], float] = time.monotonic) -> bars.Progress:
+    """The display of a :class:`RichReporter`: what it does, how far it is, how fast, how long, and how long still."""
     columns = (
         bars.SpinnerColumn(),
         bars.TextColumn("{task.description}"),
@@ -220,7 +215,17 @@ def reporting() -> Iterator[Reporter]:
         bars.TextColumn("ETA"),
         _Left(),
     )
-    with bars.Progress(*columns, console=console) as progress:
+    return bars.Progress(*columns, console=console, get_time=clock)
+
+
+@contextmanager
+def reporting() -> Iterator[Reporter]:
+    """A reporter that fits standard error: a live display on a terminal, plain lines when piped."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield PlainReporter()
+        return
+    with live(console) as progress:
         yield RichReporter(progress)
 
 
