@@ -16,7 +16,7 @@ from attacks.mutations import DEFAULT, MEMORY, NIGHTLY, PART, SECONDS, TASKS, le
 from attacks.submissions import mteb
 from small_board import tasks_in, write_board, write_tasks
 
-from clirbench.results.build import peak_memory
+from clirbench.support.memory import peak_memory
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import read_result
 from clirbench.submissions.check_many import _examine, _limit, check_submissions

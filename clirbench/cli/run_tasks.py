@@ -113,6 +113,7 @@ def run_tasks(request: RunRequest) -> Outcome:
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
+        context.memory.loaded()
         folder = request.output / run_folder(model.info.name, model.settings.variant)
         # Held until the results are saved: two runs at once would end well, and one result would be lost.
         wanted = [_claim(chosen, folder, model, request, writers, reporter) for chosen in selections]
@@ -133,6 +134,8 @@ def run_tasks(request: RunRequest) -> Outcome:
             # What a failed run has spent is said too.
             for line in spent(model, request.price):
                 reporter.note(line)
+        if results and (line := context.memory.line()):
+            reporter.note(line)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)

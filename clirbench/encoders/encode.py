@@ -198,6 +198,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
         removal, queries, candidates = _transformed(model, model.transform, collection, queries, candidates)
     if settings.quantise is not None:
         queries, candidates = _quantised(model, collection, queries, candidates, removal)
+    context.memory.holds(queries, candidates)
     return Encoded(
         queries=queries,
         candidates=candidates,

@@ -13,8 +13,8 @@ from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts
 from clirbench.evaluation.streaming.first_pass import encode_distinct, require_streamable
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.shards import Cells, GoldScores
-from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.memory import peak_memory
 from clirbench.support.progress import Reporter
 from clirbench.tasks.collection import load_collection
 from clirbench.tasks.selection import Selection
