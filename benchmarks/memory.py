@@ -135,7 +135,8 @@ def megabytes(sizes):
 def table(rounds):
     """Markdown rows of all measurements."""
     rows = [
-        f"| XQuAD-R, {DIMENSIONS:,} dimensions, minimum / median of {rounds} runs | before, MB | vectors, MB | peak, MB | the rest, MB |",
+        f"| XQuAD-R, {DIMENSIONS:,} dimensions, minimum / median of {rounds} runs | before, MB | vectors, MB | peak, MB "
+        "| the rest, MB |",
         "|---|---|---|---|---|",
     ]
     for what, arguments in [
