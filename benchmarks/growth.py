@@ -254,7 +254,7 @@ class Series:
     def seconds_at(self, amount):
         """Seconds by the line over amounts."""
         start, each = slope(self.amounts, self.seconds)
-        return max(0.0, start) + each * amount
+        return max(0.0, start) + max(0.0, each) * amount
 
     def memory_at(self, amount):
         """Bytes by the line over amounts."""
@@ -319,8 +319,8 @@ def each(one):
     """Time by the line for one more unit, in a fitting unit of time."""
     seconds = slope(one.amounts, one.seconds)[1]
     units = {"s": 1, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
-    name = next((name for name, size in units.items() if seconds >= size), "ps")
-    return f"{seconds / units[name]:.2g} {name}"
+    name = next((name for name, size in units.items() if seconds >= size), None)
+    return f"{seconds / units[name]:.3g} {name}" if name else "nothing measurable"
 
 
 def bytes_of(size):
