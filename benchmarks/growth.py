@@ -39,7 +39,7 @@ REPEATS = 3
 # Topics are measured with so many languages, and languages with so many topics.
 LANGUAGES, TOPICS = 8, 40
 SIZES = {
-    "encode": (100, 200, 400, 800),
+    "encode": (50, 100, 200, 400),
     "count": (10_000, 20_000, 40_000, 80_000),
     "topics": (100, 200, 400, 800),
     # All above the number of golds from which a query's golds are searched, as they are with 122 languages.
