@@ -134,8 +134,8 @@ def run_tasks(request: RunRequest) -> Outcome:
             # What a failed run has spent is said too.
             for line in spent(model, request.price):
                 reporter.note(line)
-        if results and (line := context.memory.line()):
-            reporter.note(line)
+        if results and (peak := context.memory.line()):
+            reporter.note(peak)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)

@@ -235,7 +235,7 @@ def _follow(
                 phases.add(printable(values[0])[:80])
                 reporter.start(printable(values[0])[:80], values[1], bool(values[3]), values[2])
             elif kind == "advance" and _is_phase(values) and printable(values[0])[:80] in phases:
-                reporter.advance(printable(values[0])[:80], *values[1:3], bool(values[3]))
+                reporter.advance(printable(values[0])[:80], values[1], values[2], skipped=bool(values[3]))
     except (ValueError, RecursionError) as error:
         raise ClirbenchError(f"the process of the model sends what is no JSON ({first_line(error)})") from error
     raise end()
