@@ -15,8 +15,8 @@ from clirbench.encoders.encode import Encoded
 from clirbench.evaluation.evaluate import rank, score
 from clirbench.evaluation.loaded_task import InMemoryTask
 from clirbench.ranking.counters import VectorCounter
-from clirbench.results.build import peak_memory
 from clirbench.support.context import RunContext
+from clirbench.support.memory import peak_memory
 from clirbench.tasks.collection import load_collection
 from clirbench.tasks.task import SETTINGS
 

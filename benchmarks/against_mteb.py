@@ -128,7 +128,7 @@ def _index(languages, name):
 
 
 def child(contender, folder, languages):
-    from clirbench.results.build import peak_memory
+    from clirbench.support.memory import peak_memory
 
     seconds, texts, scores = {"clirbench": run_clirbench, "mteb": run_mteb}[contender](folder, languages)
     peak = peak_memory() / 2**20

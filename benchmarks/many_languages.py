@@ -21,8 +21,8 @@ import numpy as np
 
 import clirbench
 from clirbench.ranking import in_memory
-from clirbench.results.build import peak_memory
 from clirbench.results.rescore import rescore
+from clirbench.support.memory import peak_memory
 
 ALPHABETS = {
     "Latn": "abcdefghijklmnoprstuvwz", "Arab": "ابتثجحخدذرزسشصضطعغفقكلمنهوي", "Cyrl": "абвгдежзиклмнопрстуфхцч",

@@ -16,13 +16,13 @@ from attacks.mutations import DEFAULT, MEMORY, NIGHTLY, PART, SECONDS, TASKS, le
 from attacks.submissions import mteb
 from small_board import tasks_in, write_board, write_tasks
 
-from clirbench.results.build import peak_memory
 from clirbench.results.read import parse_submitted
 from clirbench.results.result import read_result
 from clirbench.submissions.check_many import check_submissions
 from clirbench.submissions.check_processes import Limits, examine_safely, limit, prepare
 from clirbench.submissions.model_toml import parse_model_file
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.memory import peak_memory
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="other systems lack some of these names and kinds of files"

@@ -308,6 +308,8 @@ def test_plan(home):
     demo = clir(home, "plan", "--model", "clirbench/char-ngram", "--tasks", "demo", "--languages", "en,de")
     assert demo.returncode == 0, demo.stderr
     assert "the vector cache" in demo.stdout
+    assert "time in all: 1 s" in demo.stdout
+    assert "workers" not in demo.stdout
     assert "--sample is 0" in clir(home, "plan", "--model", "mine:make", "--data", "corpus", "--sample", "0").stderr
     refused = clir(home, "plan", "--model", "clirbench/char-ngram", "--tasks", "tiny-miracl.toml", "--data", "corpus")
     assert "needs all candidates at once" in refused.stderr

@@ -67,7 +67,7 @@ def test_a_scorer_has_the_ranks_of_the_encoder_whose_products_it_gives():
     assert scored.document.queue_jump == dense.document.queue_jump
     assert scored.document.model.dimensions is None
     assert scored.document.encoder.similarity == "own"
-    assert scored.document.cost.texts == texts_to_encode(as_loaded(Products(table)), collection)
+    assert scored.document.cost.texts == texts_to_encode(as_loaded(Products(table)), collection)[0]
 
 
 def test_a_scorer_is_given_every_language(tiny):

@@ -64,10 +64,10 @@ class Listening(Silent):
     def __init__(self):
         self.phases, self.notes = {}, []
 
-    def start(self, phase, total, brief=False):
+    def start(self, phase, total, brief=False, work=None):
         self.phases[phase] = [total, 0]
 
-    def advance(self, phase, done):
+    def advance(self, phase, done, work=None, skipped=False):
         self.phases[phase][1] += done
 
     def note(self, line):

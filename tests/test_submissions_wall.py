@@ -47,11 +47,11 @@ class Listening(Silent):
     def __init__(self):
         self.heard = []
 
-    def start(self, phase, total, brief=False):
-        self.heard.append((phase, total, brief))
+    def start(self, phase, total, brief=False, work=None):
+        self.heard.append((phase, total, work, brief))
 
-    def advance(self, phase, done):
-        self.heard.append((phase, done))
+    def advance(self, phase, done, work=None, skipped=False):
+        self.heard.append((phase, done, work, skipped))
 
     def note(self, line):
         self.heard.append(line)
@@ -63,7 +63,7 @@ def test_results_progress_and_settings_come_back(namespaces):
     argument = {"texts": ["a", "é", "\u2028"], "number": 1.5, "nothing": None}
     answer = call("echo", argument, namespaces, reporter=listening, told=told.append)
     assert answer == {"argument": argument, "arguments": [], "name": "wall_targets"}
-    assert listening.heard == [("texts", 2, False), ("texts", 2), "a note\\x1b[31m"]
+    assert listening.heard == [("texts", 2, None, False), ("texts", 2, None, False), "a note\\x1b[31m"]
     assert told == [{"held": 1}]
 
 
@@ -183,7 +183,9 @@ def test_answers_of_another_form_are_passed_over():
         "[]",
         '["start"]',
         '["start", 1, 2, 3]',
-        '["start", "a", "b", false]',
+        '["start", "a", "b", null, false]',
+        f'["start", "a", {10**400}, null, false]',
+        '["start", "a", -1, null, false]',
         '["advance", "x", 1]',
         '["told", 1]',
     ]

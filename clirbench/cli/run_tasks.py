@@ -120,6 +120,7 @@ def run_tasks(request: RunRequest) -> Outcome:
         begin = time.perf_counter()
         model = _load(name, selections, request)
         load_seconds = time.perf_counter() - begin
+        context.memory.loaded()
         if request.streaming.engine == "local":
             # Said before hours of encoding. Nodes of a cluster have devices of their own.
             device_to_count_on(request.count_on, model)
@@ -143,6 +144,8 @@ def run_tasks(request: RunRequest) -> Outcome:
             # What a failed run has spent is said too.
             for line in spent(model, request.price):
                 reporter.note(line)
+        if results and (peak := context.memory.line()):
+            reporter.note(peak)
         theirs = _run_mteb_tasks(model, mteb_names, folder, request.languages, request.streaming.data, context)
     ordered = [(results[one.path] if one.kept is None else one.kept.document, one.path) for one in wanted]
     return Outcome(ordered, _next_step(request, ordered), theirs)

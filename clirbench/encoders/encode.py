@@ -24,6 +24,8 @@ from clirbench.tasks.collection import Collection
 
 # Two vectors of one text are the same if they differ by at most this share of their length.
 _ROUNDING = 0.02
+# What the special tokens of a text are worth, in characters.
+_SPECIAL = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,21 @@ def distinct_texts(collection: Collection) -> int:
     return len(set(collection.queries)) + len(set(collection.candidates))
 
 
+def characters(texts: Iterable[str], prompt: str = "") -> NDArray[np.int64]:
+    """Characters that a model reads of each text, with its prompt and special tokens: int64 (texts,).
+
+    The time of encoding follows them where nobody tells the tokens.
+    """
+    return np.array([len(text) for text in texts], dtype=np.int64) + (len(prompt) + _SPECIAL)
+
+
+def work_to_encode(model: LoadedModel, collection: Collection) -> int:
+    """What the distinct texts of both roles take to encode, in characters (:func:`characters`)."""
+    settings = model.settings
+    roles = (collection.queries, settings.query_prompt), (collection.candidates, settings.candidate_prompt)
+    return sum(int(characters(set(texts), prompt).sum()) for texts, prompt in roles)
+
+
 def by_length(texts: Iterable[str]) -> list[str]:
     """List the distinct texts, longest first: the order of encoding of a model that does not tell the tokens of a text."""
     return sorted(set(texts), key=lambda text: (-len(text), text))
@@ -73,8 +90,8 @@ def tokenised_ahead(
     waits for their tokens. A text of some languages has several times the tokens of one as long in others. Texts of equally many
     tokens stay in the order in which they came, as do all texts of a model that does not tell their tokens.
     """
-    tokens = getattr(getattr(model, "encoder", None), "tokens", None)
-    if not isinstance(tokens, KeptTokens):
+    tokens = _kept_tokens(model)
+    if tokens is None:
         yield texts.__getitem__
         return
 
@@ -86,6 +103,24 @@ def tokenised_ahead(
 
     with tokens.ahead(texts):
         yield ordered
+
+
+def _kept_tokens(model: LoadedModel) -> KeptTokens | None:
+    tokens = getattr(getattr(model, "encoder", None), "tokens", None)
+    return tokens if isinstance(tokens, KeptTokens) else None
+
+
+def _work(model: LoadedModel, role: str, texts: Sequence[str]) -> NDArray[np.int64]:
+    """What the first 0, 1, 2, ... texts of a role take to encode: int64 (texts + 1,), in characters (:func:`work_to_encode`).
+
+    Where the tokens of the texts are known, each text has the share of the characters that it has of the tokens.
+    """
+    prompt = model.settings.query_prompt if role == "query" else model.settings.candidate_prompt
+    work, tokens = characters(texts, prompt), _kept_tokens(model)
+    if tokens is None:
+        return np.concatenate([[0], np.cumsum(work)])
+    read = np.concatenate([[0], np.cumsum(tokens.lengths(role, texts))])
+    return np.asarray(np.rint(read * (work.sum() / max(1, read[-1]))), dtype=np.int64)
 
 
 def encode_collection(model: LoadedEncoder, collection: Collection, context: RunContext | None = None) -> Encoded:
@@ -131,9 +166,8 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
             if entry and may_be_stale(model):
                 _refuse_stale(model, role, encode, entry, distinct)
             check = VectorCheck(model, role, dimensions, not context.allow_zero)
-            shards = list(_shards(encode, distinct, entry, check, clock, context.reporter))
-            dense = isinstance(shards[0], np.ndarray)
-            vectors: Vectors = np.concatenate(shards) if dense else _stacked(shards)
+            work = _work(model, role, distinct)
+            vectors = _joined(_shards(encode, distinct, work, entry, check, clock, context.reporter), len(distinct))
             by_role.append(vectors)
             check.refuse_faint(len(distinct))
             first = first_alike(vectors)
@@ -148,23 +182,29 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
             f"{model.info.name} gave dense vectors for one role and sparse ones for the other: give one kind"
         )
     settings = model.settings
+    texts, width = sum(vectors.shape[0] for vectors in by_role), by_role[0].shape[1]
     queries, candidates = (truncated(vectors, settings.truncate_dim) for vectors in by_role)
+    # No second name may keep vectors that have a copy: from here on, the large arrays are replaced one at a time.
+    by_role.clear()
+    del vectors
     # Rounded vectors are compared as they are, so the other similarities scale them after rounding.
     rounds = settings.quantise is not None and settings.similarity != "cosine"
-    queries, candidates = scaled(queries, candidates, "dot" if rounds else settings.similarity)
-    queries, candidates = queries[indices[0]], candidates[indices[1]]
+    queries, candidates = scaled(queries, candidates, "dot" if rounds else settings.similarity, in_place=True)
+    queries = queries[indices[0]]
+    candidates = candidates[indices[1]]
     removal = None
     if model.transform is not None:
         removal, queries, candidates = _transformed(model, model.transform, collection, queries, candidates)
     if settings.quantise is not None:
         queries, candidates = _quantised(model, collection, queries, candidates, removal)
+    context.memory.holds(queries, candidates)
     return Encoded(
         queries=queries,
         candidates=candidates,
-        texts=by_role[0].shape[0] + by_role[1].shape[0],
+        texts=texts,
         encoded=clock.texts,
         seconds=clock.seconds,
-        dimensions=settings.truncate_dim or by_role[0].shape[1],
+        dimensions=settings.truncate_dim or width,
         zero=zero,
         indistinguishable=indistinguishable,
         output_dtype=clock.output_dtype,
@@ -174,7 +214,7 @@ def encode_collection(model: LoadedEncoder, collection: Collection, context: Run
 def _transformed(
     model: LoadedEncoder, transform: Transform, collection: Collection, queries: Vectors, candidates: Vectors
 ) -> tuple[Removal, Vectors, Vectors]:
-    """Fit the transform, and apply it to the block of each language."""
+    """Fit the transform, and apply it to the block of each language: the given arrays are overwritten."""
     if not isinstance(queries, np.ndarray) or not isinstance(candidates, np.ndarray):
         raise ClirbenchError(f"{model.info.name} gives sparse vectors, which --transform cannot take: leave it out")
     blocks = [
@@ -186,10 +226,10 @@ def _transformed(
     else:
         samples = [candidates[part] for part in blocks[1][1]]
     removal = fit_transform(transform, samples)
-    moved = [
-        np.concatenate([normalised(removal(array[part], i)) for i, part in enumerate(parts)]) for array, parts in blocks
-    ]
-    return removal, moved[0], moved[1]
+    for array, parts in blocks:
+        for i, part in enumerate(parts):
+            array[part] = normalised(removal(array[part], i), in_place=True)
+    return removal, queries, candidates
 
 
 def _quantised(
@@ -250,15 +290,30 @@ def _refuse_stale(
         )
 
 
+def _joined(shards: Iterator[Vectors], rows: int) -> Vectors:
+    """Join the vectors of shards. Dense ones are copied as they come, so that they are not in memory twice."""
+    first = next(shards)
+    if not isinstance(first, np.ndarray):
+        return _stacked([first, *shards])
+    joined = np.empty((rows, first.shape[1]), dtype=np.float32)
+    joined[: len(first)] = first
+    start = len(first)
+    for part in shards:
+        joined[start : start + len(part)] = part
+        start += len(part)
+    return joined
+
+
 def _shards(
     encode: Callable[[list[str]], Any],
     texts: list[str],
+    work: NDArray[np.int64],
     entry: CacheEntry | None,
     check: VectorCheck,
     clock: Clock,
     reporter: Reporter,
 ) -> Iterator[Vectors]:
-    """Yield the checked vectors of each shard, from the cache or from the encoder."""
+    """Yield the checked vectors of each shard, from the cache or from the encoder. ``work`` is that of the first texts."""
     for number, start in enumerate(range(0, len(texts), TEXTS_PER_SHARD)):
         part = texts[start : start + TEXTS_PER_SHARD]
         cached = entry.get(number, len(part)) if entry else None
@@ -269,7 +324,8 @@ def _shards(
                 entry.put(number, vectors, clock.output_dtype)
         else:
             vectors = check(cached, part)
-        reporter.advance(ENCODE, len(part))
+        of_part = int(work[start + len(part)] - work[start])
+        reporter.advance(ENCODE, len(part), of_part, skipped=cached is not None)
         yield vectors
     if entry:
         entry.note_damage(reporter)

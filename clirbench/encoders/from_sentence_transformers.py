@@ -31,6 +31,7 @@ from clirbench.encoders.revision import (
 )
 from clirbench.encoders.safe_copy import OF_HUB, fetch_files_to_read, loads_safely, safe_copy
 from clirbench.encoders.several_devices import DevicePool, check_several, refuse_several
+from clirbench.encoders.token_blocks import TokenBlocks
 from clirbench.support.errors import ClirbenchError
 
 _OF_FOLDER = "read it, then remove it or leave out --safe"
@@ -118,12 +119,13 @@ class SentenceTransformerEncoder:
 class MultiVectorScorer:
     """A MultiVectorEncoder: one vector per token, compared by the model's own similarity, "maxsim" or "meanmaxsim".
 
-    The token vectors of all candidates are held in memory, as float32: tokens x dimensions x 4 bytes.
+    The token vectors of all candidates are in a temporary file (:class:`~clirbench.encoders.token_blocks.TokenBlocks`); those of
+    512 candidates at a time are in memory.
     """
 
     def __init__(self, model: Any, batch_size: int, by_role: dict[str, Reader]) -> None:
         self._model, self._batch_size, self._readers = model, batch_size, by_role
-        self._candidates: list[Any] = []
+        self._candidates = TokenBlocks()
 
     def prepare_candidates(self, texts: list[str], languages: list[str]) -> None:
         """Encode the candidates. Their languages are not used."""
@@ -132,7 +134,10 @@ class MultiVectorScorer:
         distinct = sorted(set(texts), key=lambda text: (-len(text), text))
         place = {text: i for i, text in enumerate(distinct)}
         self._column = np.array([place[text] for text in texts], dtype=np.intp)
-        self._candidates = self._encode(self._model.encode_document, distinct, self._readers["candidate"])
+        self._candidates = TokenBlocks()
+        for start in range(0, len(distinct), _CANDIDATES):
+            part = distinct[start : start + _CANDIDATES]
+            self._candidates.add(self._encode(self._model.encode_document, part, self._readers["candidate"]))
 
     def score(self, texts: list[str], languages: list[str]) -> NDArray[np.float32]:
         """Score queries against all candidates: float32 (queries, candidates). The languages are not used."""
@@ -141,11 +146,10 @@ class MultiVectorScorer:
         queries = self._encode(self._model.encode_query, texts, self._readers["query"])
         scores = np.empty((len(texts), len(self._candidates)), dtype=np.float32)
         with torch.no_grad():
-            for start in range(0, len(queries), _QUERIES):
-                rows = slice(start, start + _QUERIES)
-                for first in range(0, len(self._candidates), _CANDIDATES):
-                    columns = slice(first, first + _CANDIDATES)
-                    part = self._model.similarity(queries[rows], self._candidates[columns])
+            for columns, candidates in self._candidates:
+                for start in range(0, len(queries), _QUERIES):
+                    rows = slice(start, start + _QUERIES)
+                    part = self._model.similarity(queries[rows], candidates)
                     scores[rows, columns] = part.float().cpu().numpy()
         return scores[:, self._column]
 

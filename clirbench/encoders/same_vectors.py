@@ -154,9 +154,13 @@ def _shadow(vectors: DenseVectors) -> tuple[NDArray[np.float64], float]:
     """The projections of vectors on fixed directions, float64 (texts, directions), and the length of the longest vector."""
     directions = np.random.default_rng(0).standard_normal((vectors.shape[1], _DIRECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
-    parts = [vectors[a : a + _AT_A_TIME].astype(np.float64) for a in range(0, len(vectors), _AT_A_TIME)]
-    longest = max(float(np.linalg.norm(part, axis=1).max()) for part in parts)
-    return np.concatenate([part @ directions for part in parts]), longest
+    longest, shadows = [], []
+    # In float64, all vectors would be twice as large as they are.
+    for start in range(0, len(vectors), _AT_A_TIME):
+        part = vectors[start : start + _AT_A_TIME].astype(np.float64)
+        longest.append(float(np.linalg.norm(part, axis=1).max()))
+        shadows.append(part @ directions)
+    return np.concatenate(shadows), max(longest)
 
 
 def _window(line: NDArray[np.float64], reach: float) -> int:

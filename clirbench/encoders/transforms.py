@@ -17,6 +17,8 @@ from clirbench.encoders.samples import POOL, read_sample
 from clirbench.support.errors import ClirbenchError
 
 Matrix = NDArray[np.float32]
+# Vectors that are held in float64 at a time.
+_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,11 @@ def _limit(transform: Transform, limit: int, what: str) -> None:
 def _principal(sample: Matrix, rank: int) -> Matrix:
     """Compute the first right singular vectors of the sample, which is not centred: float32 (dimensions, rank)."""
     # They are the eigenvectors of sample' sample, a matrix (dimensions, dimensions) for any number of texts.
-    _, vectors = np.linalg.eigh(sample.astype(np.float64).T @ sample)
+    products = np.zeros((sample.shape[1],) * 2)
+    for start in range(0, len(sample), _AT_A_TIME):
+        part = sample[start : start + _AT_A_TIME].astype(np.float64)
+        products += part.T @ part
+    _, vectors = np.linalg.eigh(products)
     return np.asarray(vectors[:, ::-1][:, :rank], dtype=np.float32)
 
 

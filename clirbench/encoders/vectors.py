@@ -15,6 +15,8 @@ from clirbench.support.errors import ClirbenchError, shortened
 
 # Products of vectors that are shorter lose digits in float32, and vanish in the end.
 _FAINT = 2.0**-60
+# Rows that are scaled at a time.
+_AT_A_TIME = 1024
 
 
 @dataclass
@@ -181,13 +183,13 @@ def squares_of(vectors: Vectors) -> NDArray[np.float32]:
         return np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
 
 
-def scaled(queries: Vectors, candidates: Vectors, similarity: str) -> tuple[Vectors, Vectors]:
+def scaled(queries: Vectors, candidates: Vectors, similarity: str, in_place: bool = False) -> tuple[Vectors, Vectors]:
     """Scale vectors so that inner products order the candidates of each query as the similarity does.
 
-    Both are float32 (texts, dimensions), dense or CSR. "euclidean" adds one dimension.
+    Both are float32 (texts, dimensions), dense or CSR. "euclidean" adds one dimension. ``in_place`` is as for :func:`normalised`.
     """
     if similarity == "cosine":
-        return normalised(queries), normalised(candidates)
+        return normalised(queries, in_place), normalised(candidates, in_place)
     if similarity == "euclidean":
         if isinstance(queries, np.ndarray):
             # Moving the origin to the centre changes no distance, and shorter vectors make the rounding errors smaller.
@@ -220,13 +222,21 @@ def _square_norms(vectors: Vectors) -> NDArray[np.float64]:
     return np.asarray(vectors.multiply(vectors).sum(axis=1), dtype=np.float64).ravel()
 
 
-def normalised(vectors: Vectors) -> Vectors:
-    """Scale each row to length 1, in float64; a zero vector stays zero. Dense or CSR."""
+def normalised(vectors: Vectors, in_place: bool = False) -> Vectors:
+    """Scale each row to length 1, in float64; a zero vector stays zero. Dense or CSR.
+
+    ``in_place`` overwrites dense vectors, which are float32, and returns them.
+    """
     norms = np.sqrt(_square_norms(vectors))
     scale = np.divide(1.0, norms, where=norms > 0, out=np.zeros_like(norms))
     if isinstance(vectors, np.ndarray):
         # In float64 no norm of float32 values becomes 0. Adding 0.0 turns -0.0 into 0.0, so equal vectors have equal bytes.
-        return np.asarray(vectors * scale[:, None] + 0.0, dtype=np.float32)
+        # A part at a time, because the products are twice as large as the vectors.
+        units = vectors if in_place else np.empty(vectors.shape, dtype=np.float32)
+        for start in range(0, len(vectors), _AT_A_TIME):
+            part = slice(start, start + _AT_A_TIME)
+            units[part] = vectors[part] * scale[part, None] + 0.0
+        return units
     scaled = vectors.copy()
     scaled.data = (scaled.data * np.repeat(scale, np.diff(scaled.indptr))).astype(np.float32)
     return scaled

@@ -50,8 +50,11 @@ class LoadedTask(Protocol):
     def texts(self) -> dict[Role, dict[str, Sequence[str]]]:
         """The texts by role and language, which may repeat; a sample of the candidates where they are not in memory."""
 
-    def sizes(self, model: LoadedModel) -> tuple[int, int]:
-        """Count the texts that a run encodes and the queries that it ranks; 0 where this is not known before the run."""
+    def sizes(self, model: LoadedModel) -> tuple[int, int, int]:
+        """Count the texts that a run encodes, their characters, and the queries that it ranks.
+
+        All are 0 where this is not known before the run.
+        """
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
         """Give the model each distinct text once."""
@@ -106,9 +109,9 @@ class InMemoryTask:
             for role, texts, starts in parts
         }
 
-    def sizes(self, model: LoadedModel) -> tuple[int, int]:
-        """Count the texts that a run encodes, including cached ones, and the queries that it ranks."""
-        return counters.texts_to_encode(model, self.collection), len(self.collection.queries)
+    def sizes(self, model: LoadedModel) -> tuple[int, int, int]:
+        """Count the texts that a run encodes, including cached ones, their characters, and the queries that it ranks."""
+        return *counters.texts_to_encode(model, self.collection), len(self.collection.queries)
 
     def encode(self, model: LoadedModel, context: RunContext) -> Counter:
         """Give the model each distinct text once."""
@@ -155,6 +158,7 @@ def load_data(
 def announce(tasks: Sequence[LoadedTask], model: LoadedModel, context: RunContext) -> None:
     """Tell the reporter how many texts there are to encode, and how many queries to rank, in all of these tasks."""
     sizes = [task.sizes(model) for task in tasks]
-    if any(texts for texts, _ in sizes):
-        context.reporter.start(ENCODE, sum(texts for texts, _ in sizes))
-        context.reporter.start(RANK, sum(queries for _, queries in sizes), brief=True)
+    texts, work, queries = (sum(one[i] for one in sizes) for i in range(3))
+    if texts:
+        context.reporter.start(ENCODE, texts, work=work)
+        context.reporter.start(RANK, queries, brief=True)

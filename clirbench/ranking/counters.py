@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clirbench.encoders.arrays import NoNumbersError, as_float32
 from clirbench.encoders.base import LoadedFusion, LoadedModel, LoadedRerank, LoadedScorer, require_encoder
 from clirbench.encoders.calls import ask
-from clirbench.encoders.encode import Encoded, distinct_texts, encode_collection
+from clirbench.encoders.encode import Encoded, characters, distinct_texts, encode_collection, work_to_encode
 from clirbench.encoders.fusion import fused
 from clirbench.encoders.vectors import Clock
 from clirbench.ranking.device import Device, device_to_count_on
@@ -124,18 +124,20 @@ def encode(model: LoadedModel, collection: Collection, context: RunContext) -> C
     return VectorCounter(encoded, collection, time.perf_counter() - begin, device=device)
 
 
-def texts_to_encode(model: LoadedModel, collection: Collection) -> int:
-    """Count the distinct texts of each role that a run encodes.
+def texts_to_encode(model: LoadedModel, collection: Collection) -> tuple[int, int]:
+    """Count the distinct texts of each role that a run encodes, and their characters.
 
     A scorer counts a text once per language; a fusion adds up its parts. The pairs of a second stage do not count.
     """
     if isinstance(model, LoadedRerank):
         return texts_to_encode(model.first, collection)
     if isinstance(model, LoadedFusion):
-        return sum(texts_to_encode(part, collection) for part in model.parts)
+        parts = [texts_to_encode(part, collection) for part in model.parts]
+        return sum(texts for texts, _ in parts), sum(work for _, work in parts)
     if isinstance(model, LoadedScorer):
-        return sum(len(_distinct(collection, role)[0]) for role in ("query", "candidate"))
-    return distinct_texts(collection)
+        pairs = [pair for role in ("query", "candidate") for pair in _distinct(collection, role)[0]]
+        return len(pairs), _characters(pairs)
+    return distinct_texts(collection), work_to_encode(model, collection)
 
 
 @dataclass(frozen=True)
@@ -362,6 +364,11 @@ def _distinct(collection: Collection, role: str) -> tuple[list[tuple[str, str]],
     return list(place), np.array(number, dtype=np.intp)
 
 
+def _characters(pairs: Sequence[tuple[str, str]]) -> int:
+    """The characters of the texts of pairs of a language and a text."""
+    return int(characters([text for _, text in pairs]).sum())
+
+
 def _rows_of_scorer(
     model: LoadedScorer, collection: Collection, clock: Clock, context: RunContext
 ) -> tuple[ScoreRows, int]:
@@ -373,7 +380,7 @@ def _rows_of_scorer(
     ask(model.info, "candidate", texts, model.scorer.prepare_candidates, list(texts), [x for x, _ in candidates])
     clock.seconds += time.perf_counter() - begin
     clock.texts += len(candidates) + len(queries)
-    context.reporter.advance(ENCODE, len(candidates))
+    context.reporter.advance(ENCODE, len(candidates), _characters(candidates))
     scored: set[int] = set()
 
     def rows(start: int, stop: int) -> ScoreBlock:
@@ -386,7 +393,7 @@ def _rows_of_scorer(
         new = set(wanted.tolist()) - scored
         scored.update(new)
         if new:
-            context.reporter.advance(ENCODE, len(new))
+            context.reporter.advance(ENCODE, len(new), _characters([queries[i] for i in new]))
         return _checked(model.info.name, raw, asked, len(candidates))[row][:, candidate]
 
     return rows, len(candidates) + len(queries)

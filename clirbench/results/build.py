@@ -3,12 +3,10 @@
 import hashlib
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from pathlib import Path
 
 from clirbench.encoders.base import LoadedModel
 from clirbench.encoders.several_devices import devices_of
@@ -21,6 +19,7 @@ from clirbench.results.file_names import RANKS_ENDING, result_stem
 from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.result import Result
 from clirbench.results.scored import numbers_of
+from clirbench.support.memory import peak_memory
 from clirbench.support.version import __version__
 from clirbench.tasks.selection import Selection
 
@@ -142,17 +141,3 @@ def _with_name(device: str) -> str:
     import torch
 
     return f"{device} ({torch.cuda.get_device_name(device)})"
-
-
-def peak_memory() -> int | None:
-    """Largest resident memory of this process so far, in bytes; None where the system does not say."""
-    with suppress(OSError, StopIteration, ValueError):
-        # Not getrusage: on Linux its peak includes the peak of the parent process.
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.api_cost import api_cost
 from clirbench.encoders.base import require_encoder
-from clirbench.encoders.encode import distinct_texts, encode_collection
+from clirbench.encoders.encode import distinct_texts, encode_collection, work_to_encode
 from clirbench.ranking.kernel import best_first
 from clirbench.ranking.near_ties import exact_scores
 from clirbench.results.reload_model import ModelAt, refuse_another_model, reload_model
@@ -140,7 +140,7 @@ def inspect_result(
     part = with_queries(collection, asked & np.isin(collection.query_topic, wanted))
     if loaded.api:
         reporter.note(api_cost(loaded, [part], cache).line(loaded.info.name, None))
-    reporter.start(ENCODE, distinct_texts(part))
+    reporter.start(ENCODE, distinct_texts(part), work=work_to_encode(loaded, part))
     encoded = encode_collection(loaded, part, RunContext(cache, reporter=reporter, allow_zero=True))
     scores = exact_scores(encoded.queries, encoded.candidates)
     own_block = slice(*part.candidate_starts[ranks.languages.index(query_language) :][:2].tolist())

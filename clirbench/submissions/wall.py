@@ -38,6 +38,8 @@ _LONGEST_LINE, _LONGEST_NOTE, _MOST_LINES = 64_000_000, 2_000, 1_000_000
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Memory of addresses that libraries reserve and never use.
 _RESERVED = 32 << 30
+# More units of work than any run has.
+_MOST_UNITS = 2**53
 
 
 @dataclass(frozen=True)
@@ -229,18 +231,25 @@ def _follow(
                 told(values[0])
             elif kind == "note" and len(values) == 1:
                 reporter.note(printable(str(values[0]))[:_LONGEST_NOTE])
-            elif kind == "start" and _is_phase(values, 3):
+            elif kind == "start" and _is_phase(values):
                 phases.add(printable(values[0])[:80])
-                reporter.start(printable(values[0])[:80], int(values[1]), bool(values[2]))
-            elif kind == "advance" and _is_phase(values, 2) and printable(values[0])[:80] in phases:
-                reporter.advance(printable(values[0])[:80], int(values[1]))
+                reporter.start(printable(values[0])[:80], values[1], bool(values[3]), values[2])
+            elif kind == "advance" and _is_phase(values) and printable(values[0])[:80] in phases:
+                reporter.advance(printable(values[0])[:80], values[1], values[2], skipped=bool(values[3]))
     except (ValueError, RecursionError) as error:
         raise ClirbenchError(f"the process of the model sends what is no JSON ({first_line(error)})") from error
     raise end()
 
 
-def _is_phase(values: Sequence[Any], length: int) -> bool:
-    return len(values) == length and isinstance(values[0], str) and isinstance(values[1], int)
+def _is_phase(values: Sequence[Any]) -> bool:
+    """Whether values are a label, a number of units, their work, and a switch."""
+    kinds = (str, int, int | None, bool)
+    numbers = [value for value in values if isinstance(value, int)]
+    return (
+        len(values) == len(kinds)
+        and all(map(isinstance, values, kinds))
+        and all(0 <= number <= _MOST_UNITS for number in numbers)
+    )
 
 
 def _end_of(process: "subprocess.Popen[bytes]", errors: Any, wall: Wall, late: threading.Event) -> ClirbenchError:
@@ -281,11 +290,11 @@ class _Sender:
         self._file.write(json.dumps(answer) + "\n")
         self._file.flush()
 
-    def start(self, phase: str, total: int, brief: bool = False) -> None:
-        self.send("start", phase, total, brief)
+    def start(self, phase: str, total: int, brief: bool = False, work: int | None = None) -> None:
+        self.send("start", phase, total, work, brief)
 
-    def advance(self, phase: str, done: int) -> None:
-        self.send("advance", phase, done)
+    def advance(self, phase: str, done: int, work: int | None = None, skipped: bool = False) -> None:
+        self.send("advance", phase, done, work, skipped)
 
     def note(self, line: str) -> None:
         self.send("note", line)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+from clirbench.support.memory import MemoryOfRun
 from clirbench.support.progress import Reporter, Silent
 
 # 32 languages have 1,024 pairs and 32,768 triples: a JSON of about a megabyte.
@@ -23,6 +24,7 @@ class RunContext:
         count_on: Where ranks are counted: "auto" (the GPU of the encoder, else the processor), "cpu" or "device" (a GPU).
         exact_languages: A result with more languages than this, and golds in other languages than the query's, has rounded ranks
             (:class:`clirbench.ranking.rounding.Rounding`).
+        memory: Told what the run holds in memory.
     """
 
     vectors: Path | None = None
@@ -32,6 +34,7 @@ class RunContext:
     allow_zero: bool = False
     count_on: str = "auto"
     exact_languages: int = EXACT_LANGUAGES
+    memory: MemoryOfRun = field(default_factory=MemoryOfRun)
 
 
 class ContextOptions(TypedDict, total=False):

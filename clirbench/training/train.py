@@ -20,9 +20,9 @@ from transformers import set_seed
 from clirbench.encoders.packed import PackedEncoder, static_model, write_packed
 from clirbench.encoders.packed_transformer import unpacked_transformer, write_packed_transformer
 from clirbench.encoders.revision import folder_revision
-from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.files import write_atomically, writing
+from clirbench.support.memory import peak_memory
 from clirbench.support.paths import mirror_dir
 from clirbench.support.progress import Reporter
 from clirbench.support.version import __version__

@@ -26,18 +26,24 @@ def plan_tables(forecast: Forecast, model: str, workers: int, console: Console) 
     # The rate stays empty, because rates of several languages have no sum.
     totals = f"{queries:,}", f"{passages:,}", _tokens([row.tokens for row in rows]), ""
     table.add_row("all", *totals, duration(encode), duration(forecast.seconds(1)))
-    times = ", ".join(f"{n}: {duration(forecast.seconds(n))}" for n in _numbers_of_workers(workers))
     # A task in memory has no shards, and keeps its vectors instead of counts.
     what = "counts and pass 1" if forecast.shards else "the vector cache"
     shards = f", {forecast.shards:,} shards" if forecast.shards else ""
     memory, disk = (humanize.metric(size, "B", precision=2) for size in (forecast.memory, forecast.disk))
     measured = sum(row.measured for row in rows)
-    lines = (
-        f"measured on {measured:,} texts",
-        f"workers like this one: {times}",
-        f"peak memory of each: about {memory}",
-        f"disk for {what}: at most {disk}{shards}",
-    )
+    if forecast.shards:
+        times = ", ".join(f"{n}: {duration(forecast.seconds(n))}" for n in _numbers_of_workers(workers))
+        machine = f"workers like this one: {times}", f"peak memory of each: about {memory}"
+    else:
+        vectors = (
+            f", of which vectors {humanize.metric(forecast.vectors, 'B', precision=2)}" if forecast.vectors else ""
+        )
+        # One process runs a task in memory.
+        machine = (
+            f"time in all: {duration(forecast.seconds(1))}",
+            f"peak memory: about {memory}{vectors}",
+        )
+    lines = (f"measured on {measured:,} texts", *machine, f"disk for {what}: at most {disk}{shards}")
     return Group(above, table, *map(Text, lines))
 
 

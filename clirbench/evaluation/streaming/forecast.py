@@ -1,7 +1,7 @@
 """Forecast the time, memory and disk of a run from a measured sample, before a week of work begins."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,14 +9,15 @@ import numpy as np
 
 from clirbench.encoders.base import LoadedEncoder
 from clirbench.encoders.calls import ask
+from clirbench.encoders.encode import characters
 from clirbench.encoders.vectors import Clock, VectorCheck, encode_texts
 from clirbench.evaluation.streaming.first_pass import encode_distinct, require_streamable
 from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.shards import Cells, GoldScores
-from clirbench.results.build import peak_memory
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.memory import peak_memory
 from clirbench.support.progress import Reporter
-from clirbench.tasks.collection import load_collection
+from clirbench.tasks.collection import Collection, load_collection
 from clirbench.tasks.selection import Selection
 from clirbench.tasks.task import Task
 
@@ -31,6 +32,8 @@ _FIRST, _MORE = 8, 64
 _COUNTED = 4_000
 _QUERIES = 1_000
 _SEED = 20240810
+# What a run in memory takes besides vectors: texts, scores of a few queries, counts, ranks, bootstrap (benchmarks/memory.py).
+_REST = 10**8
 PHASE = "encode a sample (texts)"
 
 
@@ -64,7 +67,8 @@ class LanguageForecast:
 class Forecast:
     """What a run of one task would take on the device where the sample was encoded.
 
-    ``memory`` of one worker and ``disk`` are upper estimates in bytes. A task in memory has 0 ``shards``.
+    ``memory`` of one worker and ``disk`` are upper estimates in bytes. A task in memory has 0 ``shards``, and all its ``vectors``
+    (bytes) are part of the memory; a streamed task has no vectors but those of the shard under way.
     """
 
     task: Task
@@ -73,6 +77,7 @@ class Forecast:
     memory: int
     disk: int
     shards: int
+    vectors: int = 0
 
     def seconds(self, workers: int) -> float:
         """Seconds with this many workers as fast as this one. The driver takes the inventory alone."""
@@ -87,7 +92,7 @@ def forecast(
     """Measure the encoding of a sample of each language and the comparison of random vectors, and scale both times up.
 
     ``sample`` is the largest number of texts per language, taken from up to four of its files. A slow model encodes fewer: a
-    forecast must be short against the run. For a task in memory, only the encoding is forecast.
+    forecast must be short against the run. The time of a task in memory is scaled by the characters of its distinct texts.
 
     Raises:
         ClirbenchError: The encoder cannot be streamed, or the corpus cannot be read.
@@ -100,18 +105,20 @@ def forecast(
     sampled = _samples(selection, streaming, sample)
     rows, dimensions = _encoding(model, selection, sampled, reporter)
     if not task.streamed:
-        total = sum(row.passages + row.queries for row in rows)
-        size = total * max(dimensions, 1) * 4
-        return Forecast(task, model.device, tuple(rows), (peak_memory() or 0) + 3 * size, size, 0)
+        return _in_memory(model, selection, rows, dimensions)
     return _streamed(model, selection, streaming, sampled, rows, dimensions)
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """A sample of texts by language, and the seconds that it takes to read one text of each language."""
+    """A sample of texts by language, and the seconds that it takes to read one text of each language.
+
+    ``work`` are the characters of all distinct texts by language, queries included; None where they are not in memory.
+    """
 
     texts: dict[str, list[str]]
     seconds: dict[str, float]
+    work: dict[str, int] | None = None
 
     @property
     def count(self) -> int:
@@ -135,15 +142,22 @@ def _encoding(
     encode_texts(encode, everything[:_WARM_UP], check, Clock())
     rows, dimensions = [], 0
     for language in selection.languages:
-        clock = Clock()
+        clock, measured = Clock(), texts[language]
         if prepare:
             encode_texts(encode, texts[language], check, clock)
+            # Sparse vectors are small, and no cache keeps them.
+            dimensions = 0 if check.kind == "sparse" else check.dimensions or 0
         else:
-            clock, dimensions = _measured(encode, texts[language], check, _SECONDS / len(selection.languages))
+            seconds = _SECONDS / len(selection.languages)
+            clock, measured, dimensions = _measured(encode, texts[language], check, seconds)
         reporter.advance(PHASE, len(texts[language]))
         tokens = _token_counts(model, texts[language])
         queries, passages = counts["queries"][language], counts["candidates"][language]
         per_second = clock.texts / max(clock.seconds, 1e-9)
+        encode_seconds = (queries + passages) / per_second
+        if sampled.work and clock.texts:
+            # Queries are shorter than candidates, so that texts are counted would not do. What was measured came last.
+            encode_seconds = clock.seconds * sampled.work[language] / max(1, int(characters(set(measured)).sum()))
         rows.append(
             LanguageForecast(
                 language=language,
@@ -153,7 +167,7 @@ def _encoding(
                 tokens=None if tokens is None else passages * sum(tokens) / max(1, len(tokens)),
                 per_second=per_second,
                 read_seconds=passages * sampled.seconds[language],
-                encode_seconds=(queries + passages) / per_second,
+                encode_seconds=encode_seconds,
                 count_seconds=0.0,
             )
         )
@@ -161,17 +175,36 @@ def _encoding(
 
 
 def _measured(
-    encode: Callable[[list[str]], Any], texts: Sequence[str], check: VectorCheck, seconds: float
-) -> tuple[Clock, int]:
-    """Encode texts until the seconds are over; the clock of what was encoded, and the dimensions of its vectors."""
+    encode: Callable[[list[str]], Any], texts: list[str], check: VectorCheck, seconds: float
+) -> tuple[Clock, list[str], int]:
+    """Encode texts until the seconds are over; the clock of what was measured, its texts, and the dimensions of the vectors."""
     clock, encoded = Clock(), _FIRST
-    dimensions = encode_distinct(encode, list(texts[:_FIRST]), check, clock).shape[1]
+    dimensions = encode_distinct(encode, texts[:_FIRST], check, clock).shape[1]
     # A few texts are slower one by one than many. They count only where there is no time for more.
     fast = Clock()
     while encoded < len(texts) and clock.seconds + fast.seconds < seconds:
-        encode_distinct(encode, list(texts[encoded : encoded + _MORE]), check, fast)
+        encode_distinct(encode, texts[encoded : encoded + _MORE], check, fast)
         encoded += _MORE
-    return (fast if fast.texts else clock), dimensions
+    return (fast, texts[_FIRST:encoded], dimensions) if fast.texts else (clock, texts[:_FIRST], dimensions)
+
+
+def _in_memory(model: LoadedEncoder, selection: Selection, rows: list[LanguageForecast], dimensions: int) -> Forecast:
+    """Add the comparison of all queries with all candidates, and the memory and disk of their vectors."""
+    everyone, pool = sum(row.queries for row in rows), sum(row.passages for row in rows)
+    pooled = set(selection.settings) != {"monolingual"}
+    cost = _comparison(min(_QUERIES, everyone), dimensions) if dimensions else 0.0
+    rows = [replace(row, count_seconds=cost * row.queries * (pool if pooled else row.passages)) for row in rows]
+    vectors = (everyone + pool) * dimensions * 4
+    return Forecast(
+        task=selection.task,
+        device=model.device,
+        languages=tuple(rows),
+        # The queries once more, sorted for the comparison; and what a run takes apart from vectors.
+        memory=(peak_memory() or 0) + 2 * vectors + _REST,
+        disk=vectors,
+        shards=0,
+        vectors=vectors,
+    )
 
 
 def _streamed(
@@ -219,7 +252,7 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
             chosen = rng.choice(stop - start, min(sample, stop - start), replace=False)
             texts_by_language[language] = [collection.candidates[start + j] for j in sorted(chosen)]
             reading[language] = 0.0
-        return _Sample(texts_by_language, reading)
+        return _Sample(texts_by_language, reading, _work(collection))
     candidates = candidates_of(task, streaming)
     for language in selection.languages:
         files = candidates.files(language)
@@ -235,6 +268,17 @@ def _samples(selection: Selection, streaming: Streaming, sample: int) -> _Sample
             seconds += (time.perf_counter() - begin) / max(1, len(more)) / len(spread)
         texts_by_language[language], reading[language] = texts[:sample], seconds
     return _Sample(texts_by_language, reading)
+
+
+def _work(collection: Collection) -> dict[str, int]:
+    """The characters of the distinct queries and candidates of each language."""
+    work = {}
+    for i, language in enumerate(collection.languages):
+        q, c = (slice(*starts[i : i + 2].tolist()) for starts in (collection.query_starts, collection.candidate_starts))
+        work[language] = sum(
+            int(characters(set(part)).sum()) for part in (collection.queries[q], collection.candidates[c])
+        )
+    return work
 
 
 def _comparison(queries: int, dimensions: int) -> float:

@@ -129,9 +129,9 @@ class StreamedTask:
         blocks = {x: self._candidates.block(x, 0, 0, _COUNTED) for x in languages}
         return {"query": queries, "candidate": {x: block.texts or [] for x, block in blocks.items()}}
 
-    def sizes(self, model: LoadedModel) -> tuple[int, int]:
-        """Return 0 and 0: the phases of a streamed task are announced while the corpus is read."""
-        return 0, 0
+    def sizes(self, model: LoadedModel) -> tuple[int, int, int]:
+        """Return zeros: the phases of a streamed task are announced while the corpus is read."""
+        return 0, 0, 0
 
     def encode(self, model: LoadedModel, context: RunContext) -> "ShardsToCount":
         """Read the corpus once, then run pass 1, or take pass 1 from an earlier run that was begun in the folder.
