@@ -5,9 +5,14 @@ reach. A candidate below the low bound scores less than the gold. A candidate at
 candidates in between are scored again in float64 and given to the tie rule (:func:`clirbench.ranking.kernel.outranks`). There
 is one exception: where more than 256 candidates of a tile lie between the bounds of one gold, all of them count as ties, and
 the gold loses these ties.
+
+Numba, where it is installed, makes the same comparisons in a fraction of the time (:mod:`clirbench.ranking.compiled`).
 """
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +31,10 @@ _CELLS = 128
 _EXACT_AT_A_TIME = 512
 # If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
 _CROWD = 32
+# NumPy makes so many comparisons of a score with a gold in about the time that Numba takes to load.
+_BEFORE_NUMBA = 2**31
+# Undecided candidates that are listed at a time; this bounds memory.
+_UNDECIDED = 2**14
 # Half the distance from 1 to the next float32: the largest relative error of one operation.
 _UNIT = 2.0**-24
 
@@ -90,6 +99,30 @@ def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[A
     return np.asarray((sparse.csr_array(queries) @ sparse.csr_array(candidates.T)).toarray())
 
 
+class _Made:
+    """How many scores this process has compared with golds. Numba is worth its time to load where they are many."""
+
+    comparisons = 0
+    guard = threading.Lock()
+
+
+def compiled(comparisons: int) -> Callable[..., tuple[int, int]] | None:
+    """The comparison compiled by Numba, for so many more comparisons; None where they are NumPy's, or without Numba."""
+    with _Made.guard:
+        _Made.comparisons += comparisons
+        return load_compiled() if _Made.comparisons > _BEFORE_NUMBA else None
+
+
+@cache
+def load_compiled() -> Callable[..., tuple[int, int]] | None:
+    """:func:`clirbench.ranking.compiled.count_rows`; None where Numba is not installed, or cannot compile here."""
+    try:
+        from clirbench.ranking.compiled import count_rows
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return count_rows  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True)
 class TileComparison:
     """Some queries with the scores of their golds, and a tile of candidates to compare them with.
@@ -128,6 +161,9 @@ class TileComparison:
         Returns:
             int32 (queries, slots).
         """
+        count_rows = compiled(scores.size * low.shape[1])
+        if count_rows:
+            return self._count_compiled(count_rows, scores, low, high)
         # For most queries, few candidates of a tile reach even the last gold. One comparison per candidate finds those few.
         near_or_above = flags[: scores.size].reshape(scores.shape)
         np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
@@ -144,6 +180,23 @@ class TileComparison:
     @property
     def _run_starts(self) -> NDArray[np.intp]:
         return np.arange(0, len(self.tile), RUN) // LANES
+
+    def _count_compiled(
+        self, count_rows: Callable[..., tuple[int, int]], scores: _Scores, low: _Scores, high: _Scores
+    ) -> NDArray[np.int32]:
+        """Do the work of :meth:`count` with Numba, except for what float64 has to decide by the tie rule."""
+        counts = np.empty(low.shape, dtype=np.int32)
+        undecided = np.empty((max(_UNDECIDED, MANY_NEAR * low.shape[1]), 3), dtype=np.intp)
+        vectors, bounds = (
+            (np.ascontiguousarray(first), np.ascontiguousarray(second))
+            for first, second in ((self.queries, self.tile), (low, high))
+        )
+        exact, row = np.ascontiguousarray(self.exact), 0
+        while row < len(scores):
+            row, written = count_rows(vectors, scores, bounds, exact, counts, undecided, row)
+            query, column, slot = undecided[:written].T
+            self._decide(counts, query, query, column, slot)
+        return counts
 
     def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """Do the work of :meth:`count` for the few cells ``at`` of ``scores``, numbered row by row."""
