@@ -16,8 +16,8 @@ from numba import njit, types
 
 from clirbench.ranking.near_ties import MANY_NEAR
 
-# Columns that are counted at a time. Where one of them is near a gold, all of them are looked through.
-_COLUMNS = 256
+# What is near a gold is sought in so many columns at once, then in fewer of them, and then one by one.
+_COLUMNS, _FINER_COLUMNS = 256, 32
 # If at most 1 in _FEW candidates may reach a query's last gold, each gold is compared with these alone.
 _FEW = 32
 # The rounding of float64 as a share of that of float32.
@@ -67,14 +67,14 @@ def _reached(scores: Any, low: Any, high: Any) -> Any:
 def _between(scores: Any, low: Any, high: Any, found: Any, known: Any, offset: Any) -> Any:
     """Write the numbers of the scores between two bounds, plus ``offset``, behind the first ``known`` of ``found``.
 
-    Returns ``known`` and how many there are; those that ``found`` has no room for are counted all the same.
+    Returns ``known`` and how many there are. Those that ``found`` has no room for are counted all the same; its last place is
+    for any number.
     """
+    last = len(found) - 1
     for i in range(len(scores)):
-        # One condition: two would be guessed apart, and often wrongly.
-        if (scores[i] >= low) & (scores[i] < high):
-            if known < len(found):
-                found[known] = offset + i
-            known += 1
+        # Written in any case, and kept where it counts: a processor guesses a condition here, and often wrongly.
+        found[min(known, last)] = offset + i
+        known += np.intp(scores[i] >= low) & np.intp(scores[i] < high)
     return known
 
 
@@ -102,7 +102,7 @@ def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, 
     queries, tile = vectors
     low, high = bounds
     columns, slots = scores.shape[1], low.shape[1]
-    near, few = np.empty(MANY_NEAR, dtype=np.intp), np.empty(columns // _FEW, dtype=np.intp)
+    near, few = np.empty(MANY_NEAR + 1, dtype=np.intp), np.empty(columns // _FEW + 1, dtype=np.intp)
     written = 0
     for row in range(first, len(scores)):
         if written + slots * MANY_NEAR > len(undecided):
@@ -111,12 +111,13 @@ def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, 
         lowest = np.float32(np.inf)
         for slot in range(slots):
             lowest = min(lowest, low[row, slot])
-        reach_lowest = _reached(scores[row], lowest, np.float32(np.inf))[0]
+        of_row = scores[row]
+        reach_lowest = _reached(of_row, lowest, np.float32(np.inf))[0]
         if reach_lowest == 0:
             continue
-        listed = reach_lowest <= len(few)
+        listed = reach_lowest < len(few)
         if listed:
-            _between(scores[row], lowest, np.float32(np.inf), few, 0, 0)
+            _between(of_row, lowest, np.float32(np.inf), few, 0, 0)
         for slot in range(slots):
             from_low, from_high = low[row, slot], high[row, slot]
             if from_low == np.inf:
@@ -124,7 +125,7 @@ def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, 
             above, known = 0, 0
             if listed:
                 for i in range(reach_lowest):
-                    score = scores[row, few[i]]
+                    score = of_row[few[i]]
                     if score >= from_high:
                         above += 1
                     elif score >= from_low:
@@ -132,12 +133,21 @@ def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, 
                             near[known] = few[i]
                         known += 1
             else:
-                for start in range(0, columns, _COLUMNS):
-                    part = scores[row, start : start + _COLUMNS]
+                reach_low, reach_high = _reached(of_row, from_low, from_high)
+                above, left = reach_high, reach_low - reach_high
+                start, step = 0, _COLUMNS
+                while left > 0:
+                    part = of_row[start : start + step]
                     reach_low, reach_high = _reached(part, from_low, from_high)
-                    above += reach_high
+                    if reach_low > reach_high and step > _FINER_COLUMNS:
+                        step = _FINER_COLUMNS
+                        continue
                     if reach_low > reach_high:
                         known = _between(part, from_low, from_high, near, known, start)
+                        left -= reach_low - reach_high
+                    start += step
+                    if start % _COLUMNS == 0:
+                        step = _COLUMNS
             if known > MANY_NEAR:
                 # Too many to look at: they count as ties, and the gold loses them.
                 counts[row, slot] = above + known

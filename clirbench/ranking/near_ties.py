@@ -28,7 +28,7 @@ _Scores = NDArray[np.float32]
 MANY_NEAR = 256
 # Golds that are handled at a time; this bounds memory.
 _CELLS = 128
-_EXACT_AT_A_TIME = 512
+_EXACT_AT_A_TIME = 128
 # If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
 _CROWD = 32
 # NumPy makes so many comparisons of a score with a gold in about the time that Numba takes to load.
@@ -37,6 +37,8 @@ _BEFORE_NUMBA = 2**31
 _UNDECIDED = 2**14
 # Half the distance from 1 to the next float32: the largest relative error of one operation.
 _UNIT = 2.0**-24
+# Twice that, and the smallest positive float32.
+_STEP, _SMALLEST = 2.0**-23, 2.0**-149
 
 
 def largest_error(dimensions: int) -> float:
@@ -63,28 +65,36 @@ def exact_products(
     return products
 
 
+def norms_of(queries: DenseVectors) -> NDArray[np.float64]:
+    """Euclidean norms of vectors, float64 (vectors,)."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64)))
+
+
+def longest_of(candidates: DenseVectors) -> float:
+    """The largest Euclidean norm of some vectors, as float32 adds it up; inf where it overflows."""
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+
+
 def score_bounds(
-    queries: DenseVectors, candidates: DenseVectors, exact: NDArray[np.float64], longest: float | None = None
+    norms: NDArray[np.float64], candidates: DenseVectors, exact: NDArray[np.float64], longest: float | None = None
 ) -> tuple[_Scores, _Scores]:
     """The lowest and the highest float32 scores that golds may have after rounding: float32 (queries, slots) each.
 
-    ``exact`` is float64 (queries, slots), the scores of the golds; inf where a query has no gold in the slot, and the bounds are
-    inf there too. ``longest`` is the largest norm of the candidates, or an upper bound of it; None to compute it.
+    ``norms`` is float64 (queries,), of :func:`norms_of`. ``exact`` is float64 (queries, slots), the scores of the golds; inf
+    where a query has no gold in the slot, and the bounds are inf there too. ``longest`` is the largest norm of the candidates, or an upper bound of it; None to compute it.
 
     Raises:
         ClirbenchError: A product could overflow float32.
     """
     if longest is None:
-        with np.errstate(over="ignore"):
-            longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+        longest = longest_of(candidates)
     if not np.isfinite(longest):
         raise ClirbenchError(OVERFLOW)
-    norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
     margin = (largest_error(candidates.shape[1]) * longest * norms)[:, None]
-    low, high = (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
-    # Rounding the bounds to float32 must not move them inwards, so each moves one float32 step outwards.
-    low = np.where(np.isinf(exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
-    return low, np.nextafter(high, np.float32(np.inf))
+    # Rounding a bound to float32 must not move it inwards, so each is moved outwards by more than float32 rounds.
+    margin = margin * (1 + _STEP) + np.where(np.isinf(exact), 0, np.abs(exact)) * _STEP + _SMALLEST
+    return (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
 
 
 def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[Any]]:
@@ -164,7 +174,15 @@ class TileComparison:
         count_rows = compiled(scores.size * low.shape[1])
         if count_rows:
             return self._count_compiled(count_rows, scores, low, high)
-        # For most queries, few candidates of a tile reach even the last gold. One comparison per candidate finds those few.
+        # In most tiles of a large corpus, the best candidate of most queries does not reach the last gold.
+        reaching = np.flatnonzero(scores.max(axis=1, initial=-np.inf) >= low.min(axis=1, initial=np.inf))
+        if len(reaching) <= len(scores) // 2:
+            counts = np.zeros(low.shape, dtype=np.int32)
+            if len(reaching):
+                part = TileComparison(self.queries[reaching], self.exact[reaching], self.tile)
+                counts[reaching] = part.count(scores[reaching], low[reaching], high[reaching], flags)
+            return counts
+        # For most of the others, few candidates of a tile reach it. One comparison per candidate finds those few.
         near_or_above = flags[: scores.size].reshape(scores.shape)
         np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
         crowded = tally_flags(near_or_above, self._run_starts) > scores.shape[1] // _CROWD

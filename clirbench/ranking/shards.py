@@ -35,7 +35,7 @@ from clirbench.ranking.kernel import (
     outranks,
     workers,
 )
-from clirbench.ranking.near_ties import TileComparison, score_bounds
+from clirbench.ranking.near_ties import TileComparison, longest_of, norms_of, score_bounds
 
 # Queries and candidates of one product. Many small products are as fast as one large one, and the scores of each are still in
 # a cache when they are counted. Fixed, so that every machine computes the same products.
@@ -103,6 +103,7 @@ class GoldScores:
         self.scores = scores
         self.threads = threads or workers()
         self._queries = np.ascontiguousarray(queries[order])
+        self._norms = norms_of(self._queries)
         self._order = order
         # The gold of pair p stands in row _row[p] (its query) and slot _slot[p] (its number among the query's golds).
         self._row = place[gold_query]
@@ -159,7 +160,7 @@ class GoldScores:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
-        bounds = score_bounds(self._queries, candidates, self._exact, longest)
+        longest = longest_of(candidates) if longest is None else longest
         # Candidates are padded to a multiple of LANES: see clirbench.ranking.kernel.
         missing = -width % LANES
         if missing:
@@ -192,7 +193,7 @@ class GoldScores:
             # Golds and copies are not counted here. golds_above compares the golds; the copies are compared below, with the
             # golds' scores.
             scores[part.own] = scores[part.copies] = -np.inf
-            return part, self._counted(scores, tile, part.rows, bounds, of_thread.flags), of_tile
+            return part, self._counted(scores, tile, part.rows, longest, of_thread.flags), of_tile
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for part, counted, of_tile in pool.map(work, parts):
@@ -221,7 +222,7 @@ class GoldScores:
         scores: NDArray[np.float32],
         tile: DenseVectors,
         rows: slice,
-        bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+        longest: float,
         flags: NDArray[np.bool_],
     ) -> list[NDArray[np.int32]]:
         """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, no more slots than they need."""
@@ -229,8 +230,9 @@ class GoldScores:
         for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
             at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
             slots = self._slots[start // QUERIES_PER_PRODUCT]
-            low, high = (bound[at, :slots] for bound in bounds)
-            comparison = TileComparison(self._queries[at], self._exact[at, :slots], tile)
+            exact = self._exact[at, :slots]
+            low, high = score_bounds(self._norms[at], tile, exact, longest)
+            comparison = TileComparison(self._queries[at], exact, tile)
             counts.append(comparison.count(scores[at.start - rows.start : at.stop - rows.start], low, high, flags))
         return counts
 
