@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.same_vectors import ROUNDING, repeated_rows, replace_alike
+from clirbench.encoders.same_vectors import ROUNDING, Originals, repeated_rows
 from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
@@ -43,7 +43,7 @@ class ShardCounter:
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
         # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
-        self._distinct_golds = np.delete(first.golds, repeated_rows(first.golds)[0], axis=0)
+        self._distinct_golds = Originals(np.delete(first.golds, repeated_rows(first.golds)[0], axis=0))
         self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
 
     def _same_text(self, judged: Judged, inventory: Inventory) -> NDArray[np.intp]:
@@ -145,13 +145,13 @@ class ShardCounter:
         if block.texts is None:
             # Without texts, copies are not known. Candidates with equal vectors still tie.
             vectors = np.asarray(check(block.vectors, block.ids))
-            return replace_alike(vectors, self._distinct_golds), np.full(len(block.ids), -1, dtype=np.intp)
+            return self._distinct_golds.replace(vectors), np.full(len(block.ids), -1, dtype=np.intp)
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         raw = self._first.golds[like]
         if rest := [text for text, gold in zip(block.texts, like, strict=True) if gold < 0]:
             vectors = encode_distinct(self._model.encoder.encode_candidates, rest, check, clock)
-            raw[like < 0] = replace_alike(vectors, self._distinct_golds)
+            raw[like < 0] = self._distinct_golds.replace(vectors)
         return raw, like
 
     def _golds(self, shard: Shard, block: Block) -> NDArray[np.intp]:
