@@ -125,21 +125,22 @@ class Originals:
             shadow, self._longest = _shadow(vectors)
             self._tree = KDTree(shadow)
 
-    def replace(self, vectors: DenseVectors) -> DenseVectors:
+    def replace(self, vectors: DenseVectors, threads: int = 1) -> DenseVectors:
         """Put an original in the place of each vector that counts as the same; of several, the nearest.
 
-        The given vectors, float32 (texts, dimensions), stay as they are.
+        The given vectors, float32 (texts, dimensions), stay as they are; if nothing changes, they are what is returned.
         """
         like, within = self._vectors, self._within
         if not len(vectors) or not len(like):
             return vectors
         mine, longest = _shadow(vectors)
         reach = within * max(longest, self._longest)
-        _, other = self._tree.query(mine, k=_NEAREST, p=np.inf, distance_upper_bound=np.nextafter(reach, np.inf))
+        farthest = np.nextafter(reach, np.inf)
+        _, other = self._tree.query(mine, k=_NEAREST, p=np.inf, distance_upper_bound=farthest, workers=threads)
         # The tree answers with the number of its points where there is no such neighbour.
         at, rank = np.nonzero(other < len(like))
         distance, near = _distances(vectors, at, like, other[at, rank], within)
-        if not near.any():
+        if not distance[near].any():
             return vectors
         at, distance, other = at[near], distance[near], other[at, rank][near]
         order = np.argsort(-distance, kind="stable")

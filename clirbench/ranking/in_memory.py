@@ -22,7 +22,6 @@ from clirbench.ranking.kernel import (
     QUERIES_PER_PRODUCT,
     RUN,
     among_golds,
-    one_blas_thread,
     refuse_overflow,
     tally,
     workers,

@@ -82,7 +82,8 @@ def score_bounds(
     """The lowest and the highest float32 scores that golds may have after rounding: float32 (queries, slots) each.
 
     ``norms`` is float64 (queries,), of :func:`norms_of`. ``exact`` is float64 (queries, slots), the scores of the golds; inf
-    where a query has no gold in the slot, and the bounds are inf there too. ``longest`` is the largest norm of the candidates, or an upper bound of it; None to compute it.
+    where a query has no gold in the slot, and the bounds are inf there too. ``longest`` is the largest norm of the candidates,
+    or an upper bound of it; None to compute it.
 
     Raises:
         ClirbenchError: A product could overflow float32.
