@@ -30,17 +30,18 @@ def build_model(folder):
 
 
 def load_counting(folder):
-    """The model, and a list that collects how many texts each call encodes."""
+    """The model, and a list that collects how many texts each batch has."""
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
     counts = []
-    original = SentenceTransformer.encode
+    original = StaticEmbedding.forward
 
-    def encode(self, inputs, *args, **kwargs):
-        counts.append(len(inputs))
-        return original(self, inputs, *args, **kwargs)
+    def forward(self, features, **kwargs):
+        counts.append(len(features["offsets"]))
+        return original(self, features, **kwargs)
 
-    SentenceTransformer.encode = encode
+    StaticEmbedding.forward = forward
     return SentenceTransformer(str(folder), device="cpu"), counts
 
 
