@@ -1,7 +1,7 @@
 """The tokens of texts for a static model of sentence-transformers, made once: for the vectors and for the counts of a result.
 
-A static model adds up one vector per token, so its time is that of the tokenizer. The library's ``encode`` asks the tokenizer where
-each token stands in the text, which nobody reads, and takes 32 texts at a time, though no text is padded to another one's length.
+A static model adds up one vector per token, so its time is that of the tokenizer. The library's ``encode`` also asks where each
+token stands in the text, which nobody reads, and takes 32 texts at a time, though no text is padded to another one's length.
 """
 
 from collections.abc import Mapping, Sequence

@@ -83,7 +83,9 @@ def _between(scores: Any, low: Any, high: Any, found: Any, known: Any, offset: A
         types.UniTuple(_SINGLES, 2), _SINGLES, types.UniTuple(_SINGLES, 2), _DOUBLES, _COUNTS, _LISTED, types.intp
     )
 )
-def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, undecided: Any, first: Any) -> Any:
+def count_rows(  # noqa: PLR0912, PLR0915 - one loop: Numba passes arrays to functions slowly
+    vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, undecided: Any, first: Any
+) -> Any:
     """Count the candidates that outrank each gold, from query number ``first`` on, until ``undecided`` may be full.
 
     All arrays are C-contiguous.
@@ -95,6 +97,7 @@ def count_rows(vectors: Any, scores: Any, bounds: Any, exact: Any, counts: Any, 
         exact: float64 (queries, slots), scores of the golds; inf where a query has no gold in the slot.
         counts: int32 (queries, slots), written: candidates that outrank the gold, without those that are undecided.
         undecided: intp (cells, 3), written: query, candidate and slot. The cells are at least ``MANY_NEAR`` times the slots.
+        first: Number of the first query to count.
 
     Returns:
         The number of the first query that is not counted yet, and how many cells of ``undecided`` were written.

@@ -150,7 +150,9 @@ class ShardCounter:
         if block.texts is None:
             # Without texts, copies are not known. Candidates with equal vectors still tie.
             vectors = np.asarray(check(block.vectors, block.ids))
-            return self._distinct_golds.replace(vectors, self._threads or workers()), np.full(len(block.ids), -1, dtype=np.intp)
+            return self._distinct_golds.replace(vectors, self._threads or workers()), np.full(
+                len(block.ids), -1, dtype=np.intp
+            )
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         raw = self._first.golds[like]
