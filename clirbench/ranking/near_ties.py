@@ -131,7 +131,7 @@ def load_compiled() -> Callable[..., tuple[int, int]] | None:
         from clirbench.ranking.compiled import count_rows
     except (ImportError, OSError, RuntimeError):
         return None
-    return count_rows  # type: ignore[no-any-return]
+    return count_rows
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def grade_of_text(text: str) -> float | None:
 def look(name: str) -> str:
     """What a reader sees of an identifier: composed characters, none that are invisible, one space between words."""
     if not (name.isascii() and name.isprintable()):
-        name = unicodedata.normalize("NFC", "".join(c for c in name if not _invisible(["caf\u00e9"])))
+        name = unicodedata.normalize("NFC", "".join(c for c in name if not _invisible(c)))
     return " ".join(name.split())
 
 
