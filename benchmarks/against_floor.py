@@ -85,7 +85,9 @@ def compare():
     """NumPy's comparison, and Numba's where it is installed, each measured in a fresh process."""
     found = {}
     for contender in ("numpy", "numba") if importlib.util.find_spec("numba") else ("numpy",):
-        ran = subprocess.run([sys.executable, __file__, "--child", contender], capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            [sys.executable, __file__, "--child", contender], capture_output=True, text=True, check=False
+        )
         if ran.returncode:
             sys.exit(ran.stderr)
         found[contender] = json.loads(ran.stdout)
