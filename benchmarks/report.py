@@ -75,7 +75,8 @@ def renew_examples(write):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--full", action="store_true", help="all eleven languages against mteb (about twelve minutes)")
+    parser.add_argument("--full", action="store_true", help="all eleven languages against mteb (four minutes a round)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of clirbench and of mteb")
     parser.add_argument("--examples", action="store_true", help="only the examples and the board, not the benchmarks")
     parser.add_argument("--picture", action="store_true", help="only the picture of the board, docs/assets/board.svg")
     parser.add_argument("--site", action="store_true", help="also the site of 5 and 500 models (three minutes)")
@@ -91,8 +92,8 @@ def main():
     if arguments.site:
         made["site-benchmark"] = site_table()
     if not arguments.examples:
-        parts = [against_mteb.table(against_mteb.compare(arguments.full)), against_floor.table(against_floor.compare())]
-        made["benchmarks"] = "\n\n".join(parts)
+        mteb = against_mteb.compare(arguments.full, arguments.rounds)
+        made["benchmarks"] = f"{against_mteb.table(mteb)}\n\n{against_floor.table(against_floor.compare())}"
     renew_examples(arguments.write)
     for name, text in made.items():
         if arguments.write:

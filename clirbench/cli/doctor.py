@@ -21,6 +21,7 @@ _FEATURES = (
     ("training", "accelerate", "train"),
     ("counting on a Ray cluster", "ray", "ray"),
     ("BM25", "bm25s", "bm25"),
+    ("counting with Numba", "numba", "fast"),
     ("Result.plot()", "matplotlib", "plot"),
 )
 

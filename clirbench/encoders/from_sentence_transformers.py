@@ -31,6 +31,7 @@ from clirbench.encoders.revision import (
 )
 from clirbench.encoders.safe_copy import OF_HUB, fetch_files_to_read, loads_safely, safe_copy
 from clirbench.encoders.several_devices import DevicePool, check_several, refuse_several
+from clirbench.encoders.static_tokens import StaticTokens, is_static
 from clirbench.encoders.token_blocks import TokenBlocks
 from clirbench.support.errors import ClirbenchError
 
@@ -62,6 +63,7 @@ class SentenceTransformerEncoder:
         # What the library calls the roles where the model has no tasks of its own.
         named = {"query": tasks[0] or "query", "candidate": tasks[1] or "document"}
         self.tokens = KeptTokens(model, by_role, named) if by_role and keeps_tokens(model) else None
+        self._static = StaticTokens(model, by_role, named) if by_role and is_static(model) else None
         # A sparse vector has one value per word of a vocabulary, and nearly all are zero. Dense arrays would fill the memory.
         self._more = {"convert_to_sparse_tensor": True, "save_to_cpu": True} if sparse else {}
         lock = self.tokens.lock if self.tokens else None
@@ -77,7 +79,8 @@ class SentenceTransformerEncoder:
 
     def token_counts(self, role: str, texts: Sequence[str]) -> TokenCounts | None:
         """Count the tokens of each text of a role as :meth:`~clirbench.encoders.lengths.Reader.count` does."""
-        return self.tokens.counts(role, texts) if self.tokens else self._readers[role].count(texts)
+        kept = self.tokens or self._static
+        return kept.counts(role, texts) if kept else self._readers[role].count(texts)
 
     def count_tokens(self, texts: list[str]) -> list[int] | None:
         """Count the tokens that the model reads of each candidate; it cuts one that is longer than its longest input."""
@@ -91,6 +94,8 @@ class SentenceTransformerEncoder:
                 self.tokens.drop(role, texts)
             elif self.tokens and texts:
                 return self._from_tokens(self.tokens, role, texts)
+            if self._static and texts:
+                return self._static.encode(role, texts)
             task = self._tasks[role == "candidate"]
             # The two methods for the roles pass a task of their own.
             own = self._model.encode_query if role == "query" else self._model.encode_document

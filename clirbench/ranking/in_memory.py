@@ -22,7 +22,6 @@ from clirbench.ranking.kernel import (
     QUERIES_PER_PRODUCT,
     RUN,
     among_golds,
-    one_blas_thread,
     refuse_overflow,
     tally,
     workers,
@@ -30,6 +29,9 @@ from clirbench.ranking.kernel import (
 from clirbench.ranking.many_golds import MANY_GOLDS, count_wrong
 from clirbench.ranking.near_ties import exact_products
 from clirbench.ranking.shards import Cells, GoldScores
+
+# Gold pairs whose scores one thread computes at a time.
+_GOLDS = 4096
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,7 @@ def _count_dense(
     """Count block by block, as the shards of a streamed corpus are counted."""
     gold_query, gold_candidate, block_starts = pairs
     refuse_overflow(queries, candidates)
-    with one_blas_thread():
-        scores = exact_products(queries, gold_query.astype(np.intp), candidates, gold_candidate.astype(np.intp))
+    scores = _scores_of_golds(queries, candidates, gold_query.astype(np.intp), gold_candidate.astype(np.intp))
     golds = GoldScores(queries, gold_query, scores, device=device)
     block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
     blocks, none = len(block_starts) - 1, np.empty(0, dtype=np.intp)
@@ -214,6 +215,20 @@ def _count_dense(
             advance(done - told)
             told = done
     return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
+
+
+def _scores_of_golds(
+    queries: DenseVectors, candidates: DenseVectors, gold_query: NDArray[np.intp], gold_candidate: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """The exact products of gold pairs, float64 (pairs,), computed on all cores; each pair's depends on its vectors alone."""
+
+    def work(start: int) -> NDArray[np.float64]:
+        part = slice(start, start + _GOLDS)
+        return exact_products(queries, gold_query[part], candidates, gold_candidate[part])
+
+    with ThreadPoolExecutor(workers()) as pool:
+        parts = list(pool.map(work, range(0, len(gold_query), _GOLDS)))
+    return np.concatenate([np.empty(0), *parts])
 
 
 def _count_sparse(

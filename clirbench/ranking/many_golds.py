@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from clirbench.encoders.base import DenseVectors
 from clirbench.ranking.device import Device, Held
 from clirbench.ranking.kernel import one_blas_thread, workers
-from clirbench.ranking.near_ties import MANY_NEAR, reach, score_bounds
+from clirbench.ranking.near_ties import MANY_NEAR, norms_of, reach, score_bounds
 
 # Above so many golds a query, the search is at least twice as fast as comparing a candidate with every gold
 # (benchmarks/many_languages.py --compare).
@@ -67,7 +67,7 @@ def count_wrong(
     slot = np.arange(len(gold_query)) - of_query[gold_query]
     exact = np.full((len(queries), int(slot.max(initial=-1)) + 1), np.inf)
     exact[gold_query, slot] = scores
-    low, high = score_bounds(queries, candidates, exact)
+    low, high = score_bounds(norms_of(queries), candidates, exact)
     wrong = np.empty((len(gold_query), len(block_starts) - 1), dtype=np.int32)
     tiles = _tiles(block_starts)
     of_thread = threading.local()

@@ -5,10 +5,14 @@ reach. A candidate below the low bound scores less than the gold. A candidate at
 candidates in between are scored again in float64 and given to the tie rule (:func:`clirbench.ranking.kernel.outranks`). There
 is one exception: where more than 256 candidates of a tile lie between the bounds of one gold, all of them count as ties, and
 the gold loses these ties.
+
+Numba, where it is installed, makes the same comparisons in a fraction of the time (:mod:`clirbench.ranking.compiled`).
 """
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,11 +28,17 @@ _Scores = NDArray[np.float32]
 MANY_NEAR = 256
 # Golds that are handled at a time; this bounds memory.
 _CELLS = 128
-_EXACT_AT_A_TIME = 512
+_EXACT_AT_A_TIME = 128
 # If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
 _CROWD = 32
+# NumPy makes so many comparisons of a score with a gold in about the time that Numba takes to load.
+_BEFORE_NUMBA = 2**31
+# Undecided candidates that are listed at a time; this bounds memory.
+_UNDECIDED = 2**14
 # Half the distance from 1 to the next float32: the largest relative error of one operation.
 _UNIT = 2.0**-24
+# Twice that, and the smallest positive float32.
+_STEP, _SMALLEST = 2.0**-23, 2.0**-149
 
 
 def largest_error(dimensions: int) -> float:
@@ -55,28 +65,37 @@ def exact_products(
     return products
 
 
+def norms_of(queries: DenseVectors) -> NDArray[np.float64]:
+    """Euclidean norms of vectors, float64 (vectors,)."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64)))
+
+
+def longest_of(candidates: DenseVectors) -> float:
+    """The largest Euclidean norm of some vectors, as float32 adds it up; inf where it overflows."""
+    with np.errstate(over="ignore"):
+        return float(np.sqrt(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+
+
 def score_bounds(
-    queries: DenseVectors, candidates: DenseVectors, exact: NDArray[np.float64], longest: float | None = None
+    norms: NDArray[np.float64], candidates: DenseVectors, exact: NDArray[np.float64], longest: float | None = None
 ) -> tuple[_Scores, _Scores]:
     """The lowest and the highest float32 scores that golds may have after rounding: float32 (queries, slots) each.
 
-    ``exact`` is float64 (queries, slots), the scores of the golds; inf where a query has no gold in the slot, and the bounds are
-    inf there too. ``longest`` is the largest norm of the candidates, or an upper bound of it; None to compute it.
+    ``norms`` is float64 (queries,), of :func:`norms_of`. ``exact`` is float64 (queries, slots), the scores of the golds; inf
+    where a query has no gold in the slot, and the bounds are inf there too. ``longest`` is the largest norm of the candidates,
+    or an upper bound of it; None to compute it.
 
     Raises:
         ClirbenchError: A product could overflow float32.
     """
     if longest is None:
-        with np.errstate(over="ignore"):
-            longest = np.sqrt(float(np.einsum("ij,ij->i", candidates, candidates).max(initial=0)))
+        longest = longest_of(candidates)
     if not np.isfinite(longest):
         raise ClirbenchError(OVERFLOW)
-    norms = np.sqrt(np.einsum("ij,ij->i", queries, queries, dtype=np.float64))
     margin = (largest_error(candidates.shape[1]) * longest * norms)[:, None]
-    low, high = (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
-    # Rounding the bounds to float32 must not move them inwards, so each moves one float32 step outwards.
-    low = np.where(np.isinf(exact), np.float32(np.inf), np.nextafter(low, np.float32(-np.inf)))
-    return low, np.nextafter(high, np.float32(np.inf))
+    # Rounding a bound to float32 must not move it inwards, so each is moved outwards by more than float32 rounds.
+    margin = margin * (1 + _STEP) + np.where(np.isinf(exact), 0, np.abs(exact)) * _STEP + _SMALLEST
+    return (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
 
 
 def exact_scores(queries: Vectors, candidates: Vectors) -> NDArray[np.floating[Any]]:
@@ -114,6 +133,30 @@ def reach(
     scores = exact_products(queries.vectors, query[rest], tile.vectors, column[rest])
     above[rest] = outranks(scores, gold[rest], wins_ties=True)
     return above
+
+
+class _Made:
+    """How many scores this process has compared with golds. Numba is worth its time to load where they are many."""
+
+    comparisons = 0
+    guard = threading.Lock()
+
+
+def compiled(comparisons: int) -> Callable[..., tuple[int, int]] | None:
+    """The comparison compiled by Numba, for so many more comparisons; None where they are NumPy's, or without Numba."""
+    with _Made.guard:
+        _Made.comparisons += comparisons
+        return load_compiled() if _Made.comparisons > _BEFORE_NUMBA else None
+
+
+@cache
+def load_compiled() -> Callable[..., tuple[int, int]] | None:
+    """:func:`clirbench.ranking.compiled.count_rows`; None where Numba is not installed, or cannot compile here."""
+    try:
+        from clirbench.ranking.compiled import count_rows
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return count_rows
 
 
 @dataclass(frozen=True)
@@ -156,7 +199,19 @@ class TileComparison:
         Returns:
             int32 (queries, slots).
         """
-        # For most queries, few candidates of a tile reach even the last gold. One comparison per candidate finds those few.
+        count_rows = compiled(scores.size * low.shape[1])
+        if count_rows:
+            return self._count_compiled(count_rows, scores, low, high)
+        # In most tiles of a large corpus, the best candidate of most queries does not reach the last gold.
+        reaching = np.flatnonzero(scores.max(axis=1, initial=-np.inf) >= low.min(axis=1, initial=np.inf))
+        if len(reaching) <= len(scores) // 2:
+            counts = np.zeros(low.shape, dtype=np.int32)
+            if len(reaching):
+                assert not isinstance(self.queries, Held)  # noqa: S101 - a device counts in count_there
+                part = TileComparison(self.queries[reaching], self.exact[reaching], self.tile)
+                counts[reaching] = part.count(scores[reaching], low[reaching], high[reaching], flags)
+            return counts
+        # For most of the others, few candidates of a tile reach it. One comparison per candidate finds those few.
         near_or_above = flags[: scores.size].reshape(scores.shape)
         np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
         crowded = tally_flags(near_or_above, self._run_starts) > scores.shape[1] // _CROWD
@@ -173,6 +228,23 @@ class TileComparison:
     def _run_starts(self) -> NDArray[np.intp]:
         width = len(self.tile.vectors if isinstance(self.tile, Held) else self.tile)
         return np.arange(0, width, RUN) // LANES
+
+    def _count_compiled(
+        self, count_rows: Callable[..., tuple[int, int]], scores: _Scores, low: _Scores, high: _Scores
+    ) -> NDArray[np.int32]:
+        """Do the work of :meth:`count` with Numba, except for what float64 has to decide by the tie rule."""
+        counts = np.empty(low.shape, dtype=np.int32)
+        undecided = np.empty((max(_UNDECIDED, MANY_NEAR * low.shape[1]), 3), dtype=np.intp)
+        vectors, bounds = (
+            (np.ascontiguousarray(first), np.ascontiguousarray(second))
+            for first, second in ((self.queries, self.tile), (low, high))
+        )
+        exact, row = np.ascontiguousarray(self.exact), 0
+        while row < len(scores):
+            row, written = count_rows(vectors, scores, bounds, exact, counts, undecided, row)
+            query, column, slot = undecided[:written].T
+            self._decide(counts, query, query, column, slot)
+        return counts
 
     def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
         """Do the work of :meth:`count` for the few cells ``at`` of ``scores``, numbered row by row."""

@@ -36,7 +36,7 @@ from clirbench.ranking.kernel import (
     outranks,
     workers,
 )
-from clirbench.ranking.near_ties import TileComparison, score_bounds
+from clirbench.ranking.near_ties import TileComparison, longest_of, norms_of, score_bounds
 
 # Queries and candidates of one product. Many small products are as fast as one large one, and the scores of each are still in
 # a cache when they are counted. Fixed, so that every machine computes the same products.
@@ -106,6 +106,7 @@ class GoldScores:
         self.scores = scores
         self.threads = threads or workers()
         self._queries = np.ascontiguousarray(queries[order])
+        self._norms = norms_of(self._queries)
         self._order = order
         # The gold of pair p stands in row _row[p] (its query) and slot _slot[p] (its number among the query's golds).
         self._row = place[gold_query]
@@ -165,7 +166,7 @@ class GoldScores:
             ClirbenchError: A product could overflow float32.
         """
         width = len(candidates)
-        bounds = score_bounds(self._queries, candidates, self._exact, longest)
+        longest = longest_of(candidates) if longest is None else longest
         # Candidates are padded to a multiple of LANES: see clirbench.ranking.kernel.
         missing = -width % LANES
         if missing:
@@ -173,7 +174,7 @@ class GoldScores:
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
         best: dict[int, list[Best]] = defaultdict(list)
         if self._device and not top:
-            self._count_there(self._device, width, candidates, (own, copies), bounds, counts)
+            self._count_there(self._device, width, candidates, (own, copies), longest, counts)
             return self._with_copies(counts, copies, width), None
         parts = list(self._parts(len(candidates), own, copies))
         of_thread = threading.local()
@@ -201,7 +202,7 @@ class GoldScores:
             # Golds and copies are not counted here. golds_above compares the golds; the copies are compared below, with the
             # golds' scores.
             scores[part.own] = scores[part.copies] = -np.inf
-            return part, self._counted(scores, tile, part.rows, bounds, of_thread.flags), of_tile
+            return part, self._counted(scores, tile, part.rows, longest, of_thread.flags), of_tile
 
         with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
             for part, counted, of_tile in pool.map(work, parts):
@@ -219,7 +220,7 @@ class GoldScores:
         width: int,
         candidates: DenseVectors,
         cells: tuple[Cells, Cells],
-        bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+        longest: float,
         counts: NDArray[np.uint32],
     ) -> None:
         """Add to ``counts`` what a device counts. ``cells`` are of golds and of copies; ``width`` leaves out the padding."""
@@ -234,8 +235,9 @@ class GoldScores:
                 for row, column in (part.own, part.copies):
                     device.leave_out(scores, row, column)
                 slots = self._slots[part.rows.start // QUERIES_PER_PRODUCT]
-                low, high = (bound[part.rows, :slots] for bound in bounds)
-                comparison = TileComparison(queries, self._exact[part.rows, :slots], tile, device)
+                exact = self._exact[part.rows, :slots]
+                low, high = score_bounds(self._norms[part.rows], candidates, exact, longest)
+                comparison = TileComparison(queries, exact, tile, device)
                 counts[part.rows, :slots] += comparison.count_there(scores, low, high).astype(np.uint32)
 
     def _with_copies(self, counts: NDArray[np.uint32], copies: Cells, width: int) -> NDArray[np.uint32]:
@@ -259,7 +261,7 @@ class GoldScores:
         scores: NDArray[np.float32],
         tile: DenseVectors,
         rows: slice,
-        bounds: tuple[NDArray[np.float32], NDArray[np.float32]],
+        longest: float,
         flags: NDArray[np.bool_],
     ) -> list[NDArray[np.int32]]:
         """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, no more slots than they need."""
@@ -267,8 +269,9 @@ class GoldScores:
         for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
             at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
             slots = self._slots[start // QUERIES_PER_PRODUCT]
-            low, high = (bound[at, :slots] for bound in bounds)
-            comparison = TileComparison(self._queries[at], self._exact[at, :slots], tile)
+            exact = self._exact[at, :slots]
+            low, high = score_bounds(self._norms[at], tile, exact, longest)
+            comparison = TileComparison(self._queries[at], exact, tile)
             counts.append(comparison.count(scores[at.start - rows.start : at.stop - rows.start], low, high, flags))
         return counts
 

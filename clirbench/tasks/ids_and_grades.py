@@ -33,6 +33,17 @@ def identifier(value: object) -> str | None:
     return value if look(value) and not re.search("[\ud800-\udfff]", value) else None
 
 
+def plain_identifiers(lines: list[str]) -> bool:
+    """Whether all lines are identifiers of visible ASCII characters, which is found out for all of them at once.
+
+    >>> plain_identifiers(["7", "a b"]), plain_identifiers(["7", " "]), plain_identifiers(["caf\u00e9"])
+    (True, False, False)
+    """
+    text = "".join(lines)
+    visible = text.isascii() and text.isprintable() and all(map(str.strip, lines))
+    return visible and max(map(len, lines), default=0) <= _LONGEST
+
+
 def grade(value: object) -> float | None:
     """A grade; None if the value is no grade. Its size is below 1e9."""
     # Python takes true for the number 1, and JSON may hold NaN and infinity.

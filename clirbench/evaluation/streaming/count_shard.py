@@ -1,6 +1,7 @@
 """Pass 2 of a streamed run: read a shard, encode it, and count its passages that outrank each gold pair."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,12 +9,13 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.base import LoadedEncoder
-from clirbench.encoders.same_vectors import ROUNDING, Likes, repeated_rows
+from clirbench.encoders.same_vectors import ROUNDING, Originals, repeated_rows
 from clirbench.encoders.vectors import Clock, VectorCheck
 from clirbench.evaluation.streaming.first_pass import encode_distinct, gold_order, gold_texts, scaled_rows
 from clirbench.evaluation.streaming.job import ShardCounts, Work
 from clirbench.evaluation.streaming.options import TOP_QUERIES
 from clirbench.ranking.device import Device
+from clirbench.ranking.kernel import workers
 from clirbench.ranking.shards import Best, Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.corpora.base import Block, Candidates
@@ -69,7 +71,7 @@ class ShardCounter:
         self._pairs_of = _grouped(first.pair_gold, len(first.golds))
         # The first gold with a text stands for all golds with that text, so a copy of the text is a copy for all their pairs.
         self._pairs_with_text = _grouped(self._same_text(judged, inventory)[first.pair_gold], len(first.golds))
-        self._distinct_golds = Likes(np.delete(first.golds, repeated_rows(first.golds)[0], axis=0))
+        self._distinct_golds = Originals(np.delete(first.golds, repeated_rows(first.golds)[0], axis=0))
         self._ready: dict[tuple[int, int], tuple[slice, GoldScores]] = {}
         self._device = device
 
@@ -98,14 +100,17 @@ class ShardCounter:
             ClirbenchError: The passages differ from those in the inventory.
         """
         block = self._candidates.block(shard.language, shard.file, shard.start, shard.size)
-        if block.digest() != shard.sha256:
+        with ThreadPoolExecutor(1) as pool:
+            digest = pool.submit(block.digest)
+            # Vectors are converted here and not in count: this thread reads while another thread counts.
+            read = block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
+        if digest.result() != shard.sha256:
             raise ClirbenchError(
                 f"{self._candidates.source}: passages {shard.start:,} to {shard.start + shard.size - 1:,} of {shard.language} "
                 f"file {shard.file} differ from those read at the start: "
                 "keep the corpus unchanged, and the same on every node; --no-cache reads it anew"
             )
-        # Vectors are converted here and not in count: this thread reads while another thread counts.
-        return block if block.vectors is None else replace(block, vectors=as_float32(block.vectors))
+        return read
 
     def count(self, shard: Shard, block: Block) -> ShardCounts:
         """Encode and count a shard, whose candidates :meth:`read` has read.
@@ -188,7 +193,9 @@ class ShardCounter:
         if block.texts is None:
             # Without texts, copies are not known. Candidates with equal vectors still tie.
             vectors = np.asarray(check(block.vectors, block.ids))
-            return self._distinct_golds.replace(vectors), np.full(len(block.ids), -1, dtype=np.intp)
+            return self._distinct_golds.replace(vectors, self._threads or workers()), np.full(
+                len(block.ids), -1, dtype=np.intp
+            )
         known = self._texts.get(shard.language if self._by_language else "", {})
         like = np.array([known.get(text, -1) for text in block.texts], dtype=np.intp)
         raw = self._first.golds[like]

@@ -22,6 +22,7 @@ from clirbench.support.files import reading, sha256_of
 from clirbench.support.text_files import read_text, refuse_pipe
 from clirbench.tasks.corpora.base import Block, CorpusFile, id_of, refuse_empty
 from clirbench.tasks.corpora.original import local_file
+from clirbench.tasks.ids_and_grades import plain_identifiers
 
 _IDS, _VECTORS = ("id", "_id", "docid"), ("vector", "embedding", "emb")
 
@@ -131,6 +132,8 @@ def _npy(path: Path) -> tuple[Any, list[str]]:
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError("it is an archive of several arrays")
+    if plain_identifiers(lines):
+        return array, lines
     return array, [id_of(line, f"{names}:{number}") for number, line in enumerate(lines, 1)]
 
 
