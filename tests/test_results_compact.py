@@ -505,12 +505,13 @@ def test_a_code_without_a_script_has_the_usual_one_of_its_language():
     assert in_two_scripts(document, "mAP") == []
 
 
-def test_one_script_or_an_unknown_one_has_no_numbers_by_script():
+def test_one_script_an_unknown_one_or_all_different_have_no_numbers_by_script():
     document = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en", "ru"]).document
     assert by_script(with_languages(document, {"ru": "xx"}), "mAP") == []
     assert len(by_script(with_languages(document, {"ru": "xx_Cyrl"}), "mAP")) == 2
-    two = clirbench.evaluate("clirbench/char-ngram", "demo", languages=["de", "en"]).document
-    assert by_script(two, "mAP") == in_two_scripts(two, "mAP") == []
+    for languages in (["de", "en"], ["de", "ru", "zh"]):
+        other = clirbench.evaluate("clirbench/char-ngram", "demo", languages=languages).document
+        assert by_script(other, "mAP") == in_two_scripts(other, "mAP") == []
 
 
 def test_show_prints_scripts_and_says_that_ranks_are_rounded(saved):

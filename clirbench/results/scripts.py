@@ -53,10 +53,13 @@ class TwoScripts:
 
 
 def by_script(document: Document, metric: str) -> list[OfScript]:
-    """The numbers of each script, those of most languages first; none if a language has no script, or all have one."""
+    """The numbers of each script, those of most languages first.
+
+    None if the script of a language is not known, all languages have one script, or each has one of its own.
+    """
     script = _scripts(document.task.languages)
     names = sorted(set(script.values()), key=lambda name: (-list(script.values()).count(name), name))
-    if len(names) < 2:
+    if not 1 < len(names) < len(script):
         return []
     rows = []
     for name in names:
