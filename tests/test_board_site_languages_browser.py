@@ -14,6 +14,7 @@ from test_board_site_browser import (  # noqa: F401
     column,
     exported,
     models,
+    opened,
     site,
     visit,
 )  # fmt: skip
