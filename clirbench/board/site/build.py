@@ -299,8 +299,8 @@ def _panel(
     rows: list[dict[str, Any]] = []
     groups: dict[tuple[int, bool], list[dict[str, Any]]] = {}
     models: list[tuple[dict[str, Any], list[dict[str, Any]]]] = []
-    for first, others in families(present):
-        top, below = row(first), sorted(map(row, others), key=order)
+    for first, variants in families(present):
+        top, below = row(first), sorted(map(row, variants), key=order)
         models.append((top, [one for one in below if one["group"] == top["group"]]))
         # What stands in another group than its model folds under nothing.
         models += [(one, []) for one in below if one["group"] != top["group"]]
