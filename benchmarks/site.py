@@ -138,7 +138,7 @@ def megabytes(folder):
 
 
 def in_chromium(site, times):
-    """Lists: milliseconds until the front page is ready, of sorts (click to layout), and seconds to compare two models."""
+    """Lists: ms until the front page is ready, ms of sorts (click to layout), and seconds to compare two models."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:

@@ -9,14 +9,16 @@ import pytest
 from markupsafe import Markup
 
 from clirbench.board.entries import read_entry
-from clirbench.board.site import kept
+from clirbench.board.site import kept, render
 from clirbench.board.site.build import About, build_site
 from clirbench.board.site.content import Cell
 from clirbench.board.site.kept import Store, StoredResult, packed, unpacked
 from clirbench.board.table import board_ranks
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.scores import headline_tables
+from clirbench.submissions import accepted
 from clirbench.support.errors import ClirbenchError
+from clirbench.support.paths import data_dir
 
 SUBMISSIONS = Path(__file__).resolve().parent.parent / "submissions"
 FEW = ("clirbench__hybrid", "clirbench__mono", "arxiv-2408.10536__xlm-r-hybrid")
@@ -43,7 +45,7 @@ def content(site):
 def test_a_second_build_reads_no_submission_and_gives_the_same_bytes(board, tmp_path, monkeypatch):
     build_site(board, tmp_path / "first")
 
-    def never(_):
+    def never(*_, **__):
         raise AssertionError("a submission was read again")
 
     monkeypatch.setattr(kept, "_made", never)
@@ -62,6 +64,68 @@ def test_a_changed_submission_alone_is_read_again(board, tmp_path, monkeypatch):
     build_site(board, tmp_path / "second")
     assert read == [FEW[0]]
     assert ", by Us" in (tmp_path / "second" / "models" / f"{FEW[0]}.html").read_text(encoding="utf-8")
+
+
+def test_a_cold_build_gives_the_bytes_of_one_that_kept_everything_else(board, tmp_path):
+    build_site(board, tmp_path / "first")
+    results = board / FEW[0] / "mlqa-r.json", board / FEW[0] / "mlqa-r.ranks.parquet"
+    for path in results:
+        path.unlink()
+    (board / FEW[0] / "verification.json").unlink()
+    build_site(board, tmp_path / "warm")
+    shutil.rmtree(kept.kept_dir())
+    build_site(board, tmp_path / "cold")
+    assert content(tmp_path / "warm") == content(tmp_path / "cold") != content(tmp_path / "first")
+
+
+@pytest.fixture
+def another(monkeypatch):
+    """Another version of the code or of the templates, by what changes."""
+
+    def changed(what):
+        module, name = (accepted, "_code") if what == "code" else (kept, "templates_digest")
+        monkeypatch.setattr(module, name, lambda: what)
+
+    return changed
+
+
+@pytest.mark.parametrize("what", ["code", "template"])
+def test_nothing_is_kept_for_another_version_of_the_code_or_of_a_template(board, store, another, what):
+    store.prepare(board / FEW[2])
+    assert Store(store.root).recall(board / FEW[2]) is not None
+    another(what)
+    assert Store(store.root).recall(board / FEW[2]) is None
+
+
+@pytest.mark.parametrize("change", ["text", "name", "new"])
+def test_the_hash_of_the_templates_is_of_all_their_names_and_bytes(tmp_path, monkeypatch, change):
+    shutil.copytree(data_dir("site") / "templates", tmp_path / "templates")
+    monkeypatch.setattr(render, "data_dir", lambda name: tmp_path)
+    before = render.templates_digest.__wrapped__()
+    assert before == render.templates_digest.__wrapped__()
+    path = tmp_path / "templates" / "macros.html"
+    if change == "text":
+        path.write_text(path.read_text(encoding="utf-8").replace("<td", "<td ", 1), encoding="utf-8")
+    elif change == "name":
+        path.rename(path.with_name("macro.html"))
+    else:
+        path.with_name("new.html").write_text("", encoding="utf-8")
+    assert render.templates_digest.__wrapped__() != before
+
+
+def test_the_page_that_is_kept_is_the_one_that_is_made_new(board, store):
+    """What is kept of a page is markup, and no text of a submission in it is."""
+    toml = board / FEW[0] / "model.toml"
+    hostile = toml.read_text(encoding="utf-8").replace('organisation = "clirbench"', 'organisation = "<b>Us</b>"')
+    toml.write_text(hostile, encoding="utf-8")
+    store.prepare(board / FEW[0])
+    page = store.model(store.recall(board / FEW[0]))
+    kinds = {task: kind for task, kind, _ in page.tasks}
+    assert kinds == {"xquad-r": "measured", "mlqa-r": "measured"}
+    for task, _, values in page.tasks:
+        assert f'<h3 id="bias-{task}">' in values["html"].__html__()
+        assert "<b>Us" not in values["html"]
+    assert {name for name, _, _ in page.files} == {path.name for path in (board / FEW[0]).iterdir()}
 
 
 def test_what_is_damaged_is_made_again(board, tmp_path):

@@ -264,8 +264,7 @@ def _apart(shares: Values) -> Values:
         a, b = first[start : start + rows], second[start : start + rows]
         result[a, b] = result[b, a] = ((by_model[a] - by_model[b]) ** 2).sum(axis=1)
     np.fill_diagonal(result, 0)
-    distances: Values = np.sqrt(np.maximum(result, 0))
-    return distances
+    return np.asarray(np.sqrt(np.maximum(result, 0)))
 
 
 def _largest(sums: NDArray[Any], weight: NDArray[Any], pairs: NDArray[np.bool_]) -> NDArray[Any]:

@@ -347,7 +347,7 @@ function fill(cell, value, ranks) {
 
 function fits(row) {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  const text = (row.querySelector(".model").textContent + " " + row.dataset.k).toLowerCase();
+  const text = words.length ? (row.querySelector(".model").textContent + " " + row.dataset.k).toLowerCase() : "";
   let keep = words.every((word) => text.includes(word));
   for (const select of facets) {
     if (!select.value) continue;
@@ -370,7 +370,8 @@ function filter(panel) {
     const folded = head && !unfold.checked && !state.open.has(head) && !(narrowed && keep);
     let visible = state.pins.has(row.dataset.m) || (keep && !folded);
     if (visible && !state.all && shown >= FIRST && !state.pins.has(row.dataset.m)) [visible, cut] = [false, cut + 1];
-    row.hidden = !visible;
+    // Writing what stands there already costs a layout.
+    if (row.hidden === visible) row.hidden = !visible;
     shown += visible ? 1 : 0;
   }
   for (const body of panel.bodies) {
@@ -379,7 +380,10 @@ function filter(panel) {
     const heading = body.querySelector("tr.title");
     if (heading) heading.hidden = ![...body.rows].some((row) => row.dataset.m && !row.hidden);
   }
-  for (const row of panel.rows) row.querySelector(".opener")?.setAttribute("aria-expanded", state.open.has(row.dataset.m));
+  for (const row of panel.rows) {
+    const opener = row.querySelector(".opener"), open = String(state.open.has(row.dataset.m));
+    if (opener && opener.getAttribute("aria-expanded") !== open) opener.setAttribute("aria-expanded", open);
+  }
   panel.empty.hidden = shown > 0;
   panel.more.hidden = cut === 0;
   panel.more.textContent = "Show all " + (shown + cut) + " rows";
@@ -401,14 +405,18 @@ function value(panel, row, key) {
 
 function arrange(panel) {
   const sign = panel.up ? 1 : -1;
-  const values = new Map(panel.rows.map((row) => [row, value(panel, row, panel.sort)]));
-  const order = (a, b) => {
+  // Attributes are read once a row, not once a comparison.
+  const keys = new Map(panel.rows.map((row) => {
+    return [row, { pinned: state.pins.has(row.dataset.m), value: value(panel, row, panel.sort), place: panel.original.get(row) }];
+  }));
+  const order = (first, second) => {
     // Pinned first, in their group; missing last, whichever way.
-    const kind = state.pins.has(b.dataset.m) - state.pins.has(a.dataset.m);
-    const [x, y] = [values.get(a), values.get(b)];
+    const [a, b] = [keys.get(first), keys.get(second)];
+    const kind = b.pinned - a.pinned;
+    const [x, y] = [a.value, b.value];
     if (kind) return kind;
-    if (x === null || y === null) return (x === null) - (y === null) || panel.original.get(a) - panel.original.get(b);
-    return sign * (typeof x === "string" ? x.localeCompare(y, "en") : x - y) || panel.original.get(a) - panel.original.get(b);
+    if (x === null || y === null) return (x === null) - (y === null) || a.place - b.place;
+    return sign * (typeof x === "string" ? x.localeCompare(y, "en") : x - y) || a.place - b.place;
   };
   const active = document.activeElement;
   for (const body of panel.bodies) {
@@ -421,7 +429,7 @@ function arrange(panel) {
   }
   if (active && panel.table.contains(active)) active.focus({ preventScroll: true });
   for (const row of panel.rows) {
-    const pinned = state.pins.has(row.dataset.m);
+    const { pinned } = keys.get(row);
     row.classList.toggle("pinned", pinned);
     row.querySelector(".pin").checked = pinned;
   }

@@ -161,36 +161,57 @@ function statistics() {
   }
 
   // How many of the sign vectors give a sum at least as far from 0 as the true one, for each column of `share`. Eight topics have
-  // 256 choices of signs: their sums are computed once, and every vector picks one of them.
+  // 256 choices of signs: their sums are computed once, and every vector picks one of them. Two blocks are added at a time.
   function extreme(share, n, width, totals) {
     const random = generator(SEED + 1), hits = new Float64Array(width);
-    const blocks = Math.ceil(n / BLOCK), table = new Float64Array(width << BLOCK);
+    const blocks = Math.ceil(n / BLOCK), tables = [0, 1].map(() => new Float64Array(width << BLOCK));
     const least = totals.map((total) => Math.abs(total) * (1 - 1e-9));
     for (let first = 0; first < FLIPS; first += CHUNK) {
       const many = Math.min(CHUNK, FLIPS - first), sums = new Float64Array(many * width), picks = new Uint8Array(many * blocks);
       for (let i = 0, bits = 0; i < picks.length; i++) { bits = i % 4 ? bits >>> 8 : random(); picks[i] = bits & 255; }
-      for (let b = 0; b < blocks; b++) {
-        const here = Math.min(BLOCK, n - b * BLOCK);
-        for (let c = 0; c < width; c++) {
-          let sum = 0;
-          for (let k = 0; k < here; k++) sum -= share[(b * BLOCK + k) * width + c];
-          table[c] = sum;
-        }
-        // Each choice is an earlier one with the sign of one more topic turned.
-        for (let k = 0; k < here; k++) {
-          const row = (b * BLOCK + k) * width, half = 1 << k;
-          for (let m = 0; m < half; m++) for (let c = 0; c < width; c++) table[(half + m) * width + c] = table[m * width + c] + 2 * share[row + c];
-        }
-        const mask = (1 << here) - 1;
+      for (let b = 0; b < blocks; b += 2) {
+        const masks = tables.map((table, i) => filled(table, share, n, width, b + i)), [one, other] = tables;
         for (let f = 0; f < many; f++) {
-          const from = (picks[f * blocks + b] & mask) * width, to = f * width;
-          for (let c = 0; c < width; c++) sums[to + c] += table[from + c];
+          const to = f * width, first = (picks[f * blocks + b] & masks[0]) * width, second = (picks[f * blocks + b + 1] & masks[1]) * width;
+          for (let c = 0; c < width; c++) sums[to + c] += one[first + c] + other[second + c];
         }
       }
       for (let f = 0; f < many; f++) for (let c = 0; c < width; c++) if (Math.abs(sums[f * width + c]) >= least[c]) hits[c]++;
       self.postMessage({ said: ["Tests", first + many, FLIPS] });
     }
     return hits;
+  }
+
+  // Fill a table with the sums of a block of topics for each choice of their signs; the mask of a choice. Behind the last block
+  // there is one choice, and its sums are 0.
+  function filled(table, share, n, width, block) {
+    const here = Math.max(0, Math.min(BLOCK, n - block * BLOCK)), start = block * BLOCK;
+    for (let c = 0; c < width; c++) {
+      let sum = 0;
+      for (let k = 0; k < here; k++) sum -= share[(start + k) * width + c];
+      table[c] = sum;
+    }
+    // Each choice is an earlier one with the sign of one more topic turned.
+    for (let k = 0; k < here; k++) {
+      const row = (start + k) * width, half = 1 << k;
+      for (let m = 0; m < half; m++) for (let c = 0; c < width; c++) table[(half + m) * width + c] = table[m * width + c] + 2 * share[row + c];
+    }
+    return (1 << here) - 1;
+  }
+
+  // Samples of each group whose interval is shown; pairs of languages, which come in great number, are shown without one. Where all
+  // topics have all columns, a group is one column: what each topic adds to it.
+  function intervalsOf(list, { diff, present, counts, share, n, width }) {
+    const chosen = list.flatMap((g, i) => (g.family === "pair" ? [] : [i])), samples = [];
+    if (counts.some((count) => count !== n)) {
+      sampled(diff, present, counts, n, width, chosen.map((i) => list[i])).forEach((one, k) => { samples[chosen[k]] = one; });
+      return samples;
+    }
+    const values = new Float64Array(n * chosen.length);
+    for (let t = 0; t < n; t++) chosen.forEach((i, k) => { values[t * chosen.length + k] = n * share[t * list.length + i]; });
+    const whole = new Float64Array(chosen.length).fill(n), single = chosen.map((_, k) => ({ places: [k] }));
+    sampled(values, present, whole, n, chosen.length, single).forEach((one, k) => { samples[chosen[k]] = one; });
+    return samples;
   }
 
   // Paired bootstrap (percentile intervals) and paired randomisation tests of two models, corrected by Holm over each family.
@@ -220,10 +241,10 @@ function statistics() {
         totals[i] += sum / g.places.length;
       }
     });
-    const samples = sampled(diff, present, counts, n, width, list);
+    const samples = intervalsOf(list, { diff, present, counts, share, n, width });
     const hits = extreme(share, n, list.length, totals);
     const results = list.map((g, i) => {
-      const sorted = samples[i].sort();
+      const sorted = samples[i]?.sort() ?? [];
       const average = (values) => g.places.reduce((sum, c) => sum + values[c], 0) / g.places.length;
       return { ...g, first: average(means[0]), second: average(means[1]), difference: totals[i], low: quantile(sorted, 0.025), high: quantile(sorted, 0.975), raw: (1 + hits[i]) / (1 + FLIPS) };
     });
