@@ -16,6 +16,7 @@ from clirbench.ranking import device as device_module
 from clirbench.ranking import in_memory
 from clirbench.ranking.device import Device, device_to_count_on
 from clirbench.ranking.in_memory import count_outranked
+from clirbench.ranking.many_golds import histogram
 from clirbench.ranking.near_ties import exact_products, reach
 from clirbench.ranking.shards import Cells, GoldScores
 from clirbench.support.errors import ClirbenchError
@@ -301,3 +302,20 @@ def test_the_benchmark_compares_the_device_with_the_bare_product_and_the_process
     assert lines[-1] == "360 counts are equal on both"
     few = subprocess.run([sys.executable, BENCHMARK, "--rounds", "2"], capture_output=True, text=True, check=False)
     assert few.stderr == "--rounds is 2: use 3 or more\n"
+
+
+def test_a_score_that_is_equal_to_a_bound_reaches_it(device):
+    rng = np.random.default_rng(12)
+    scores = rng.integers(0, 5, (6, 40)).astype(np.float32)
+    bounds = np.sort(rng.integers(0, 5, (6, 4)), axis=1).astype(np.float32)
+    near, block = rng.random((6, 5)) < 0.5, np.repeat([0, 1], [15, 25])
+    there = device.histogram(torch.from_numpy(scores), bounds, near, block, 2)
+    assert all(np.array_equal(a, b) for a, b in zip(there, histogram(scores, bounds, near, block, 2), strict=True))
+    reached = (scores[:, None] >= bounds[:, :, None]).sum(axis=2)
+    assert np.array_equal(device.reached(torch.from_numpy(scores), bounds), reached)
+    assert np.array_equal(there[0].sum(axis=1)[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:], reached)
+    row = np.repeat(np.arange(6), 2)
+    low, high = bounds[:, :2].ravel(), bounds[:, 2:].ravel()
+    found = [np.concatenate(one) for one in zip(*device.between(torch.from_numpy(scores), row, low, high), strict=True)]
+    inside = (scores[row] >= low[:, None]) & (scores[row] < high[:, None])
+    assert np.array_equal(np.array(found), np.nonzero(inside))
