@@ -92,7 +92,9 @@ def nothing_refused(monkeypatch):
     """As if the check had missed what is wrong with a submission: pages and tables must be safe without it."""
     from clirbench.submissions.findings import Examined
 
-    monkeypatch.setattr("clirbench.board.folders.check_submissions", lambda paths, **options: list(map(Examined, paths)))
+    monkeypatch.setattr(
+        "clirbench.board.folders.check_submissions", lambda paths, **options: list(map(Examined, paths))
+    )
 
 
 class Table:
