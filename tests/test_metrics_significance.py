@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from clirbench.metrics.per_topic import TopicTable, mean_of_present
-from clirbench.metrics.significance import Bootstrap, interval
+from clirbench.metrics.significance import Bootstrap, interval, intervals
 
 
 def table(values):
@@ -28,6 +28,16 @@ def test_interval_agrees_with_scipy():
         (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
     assert interval(samples) == pytest.approx((truth.low, truth.high), abs=0.004)
+
+
+def test_intervals_of_several_are_those_of_each():
+    samples = list(np.random.default_rng(5).normal(size=(4, 101)))
+    samples[2][7] = np.nan
+    expected = [tuple(np.percentile(one, [2.5, 97.5])) for one in samples]
+    given = intervals(samples)
+    assert given[2] is None
+    assert np.array([given[i] for i in (0, 1, 3)]) == pytest.approx(np.array(expected)[[0, 1, 3]], rel=1e-12)
+    assert intervals([]) == []
 
 
 def test_parallel_queries_move_together():

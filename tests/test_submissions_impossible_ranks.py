@@ -10,6 +10,7 @@ import pytest
 import clirbench
 from clirbench.ranking.gold_ranks import GoldRanks, gold_ranks
 from clirbench.ranking.in_memory import Outranked
+from clirbench.submissions import impossible_ranks
 from clirbench.submissions.impossible_ranks import impossible, impossible_jumps
 from clirbench.tasks.collection import GoldPairs
 
@@ -150,6 +151,9 @@ def others(ranks, changed):
         (lambda r: r.query_language_above + 1, "contradicts own_rank at a gold of the query's language"),
         (lambda r: others(r, -1), "falls on the way down the pool"),
         (lambda r: others(r, 100), "exceeds what there is"),
+        # In numbers of 16 bits, these would be those of the ranks, or small ones.
+        (lambda r: others(r, r.query_language_above + 2**16), "exceeds what there is"),
+        (lambda r: others(r, r.query_language_above - 2**16), "falls on the way down the pool"),
         (lambda r: others(r, r.pool_rank - 1), "counts more wrong candidates than stand in its part of the pool"),
     ],
 )
@@ -158,6 +162,31 @@ def test_each_forged_column_is_told_in_one_line(change, rule):
     lines = impossible(replace(ranks, query_language_above=change(ranks).astype(np.int32)), sizes)
     assert any(rule in line for line in lines), lines
     assert all("topic 't" in line and "\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_small_numbers_give_the_verdicts_of_large_ones(monkeypatch, kind):
+    rng = np.random.default_rng(3)
+    cases = []
+    for seed in range(30):
+        ranks, sizes = drawn(seed)
+        # Each of the three columns, moved at one row in ten.
+        name = ("own_rank", "pool_rank", "query_language_above")[seed % 3]
+        moved = getattr(ranks, name) + (rng.random(len(ranks)) < 0.1)
+        forged = replace(ranks, **{name: moved.astype(np.int32)})
+        stated = {q: {g: {c: int(rng.integers(0, 20)) for c in "abc"} for g in "abc"} for q in "abc"}
+        cases.append((forged, sizes, stated))
+    small = [(impossible(r, n), impossible_jumps(r, n, stated)) for r, n, stated in cases]
+    monkeypatch.setattr(impossible_ranks, "_sizes", lambda r, n: np.array([n[x] for x in r.languages], dtype=kind))
+    assert [(impossible(r, n), impossible_jumps(r, n, stated)) for r, n, stated in cases] == small
+    assert sum(bool(rules) for rules, _ in small) > 10
+
+
+def test_rows_are_ordered_by_query_and_pool_rank():
+    ranks, sizes = drawn(4)
+    for one in (ranks, ranks.rounded(sizes), ranks.rows(slice(5, 60))):
+        own = one.query_language == one.gold_language
+        assert one.pool_order.tolist() == np.lexsort((own, one.pool_rank, one.query)).tolist()
 
 
 def test_the_largest_counts_do_not_overflow():

@@ -180,12 +180,12 @@ class _Walk:
         for start in range(bottom):
             needed: Integers = np.zeros_like(room[0])
             between = faults[1 if start else 0]
-            for mark in range(start + 1, bottom + 1):
-                needed = np.add(needed, steps[mark] * (begins[mark] >= start))
-                between[mark] |= (needed > room[mark] - room[start]) & ends[mark]
+            for lower in range(start + 1, bottom + 1):
+                np.add(needed, steps[lower] * (begins[lower] >= start), out=needed)
+                between[lower] |= (needed > room[lower] - room[start]) & ends[lower]
             # From the top to the bottom, all candidates have all the room there is.
             if start:
-                needed = np.add(needed, np.add.reduce(tails[start:], dtype=needed.dtype))
+                np.add(needed, tails[start:].sum(axis=0, keepdims=True, dtype=needed.dtype)[0], out=needed)
                 faults[2][start] = (needed > room[bottom] - room[start]) & ends[start]
         return self._lines((marks[self.mark, self.query], rule) for marks, rule in zip(faults, rules, strict=True))
 
@@ -196,8 +196,8 @@ class _Walk:
         asked = np.zeros(len(self.golds), dtype=np.int64)
         asked[self.query] = ranks.query_language[self.order]
         golds = np.bincount(self.query, weights=own_language[self.order], minlength=len(self.golds)).astype(np.int64)
-        # Beyond the pool, every number exceeds what there is, and the type of the sizes need not hold it.
-        above = np.minimum(above, self.size.sum() + 1)
+        # No number below 0 or beyond the pool is possible, and the type of the sizes need not hold it.
+        above = np.clip(above, -1, self.size.sum(dtype=np.int64) + 1).astype(np.int64)
         column = self.spread(above[self.order], self.size[asked] - golds)
         steps = np.diff(column, axis=0)
         nth = places(np.asarray(ranks.query, dtype=np.int64) * len(self.size) + ranks.gold_language)
