@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors
-from clirbench.ranking.kernel import one_blas_thread, outranks, workers
-from clirbench.ranking.near_ties import MANY_NEAR, exact_products, norms_of, score_bounds
+from clirbench.ranking.kernel import MANY_NEAR, one_blas_thread, outranks, workers
+from clirbench.ranking.near_ties import exact_products, norms_of, score_bounds
 
 # Above so many golds a query, the search is at least twice as fast as comparing a candidate with every gold
 # (benchmarks/many_languages.py --compare).
