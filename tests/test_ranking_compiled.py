@@ -7,7 +7,7 @@ pytest.importorskip("numba")
 
 from clirbench.ranking import near_ties
 from clirbench.ranking.in_memory import count_outranked
-from clirbench.ranking.near_ties import MANY_NEAR
+from clirbench.ranking.kernel import MANY_NEAR
 
 
 @pytest.fixture

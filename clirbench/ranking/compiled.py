@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 
-from clirbench.ranking.near_ties import MANY_NEAR
+from clirbench.ranking.kernel import MANY_NEAR
 
 # What is near a gold is sought in so many columns at once, then in fewer of them, and then one by one.
 _COLUMNS, _FINER_COLUMNS = 256, 32

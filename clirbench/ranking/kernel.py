@@ -31,6 +31,9 @@ _QUERIES_PER_COUNT = 8
 LANES = 8
 # A byte holds at most 255: 255 additions of 0 or 1 never carry into the next byte.
 RUN = 255 * LANES
+# Only a collapsed encoder, or vectors of few bits, puts more candidates of a tile between the bounds of one gold
+# (clirbench.ranking.near_ties).
+MANY_NEAR = 256
 
 
 def outranks(

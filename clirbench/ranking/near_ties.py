@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.ranking.device import Device, Held
-from clirbench.ranking.kernel import LANES, OVERFLOW, RUN, outranks, tally, tally_flags
+from clirbench.ranking.kernel import LANES, MANY_NEAR, OVERFLOW, RUN, outranks, tally, tally_flags
 from clirbench.support.errors import ClirbenchError
 
 _Scores = NDArray[np.float32]
-# Only a collapsed encoder, or vectors of few bits, puts more candidates of a tile between the bounds of one gold.
-MANY_NEAR = 256
 # Golds that are handled at a time; this bounds memory.
 _CELLS = 128
 _EXACT_AT_A_TIME = 128
