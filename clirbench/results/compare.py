@@ -225,16 +225,20 @@ def _contrasts(rows: Sequence[_Row], bootstrap: Bootstrap) -> list[Contrast]:
     """The contrasts of one family; an empty list if there are no rows."""
     if not rows:
         return []
-    differences = [TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows]
-    shares = [shares_of_macro(table, row.cell.columns) for table, row in zip(differences, rows, strict=True)]
+    # The cells of a setting share one table, which has a column for each pair of languages: its difference is made once.
+    tables = {id(row.first): row for row in rows}
+    differences = {
+        number: TopicTable(row.first.sums - row.second.sums, row.first.counts) for number, row in tables.items()
+    }
+    shares = [shares_of_macro(differences[id(row.first)], row.cell.columns) for row in rows]
     raw = permutation_p(np.stack(shares, axis=1))
     corrected = holm(raw)
-    # Many cells share one table, whose bootstrap means are computed once.
+    # So are its bootstrap means.
     samples: dict[int, Values] = {}
     contrasts = []
     for i, (cell, metric, a, b) in enumerate(rows):
         if id(a) not in samples:
-            samples[id(a)] = bootstrap.means([differences[i]])[0]
+            samples[id(a)] = bootstrap.means([differences[id(a)]])[0]
         low, high = interval(mean_of_present(samples[id(a)][:, cell.columns])) or (None, None)
         one, other = (float(mean_of_present(table.means[None, cell.columns])[0]) for table in (a, b))
         higher = BIAS[metric].higher_is_better if cell.setting == "bias" else METRICS[metric].higher_is_better
