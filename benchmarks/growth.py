@@ -5,8 +5,9 @@
     python benchmarks/growth.py --only encode count
 
 Each size of a stage runs in a process of its own, so that its memory is its own: the peak, less what was there before the stage.
-Seconds are the least of three runs in that process; encoding, the comparison of two models, checks, leaderboard and site, which take longest, run once. Two fits: the
-exponent p of size^p, by least squares on logarithms; and a line, seconds = a + b x amount, by which large runs are forecast.
+Seconds are the least of three runs in that process. What takes longest runs once: encoding, the comparison of two models, checks,
+leaderboard and site. Two fits: the exponent p of size^p, by least squares on logarithms; and a line, seconds = a + b x amount, by
+which large runs are forecast.
 Vectors, texts and submissions are invented, so nothing but the package is needed.
 """
 
