@@ -63,6 +63,6 @@ class TokenBlocks:
             # torch takes no empty buffer.
             flat = torch.frombuffer(content, dtype=torch.float32) if content else torch.empty(0)
             tokens = flat.reshape(-1, block.dimensions).to(block.device, block.dtype)
-            yield slice(block.first, block.first + len(block.lengths)), list(torch.split(tokens, block.lengths))
+            yield slice(block.first, block.first + len(block.lengths)), list(torch.split(tokens, list(block.lengths)))
         # What is added next stands at the end.
         self._file.seek(0, 2)
