@@ -304,9 +304,9 @@ def _panel(
         models.append((top, [one for one in below if one["group"] == top["group"]]))
         # What stands in another group than its model folds under nothing.
         models += [(one, []) for one in below if one["group"] != top["group"]]
-    for head, variants in sorted(models, key=lambda model: order(model[0])):
-        head |= {"of": "", "best": content.folded(head, variants, alone, tested) if alone else {}}
-        under = [one | {"of": head["folder"], "best": {}} for one in variants]
+    for head, below in sorted(models, key=lambda model: order(model[0])):
+        head |= {"of": "", "best": content.folded(head, below, alone, tested) if alone else {}}
+        under = [one | {"of": head["folder"], "best": {}} for one in below]
         groups.setdefault((head["group"], head["aside"] != ""), []).extend([head, *under])
     for key in sorted(groups):
         rows += groups[key]
