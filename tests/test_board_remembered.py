@@ -115,4 +115,4 @@ def test_only_some_boards_are_kept(board, monkeypatch):
 def test_a_frame_comes_back_from_plain_columns():
     frame = pd.DataFrame({"text": ["a", ""], "share": [0.1, float("nan")]})
     frame["count"] = pd.Series([1, None], dtype="Int64")
-    assert_frame_equal(frame, remembered.frame_of_columns(remembered.columns_of(frame)))
+    assert remembered.frame_of_columns(remembered.columns_of(frame)).equals(frame)
