@@ -88,8 +88,8 @@ def test_each_meets_what_is_right_beside_other_rows(board, verified, tmp_path, n
     assert attack.outcome == ACCEPTED or matching(examined.findings, attack), examined.findings
 
 
-def test_a_model_that_has_read_the_answers_stands_behind_what_is_verified(verified, tmp_path):
-    """Its ranks are real, so no check refuses them: it is a surprise, and does not stand first."""
+def test_a_model_that_has_read_the_answers_is_a_surprise_and_not_verified(verified, tmp_path):
+    """Its ranks are real, so no check refuses them: whoever merges is warned, and its row says that nobody ran it again."""
     submissions = shutil.copytree(verified[0], tmp_path / "submissions")
     cheat = write_cheat(tmp_path, submissions)
     examined = examine(cheat, True)
@@ -97,7 +97,9 @@ def test_a_model_that_has_read_the_answers_stands_behind_what_is_verified(verifi
     _compare([examined], verified[1])
     assert any("far above" in finding.message for finding in examined.findings)
     frame = clirbench.leaderboard(submissions)
-    assert frame["model"].iloc[0] == "acme/hybrid"
+    evidence = frame.set_index("model")["evidence"]
+    assert evidence["acme/answer-key"] == "measured"
+    assert evidence["acme/hybrid"] == "verified"
     by_number = frame.sort_values("trio multilingual mAP", ascending=False)
     assert by_number["model"].iloc[0] == "acme/answer-key"
 

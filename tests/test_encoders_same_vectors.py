@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 import clirbench
-from clirbench.encoders.same_vectors import ROUNDING, Likes, first_alike, shares_alike
+from clirbench.encoders.same_vectors import ROUNDING, Originals, first_alike, shares_alike
 
 
 def all_distances(vectors, within=ROUNDING):
@@ -75,7 +75,7 @@ def test_a_passage_gets_the_vector_of_the_nearest_gold():
     passages = rng.standard_normal((200, 32)).astype(np.float32)
     passages[::10] = golds[:20] + (rng.standard_normal((20, 32)) * 1e-7).astype(np.float32)
     before = passages.copy()
-    after = Likes(golds).replace(passages)
+    after = Originals(golds).replace(passages)
     assert (passages == before).all()
     assert (after[::10] == golds[:20]).all()
     others = np.arange(200) % 10 > 0

@@ -60,8 +60,8 @@ def test_every_table_that_a_benchmark_writes_has_its_place(benchmarks):
         )
     names = {name for found in written for name in ([found] if isinstance(found, str) else found) if name}
     assert names == {
-        "ablation", "ablation-transformer", "benchmarks", "board", "claim", "encoding", "growth", "memory", "site-benchmark",
-        "sizes", "streaming-benchmarks", "training", "transfer", "transfer-transformer",
+        "ablation", "ablation-transformer", "benchmarks", "board", "board-seconds", "claim", "encoding", "growth", "memory",
+        "site-benchmark", "sizes", "startup", "streaming-benchmarks", "training", "transfer", "transfer-transformer",
     }  # fmt: skip
     for name in names:
         assert blocks.read(name).startswith("| "), name

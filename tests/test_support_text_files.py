@@ -188,8 +188,7 @@ def test_no_other_module_decodes_what_users_give():
         "results/ranks_layout.py": "names of columns",
         "submissions/git_objects.py": "of git",
         "submissions/wall.py": "of the process of a model, to whose end a line belongs",
-        "results/build.py": "/proc",
-        "submissions/check_many.py": "/proc",
+        "submissions/check_processes.py": "/proc",
     }
     package = ROOT / "clirbench"
     rooms = ("tasks", "evaluation", "results", "submissions")

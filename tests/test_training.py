@@ -140,7 +140,7 @@ def test_a_bad_recipe_of_a_transformer_is_one_line(tmp_path, change, message):
 
 
 def test_rounding_is_refused_where_the_loss_cannot_round(tmp_path):
-    path = tmp_path / "minilm.toml"
+    path = tmp_path / "rounded.toml"
     path.write_text(
         'format = 1\nextends = "minilm.toml"\n[model]\npacked = true\nrounded_steps = 0.5\n', encoding="utf-8"
     )

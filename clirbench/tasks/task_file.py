@@ -176,12 +176,14 @@ def load_task(name: str) -> Task:
         raise ClirbenchError(f"no file '{printable(name[:200])}' here: {_meant(path)}")
     if status is None or not known:
         raise ClirbenchError(f"no task '{name[:80]}': the tasks are {', '.join(list_tasks())}")
-    return _loaded(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
+    loaded = _loaded(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino))
+    # The texts of a user's task may change while its file stays.
+    return _own_task(loaded, path) if isinstance(loaded, _OwnFile) else loaded
 
 
 # Cached, because a check asks for its tasks again and again. A changed file is read again.
 @lru_cache(maxsize=32)
-def _loaded(path: Path, _state: tuple[int, ...]) -> Task:
+def _loaded(path: Path, _state: tuple[int, ...]) -> Task | _OwnFile:
     try:
         raw = tomllib.loads(read_text(path, "check its permissions"))
     except tomllib.TOMLDecodeError as error:
@@ -199,7 +201,7 @@ def _loaded(path: Path, _state: tuple[int, ...]) -> Task:
             # Result files have these names in theirs.
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}", one):
                 raise ClirbenchError(f"{path}: '{key}' has {one!a}: use letters, digits, '.', '-' and '_'")
-    return _own_task(file, path) if isinstance(file, _OwnFile) else _shipped_task(file, path)
+    return file if isinstance(file, _OwnFile) else _shipped_task(file, path)
 
 
 def _kind(raw: Mapping[str, Any]) -> type[_OwnFile | _ParallelFile | _ParallelHubFile | _StreamedFile]:
