@@ -327,7 +327,7 @@ def each(one):
 
 
 def bytes_of(size):
-    return humanize.naturalsize(size, format="%.2g" if size < 1e10 else "%.0f")
+    return humanize.naturalsize(size, format="%.3g")
 
 
 def fits(measured):
@@ -396,9 +396,9 @@ def costs(measured):
         Cost(
             village,
             "rank",
-            "memory is that of the whole evaluation, by gold pairs",
+            "its memory is measured whole by `many_languages.py`, which a line from here would miss",
             ranking.seconds_at(asked * pool),
-            memory_by_pairs(ranking, pairs),
+            None,
         ),
     ]
     for stage in ("score", "write", "compare"):
@@ -408,15 +408,6 @@ def costs(measured):
         one = by[stage, "models"]
         made.append(Cost(many, stage, "", one.seconds_at(SUBMISSIONS), one.memory_at(SUBMISSIONS)))
     return made
-
-
-def memory_by_pairs(one, pairs):
-    """Bytes by the line over gold pairs: topics x languages^2."""
-    return max(0.0, slope(*pairs_and_memory(one))[0]) + slope(*pairs_and_memory(one))[1] * pairs
-
-
-def pairs_and_memory(one):
-    return [TOPICS * size**2 for size in one.sizes], one.memory
 
 
 def forecast(made):
