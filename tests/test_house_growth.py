@@ -75,7 +75,8 @@ def test_large_runs_are_the_lines_at_their_amounts(growth):
     assert by["106", "count"].seconds == pytest.approx(passages * queries * 1e-9)
     golds = 900 * 122**2
     assert by["122", "score"].seconds == pytest.approx(golds * 1e-6)
-    assert by["122", "rank"].memory == pytest.approx(100 * golds)
+    # A line from few languages misses it, so it is not forecast.
+    assert by["122", "rank"].memory is None
     assert by["5,000", "check"].seconds == pytest.approx(500)
     assert by["5,000", "site"].memory == pytest.approx(5e9)
     sentences = growth.walls(made).splitlines()
