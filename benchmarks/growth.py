@@ -396,7 +396,7 @@ def costs(measured):
         Cost(
             village,
             "rank",
-            "its memory is measured whole by `many_languages.py`, which a line from here would miss",
+            "`many_languages.py` measures its memory",
             ranking.seconds_at(asked * pool),
             None,
         ),
@@ -426,18 +426,16 @@ def walls(made):
         stages = [one for one in made if one.run == run]
         longest = max(stages, key=lambda one: one.seconds)
         share = longest.seconds / sum(one.seconds for one in stages)
-        fit = []
+        said = [f"the longest stage is to {NAMES[longest.stage]}, {share:.0%} of the time"]
         if longest.seconds > DAY:
-            fit.append(f"on this machine it is {longest.seconds / DAY:,.0f} times a day")
+            said.append(f"on this machine it is {longest.seconds / DAY:,.0f} times a day")
         largest = max((one for one in stages if one.memory is not None), key=lambda one: one.memory, default=None)
         if largest is not None:
             more = "more than" if largest.memory > MEMORY else "within"
-            fit.append(
+            said.append(
                 f"the most memory, {bytes_of(largest.memory)} to {NAMES[largest.stage]}, is {more} {bytes_of(MEMORY)}"
             )
-        lines.append(
-            f"- **{run}:** the longest stage is to {NAMES[longest.stage]}, {share:.0%} of the time; {'; '.join(fit)}."
-        )
+        lines.append(f"- **{run}:** {'; '.join(said)}.")
     nearest = max(made, key=lambda one: max(one.seconds / DAY, (one.memory or 0) / MEMORY))
     by_memory = (nearest.memory or 0) / MEMORY > nearest.seconds / DAY
     wall = f"{bytes_of(MEMORY)} of memory" if by_memory else "a day on one machine"
