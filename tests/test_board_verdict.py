@@ -71,9 +71,9 @@ def test_how_fair_the_first_row_is():
     )
     frame[f"{TASK} bias rank_distance"] = [1234.4, 80.0, 3.0]
     fair = "With one, the answers to one question stand 1,234 ranks apart on average"
-    assert told(frame)[1] == f"{fair}; the fairest row has 80 (two)."
+    assert told(frame)[1] == f"{fair}; the fairest measured row has 80 (two)."
     frame[f"{TASK} bias rank_distance"] = [1234.4, 1300.0, 3.0]
-    assert told(frame)[1] == f"{fair}; no row is fairer."
+    assert told(frame)[1] == f"{fair}; no measured row is fairer."
     frame[f"{TASK} bias rank_distance"] = [math.nan, 1300.0, 3.0]
     assert not [line for line in told(frame) if "ranks apart" in line]
 

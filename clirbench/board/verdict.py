@@ -65,8 +65,8 @@ def _fair(measured: pd.DataFrame, task: str) -> list[str]:
     if len(distances) == 1:
         return [f"{said}."]
     if own == least:
-        return [f"{said}; no row is fairer."]
-    return [f"{said}; the fairest row has {least} ({measured.at[distances.idxmin(), 'name']})."]
+        return [f"{said}; no measured row is fairer."]
+    return [f"{said}; the fairest measured row has {least} ({measured.at[distances.idxmin(), 'name']})."]
 
 
 def _named(row: Any, main: str) -> str:
