@@ -222,7 +222,9 @@
       return /[",\n\r]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
     };
     const wide = (row) => row.flatMap(([text, span]) => [text, ...Array(span - 1).fill("")]);
-    return [...head, ...rows].map((row) => wide(row).map(quote).join(",")).join("\n") + "\n";
+    // The title of a group of rows is no row of data.
+    const data = rows.filter((row) => row.length > 1 || row[0]?.[1] === 1);
+    return [...head, ...data].map((row) => wide(row).map(quote).join(",")).join("\n") + "\n";
   }
 
   function bibtex(table, { body }) {
