@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_ranking_many_golds import brute_force
 
 from clirbench.encoders.base import EncoderSettings, LoadedEncoder, LoadedScorer, ModelInfo
 from clirbench.ranking import device as device_module
@@ -33,18 +34,6 @@ def device(monkeypatch):
     monkeypatch.setattr(Device, "rows", 256)
     monkeypatch.setattr(Device, "rows_of_many_golds", 16)
     return Device("cpu")
-
-
-def brute_force(queries, candidates, gold_query, gold_candidate, starts):
-    """The wrong candidates of each block that outrank each gold: the tie rule on exact scores, one gold pair at a time."""
-    every = np.arange(len(candidates))
-    exact = [exact_products(queries, np.full_like(every, row), candidates, every) for row in range(len(queries))]
-    counts = []
-    for query, gold in zip(gold_query, gold_candidate, strict=True):
-        above = exact[query] >= exact[query][gold]
-        above[gold_candidate[gold_query == query]] = False
-        counts.append(np.add.reduceat(above.astype(int), starts[:-1]))
-    return np.array(counts)
 
 
 def golds_of(rng, queries, candidates, fewest, most):

@@ -111,11 +111,6 @@ def shares_alike(
     return {code: float(shared[numbers].mean()) if len(numbers) else 0.0 for code, numbers in own.items()}
 
 
-def replace_alike(vectors: DenseVectors, like: DenseVectors, within: float = ROUNDING) -> DenseVectors:
-    """Put the vector of ``like`` in the place of each vector that counts as the same: see :meth:`Originals.replace`."""
-    return Originals(like, within).replace(vectors)
-
-
 class Originals:
     """Vectors that take the place of those that count as the same; made once, and read for one shard after the other.
 
