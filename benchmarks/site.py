@@ -26,8 +26,8 @@ from pathlib import Path
 import blocks
 import numpy as np
 
+from clirbench.board.kept_files import kept_root
 from clirbench.board.site.build import About, build_site
-from clirbench.board.site.kept import kept_dir
 from clirbench.metrics.scores import compute_scores
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.ranks_file import encode_ranks
@@ -185,7 +185,8 @@ def measured(count, times):
         check_submissions(inside(board))
         cold, changed = [], []
         for _ in range(times):
-            shutil.rmtree(kept_dir(), ignore_errors=True)
+            for kept in ("entries", "site"):
+                shutil.rmtree(kept_root() / kept, ignore_errors=True)
             cold.append(built(board, site))
         for i in range(times):
             change(board, 1, i)

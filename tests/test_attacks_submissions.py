@@ -12,7 +12,8 @@ from attacks.submissions import ACCEPTED, ATTACKS, BESIDE, ERROR, WARNING, verif
 from small_board import ORG, tasks_in, write_board, write_cheat, write_tasks
 
 import clirbench
-from clirbench.board.entries import read_board
+from clirbench.board.folders import accept
+from clirbench.board.kept_entries import kept_entries
 from clirbench.board.site.build import build_site
 from clirbench.results.evidence import not_recomputable
 from clirbench.results.result import read_result
@@ -151,10 +152,10 @@ def refused():
 
 def test_the_board_and_the_site_show_none_of_the_refused(board, tmp_path):
     attacked, submissions = together(board, tmp_path, refused()), tmp_path / "submissions"
-    shown = read_board([submissions])
+    accepted = accept([submissions])
     honest = {path.name for path in board.iterdir()}
-    assert {entry.folder.name for entry in shown.entries} == honest, shown.left_out.get(submissions / NAME)
-    assert {path.name for path in shown.left_out} == {path.name for path in attacked.values()}
+    assert {entry.folder.name for entry in kept_entries(accepted)} == honest, accepted.left_out.get(submissions / NAME)
+    assert {path.name for path in accepted.left_out} == {path.name for path in attacked.values()}
     assert len(attacked) > 300
     labels = [name.replace("__", "/", 1) for name in honest]
     assert sorted(clirbench.leaderboard(submissions)["model"]) == sorted(labels)

@@ -10,7 +10,9 @@ import pytest
 from command_line import call
 
 import clirbench
-from clirbench.board.entries import read_board, results_of
+from clirbench.board.entries import results_of
+from clirbench.board.folders import accept
+from clirbench.board.kept_entries import kept_entries
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import Silent
 
@@ -38,7 +40,7 @@ class Notes(Silent):
 def read(board):
     """The labels of the rows, and the lines about what is left out."""
     notes = Notes()
-    entries = read_board([board], notes).entries
+    entries = kept_entries(accept([board], notes))
     return [entry.label for entry in entries], notes.lines
 
 
@@ -199,7 +201,7 @@ def test_a_board_of_nothing_acceptable_is_one_line(board):
         assert ran.returncode == 2
         assert said == ["clirbench: submissions: no submission in it is accepted: see clirbench check submissions"]
     with pytest.raises(ClirbenchError, match="is one submission: pass the folder that holds it as --submissions"):
-        read_board([SUBMISSIONS / HONEST])
+        accept([SUBMISSIONS / HONEST])
 
 
 def test_an_unchanged_board_starts_no_process(board, monkeypatch):

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clirbench.board.entries import read_board, read_entry
+from clirbench.board.entries import read_entry
+from clirbench.board.folders import accept
+from clirbench.board.kept_entries import kept_entries
 from clirbench.board.names import families, in_words, row_name
 from clirbench.board.table import leaderboard
 from clirbench.results.compare import is_small
@@ -75,7 +77,7 @@ def test_what_does_not_compare_is_published_and_on_a_task_of_the_board(tmp_path)
 
 @pytest.mark.usefixtures("checked_shipped")
 def test_figures_that_do_not_compare_stand_below_all_others():
-    entries = {entry.folder.name: entry for entry in read_board([SUBMISSIONS]).entries}
+    entries = {entry.folder.name: entry for entry in kept_entries(accept([SUBMISSIONS]))}
     assert entries["lareqa__mbert-x-y"].not_comparable("xquad-r") == "candidates are encoded with their paragraph"
     assert entries["arxiv-2408.10536__labse-hybrid"].not_comparable("miracl") == "mean over 15 of 18 languages"
     assert entries["arxiv-2408.10536__labse-hybrid"].not_comparable("xquad-r") == ""

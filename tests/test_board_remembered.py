@@ -8,8 +8,10 @@ import pytest
 from pandas.testing import assert_frame_equal
 
 import clirbench
-from clirbench.board import remembered, table
+from clirbench.board import kept_entries, kept_files, remembered, table
+from clirbench.board.kept_entries import KeptEntries
 from clirbench.submissions import accepted
+from clirbench.support.errors import ClirbenchError
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("lareqa__mbert-x-x", "pyserini__bm25", "clirbench__bm25")
@@ -25,30 +27,45 @@ def board(tmp_path):
 @pytest.fixture
 def read(monkeypatch):
     """The names of the submissions that were read since the list was last cleared."""
-    names, real = [], table.read_entry
+    names, real = [], KeptEntries.keep
 
-    def reading(path):
-        names.append(path.name)
-        return real(path)
+    def keep(self, key, entry, shares):
+        names.append(entry.folder.name)
+        real(self, key, entry, shares)
 
-    monkeypatch.setattr(table, "read_entry", reading)
+    monkeypatch.setattr(KeptEntries, "keep", keep)
     return names
 
 
-def test_an_unchanged_board_is_not_read_again(board, read):
+@pytest.fixture
+def computed(monkeypatch):
+    """A board for each time that one was computed: the names of its submissions."""
+    boards, real = [], table.frame_of
+
+    def computing(entries, *rest):
+        boards.append([entry.folder.name for entry in entries])
+        return real(entries, *rest)
+
+    monkeypatch.setattr(table, "frame_of", computing)
+    return boards
+
+
+def test_an_unchanged_board_is_not_read_again(board, read, computed):
     first = clirbench.leaderboard(board)
     assert sorted(read) == sorted(NAMES)
+    assert len(computed) == 1
     read.clear()
     again = clirbench.leaderboard(board)
-    assert read == []
+    assert len(computed) == 1
     assert_frame_equal(first, again)
     # Wherever it lies.
     shutil.copytree(board, board.parent / "elsewhere")
     assert_frame_equal(first, clirbench.leaderboard(board.parent / "elsewhere"))
-    assert read == []
-    # A board of one task is another one.
+    assert len(computed) == 1
+    # A board of one task is another one, of the same submissions.
     assert len(clirbench.leaderboard(board, "mlqa-r").columns) < len(first.columns)
-    assert read != []
+    assert len(computed) == 2
+    assert read == []
 
 
 def change_a_byte(board, monkeypatch):
@@ -80,28 +97,63 @@ def damage_the_cache(board, monkeypatch):
         path.write_bytes(path.read_bytes().replace(b"reported", b"measured"))
 
 
+def damage_a_submission_of_the_cache(board, monkeypatch):
+    shutil.rmtree(remembered.boards_dir())
+    for path in kept_files.kept_root().glob("entries/*/entry.json"):
+        path.write_bytes(path.read_bytes() + b" ")
+
+
+EVERY = "every submission"
+
+
 @pytest.mark.parametrize(
-    "change", [change_a_byte, add_a_submission, take_one_away, change_a_task, change_the_code, damage_the_cache]
+    ("change", "of"),
+    [
+        (change_a_byte, NAMES[0]),
+        (add_a_submission, "arxiv-2409.15700__mdpr"),
+        (take_one_away, None),
+        (change_a_task, EVERY),
+        (change_the_code, EVERY),
+        (damage_the_cache, None),
+        (damage_a_submission_of_the_cache, EVERY),
+    ],
 )
-def test_what_decides_a_board_makes_it_anew(board, read, monkeypatch, change):
+def test_what_decides_a_board_makes_it_anew(board, read, computed, monkeypatch, change, of):
+    """The board is computed again, and of its submissions those alone are read that the change touches."""
     first = clirbench.leaderboard(board)
     read.clear()
     change(board, monkeypatch)
     now = clirbench.leaderboard(board)
-    assert sorted(read) == sorted(path.name for path in board.iterdir())
+    names = sorted(path.name for path in board.iterdir())
+    assert sorted(computed[-1]) == names
+    assert len(computed) == 2
+    assert sorted(read) == (names if of == EVERY else [of] if of else [])
     assert (now["model"].tolist() == first["model"].tolist()) == (change not in (add_a_submission, take_one_away))
 
 
 def test_a_board_that_changes_while_it_is_read_is_not_remembered(board, monkeypatch):
-    real = table.read_entry
+    real = table.frame_of
 
-    def reading(path):
-        entry = real(path)
+    def computing(*given):
+        change_a_byte(board, monkeypatch)
+        return real(*given)
+
+    monkeypatch.setattr(table, "frame_of", computing)
+    clirbench.leaderboard(board)
+    assert not remembered.boards_dir().exists()
+
+
+def test_a_submission_that_changes_while_it_is_read_is_refused(board, monkeypatch):
+    real = kept_entries.read_entry
+
+    def reading(path, **options):
+        entry = real(path, **options)
         change_a_byte(board, monkeypatch)
         return entry
 
-    monkeypatch.setattr(table, "read_entry", reading)
-    clirbench.leaderboard(board)
+    monkeypatch.setattr(kept_entries, "read_entry", reading)
+    with pytest.raises(ClirbenchError, match=f"{NAMES[0]}: was changed while it was read: run it again"):
+        clirbench.leaderboard(board)
     assert not remembered.boards_dir().exists()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import clirbench
-from clirbench.board.entries import read_board
+from clirbench.board.folders import accept
+from clirbench.board.kept_entries import kept_entries
 from clirbench.board.site.build import build_site
 from clirbench.submissions.model_toml import ModelFile, write_model_file
 
@@ -205,7 +206,7 @@ def test_what_nobody_can_recompute_is_marked(visit):
 
 @pytest.mark.usefixtures("checked_shipped")
 def test_the_page_says_how_many_rows_are_verified(visit):
-    entries = [entry for entry in read_board([ROOT / "submissions"]).entries if entry.origin == "measured"]
+    entries = [entry for entry in kept_entries(accept([ROOT / "submissions"])) if entry.origin == "measured"]
     on_mlqa = [entry for entry in entries if "mlqa-r" in entry.results]
     for address, end, measured in (("index.html", ".", entries), ("tasks/mlqa-r.html", " on another task.", on_mlqa)):
         verified = [

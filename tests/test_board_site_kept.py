@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
+import clirbench
+from clirbench.board import kept_entries, kept_files
 from clirbench.board.entries import read_entry
+from clirbench.board.kept_entries import StoredResult
 from clirbench.board.site import kept, render
 from clirbench.board.site.build import About, build_site
 from clirbench.board.site.content import Cell
-from clirbench.board.site.kept import Store, StoredResult, packed, unpacked
+from clirbench.board.site.kept import Store, packed, unpacked
 from clirbench.board.table import board_ranks
 from clirbench.metrics.per_topic import shares_of_macro
 from clirbench.metrics.scores import headline_tables
 from clirbench.submissions import accepted
+from clirbench.submissions.accepted import CheckRecord
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.paths import data_dir
 
@@ -36,6 +40,14 @@ def board(tmp_path):
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "store")
+
+
+def key_of(folder):
+    return CheckRecord().key(folder)
+
+
+def recalled(store, folder):
+    return store.recall(folder, key_of(folder))
 
 
 def content(site):
@@ -73,7 +85,8 @@ def test_a_cold_build_gives_the_bytes_of_one_that_kept_everything_else(board, tm
         path.unlink()
     (board / FEW[0] / "verification.json").unlink()
     build_site(board, tmp_path / "warm")
-    shutil.rmtree(kept.kept_dir())
+    for folder in ("entries", "site"):
+        shutil.rmtree(kept_files.kept_root() / folder)
     build_site(board, tmp_path / "cold")
     assert content(tmp_path / "warm") == content(tmp_path / "cold") != content(tmp_path / "first")
 
@@ -91,10 +104,10 @@ def another(monkeypatch):
 
 @pytest.mark.parametrize("what", ["code", "template"])
 def test_nothing_is_kept_for_another_version_of_the_code_or_of_a_template(board, store, another, what):
-    store.prepare(board / FEW[2])
-    assert Store(store.root).recall(board / FEW[2]) is not None
+    store.prepare(board / FEW[2], key_of(board / FEW[2]))
+    assert recalled(store, board / FEW[2]) is not None
     another(what)
-    assert Store(store.root).recall(board / FEW[2]) is None
+    assert recalled(store, board / FEW[2]) is None
 
 
 @pytest.mark.parametrize("change", ["text", "name", "new"])
@@ -118,8 +131,8 @@ def test_the_page_that_is_kept_is_the_one_that_is_made_new(board, store):
     toml = board / FEW[0] / "model.toml"
     hostile = toml.read_text(encoding="utf-8").replace('organisation = "clirbench"', 'organisation = "<b>Us</b>"')
     toml.write_text(hostile, encoding="utf-8")
-    store.prepare(board / FEW[0])
-    page = store.model(store.recall(board / FEW[0]))
+    store.prepare(board / FEW[0], key_of(board / FEW[0]))
+    page = store.model(recalled(store, board / FEW[0]))
     kinds = {task: kind for task, kind, _ in page.tasks}
     assert kinds == {"xquad-r": "measured", "mlqa-r": "measured"}
     for task, _, values in page.tasks:
@@ -130,7 +143,7 @@ def test_the_page_that_is_kept_is_the_one_that_is_made_new(board, store):
 
 def test_what_is_damaged_is_made_again(board, tmp_path):
     build_site(board, tmp_path / "first")
-    files = [path for path in kept.kept_dir().rglob("*") if path.is_file()]
+    files = [path for path in kept_files.kept_root().rglob("*") if path.is_file()]
     assert {path.name for path in files} >= {"entry.json", "shares.npz", "rows.json", "page.json", "xquad-r.js"}
     for path in files:
         path.write_bytes(path.read_bytes()[:-40] + b"<script>alert(1)</script>" + path.read_bytes()[-15:])
@@ -142,15 +155,15 @@ def test_a_cache_that_cannot_be_written_is_no_error(board, tmp_path, monkeypatch
     build_site(board, tmp_path / "first")
     blocked = tmp_path / "blocked"
     blocked.write_text("a file", encoding="utf-8")
-    monkeypatch.setattr(kept, "kept_dir", lambda: blocked / "site")
+    monkeypatch.setattr(kept_files, "kept_root", lambda: blocked / "cache")
     build_site(board, tmp_path / "second")
     assert content(tmp_path / "second") == content(tmp_path / "first")
 
 
 def test_an_entry_that_is_kept_is_the_one_that_is_read(board, store):
     for name in FEW:
-        store.prepare(board / name)
-        one, read = store.recall(board / name).entry, read_entry(board / name)
+        store.prepare(board / name, key_of(board / name))
+        one, read = recalled(store, board / name).entry, read_entry(board / name)
         assert (one.label, one.origin, one.model, one.verification) == (
             read.label, read.origin, read.model, read.verification,
         )  # fmt: skip
@@ -163,8 +176,8 @@ def test_an_entry_that_is_kept_is_the_one_that_is_read(board, store):
 
 
 def test_shares_that_are_kept_are_those_of_the_ranks(board, store):
-    store.prepare(board / FEW[0])
-    one, read = store.recall(board / FEW[0]).entry, read_entry(board / FEW[0])
+    store.prepare(board / FEW[0], key_of(board / FEW[0]))
+    one, read = recalled(store, board / FEW[0]).entry, read_entry(board / FEW[0])
     result = read.results["xquad-r"]
     tables = headline_tables(result.ranks, result.document.counts.candidates, ["mAP"], [], ["multilingual"])
     expected = shares_of_macro(tables["multilingual", "mAP"], slice(None))
@@ -186,19 +199,35 @@ def test_a_submission_that_changes_while_it_is_read_is_not_kept(board, store, mo
         return files
 
     monkeypatch.setattr(kept, "_made", changed)
-    with pytest.raises(ClirbenchError, match="was changed while it was read: build again"):
-        store.prepare(board / FEW[0])
-    assert store.recall(board / FEW[0]) is None
+    with pytest.raises(ClirbenchError, match="was changed while it was read: run it again"):
+        store.prepare(board / FEW[0], key_of(board / FEW[0]))
+    assert recalled(store, board / FEW[0]) is None
 
 
-def test_what_was_used_longest_ago_goes_first(board, store, monkeypatch):
+def test_what_was_used_longest_ago_goes_first(board, tmp_path, monkeypatch):
     monkeypatch.setattr(kept, "KEPT", 1)
+    monkeypatch.setattr(kept_entries, "KEPT", 1)
+    store = Store(tmp_path / "store")
     for name in FEW[:2]:
-        store.prepare(board / name)
-    store.recall(board / FEW[0])
-    store.trim()
-    assert store.recall(board / FEW[0]) is not None
-    assert store.recall(board / FEW[1]) is None
+        store.prepare(board / name, key_of(board / name))
+    recalled(store, board / FEW[0])
+    # A board of two keeps both.
+    store.trim(2)
+    assert recalled(store, board / FEW[1]) is not None
+    recalled(store, board / FEW[0])
+    store.trim(1)
+    assert recalled(store, board / FEW[0]) is not None
+    assert recalled(store, board / FEW[1]) is None
+
+
+def test_the_leaderboard_takes_what_a_build_has_kept(board, tmp_path, monkeypatch):
+    build_site(board, tmp_path / "site")
+
+    def never(*_, **__):
+        raise AssertionError("a submission was read again")
+
+    monkeypatch.setattr(kept_entries, "_prepare", never)
+    assert len(clirbench.leaderboard(board)) == len(FEW)
 
 
 def test_text_that_looks_like_markup_comes_back_as_text():

@@ -14,8 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import clirbench
-from clirbench.board.entries import read_board, results_of
-from clirbench.board.folders import submission_folders, submissions_dir
+from clirbench.board.entries import results_of
+from clirbench.board.folders import accept, submission_folders, submissions_dir
+from clirbench.board.kept_entries import kept_entries
 from clirbench.board.printed import board_parts
 from clirbench.board.standing import GROUPS, STANDINGS, group, standing, verified_share
 from clirbench.board.table import board_ranks
@@ -107,7 +108,7 @@ def test_a_row_whose_ranks_are_not_the_models_stands_last(tmp_path):
     path = tmp_path / "clirbench__hybrid" / "verification.json"
     stated = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**stated, "equal": 0.0, "close": 0.0, "verdict": "differ"}), encoding="utf-8")
-    entries = {entry.folder.name: entry for entry in read_board([tmp_path]).entries}
+    entries = {entry.folder.name: entry for entry in kept_entries(accept([tmp_path]))}
     for tasks in (["xquad-r"], ["mlqa-r"], ["mlqa-r", "xquad-r"]):
         assert standing(entries["clirbench__hybrid"], tasks) == "differs"
     assert standing(entries["clirbench__mono"], ["mlqa-r"]) == "verified on another task"
@@ -242,7 +243,7 @@ def test_a_board_without_any_measured_row(tmp_path):
     shutil.copytree(SUBMISSIONS / "lareqa__mbert-x-x", tmp_path / "lareqa__mbert-x-x")
     frame = clirbench.leaderboard(tmp_path)
     assert isinstance(frame, pd.DataFrame)
-    assert board_ranks(read_board([tmp_path]).entries, "xquad-r") == {}
+    assert board_ranks(kept_entries(accept([tmp_path])), "xquad-r") == {}
     assert "mbert" in board_text(frame, "markdown")
 
 
@@ -262,12 +263,12 @@ def test_a_first_submission_of_ones_own_stands_among_the_others(monkeypatch, tmp
     names = clirbench.leaderboard(task="xquad-r")["model"].tolist()
     assert {"me/hybrid", "clirbench/hybrid", "clirbench/bm25"} <= set(names)
     assert clirbench.leaderboard("submissions", "xquad-r")["model"].tolist() == ["me/hybrid"]
-    assert {entry.label for entry in read_board(submission_folders()).entries} >= {"me/hybrid", "clirbench/bm25"}
+    assert {entry.label for entry in kept_entries(accept(submission_folders()))} >= {"me/hybrid", "clirbench/bm25"}
     mine, shipped = results_of(["me/hybrid", "clirbench/hybrid"])
     assert mine.keys() == shipped.keys()
     ran = CliRunner().invoke(app, ["leaderboard", "--task", "xquad-r"])
     assert f"rows of submissions and {SUBMISSIONS}: --submissions shows one folder alone" in ran.stdout
     # What lies here comes before what the checkout has of the same name.
     shutil.copytree(SUBMISSIONS / "clirbench__bm25", tmp_path / "submissions" / "clirbench__bm25")
-    (here,) = [one for one in read_board(submission_folders()).entries if one.label == "clirbench/bm25"]
+    (here,) = [one for one in kept_entries(accept(submission_folders())) if one.label == "clirbench/bm25"]
     assert here.folder == Path("submissions") / "clirbench__bm25"

@@ -253,11 +253,19 @@ def test_a_cache_that_cannot_be_written_is_no_error(board, examined, monkeypatch
 def test_the_record_has_a_bound(board, examined, monkeypatch):
     monkeypatch.setattr(accepted, "KEPT", 2)
     check(board)
+    # A board that is larger than the bound is kept as a whole.
+    assert len(records()) == len(NAMES) > 2
+    for name in NAMES[1:]:
+        shutil.rmtree(board / name)
+    with (board / NAMES[0] / "model.toml").open("a", encoding="utf-8") as toml:
+        toml.write("\n")
+    check(board)
     assert len(records()) == 2
     # One that has more findings than are kept is examined each time.
     monkeypatch.setattr(accepted, "LONGEST", 300)
     for number in range(10):
         (board / NAMES[0] / f"stray{number}").write_text("", encoding="utf-8")
+    shutil.copytree(SUBMISSIONS / NAMES[1], board / NAMES[1])
     shutil.rmtree(accepted.records_dir())
     for _ in range(2):
         examined.clear()

@@ -1,10 +1,9 @@
-"""Read the submissions of a folder for the board, and find results by the name that a user types."""
+"""Read a submission for the board, and find results by the name that a user types."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from clirbench.board.folders import Accepted, accept, submission_folders
 from clirbench.metrics.per_topic import TopicTable, shares_of_macro
@@ -107,34 +106,6 @@ class Entry:
         }
 
 
-class Board(NamedTuple):
-    """The submissions that a board shows, and the paths that it leaves out because ``clirbench check`` refuses them.
-
-    ``left_out`` gives the reason of each, in words that continue its path.
-    """
-
-    entries: list[Entry]
-    left_out: dict[Path, str]
-
-
-def read_board(
-    folders: Sequence[Path],
-    reporter: Reporter | None = None,
-    read: Callable[[Sequence[Path]], list[Entry]] | None = None,
-) -> Board:
-    """Read every submission of some folders that ``clirbench check`` accepts; of one name, the first folder's is taken.
-
-    Each folder is checked by itself, as ``clirbench check FOLDER`` does it. The reporter shows what is left out, a line each.
-    ``read`` is another way of reading them than :func:`read_entry` of each.
-
-    Raises:
-        ClirbenchError: The folders hold no submission, or none that is accepted.
-    """
-    accepted = accept(folders, reporter)
-    paths = accepted.paths
-    return Board(read(paths) if read else [read_entry(path) for path in paths], accepted.left_out)
-
-
 def read_entry(
     path: Path,
     read: dict[str, Result | Reported] | None = None,
@@ -200,7 +171,7 @@ def results_of(
     """The measured results that each name stands for, by task.
 
     A name is a result JSON, a folder with result JSONs, or a submitted model ("org/model", or with " + lir:2"). Submissions are
-    checked as :func:`read_board` does it, and only if a name is no path. Of those that are accepted, the named ones are read.
+    checked as ``clirbench check FOLDER`` does it, and only if a name is no path. Of the accepted ones, the named ones are read.
 
     Raises:
         ClirbenchError: There is nothing of a name, nothing measured, or its submission is not accepted.

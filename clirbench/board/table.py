@@ -7,8 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from clirbench.board.aggregate import PLACES, coverage, domain_mean, measured_numbers, places
-from clirbench.board.entries import Entry, read_entry
+from clirbench.board.entries import Entry
 from clirbench.board.folders import Accepted, accept, check_task, submission_folders
+from clirbench.board.kept_entries import kept_entries
 from clirbench.board.names import row_name
 from clirbench.board.remembered import Remembered, columns_of, frame_of_columns
 from clirbench.board.standing import group, standing
@@ -54,20 +55,20 @@ def leaderboard(
     """
     if task is not None:
         check_task(task)
-    return board_of(accept(submission_folders(submissions), reporter), task)
+    return board_of(accept(submission_folders(submissions), reporter), task, reporter)
 
 
-def board_of(accepted: Accepted, task: str | None = None) -> pd.DataFrame:
+def board_of(accepted: Accepted, task: str | None = None, reporter: Reporter | None = None) -> pd.DataFrame:
     """The board of accepted submissions, as :func:`leaderboard` describes it. One that has not changed is remembered.
 
     Raises:
-        ClirbenchError: None of the submissions is on the task.
+        ClirbenchError: None of the submissions is on the task, or one was changed since its check.
     """
     remembered, name = Remembered(accepted), json.dumps(["frame", task])
     columns = remembered.recall(name)
     frame: pd.DataFrame
     if columns is None:
-        frame = _computed(accepted, task)
+        frame = _computed(accepted, task, reporter)
         remembered.keep(name, columns_of(frame))
     else:
         frame = frame_of_columns(columns)
@@ -75,8 +76,8 @@ def board_of(accepted: Accepted, task: str | None = None) -> pd.DataFrame:
     return frame
 
 
-def _computed(accepted: Accepted, task: str | None) -> pd.DataFrame:
-    read = [read_entry(path) for path in accepted.paths]
+def _computed(accepted: Accepted, task: str | None, reporter: Reporter | None) -> pd.DataFrame:
+    read = kept_entries(accepted, reporter)
     entries = [entry for entry in read if task is None or task in entry.results]
     if not entries:
         raise ClirbenchError(

@@ -9,7 +9,7 @@ import typer
 
 from clirbench.cli.app import app, examples, optional
 from clirbench.support.errors import ClirbenchError
-from clirbench.support.progress import reporting
+from clirbench.support.progress import Reporter, reporting
 from clirbench.support.terminal import stdout
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def leaderboard(
         remembered, name = Remembered(accepted), json.dumps(["printed", format, task, leave_out])
         printed = remembered.recall(name)
         if printed is None:
-            printed = _printed(accepted, task, leave_out, format)
+            printed = _printed(accepted, (task, leave_out, format), reporter)
             remembered.keep(name, printed)
     if format != "table":
         typer.echo(printed, nl=False)
@@ -106,14 +106,15 @@ def leaderboard(
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _printed(accepted: "Accepted", task: str | None, leave_out: str | None, style: str) -> Any:
+def _printed(accepted: "Accepted", asked: tuple[str | None, str | None, str], reporter: Reporter) -> Any:
     """What the command prints of a board: a text, or for the style "table" what a terminal makes tables of."""
     from clirbench.board.aggregate import rank_moves
     from clirbench.board.printed import board_parts, moves_parts
     from clirbench.board.table import board_of
     from clirbench.board.text import board_text, moves_text
 
-    frame = board_of(accepted, task)
+    task, leave_out, style = asked
+    frame = board_of(accepted, task, reporter)
     moved = None if leave_out is None else rank_moves(frame, leave_out)
     if style == "table":
         return board_parts(frame) if moved is None else moves_parts(frame, moved, str(leave_out))

@@ -17,7 +17,8 @@ from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import sha256_of, write_atomically
 from clirbench.support.paths import cache_dir, tasks_dir
 
-# The limits of the record: submissions, and bytes for one of them. A longer list of findings is not recorded.
+# The limits of the record: submissions, where no board has more, and bytes for one of them. A longer list of findings is not
+# recorded.
 KEPT, LONGEST = 4_000, 50_000
 _PACKAGE = Path(__file__).resolve().parent.parent
 # They read the files and compute the scores, so another version may find something else.
@@ -68,11 +69,11 @@ class CheckRecord:
             with suppress(OSError):
                 write_atomically(records_dir() / f"{self._keys[folder]}.json", content)
 
-    def trim(self) -> None:
-        """Remove the oldest records, if there are too many."""
+    def trim(self, in_use: int) -> None:
+        """Remove the oldest records, if there are too many. As many as are ``in_use`` stay."""
         with suppress(OSError):
             records = sorted((path.stat().st_mtime_ns, path) for path in records_dir().iterdir())
-            for _, path in records[: max(0, len(records) - KEPT)]:
+            for _, path in records[: max(0, len(records) - max(KEPT, in_use))]:
                 path.unlink()
 
     def key_of(self, folder: Path) -> str:

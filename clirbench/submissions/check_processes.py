@@ -7,19 +7,17 @@ import json
 import multiprocessing
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_read import recorded
-from clirbench.support.processes import end_with_parent
+from clirbench.support.processes import end_with_parent, safe_start
 
 
 class Limits(NamedTuple):
@@ -94,7 +92,7 @@ class _Worker:
         self.deadline = float("inf")
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        with _safe_path():
+        with safe_start():
             self._process = context.Process(target=_work, args=(theirs, *limits), daemon=True)
             self._process.start()
         # The connection ends when the process does, so nobody else may hold the other end.
@@ -142,25 +140,6 @@ def _answering(workers: Sequence[_Worker]) -> list[_Worker]:
     for worker in busy.values():
         worker.dead = worker.connection not in ready and time.monotonic() > worker.deadline
     return [busy[connection] for connection in ready]
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """Keep spawned processes from importing what is none of theirs.
-
-    That is modules in the working folder, which may be a stranger's, and the caller's script, which would run once more.
-    """
-    before, main = os.environ.get("PYTHONSAFEPATH"), sys.modules["__main__"]
-    os.environ["PYTHONSAFEPATH"] = "1"
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        # Processes that the caller starts later are none of ours.
-        sys.modules["__main__"] = main
-        os.environ.pop("PYTHONSAFEPATH")
-        if before is not None:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 # From here on: the process that examines.

@@ -2,7 +2,11 @@
 
 import multiprocessing
 import os
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
 
 
 def end_with_parent() -> None:
@@ -15,3 +19,22 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def safe_start() -> Iterator[None]:
+    """Start processes within it, so that they import nothing that is none of theirs.
+
+    That is modules in the working folder, which may be a stranger's, and the caller's script, which would run once more.
+    """
+    before, main = os.environ.get("PYTHONSAFEPATH"), sys.modules["__main__"]
+    os.environ["PYTHONSAFEPATH"] = "1"
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        # Processes that the caller starts later are none of ours.
+        sys.modules["__main__"] = main
+        os.environ.pop("PYTHONSAFEPATH")
+        if before is not None:
+            os.environ["PYTHONSAFEPATH"] = before

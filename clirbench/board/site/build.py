@@ -13,14 +13,17 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from clirbench.board.entries import Entry, read_board
+from clirbench.board.crew import Crew
+from clirbench.board.entries import Entry
+from clirbench.board.folders import accept
+from clirbench.board.kept_entries import recalled
+from clirbench.board.kept_files import writable_root
 from clirbench.board.names import families, row_name
 from clirbench.board.site import content, history
 from clirbench.board.site.charts import ladder
 from clirbench.board.site.cite import bibliography
-from clirbench.board.site.crew import Crew
 from clirbench.board.site.embeds import badge, embeds
-from clirbench.board.site.kept import Kept, KeptPage, Store, prepare, store_root
+from clirbench.board.site.kept import Kept, KeptPage, Store, prepare
 from clirbench.board.site.model_page import measured_task
 from clirbench.board.site.plot import axes, plot_points, scatter
 from clirbench.board.site.portrait import portraits
@@ -82,9 +85,9 @@ class About(NamedTuple):
 
 
 class Making(NamedTuple):
-    """What a build works with: the folder of what is kept, and what receives its progress."""
+    """What a build works with: what is kept, and what receives its progress."""
 
-    root: Path
+    store: Store
     reporter: Reporter
 
 
@@ -125,16 +128,13 @@ def build_site(
         history.a_day(snapshot, "--snapshot")
         history.refuse_again(output, snapshot)
         shutil.rmtree(part, ignore_errors=True)
-        with store_root() as root, Crew() as crew, settled_tasks():
-            shown: list[Kept] = []
-
-            def read(paths: Sequence[Path]) -> list[Entry]:
-                shown.extend(_kept(paths, root, crew, reporter))
-                return [one.entry for one in shown]
-
-            read_board(folders, reporter, read)
-            pages = _write(shown, part, Making(root, reporter), about or About(), (copies, snapshot))
-            Store(root).trim()
+        with writable_root() as root, Crew() as crew, settled_tasks():
+            accepted = accept(folders, reporter)
+            keys = {path: accepted.record.key_of(path) for path in accepted.paths}
+            store, work = Store(root), partial(prepare, root=root)
+            shown = recalled(keys, store.recall, lambda new: crew.run(work, new), reporter)
+            pages = _write(shown, part, Making(store, reporter), about or About(), (copies, snapshot))
+            store.trim(len(shown))
         if kept:
             # docs/build.py builds the docs beside the board, before or after it, so they are kept.
             shutil.rmtree(part / "docs")
@@ -146,22 +146,6 @@ def build_site(
         part.replace(output)
         shutil.rmtree(old, ignore_errors=True)
     return pages
-
-
-def _kept(paths: Sequence[Path], root: Path, crew: Crew, reporter: Reporter) -> list[Kept]:
-    """What the cache keeps of each submission, after those that are new or changed were read."""
-    store = Store(root)
-    kept = {path: store.recall(path) for path in paths}
-    new = [path for path, one in kept.items() if one is None]
-    if new:
-        reporter.start("read (submissions)", len(new))
-        for path, _ in zip(new, crew.run(partial(prepare, root=root), new), strict=True):
-            kept[path] = store.recall(path)
-            reporter.advance("read (submissions)", 1)
-    for one in kept.values():
-        if one is None:
-            raise ClirbenchError(f"{root}: changes while the board is built: build again")
-    return [one for one in kept.values() if one is not None]
 
 
 def _write(
@@ -378,10 +362,9 @@ def _language_table(entries: Sequence[Entry], task: str) -> dict[str, Any]:
 
 
 def _write_models(models: Sequence[Model], target: Path, site: Site, making: Making) -> None:
-    store = Store(making.root)
     making.reporter.start("pages (models)", len(models))
     for one, portrait in models:
-        _write_model(one, store.model(one), portrait, target, site)
+        _write_model(one, making.store.model(one), portrait, target, site)
         making.reporter.advance("pages (models)", 1)
 
 

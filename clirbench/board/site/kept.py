@@ -1,22 +1,14 @@
-"""What a build keeps of each submission in the cache, so that an unchanged one is neither read nor computed again.
+"""What a build keeps of each submission in the cache: its page's values and its scripts, beside what the board needs of it.
 
-A submission is read once, in a process of its own: its page's values, its scripts and what each topic adds to its numbers are
-computed from one reading, and written below a key. The key is the hash of everything that decides them. The board then needs
-small parts only, and no ranks.
+They are computed from one reading, and kept under a hash of everything that decides them.
 """
 
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import lru_cache
+from functools import partial
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,72 +16,24 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from clirbench.board.entries import Entry, Shares, read_entry, shares_of
+from clirbench.board.kept_entries import KeptEntries, as_checked
+from clirbench.board.kept_files import DAMAGED, KeptFiles
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.questions import has_questions, questions_file, questions_script
 from clirbench.board.site.render import rendered, templates_digest
 from clirbench.board.site.scripts import opened, pair_values, topics_file, topics_script
 from clirbench.metrics.scores import headline_tables
-from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.file_names import RANKS_ENDING, mteb_result_files
 from clirbench.results.read import read_mteb_result
-from clirbench.results.result import Result, with_ranks
-from clirbench.results.schema import Document, Reported
-from clirbench.submissions.accepted import CheckRecord
-from clirbench.support.errors import ClirbenchError
+from clirbench.results.schema import Reported
 from clirbench.support.files import sha256_of
-from clirbench.support.paths import cache_dir
 from clirbench.tasks.task_file import board_columns, board_tasks, settled_tasks
 
-# Submissions that the cache keeps. One takes about half a megabyte.
+# Submissions whose pages the cache keeps. One takes about half a megabyte.
 KEPT = 1_000
 _PLAIN = frozenset((str, int, float, bool, type(None)))
-_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError, ClirbenchError)
-_RECORD, _SHARES, _ROWS, _PAGE = "entry.json", "shares.npz", "rows.json", "page.json"
-
-
-def kept_dir() -> Path:
-    """The folder of what builds keep, with one folder for each submission. It is safe to delete."""
-    return cache_dir() / "site"
-
-
-@contextmanager
-def store_root() -> Iterator[Path]:
-    """Where a build keeps its submissions: :func:`kept_dir`, or, if that cannot be written, a folder for this build alone."""
-    root = kept_dir()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=root):
-            pass
-    except OSError:
-        with TemporaryDirectory(prefix="clirbench-") as own:
-            yield Path(own)
-        return
-    yield root
-
-
-class StoredResult(Result):
-    """A result whose ranks are read from its file each time that they are asked for, because a board of many holds none.
-
-    Its document lacks the numbers by pair of languages and the counts of queue jumps.
-    """
-
-    def __init__(self, document: Document, path: Path) -> None:
-        object.__setattr__(self, "document", document)
-        object.__setattr__(self, "path", path)
-
-    @property
-    def ranks(self) -> GoldRanks:
-        """The ranks, from their file."""
-        return self._read().ranks
-
-    @property
-    def ranks_file(self) -> bytes:
-        """The bytes of their file."""
-        return self._read().ranks_file
-
-    def _read(self) -> Result:
-        path: Path = self.path  # type: ignore[attr-defined]
-        return with_ranks(self.document, path)
+# The folder of the store; its files of each submission, beside those of its scripts.
+_PAGES, _ROWS, _PAGE = "site", "rows.json", "page.json"
 
 
 @dataclass(frozen=True)
@@ -97,8 +41,8 @@ class Kept:
     """A submission as the board needs it, and what a build has written of it.
 
     Attributes:
-        entry: The submission. Its results are of :class:`StoredResult`.
-        key: The hash of everything that decides what is kept.
+        entry: The submission. Its results are of :class:`clirbench.board.kept_entries.StoredResult`.
+        key: The hash of everything that decides what a check, or a board, makes of it.
         rows: What the scripts of the board hold of it: "opened" and "pairs", each by task.
     """
 
@@ -120,106 +64,76 @@ class KeptPage(NamedTuple):
 
 
 class Store:
-    """What is kept, below a folder. Whatever is damaged there counts as absent."""
+    """What a build keeps, below a folder. Whatever is damaged there counts as absent.
+
+    A submission has the key of :class:`clirbench.submissions.accepted.CheckRecord`; what its page is made of depends on the
+    templates as well.
+    """
 
     def __init__(self, root: Path) -> None:
-        self.root, self._record = root, CheckRecord()
+        self._entries, self._pages = KeptEntries(root), KeptFiles(root / _PAGES, KEPT)
 
-    def key(self, folder: Path) -> str:
-        """The hash of everything that decides what is kept of a submission: what decides its check, and the templates."""
-        return sha256(f"{self._record.key(folder)} {templates_digest()}".encode()).hexdigest()
-
-    def recall(self, folder: Path) -> Kept | None:
-        """What is kept of a submission; None if it is new, if anything has changed, or if its record is damaged."""
-        key = self.key(folder)
+    def recall(self, folder: Path, key: str) -> Kept | None:
+        """What is kept of a submission under its key; None if it is new, if anything has changed, or if its record is damaged."""
+        entry = self._entries.recall(folder, key)
         try:
-            shares = _shares(self.read(key, _SHARES))
-            kept = Kept(self.entry(folder, key, shares), key, json.loads(self.read(key, _ROWS)))
-            # It was used, so it is not the first to go.
-            os.utime(self.root / key)
-        except _DAMAGED:
+            rows = json.loads(self._pages.read(_page_key(key), _ROWS))
+            self._pages.used(_page_key(key))
+        except DAMAGED:
             return None
-        return kept
+        return Kept(entry, key, rows) if entry else None
 
-    def entry(self, folder: Path, key: str, shares: Shares | None = None) -> Entry:
-        """A submission as the board needs it; one of ``_DAMAGED`` if its record is absent or damaged."""
-        record = json.loads(self.read(key, _RECORD))
-        results = {task: _stored(folder, task, text) for task, text in record["results"].items()}
-        return read_entry(folder, results, shares)
-
-    def prepare(self, folder: Path) -> None:
+    def prepare(self, folder: Path, key: str) -> None:
         """Read a submission and keep what a build needs of it.
 
         Raises:
-            ClirbenchError: A file was removed or changed while it was read, or a result is not of its format.
+            ClirbenchError: A file was removed or changed since its check, or a result is not of its format.
             OSError: The store cannot be written.
         """
-        key = self.key(folder)
-        examined = self._record.recall(folder)
-        made = _made(folder, checked=examined is not None and not examined.errors)
-        if self.key(folder) != key:
-            raise ClirbenchError(f"{folder}: was changed while it was read: build again")
-        self._write(key, made)
-
-    def read(self, key: str, name: str) -> bytes:
-        """A file that is kept; an OSError or a ValueError if it is absent or damaged."""
-        content = (self.root / key / name).read_bytes()
-        digest, _, content = content.partition(b"\n")
-        if digest != sha256(content).hexdigest().encode():
-            raise ValueError(f"{name} is damaged")
-        return content
+        with as_checked(folder, key) as accepted:
+            entry, shares, files = _made(folder, accepted)
+        self._entries.keep(key, entry, shares)
+        self._pages.write(_page_key(key), files)
 
     def model(self, kept: Kept) -> KeptPage:
         """What a model's page and scripts are made of. What is absent or damaged is made again."""
         for attempt in range(2):
             try:
-                page = unpacked(json.loads(self.read(kept.key, _PAGE)))
+                read = partial(self._pages.read, _page_key(kept.key))
+                page = unpacked(json.loads(read(_PAGE)))
                 scripts = {
-                    "topics": {task: self.read(kept.key, topics_file(task)) for task in page["topics"]},
-                    "questions": {task: self.read(kept.key, questions_file(task)) for task in page["questions"]},
+                    "topics": {task: read(topics_file(task)) for task in page["topics"]},
+                    "questions": {task: read(questions_file(task)) for task in page["questions"]},
                 }
                 return KeptPage(page["tasks"], page["mteb_results"], scripts, page["files"])
-            except _DAMAGED:
+            except DAMAGED:
                 if attempt:
                     raise
-                self.prepare(kept.entry.folder)
+                self.prepare(kept.entry.folder, kept.key)
         raise AssertionError
 
-    def trim(self) -> None:
-        """Remove what was used longest ago, if there is too much."""
-        with suppress(OSError):
-            kept = sorted((path.stat().st_mtime_ns, path) for path in self.root.iterdir())
-            for _, path in kept[: max(0, len(kept) - KEPT)]:
-                shutil.rmtree(path, ignore_errors=True)
-
-    def _write(self, key: str, files: Mapping[str, bytes]) -> None:
-        part = self.root / f".{key[:16]}.{secrets.token_hex(8)}.part"
-        part.mkdir(parents=True)
-        try:
-            for name, content in files.items():
-                (part / name).write_bytes(sha256(content).hexdigest().encode() + b"\n" + content)
-            # Damaged files of this key give way. Another build may write the same at the same time: either may win.
-            shutil.rmtree(self.root / key, ignore_errors=True)
-            with suppress(OSError):
-                part.replace(self.root / key)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+    def trim(self, in_use: int) -> None:
+        """Remove what was used longest ago, if there is too much. As many submissions as are ``in_use`` stay."""
+        self._entries.trim(in_use)
+        self._pages.trim(in_use)
 
 
-def prepare(folder: Path, root: Path) -> None:
-    """:meth:`Store.prepare` in a process that works for a build."""
+def prepare(asked: tuple[Path, str], root: Path) -> None:
+    """:meth:`Store.prepare` of a folder and its key, in a process that works for a build."""
     with settled_tasks():
-        _opened(root).prepare(folder)
+        Store(root).prepare(*asked)
 
 
-@lru_cache(maxsize=1)
-def _opened(root: Path) -> Store:
-    # Its key reads all of the code, once.
-    return Store(root)
+def _page_key(key: str) -> str:
+    return sha256(f"{key} {templates_digest()}".encode()).hexdigest()
 
 
-def _made(folder: Path, checked: bool = False) -> dict[str, bytes]:
-    """Everything that is kept of a submission, as files by name, from one reading and one computation of its tables."""
+def _made(folder: Path, checked: bool) -> tuple[Entry, Shares, dict[str, bytes]]:
+    """A submission and everything that is kept of it, from one reading and one computation of its tables.
+
+    Returns:
+        The submission, what each topic adds to its numbers, and the files by name.
+    """
     entry, files = read_entry(folder, checked=checked), {}
     tasks: list[tuple[str, str, dict[str, Any]]] = []
     shares: Shares = {}
@@ -255,17 +169,7 @@ def _made(folder: Path, checked: bool = False) -> dict[str, bytes]:
         "opened": {task: opened(entry, task) for task in entry.results},
         "pairs": {task: pairs for task in entry.results if (pairs := pair_values(entry, task)) is not None},
     }
-    results = {
-        task: (_slim(result.document, task) if isinstance(result, Result) else result).model_dump_json()
-        for task, result in entry.results.items()
-    }
-    return {
-        **files,
-        _RECORD: json.dumps({"results": results}).encode(),
-        _SHARES: _npz(shares),
-        _ROWS: json.dumps(rows).encode(),
-        _PAGE: json.dumps(packed(page)).encode(),
-    }
+    return entry, shares, {**files, _ROWS: json.dumps(rows).encode(), _PAGE: json.dumps(packed(page)).encode()}
 
 
 def _part(values: dict[str, Any], task: str, name: str, entry: Entry) -> dict[str, Any]:
@@ -280,44 +184,6 @@ def _part(values: dict[str, Any], task: str, name: str, entry: Entry) -> dict[st
 def _given(path: Path) -> bool:
     """Whether a file of a submission is there to download."""
     return path.suffix in (".json", ".toml") or path.name.endswith(RANKS_ENDING)
-
-
-def _slim(document: Document, task: str) -> Document:
-    """A document without what the board does not show: numbers by pair, queue jumps, and metrics that are not the board's."""
-    shown = set(board_columns(task).headline) | {board_columns(task).main}
-    by_language = {
-        language: {
-            setting: {name: value for name, value in numbers.items() if (setting, name) in shown}
-            for setting, numbers in settings.items()
-        }
-        for language, settings in document.per_language.items()
-    }
-    empty: dict[str, Any] = {"per_pair": {}, "queue_jump": {}, "queue_jump_ratio": {}, "micro": {}, "lengths": None}
-    if document.compact is not None:
-        # Its matrices are as long as those of the other form.
-        empty |= {"compact": document.compact.model_copy(update={"pairs": [], "queue_jump": []})}
-    return document.model_copy(update={**empty, "indistinguishable": None, "per_language": by_language})
-
-
-def _stored(folder: Path, task: str, text: str) -> Result | Reported:
-    if json.loads(text)["origin"] == "reported":
-        return Reported.model_validate_json(text)
-    return StoredResult(Document.model_validate_json(text), folder / f"{task}.json")
-
-
-def _npz(shares: Shares) -> bytes:
-    sink = BytesIO()
-    np.savez(sink, **{"\n".join((task, *key)): v for task, one in shares.items() for key, v in one.items()})  # type: ignore[arg-type]
-    return sink.getvalue()
-
-
-def _shares(content: bytes) -> Shares:
-    shares: Shares = {}
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
-        for name in arrays.files:
-            task, setting, metric = name.split("\n")
-            shares.setdefault(task, {})[setting, metric] = arrays[name]
-    return shares
 
 
 def packed(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The processes of a build: started when there is much to do, and kept until its end."""
+"""Processes that work for a board: started when there is much to do, and kept until its end."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from types import TracebackType
 from typing import TypeVar
 
-from clirbench.support.processes import end_with_parent
+from clirbench.support.processes import end_with_parent, safe_start
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
@@ -16,7 +16,7 @@ _FEW = 8
 
 
 class Crew:
-    """As many processes as there are cores. Around a build: ``with Crew() as crew``."""
+    """As many processes as there are cores. Around their work: ``with Crew() as crew``."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
@@ -37,4 +37,7 @@ class Crew:
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(cores, mp_context=context, initializer=end_with_parent)
-        yield from self._pool.map(work, items, chunksize=4)
+        with safe_start():
+            # It starts the processes, and returns before they have done anything.
+            made = self._pool.map(work, items, chunksize=4)
+        yield from made
