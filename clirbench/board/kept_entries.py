@@ -29,7 +29,7 @@ from clirbench.tasks.task_file import board_columns, settled_tasks
 # Submissions that the cache keeps. One takes about a tenth of a megabyte.
 KEPT = 5_000
 _RECORD, _SHARES = "entry.json", "shares.npz"
-_PHASE = "read (submissions)"
+_PHASE, _MANY = "read (submissions)", 50
 _Kept = TypeVar("_Kept")
 
 
@@ -118,7 +118,7 @@ def recalled(
     found = {path: recall(path, key) for path, key in keys.items()}
     new = [path for path, one in found.items() if one is None]
     if new:
-        reporter.start(_PHASE, len(new))
+        reporter.start(_PHASE, len(new), brief=len(new) < _MANY)
         for path, _ in zip(new, prepare([(path, keys[path]) for path in new]), strict=True):
             found[path] = recall(path, keys[path])
             reporter.advance(_PHASE, 1)

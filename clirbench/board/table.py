@@ -16,7 +16,7 @@ from clirbench.board.standing import group, standing
 from clirbench.board.wins import Wins, by_main, wins
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.progress import Reporter
-from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks
+from clirbench.tasks.task_file import averaged_tasks, board_columns, board_tasks, settled_tasks
 
 
 def leaderboard(
@@ -68,7 +68,8 @@ def board_of(accepted: Accepted, task: str | None = None, reporter: Reporter | N
     columns = remembered.recall(name)
     frame: pd.DataFrame
     if columns is None:
-        frame = _computed(accepted, task, reporter)
+        with settled_tasks():
+            frame = _computed(accepted, task, reporter)
         remembered.keep(name, columns_of(frame))
     else:
         frame = frame_of_columns(columns)
