@@ -45,7 +45,8 @@ SIZES = {
     "topics": (100, 200, 400, 800),
     # All above the number of golds from which a query's golds are searched, as they are with 122 languages.
     "languages": (36, 44, 52, 60),
-    "models": (4, 8, 16, 32),
+    # From the first on, submissions are read side by side.
+    "models": (16, 32, 64, 128),
 }
 QUICK = {
     "encode": (4, 8, 12, 16),
