@@ -90,6 +90,24 @@ def test_near_ties_are_decided_as_in_float64(by_numba, golds):
         assert compiled.wrong[pair, 0] == (scores[wrong] >= scores[mine]).sum()
 
 
+@pytest.mark.parametrize("golds", [2, 3, 11])
+@pytest.mark.parametrize("wrong", [0, 1, 20, 120])
+def test_few_candidates_that_reach_the_last_gold_are_found_wherever_they_stand(by_numba, golds, wrong):
+    """No product of these rounds. The golds score 10 and more, ``wrong`` others 11, the last one among them, the rest 0."""
+    width = 4001
+    rng = np.random.default_rng(wrong)
+    candidates = np.zeros((width, 2), dtype=np.float32)
+    candidates[:golds, 0] = 10 + np.arange(golds)
+    candidates[rng.permutation(np.arange(golds, width - 1))[: max(0, wrong - 1)], 0] = 11
+    candidates[-1, 0] = 11 if wrong else 0
+    queries = np.tile(np.float32([[1, 0]]), (30, 1))
+    pairs = np.repeat(np.arange(30, dtype=np.int32), golds), np.tile(np.arange(golds, dtype=np.int32), 30)
+    by_numpy, compiled = both(by_numba, queries, candidates, *pairs, np.array([0, width]))
+    expected = np.tile(np.where(10 + np.arange(golds) <= 11, wrong, 0), 30)
+    assert (compiled.wrong[:, 0] == expected).all()
+    assert (by_numpy.wrong == compiled.wrong).all()
+
+
 def test_more_ties_than_the_list_holds(by_numba, monkeypatch):
     """The list of undecided candidates is emptied as often as it is full."""
     monkeypatch.setattr(near_ties, "_UNDECIDED", 1)

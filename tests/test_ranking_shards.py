@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clirbench.ranking.in_memory import count_outranked
+from clirbench.ranking.kernel import MANY_NEAR, unbuffered
 from clirbench.ranking.near_ties import exact_products, largest_error
 from clirbench.ranking.shards import Cells, GoldScores
+from clirbench.support.errors import ClirbenchError
 
 
 def test_a_shard_counts_what_the_kernel_for_memory_counts():
@@ -110,3 +112,55 @@ def test_a_collapsed_encoder_gains_nothing(vectors):
     exact = queries.astype(np.float64) @ candidates.T.astype(np.float64)
     assert (counts == (exact >= scores[:, None] - 1e-12).sum(axis=1) - 1).all()
     assert (counts > 3000).any()
+
+
+@pytest.mark.parametrize("ties", [MANY_NEAR - 1, MANY_NEAR, MANY_NEAR + 1])
+def test_candidates_near_several_golds_are_counted_for_each(ties):
+    """Many candidates near one gold, few near another, and more than can be looked at near both together."""
+    rng = np.random.default_rng(ties)
+    n, width, golds = 70, 2000, 3
+    queries, candidates = unit_rows(rng, n, 24, 0.0), unit_rows(rng, width, 24, 0.0)
+    copied = rng.permutation(np.arange(golds, width))
+    candidates[copied[: ties - 1]] = candidates[0]
+    candidates[copied[ties : ties + 40]] = candidates[1]
+    pairs = np.repeat(np.arange(n), golds), np.tile(np.arange(golds), n)
+    scores = exact_products(queries, pairs[0], candidates, pairs[1])
+    counter = GoldScores(queries, pairs[0].astype(np.int32), scores)
+    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+    counts, _ = counter.count(candidates, Cells(np.arange(n * golds), pairs[1]), nothing)
+    every = np.stack([exact_products(queries, np.full(width, q), candidates, np.arange(width)) for q in range(n)])
+    every[:, :golds] = -np.inf
+    assert (counts == (every[pairs[0]] >= scores[:, None]).sum(axis=1)).all()
+    assert counts.reshape(n, golds)[:, 0].min() >= ties - 1
+
+
+def test_shards_that_are_counted_together_are_counted_as_alone():
+    """The shards have different sizes: no candidate more than a multiple of eight, one tile, and two tiles."""
+    rng = np.random.default_rng(8)
+    queries = rng.integers(-2, 3, (600, 5)).astype(np.float32)
+    gold_query = np.repeat(np.arange(600, dtype=np.int32), rng.integers(0, 4, 600))
+    shards = [rng.integers(-2, 3, (width, 5)).astype(np.float32) for width in (1, 8, 100, 9001)]
+    counter = GoldScores(queries, gold_query, rng.integers(-5, 6, len(gold_query)).astype(np.float64))
+    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+    together = list(counter.count_each((shard, nothing) for shard in shards))
+    scores = [queries.astype(np.int64) @ shard.T.astype(np.int64) for shard in shards]
+    for counts, of_shard in zip(together, scores, strict=True):
+        assert (counts == (of_shard[gold_query] >= counter.scores[:, None]).sum(axis=1)).all()
+    assert list(counter.count_each([])) == []
+
+
+def test_a_shard_that_overflows_stops_the_count():
+    counter = GoldScores(np.ones((3, 2), dtype=np.float32), np.arange(3, dtype=np.int32), np.ones(3))
+    nothing = Cells(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp))
+    shards = [(np.full((5, 2), value, dtype=np.float32), nothing) for value in (1, 1e30, 1)]
+    counted = counter.count_each(shards)
+    assert next(counted).tolist() == [5, 5, 5]
+    with pytest.raises(ClirbenchError, match="overflow"):
+        next(counted)
+
+
+def test_the_buffer_of_numpy_is_what_it_was():
+    before = np.getbufsize()
+    with unbuffered():
+        inside = np.getbufsize()
+    assert inside < before == np.getbufsize()

@@ -18,8 +18,9 @@ from clirbench.ranking.kernel import MANY_NEAR
 
 # What is near a gold is sought in so many columns at once, then in fewer of them, and then one by one.
 _COLUMNS, _FINER_COLUMNS = 256, 32
-# If at most 1 in _FEW candidates may reach a query's last gold, each gold is compared with these alone.
-_FEW = 32
+# If fewer than 1 in _FEW candidates may reach a query's last gold, each gold is compared with these alone, where to list them
+# takes less time than to compare each gold with all. They are sought in so many columns at once.
+_FEW, _LISTED_COLUMNS = 32, 64
 # The rounding of float64 as a share of that of float32.
 _FINER = 2.0**-29
 
@@ -61,6 +62,15 @@ def _reached(scores: Any, low: Any, high: Any) -> Any:
         reach_low = np.int32(reach_low + np.int32(scores[i] >= low))
         reach_high = np.int32(reach_high + np.int32(scores[i] >= high))
     return reach_low, reach_high
+
+
+@_compiled(types.int32(_ROW, types.float32))
+def _reached_low(scores: Any, low: Any) -> Any:
+    """How many scores reach a bound."""
+    reach_low = np.int32(0)
+    for i in range(len(scores)):
+        reach_low = np.int32(reach_low + np.int32(scores[i] >= low))
+    return reach_low
 
 
 @_compiled(types.intp(_ROW, types.float32, types.float32, _NUMBERS, types.intp, types.intp))
@@ -115,12 +125,19 @@ def count_rows(  # noqa: PLR0912, PLR0915 - one loop: Numba passes arrays to fun
         for slot in range(slots):
             lowest = min(lowest, low[row, slot])
         of_row = scores[row]
-        reach_lowest = _reached(of_row, lowest, np.float32(np.inf))[0]
+        reach_lowest = _reached_low(of_row, lowest)
         if reach_lowest == 0:
             continue
-        listed = reach_lowest < len(few)
+        # To look at 64 columns one by one takes as long as to compare about 400 with one gold, and to seek takes as long as 3 / 2
+        # of such comparisons of a whole row.
+        listed = reach_lowest < len(few) and 800 * reach_lowest < columns * (2 * slots - 3)
         if listed:
-            _between(of_row, lowest, np.float32(np.inf), few, 0, 0)
+            start, known = 0, 0
+            while known < reach_lowest:
+                part = of_row[start : start + _LISTED_COLUMNS]
+                if _reached_low(part, lowest):
+                    known = _between(part, lowest, np.float32(np.inf), few, known, start)
+                start += _LISTED_COLUMNS
         for slot in range(slots):
             from_low, from_high = low[row, slot], high[row, slot]
             if from_low == np.inf:

@@ -200,21 +200,26 @@ def _count_dense(
     scores = _scores_of_golds(queries, candidates, gold_query.astype(np.intp), gold_candidate.astype(np.intp))
     golds = GoldScores(queries, gold_query, scores, device=device)
     block = np.searchsorted(block_starts, gold_candidate, side="right") - 1
-    blocks, none = len(block_starts) - 1, np.empty(0, dtype=np.intp)
+    blocks = len(block_starts) - 1
     if np.bincount(gold_query).max(initial=0) > MANY_GOLDS:
         wrong = count_wrong(queries, candidates, pairs[:2], scores, block_starts, advance, device)
         return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
     wrong = np.empty((len(gold_query), blocks), dtype=np.int32)
+    shards = (
+        (candidates[start:stop], Cells(inside, gold_candidate[inside].astype(np.intp) - start))
+        for number, (start, stop) in enumerate(pairwise(block_starts.tolist()))
+        for inside in [np.flatnonzero(block == number)]
+    )
     told = 0
-    for number, (start, stop) in enumerate(pairwise(block_starts.tolist())):
-        inside = np.flatnonzero(block == number)
-        own = Cells(inside, gold_candidate[inside].astype(np.intp) - start)
-        wrong[:, number] = golds.count(candidates[start:stop], own, Cells(none, none))[0]
-        if advance:
-            done = len(queries) * (number + 1) // blocks
-            advance(done - told)
-            told = done
-    return Outranked(wrong=wrong, gold=golds.golds_above(block, blocks))
+    with ThreadPoolExecutor(1) as beside:
+        gold = beside.submit(golds.golds_above, block, blocks)
+        for number, of_block in enumerate(golds.count_each(shards)):
+            wrong[:, number] = of_block
+            if advance:
+                done = len(queries) * (number + 1) // blocks
+                advance(done - told)
+                told = done
+    return Outranked(wrong=wrong, gold=gold.result())
 
 
 def _scores_of_golds(

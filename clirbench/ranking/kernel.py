@@ -31,6 +31,8 @@ _QUERIES_PER_COUNT = 8
 LANES = 8
 # A byte holds at most 255: 255 additions of 0 or 1 never carry into the next byte.
 RUN = 255 * LANES
+# Fewer values than a row has.
+_BUFFER = 512
 # Only a collapsed encoder, or vectors of few bits, puts more candidates of a tile between the bounds of one gold
 # (clirbench.ranking.near_ties).
 MANY_NEAR = 256
@@ -138,6 +140,19 @@ def _largest_norm(vectors: Vectors) -> float:
     return float(np.sqrt(squares.max(initial=0)))
 
 
+@contextmanager
+def unbuffered() -> Iterator[None]:
+    """Let NumPy compare rows where they stand, in this thread.
+
+    With its own size of buffer, it copies each row of fewer than about 4,000 values first, which takes longer than to compare it.
+    """
+    before = np.setbufsize(_BUFFER)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
+
+
 def tally(
     scores: NDArray[np.float32],
     thresholds: NDArray[np.float32],
@@ -173,7 +188,8 @@ def tally(
         rows = slice(start, start + _QUERIES_PER_COUNT)
         # One byte per comparison, 0 or 1: (slots, queries, columns).
         part = reached[:, : len(scores[rows])]
-        outranks(scores[rows], thresholds[rows].T[:, :, None], wins_ties=True, out=part)
+        with unbuffered():
+            outranks(scores[rows], thresholds[rows].T[:, :, None], wins_ties=True, out=part)
         # Eight bytes are read as one integer. Adding such integers over a run adds up their bytes side by side.
         np.add.reduceat(part.view(np.uint64), run_starts, axis=2, out=runs[:, rows])
     # A run ends before a byte overflows. Then its eight bytes are added up as int32, and then the runs of each block.

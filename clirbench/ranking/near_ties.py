@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, Vectors
 from clirbench.ranking.device import Device, Held
-from clirbench.ranking.kernel import LANES, MANY_NEAR, OVERFLOW, RUN, outranks, tally, tally_flags
+from clirbench.ranking.kernel import LANES, MANY_NEAR, OVERFLOW, RUN, outranks, tally, tally_flags, unbuffered
 from clirbench.support.errors import ClirbenchError
 
 _Scores = NDArray[np.float32]
@@ -28,7 +28,10 @@ _Scores = NDArray[np.float32]
 _CELLS = 128
 _EXACT_AT_A_TIME = 128
 # If more than 1 in _CROWD candidates may reach a query's last gold, listing them takes longer than comparing all.
-_CROWD = 32
+_CROWD = 20
+# About so many scores are compared with every gold at a time. Fewer would stay in a core's second-level cache, but more calls of
+# NumPy take longer than the third-level cache does.
+_COMPARED = 2**19
 # NumPy makes so many comparisons of a score with a gold in about the time that Numba takes to load.
 _BEFORE_NUMBA = 2**31
 # Undecided candidates that are listed at a time; this bounds memory.
@@ -37,6 +40,8 @@ _UNDECIDED = 2**14
 _UNIT = 2.0**-24
 # Twice that, and the smallest positive float32.
 _STEP, _SMALLEST = 2.0**-23, 2.0**-149
+# Larger than any finite score.
+_LARGEST = 2.0**1000
 
 
 def largest_error(dimensions: int) -> float:
@@ -92,7 +97,8 @@ def score_bounds(
         raise ClirbenchError(OVERFLOW)
     margin = (largest_error(candidates.shape[1]) * longest * norms)[:, None]
     # Rounding a bound to float32 must not move it inwards, so each is moved outwards by more than float32 rounds.
-    margin = margin * (1 + _STEP) + np.where(np.isinf(exact), 0, np.abs(exact)) * _STEP + _SMALLEST
+    # Without a gold, an infinite margin would leave no number; any finite one leaves the bounds infinite.
+    margin = margin * (1 + _STEP) + np.minimum(np.abs(exact), _LARGEST) * _STEP + _SMALLEST
     return (exact - margin).astype(np.float32), (exact + margin).astype(np.float32)
 
 
@@ -157,6 +163,11 @@ def load_compiled() -> Callable[..., tuple[int, int]] | None:
     return count_rows
 
 
+def _run(rows: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    """Ascending numbers of rows, as a slice where they follow one another: NumPy copies no row of a slice."""
+    return slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] == len(rows) - 1 else rows
+
+
 @dataclass(frozen=True)
 class TileComparison:
     """Some queries with the scores of their golds, and a tile of candidates to compare them with.
@@ -169,7 +180,7 @@ class TileComparison:
     >>> tile[:3, 0] = 2, 1, 1 - 2**-24
     >>> query, gold = np.ones((1, 1), dtype=np.float32), np.ones((1, 1))
     >>> scores, low, high = query @ tile.T, np.float32([[0.999]]), np.float32([[1.001]])
-    >>> TileComparison(query, gold, tile).count(scores, low, high, np.empty(8, dtype=np.bool_)).tolist()
+    >>> TileComparison(query, gold, tile).count(scores, low, high, np.empty(24, dtype=np.bool_)).tolist()
     [[2]]
 
     Attributes:
@@ -192,7 +203,7 @@ class TileComparison:
             low: float32 (queries, slots); a candidate below it does not reach the gold. inf where a query has no gold in the
                 slot.
             high: float32 (queries, slots); a candidate at or above it outranks the gold.
-            flags: bool, at least as many values as ``scores`` has; overwritten.
+            flags: bool, at least three times as many values as ``scores`` has; overwritten.
 
         Returns:
             int32 (queries, slots).
@@ -200,26 +211,20 @@ class TileComparison:
         count_rows = compiled(scores.size * low.shape[1])
         if count_rows:
             return self._count_compiled(count_rows, scores, low, high)
-        # In most tiles of a large corpus, the best candidate of most queries does not reach the last gold.
-        reaching = np.flatnonzero(scores.max(axis=1, initial=-np.inf) >= low.min(axis=1, initial=np.inf))
-        if len(reaching) <= len(scores) // 2:
-            counts = np.zeros(low.shape, dtype=np.int32)
-            if len(reaching):
-                assert not isinstance(self.queries, Held)  # noqa: S101 - a device counts in count_there
-                part = TileComparison(self.queries[reaching], self.exact[reaching], self.tile)
-                counts[reaching] = part.count(scores[reaching], low[reaching], high[reaching], flags)
-            return counts
-        # For most of the others, few candidates of a tile reach it. One comparison per candidate finds those few.
+        # In most tiles of a large corpus, few candidates reach a query's last gold, or none. One comparison finds them.
         near_or_above = flags[: scores.size].reshape(scores.shape)
-        np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
-        crowded = tally_flags(near_or_above, self._run_starts) > scores.shape[1] // _CROWD
-        near_or_above[crowded] = False
-        counts = self._listed(scores, np.flatnonzero(near_or_above), low, high)
+        with unbuffered():
+            np.greater_equal(scores, low.min(axis=1, initial=np.inf)[:, None], out=near_or_above)
+        reaching = tally_flags(near_or_above, self._run_starts)
+        counts = np.zeros(low.shape, dtype=np.int32)
+        few = np.flatnonzero((reaching > 0) & (reaching <= scores.shape[1] // _CROWD))
+        if len(few):
+            row, column = np.divmod(np.flatnonzero(near_or_above[few]), scores.shape[1])
+            self._listed(counts, scores, few[row], column, (low, high))
         # For a query with many such candidates, every gold is compared with every candidate instead.
-        query = np.flatnonzero(crowded)
-        if len(query):
-            chosen = scores if len(query) == len(scores) else scores[query]
-            counts[query] = self._compared(chosen, query, low[query], high[query])
+        query = np.flatnonzero(reaching > scores.shape[1] // _CROWD)
+        for part in np.array_split(query, -(-len(query) * scores.shape[1] // _COMPARED)) if len(query) else ():
+            counts[part] = self._every(scores[_run(part)], part, (low[part], high[part]), flags)
         return counts
 
     @property
@@ -244,22 +249,64 @@ class TileComparison:
             self._decide(counts, query, query, column, slot)
         return counts
 
-    def _listed(self, scores: _Scores, at: NDArray[np.intp], low: _Scores, high: _Scores) -> NDArray[np.int32]:
-        """Do the work of :meth:`count` for the few cells ``at`` of ``scores``, numbered row by row."""
-        row = at // scores.shape[1]
-        score = scores.reshape(-1)[at]
-        counts = np.zeros(low.shape, dtype=np.int32)
-        for slot in range(low.shape[1]):
-            surely = score >= high[row, slot]
-            counts[:, slot] = np.bincount(row[surely], minlength=len(counts))
-            near = np.flatnonzero((score >= low[row, slot]) & ~surely)
+    def _listed(
+        self,
+        counts: NDArray[np.int32],
+        scores: _Scores,
+        row: NDArray[np.intp],
+        column: NDArray[np.intp],
+        bounds: tuple[_Scores, _Scores],
+    ) -> None:
+        """Do the work of :meth:`count` for a few cells of ``scores``, and add it to ``counts``; no other cell reaches a bound."""
+        score = scores[row, column]
+        for slot, (low, high) in enumerate(zip(*(bound.T for bound in bounds), strict=True)):
+            surely = score >= high[row]
+            counts[:, slot] += np.bincount(row[surely], minlength=len(counts)).astype(np.int32)
+            near = np.flatnonzero((score >= low[row]) & ~surely)
             if len(near):
                 near_of_row = np.bincount(row[near], minlength=len(counts))
                 # Too many to look at: they count as ties, and the gold loses them.
                 many = near_of_row > MANY_NEAR
                 counts[many, slot] += near_of_row[many].astype(np.int32)
                 near = near[~many[row[near]]]
-                self._decide(counts, row[near], row[near], at[near] % scores.shape[1], np.full(len(near), slot))
+                self._decide(counts, row[near], row[near], column[near], np.full(len(near), slot))
+
+    def _every(
+        self,
+        scores: _Scores,
+        query: NDArray[np.intp],
+        bounds: tuple[_Scores, _Scores],
+        flags: NDArray[np.bool_],
+    ) -> NDArray[np.int32]:
+        """Do the work of :meth:`count` for the queries numbered ``query``: compare every candidate with every gold.
+
+        The few candidates that are near any gold are listed together, so that the scores are searched once and not for each gold.
+        """
+        low, high = bounds
+        run_starts = self._run_starts
+        runs = np.empty((low.shape[1], len(low), len(run_starts)), dtype=np.uint64)
+        near, reached, above = flags[: 3 * scores.size].reshape(3, *scores.shape)
+        near[...] = False
+        # Flags are bytes of 0 or 1, and eight of them are one integer.
+        eight_near, eight_reached, eight_above = (each.view(np.uint64) for each in (near, reached, above))
+        with unbuffered():
+            for slot, run in enumerate(runs):
+                outranks(scores, low[:, slot, None], wins_ties=True, out=reached)
+                outranks(scores, high[:, slot, None], wins_ties=True, out=above)
+                np.add.reduceat(eight_reached, run_starts, axis=1, out=run)
+                np.bitwise_xor(eight_reached, eight_above, out=eight_above)
+                np.bitwise_or(eight_near, eight_above, out=eight_near)
+        counts = np.ascontiguousarray(runs.view(np.uint8).sum(axis=2, dtype=np.int32).T)
+        crowded = tally_flags(near, run_starts) > MANY_NEAR
+        if crowded.any():
+            near[crowded] = False
+            counts[crowded] = self._compared(scores[crowded], query[crowded], low[crowded], high[crowded])
+        cell = np.flatnonzero(near)
+        score, (row, column) = scores.reshape(-1)[cell, None], np.divmod(cell, scores.shape[1])
+        at, of_slot = np.nonzero((score >= low[row]) & (score < high[row]))
+        row, column = row[at], column[at]
+        np.subtract.at(counts, (row, of_slot), 1)
+        self._decide(counts, row, query[row], column, of_slot)
         return counts
 
     def count_there(self, scores: Any, low: _Scores, high: _Scores) -> NDArray[np.int32]:

@@ -16,9 +16,11 @@ The scores of the golds are computed before the first shard is read. The candida
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,7 @@ class GoldScores:
         self._exact[self._row, self._slot] = scores
         self._device = device
         self._held = device.hold(self._queries) if device else None
+        self._of_thread = threading.local()
 
     def golds_above(self, block: NDArray[np.intp] | None = None, blocks: int = 1) -> NDArray[np.int32]:
         """Count the golds of the same query that outrank each pair, by the block in which they lie: int32 (gold pairs, blocks).
@@ -165,88 +168,116 @@ class GoldScores:
         Raises:
             ClirbenchError: A product could overflow float32.
         """
-        width = len(candidates)
-        longest = longest_of(candidates) if longest is None else longest
-        # Candidates are padded to a multiple of LANES: see clirbench.ranking.kernel.
-        missing = -width % LANES
-        if missing:
-            candidates = np.concatenate([candidates, np.zeros((missing, candidates.shape[1]), np.float32)])
+        shard = _Shard(candidates, own, copies, longest_of(candidates) if longest is None else longest)
+        if self._device and not top:
+            return self._counted_there(self._device, shard), None
+        with self._threads() as threads:
+            return self._finished(shard, threads.map(partial(self._of_part, shard, top), self._parts(shard)), top)
+
+    def count_each(self, shards: Iterable[tuple[DenseVectors, Cells]]) -> Iterator[NDArray[np.uint32]]:
+        """Count shards without copies of golds, as :meth:`count` does: uint32 (gold pairs,) for one shard after the other.
+
+        A shard is its candidates and where golds stand. Threads count the next shard while the caller looks at the counts of one.
+
+        Raises:
+            ClirbenchError: A product could overflow float32.
+        """
+        none = np.empty(0, dtype=np.intp)
+        each = (_Shard(candidates, own, Cells(none, none), longest_of(candidates)) for candidates, own in shards)
+        if self._device:
+            yield from (self._counted_there(self._device, shard) for shard in each)
+            return
+        with self._threads() as threads:
+            before = None
+            for shard in each:
+                started = shard, threads.map(partial(self._of_part, shard, 0), self._parts(shard))
+                if before:
+                    yield self._finished(*before)[0]
+                before = started
+            if before:
+                yield self._finished(*before)[0]
+
+    @contextmanager
+    def _threads(self) -> Iterator[ThreadPoolExecutor]:
+        """Threads that count parts of shards, each with arrays of its own and with one thread of BLAS."""
+        with one_blas_thread(), ThreadPoolExecutor(self.threads, initializer=self._make_arrays) as pool:
+            try:
+                yield pool
+            except BaseException:
+                # What has not begun would only be waited for.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _make_arrays(self) -> None:
+        # Each thread keeps its arrays: a new array of this size would cost a page fault every 4 kB.
+        self._of_thread.scores = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
+        self._of_thread.flags = np.empty(3 * len(self._of_thread.scores), dtype=np.bool_)
+
+    def _of_part(self, shard: "_Shard", top: int, part: "_Part") -> "_Counted":
+        """Count one block of queries against one tile; the best candidates of the tile too, if ``top`` is not 0."""
+        queries, tile = self._queries[part.rows], shard.tile(part.columns)
+        scores = self._of_thread.scores[: len(queries) * len(tile)].reshape(len(queries), len(tile))
+        np.matmul(queries, tile.T, out=scores)
+        # Padding outranks nothing.
+        real = scores[:, : shard.width - part.columns.start]
+        scores[:, real.shape[1] :] = -np.inf
+        of_tile = None
+        if top:
+            # Among the best candidates, golds and their copies have the golds' own scores.
+            scores[part.copies] = part.copy_score
+            scores[part.own] = part.own_score
+            column = best_first(real)[:, :top]
+            number = (column + part.columns.start).astype(np.int32)
+            of_tile = Best(number, np.take_along_axis(real, column, axis=1))
+        # Golds and copies are not counted here. golds_above compares the golds; the copies are compared below, with the golds'
+        # scores.
+        scores[part.own] = scores[part.copies] = -np.inf
+        return part, self._counted(scores, tile, part.rows, shard.longest, self._of_thread.flags), of_tile
+
+    def _finished(
+        self, shard: "_Shard", parts: Iterable["_Counted"], top: int = 0
+    ) -> tuple[NDArray[np.uint32], Best | None]:
+        """Add up the counts of the parts of a shard, which come in order, and those of its copies."""
         counts = np.zeros(self._exact.shape, dtype=np.uint32)
         best: dict[int, list[Best]] = defaultdict(list)
-        if self._device and not top:
-            self._count_there(self._device, width, candidates, (own, copies), longest, counts)
-            return self._with_copies(counts, copies, width), None
-        parts = list(self._parts(len(candidates), own, copies))
-        of_thread = threading.local()
+        for part, counted, of_tile in parts:
+            for start, block in counted:
+                counts[start : start + len(block), : block.shape[1]] += block.astype(np.uint32)
+            if of_tile is not None:
+                # The tiles of a block of queries come in candidate order.
+                best[part.rows.start].append(of_tile)
+        return self._with_copies(counts, shard), self._in_order(best, top) if top else None
 
-        def work(part: _Part) -> tuple[_Part, list[NDArray[np.int32]], Best | None]:
-            if not hasattr(of_thread, "buffer"):
-                # Each thread keeps its arrays: a new array of this size would cost a page fault every 4 kB.
-                of_thread.buffer = np.empty(min(_ROWS, len(self._queries)) * _TILE, dtype=np.float32)
-                of_thread.flags = np.empty(QUERIES_PER_PRODUCT * _TILE, dtype=np.bool_)
-            queries, tile = self._queries[part.rows], candidates[part.columns]
-            scores = of_thread.buffer[: len(queries) * len(tile)].reshape(len(queries), len(tile))
-            np.matmul(queries, tile.T, out=scores)
-            if missing and part.columns.stop == len(candidates):
-                # Padding outranks nothing.
-                scores[:, -missing:] = -np.inf
-            of_tile = None
-            if top:
-                # Among the best candidates, golds and their copies have the golds' own scores.
-                scores[part.copies] = part.copy_score
-                scores[part.own] = part.own_score
-                real = scores[:, : width - part.columns.start]
-                column = best_first(real)[:, :top]
-                number = (column + part.columns.start).astype(np.int32)
-                of_tile = Best(number, np.take_along_axis(real, column, axis=1))
-            # Golds and copies are not counted here. golds_above compares the golds; the copies are compared below, with the
-            # golds' scores.
-            scores[part.own] = scores[part.copies] = -np.inf
-            return part, self._counted(scores, tile, part.rows, longest, of_thread.flags), of_tile
-
-        with one_blas_thread(), ThreadPoolExecutor(self.threads) as pool:
-            for part, counted, of_tile in pool.map(work, parts):
-                starts = range(part.rows.start, part.rows.stop, QUERIES_PER_PRODUCT)
-                for start, block in zip(starts, counted, strict=True):
-                    counts[start : start + len(block), : block.shape[1]] += block.astype(np.uint32)
-                if of_tile is not None:
-                    # The map keeps the order of the parts, so the tiles of a block of queries come in candidate order.
-                    best[part.rows.start].append(of_tile)
-        return self._with_copies(counts, copies, width), self._in_order(best, top) if top else None
-
-    def _count_there(
-        self,
-        device: Device,
-        width: int,
-        candidates: DenseVectors,
-        cells: tuple[Cells, Cells],
-        longest: float,
-        counts: NDArray[np.uint32],
-    ) -> None:
-        """Add to ``counts`` what a device counts. ``cells`` are of golds and of copies; ``width`` leaves out the padding."""
+    def _counted_there(self, device: Device, shard: "_Shard") -> NDArray[np.uint32]:
+        """Count a shard on a device."""
         assert self._held is not None  # noqa: S101
+        counts = np.zeros(self._exact.shape, dtype=np.uint32)
+        candidates = shard.padded()
         with device.counting(), one_blas_thread():
             held = device.hold(candidates)
-            for part in self._parts(len(candidates), *cells, device.rows):
+            for part in self._parts(shard, device.rows):
                 queries, tile = self._held.part(part.rows), held.part(part.columns)
                 scores = device.product(queries, tile)
-                # Padding outranks nothing, and golds and copies are not counted here: see count.
-                scores[:, width - part.columns.start :] = -np.inf
+                # Padding outranks nothing, and golds and copies are not counted here: see _of_part.
+                scores[:, shard.width - part.columns.start :] = -np.inf
                 for row, column in (part.own, part.copies):
                     device.leave_out(scores, row, column)
                 slots = self._slots[part.rows.start // QUERIES_PER_PRODUCT]
                 exact = self._exact[part.rows, :slots]
-                low, high = score_bounds(self._norms[part.rows], candidates, exact, longest)
+                low, high = score_bounds(self._norms[part.rows], candidates, exact, shard.longest)
                 comparison = TileComparison(queries, exact, tile, device)
                 counts[part.rows, :slots] += comparison.count_there(scores, low, high).astype(np.uint32)
+        return self._with_copies(counts, shard)
 
-    def _with_copies(self, counts: NDArray[np.uint32], copies: Cells, width: int) -> NDArray[np.uint32]:
+    def _with_copies(self, counts: NDArray[np.uint32], shard: "_Shard") -> NDArray[np.uint32]:
         """Add the copies of golds that outrank golds; return the counts by gold pair."""
-        # A candidate may have the text of two golds of a query. It is still one wrong candidate, so it counts once.
-        row, column = self._row[copies.pair], copies.column
-        _, once = np.unique(row * np.int64(width) + column, return_index=True)
-        score_of_copy = self.scores[copies.pair[once], None]
-        np.add.at(counts, row[once], outranks(score_of_copy, self._exact[row[once]], wins_ties=True))
+        copies = shard.copies
+        if len(copies.pair):
+            # A candidate may have the text of two golds of a query. It is still one wrong candidate, so it counts once.
+            row, column = self._row[copies.pair], copies.column
+            _, once = np.unique(row * np.int64(shard.width) + column, return_index=True)
+            score_of_copy = self.scores[copies.pair[once], None]
+            np.add.at(counts, row[once], outranks(score_of_copy, self._exact[row[once]], wins_ties=True))
         return counts[self._row, self._slot]
 
     def _in_order(self, best: dict[int, list[Best]], top: int) -> Best:
@@ -263,37 +294,69 @@ class GoldScores:
         rows: slice,
         longest: float,
         flags: NDArray[np.bool_],
-    ) -> list[NDArray[np.int32]]:
-        """Count a tile for the queries ``rows``, 256 at a time: int32 (queries, slots) each, no more slots than they need."""
-        counts = []
-        for start in range(rows.start, rows.stop, QUERIES_PER_PRODUCT):
-            at = slice(start, min(start + QUERIES_PER_PRODUCT, rows.stop))
-            slots = self._slots[start // QUERIES_PER_PRODUCT]
-            exact = self._exact[at, :slots]
+    ) -> list[tuple[int, NDArray[np.int32]]]:
+        """Count a tile for the queries ``rows``, those with about as many golds at a time.
+
+        Each group is the number of its first query and its counts, int32 (queries, slots), with no more slots than it needs.
+        """
+        starts = np.arange(rows.start, rows.stop, QUERIES_PER_PRODUCT)
+        slots = self._slots[starts // QUERIES_PER_PRODUCT]
+        first = np.flatnonzero(np.diff(slots, prepend=-1))
+        groups = []
+        for start, stop, most in zip(starts[first], [*starts[first[1:]], rows.stop], slots[first], strict=True):
+            at = slice(start, stop)
+            exact = self._exact[at, :most]
             low, high = score_bounds(self._norms[at], tile, exact, longest)
             comparison = TileComparison(self._queries[at], exact, tile)
-            counts.append(comparison.count(scores[at.start - rows.start : at.stop - rows.start], low, high, flags))
-        return counts
+            groups.append((start, comparison.count(scores[start - rows.start : stop - rows.start], low, high, flags)))
+        return groups
 
-    def _parts(self, width: int, own: Cells, copies: Cells, queries: int = _ROWS) -> Iterator["_Part"]:
+    def _parts(self, shard: "_Shard", queries: int = _ROWS) -> Iterator["_Part"]:
         """Yield a part for every block of so many queries and every tile of candidates, with the cells that lie in it."""
-        tiles = -(-width // _TILE)
-        # All tiles have about one size, so no thread waits long for the last tile of a shard.
-        size = -(-width // (tiles * LANES)) * LANES
-        tiles = -(-width // size)
-        groups = [_by_part(self._row[cells.pair] // queries, cells.column // size, tiles) for cells in (own, copies)]
-        for block in range(-(-len(self._order) // queries)):
+        size, tiles, (own, copies) = shard.size, len(shard.tiles), (shard.own, shard.copies)
+        blocks = -(-len(self._order) // queries)
+        groups = [
+            _by_part(self._row[cells.pair] // queries * tiles + cells.column // size, blocks * tiles)
+            for cells in (own, copies)
+        ]
+        for block in range(blocks):
             rows = slice(block * queries, min((block + 1) * queries, len(self._order)))
-            for tile in range(tiles):
-                columns = slice(tile * size, min((tile + 1) * size, width))
+            for tile, columns in enumerate(shard.tiles):
                 key = block * tiles + tile
                 inside: list[Any] = []
-                for cells, (keys, order) in zip((own, copies), groups, strict=True):
-                    at = order[slice(*np.searchsorted(keys, [key, key + 1]))]
+                for cells, (starts, order) in zip((own, copies), groups, strict=True):
+                    at = order[starts[key] : starts[key + 1]]
                     pair = cells.pair[at]
                     inside.append((self._row[pair] - rows.start, cells.column[at] - columns.start))
                     inside.append(self.scores[pair].astype(np.float32))
                 yield _Part(rows, columns, *inside)
+
+
+class _Shard:
+    """The candidates of a shard, cut into tiles, and the cells of golds and of copies.
+
+    The candidates are padded to a multiple of LANES (:mod:`clirbench.ranking.kernel`). Only the last tile is copied for that.
+    """
+
+    def __init__(self, candidates: DenseVectors, own: Cells, copies: Cells, longest: float) -> None:
+        self.own, self.copies, self.longest = own, copies, longest
+        self.width = len(candidates)
+        missing = -self.width % LANES
+        width = self.width + missing
+        # All tiles have about one size, so no thread waits long for the last tile of a shard.
+        self.size = -(-width // (-(-width // _TILE) * LANES)) * LANES
+        self.tiles = [slice(start, min(start + self.size, width)) for start in range(0, width, self.size)]
+        padding = np.zeros((missing, candidates.shape[1]), dtype=np.float32)
+        last = candidates[self.tiles[-1]]
+        self._candidates, self._last = candidates, np.concatenate([last, padding]) if missing else last
+
+    def tile(self, columns: slice) -> DenseVectors:
+        """The vectors of a tile, float32 (candidates, dimensions)."""
+        return self._last if columns == self.tiles[-1] else self._candidates[columns]
+
+    def padded(self) -> DenseVectors:
+        """The vectors of all tiles, float32 (candidates, dimensions)."""
+        return np.concatenate([self._candidates[: self.tiles[-1].start], self._last])
 
 
 @dataclass(frozen=True)
@@ -308,8 +371,15 @@ class _Part:
     copy_score: NDArray[np.float32]
 
 
-def _by_part(block: NDArray[np.intp], tile: NDArray[np.intp], tiles: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The number of each cell's part, in ascending order, and the order of cells that sorts them: intp (cells,) each."""
-    key = block * tiles + tile
-    order = np.argsort(key, kind="stable")
-    return key[order], order
+# A part, the first queries of groups with their counts, and the best candidates of its tile.
+_Counted = tuple[_Part, list[tuple[int, NDArray[np.int32]]], Best | None]
+
+
+def _by_part(part: NDArray[np.intp], parts: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Sort cells by the number of their part.
+
+    Returns:
+        The place of each part's first cell in the order, and the number of cells: intp (parts + 1,). The order: intp (cells,).
+    """
+    order = np.argsort(part, kind="stable")
+    return np.searchsorted(part[order], np.arange(parts + 1)), order
