@@ -49,6 +49,8 @@ def seconds(arguments, folder, cache):
     """Seconds of the processor that a command takes."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "CLIRBENCH_CACHE": str(cache)}
+    # Without byte code, each command would compile the package anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

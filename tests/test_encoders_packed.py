@@ -94,13 +94,28 @@ def test_a_packed_folder_is_evaluated(folder, tmp_path):
     [
         ("config.json", '{"format": 9, "bits": 4, "dimensions": 2}', "packed format 9 is not 1"),
         ("model.safetensors", "no", "not a packed model"),
-        ("tokenizer.json", "{}", "not a packed model"),
     ],
 )
 def test_broken_folders(folder, file, content, message):
     (folder / file).write_text(content)
     with pytest.raises(ClirbenchError, match=message):
         load_encoder(str(folder))
+
+
+def test_a_broken_tokenizer_is_refused_before_any_text_is_encoded(folder, tmp_path):
+    (folder / "tokenizer.json").write_text("{}")
+    for call in ("encode_queries", "encode_candidates", "count_tokens"):
+        with pytest.raises(ClirbenchError, match=r"packed: not a packed model \(.*\): reinstall or rebuild it"):
+            getattr(load_encoder(str(folder)).encoder, call)(["a"])
+    with pytest.raises(ClirbenchError, match="not a packed model"):
+        clirbench.evaluate(str(folder), "demo", languages=["en", "de"], cache=tmp_path / "cache")
+
+
+def test_a_tokenizer_is_the_one_of_the_revision_though_its_file_changes(folder):
+    loaded = load_encoder(str(folder))
+    before = load_encoder(str(folder)).encoder.count_tokens(["a b", "a"])
+    (folder / "tokenizer.json").write_text("{}")
+    assert loaded.encoder.count_tokens(["a b", "a"]) == before == [2, 1]
 
 
 def test_the_bundled_model_is_small_and_safe():

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from clirbench.metrics.per_topic import TopicTable, mean_of_present
-from clirbench.metrics.significance import Bootstrap, interval, intervals
+from clirbench.metrics.significance import Bootstrap, interval, intervals, permutation_p, sign_flips
 
 
 def table(values):
@@ -81,3 +81,15 @@ def test_coverage():
 
 def test_undefined_stays_undefined():
     assert interval(np.array([0.1, np.nan])) is None
+
+
+def test_signs_are_one_draw_however_it_is_cut():
+    values = np.random.default_rng(2).normal(size=(37, 3))
+    drawn = np.random.default_rng(9).integers(0, 2, size=(2300, 37), dtype=np.int8)
+    # One product at a time, with the pieces kept: no piece may be overwritten by the next one.
+    pieces = list(sign_flips(values, 2300, 9))
+    assert [len(piece) for piece in pieces] == [1000, 1000, 300]
+    expected = [sum(value if sign else -value for sign, value in zip(row, values, strict=True)) for row in drawn]
+    assert np.concatenate(pieces) == pytest.approx(np.array(expected), rel=1e-12, abs=1e-12)
+    hits = (np.abs(np.array(expected)) >= np.abs(values.sum(axis=0))).sum(axis=0)
+    assert permutation_p(values, 2300, 9).tolist() == ((1 + hits) / 2301).tolist()

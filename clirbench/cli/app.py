@@ -1,18 +1,85 @@
-"""The application with which commands register, and helpers that several commands share."""
+"""The application with which commands register, and helpers that several commands share.
+
+A command's module is imported when the command is typed, and all modules when commands are listed.
+"""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+import typer.main
+from typer.core import TyperGroup
 
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.version import __version__
 
+# The module of each command, in the order in which --help lists the commands.
+HOMES = {
+    "run": "run",
+    "plan": "run",
+    "train": "train",
+    "score": "results",
+    "export": "results",
+    "show": "results",
+    "schema": "results",
+    "gate": "tools",
+    "card": "tools",
+    "inspect": "tools",
+    "doctor": "tools",
+    "submit": "submissions",
+    "check": "submissions",
+    "verify": "submissions",
+    "compare": "board",
+    "leaderboard": "board",
+    "tasks": "lists",
+    "init-task": "lists",
+    "models": "lists",
+    "metrics": "lists",
+    "site": "board",
+}
+
+
+class Commands(TyperGroup):
+    """The group of all commands: what a user types costs the import of one module, not of all."""
+
+    def __init__(self, **attributes: Any) -> None:
+        self._known: dict[str, Any] = {}
+        super().__init__(**attributes)
+
+    @property
+    def commands(self) -> MutableMapping[str, Any]:
+        """Every command by its name, in the order of --help."""
+        self._learn(tuple(HOMES.values()))
+        return self._known
+
+    @commands.setter
+    def commands(self, known: MutableMapping[str, Any]) -> None:
+        order = {name: i for i, name in enumerate(HOMES)}
+        self._known = dict(sorted(known.items(), key=lambda item: order.get(item[0], len(order))))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None if there is none."""
+        if cmd_name not in self._known and cmd_name in HOMES:
+            self._learn((HOMES[cmd_name],))
+        return self._known.get(cmd_name)
+
+    def _learn(self, modules: Sequence[str]) -> None:
+        """Import modules, in which commands register, and make the commands that are registered now."""
+        for module in dict.fromkeys(modules):
+            import_module(f"clirbench.cli.{module}")
+        if len(self._known) < len(app.registered_commands) + len(app.registered_groups):
+            made = typer.main.get_group(app)
+            assert isinstance(made, Commands)  # noqa: S101
+            self._known = made._known
+
+
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

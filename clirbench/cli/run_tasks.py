@@ -14,22 +14,16 @@ from clirbench.encoders.base import EncoderOptions, LoadedModel
 from clirbench.encoders.bundled import DEFAULT
 from clirbench.encoders.describe import describe
 from clirbench.encoders.load import load_encoder
-from clirbench.encoders.precomputed import load_vectors
 from clirbench.encoders.several_devices import refuse_several
 from clirbench.evaluation.evaluate import evaluate_loaded
 from clirbench.evaluation.loaded_task import InMemoryTask, LoadedTask, announce, load_data
-from clirbench.evaluation.streaming.best_passages import check_runs
-from clirbench.evaluation.streaming.counts_folder import CountsFolder
-from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
 from clirbench.evaluation.streaming.options import Streaming
-from clirbench.evaluation.streaming.streamed_task import StreamedTask
 from clirbench.evaluation.text_lengths import cut_note, unknown_note
 from clirbench.metrics.scores import check_names
 from clirbench.ranking.device import check_count_on, device_to_count_on
 from clirbench.results.build import task_part
 from clirbench.results.file_names import MTEB_FILE_START, MTEB_PREFIX, result_stem, run_folder
 from clirbench.results.read import parse_mteb_result, read_mteb_result
-from clirbench.results.rescore import with_measures
 from clirbench.results.result import Result, read_result, refuse_changed_task
 from clirbench.results.schema import Document, MtebDocument
 from clirbench.support.commands import command
@@ -160,6 +154,8 @@ def _select(name: str, languages: list[str] | None, settings: list[str] | None) 
 def _load(name: str, selections: Sequence[Selection], request: RunRequest) -> LoadedModel:
     if request.streaming.vectors is None:
         return load_encoder(name, request.options)
+    from clirbench.encoders.precomputed import load_vectors
+
     languages = dict.fromkeys(language for chosen in selections for language in chosen.languages)
     return load_vectors(request.streaming.vectors, list(languages), request.options)
 
@@ -170,6 +166,8 @@ def _claim(
     """Look for the result of a selection. If there is none, claim its place until ``writers`` is closed."""
     wanted = _look(chosen, folder, model, request)
     if wanted.kept is not None:
+        from clirbench.evaluation.streaming.counts_folder import CountsFolder
+
         remove_stale_lock(wanted.path)
         CountsFolder(_counts_beside(wanted.path)).remove_finished(wanted.path)
         return wanted
@@ -184,13 +182,19 @@ def _look(chosen: Selection, folder: Path, model: LoadedModel, request: RunReque
     path = folder / f"{result_stem(task_part(chosen), chosen.task)}.json"
     kept = None if request.force else _kept(path, chosen, model)
     if kept is not None and request.streaming.top:
+        from clirbench.evaluation.streaming.best_passages import check_runs
+
         check_runs(path, kept.document, request.streaming.top)
     if kept is None:
         return _Wanted(chosen, path, None)
     stated, task = kept.document.task, chosen.task
     lists = {"metrics": (stated.metrics, task.metrics), "bias": (stated.bias, task.bias)}
     changed = tuple(key for key, (there, now) in lists.items() if there != list(now))
-    return _Wanted(chosen, path, with_measures(kept, task.metrics, task.bias) if changed else kept, changed)
+    if changed:
+        from clirbench.results.rescore import with_measures
+
+        kept = with_measures(kept, task.metrics, task.bias)
+    return _Wanted(chosen, path, kept, changed)
 
 
 def _run_missing(
@@ -239,6 +243,10 @@ def _stream(
     selection: Selection, path: Path, model: LoadedModel, request: RunRequest, context: RunContext
 ) -> LoadedTask:
     """Open a streamed task. Its finished counts are kept beside the result until the result is written."""
+    # A run on tasks in memory does without what reads a corpus.
+    from clirbench.evaluation.streaming.first_pass import refuse_api, require_streamable
+    from clirbench.evaluation.streaming.streamed_task import StreamedTask
+
     refuse_api(model, selection.task.id)
     require_streamable(model)
     streaming, engine = request.streaming, None

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clirbench.encoders import base
-from clirbench.encoders.bm25 import Bm25Scorer
-from clirbench.encoders.char_ngram import CharNgramEncoder
 from clirbench.encoders.packed import REFUSED, load_packed
 from clirbench.encoders.packed_transformer import is_packed_transformer
 from clirbench.support.errors import ClirbenchError
@@ -33,6 +31,18 @@ class Bundled:
         return self.source if isinstance(self.source, Path) else None
 
 
+def _char_ngram(romanised: bool) -> base.Encoder:
+    from clirbench.encoders.char_ngram import CharNgramEncoder
+
+    return CharNgramEncoder(romanised=romanised)
+
+
+def _bm25() -> base.Scorer:
+    from clirbench.encoders.bm25 import Bm25Scorer
+
+    return Bm25Scorer()
+
+
 def packed(name: str, description: str) -> Bundled:
     """A packed model in a folder of its own among the bundled ones."""
     return Bundled(f"clirbench/{name}", description, None, _MODELS / name)
@@ -55,19 +65,19 @@ BUNDLED: dict[str, Bundled] = {
             "clirbench/char-ngram",
             "hashed character 3- to 5-grams within words, weighted by idf over the candidates; no weights, no training",
             "1",
-            CharNgramEncoder,
+            lambda: _char_ngram(romanised=False),
         ),
         Bundled(
             "clirbench/char-ngram-romanised",
             "the same over text romanised by anyascii, so that names match across scripts",
             "1",
-            lambda: CharNgramEncoder(romanised=True),
+            lambda: _char_ngram(romanised=True),
         ),
         Bundled(
             "clirbench/bm25",
             "BM25 (bm25s; k1 = 0.9, b = 0.4) over stemmed words, or pairs of characters where words are not spaced",
             "1",
-            Bm25Scorer,
+            _bm25,
         ),
     )
 }

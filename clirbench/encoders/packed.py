@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from clirbench.encoders import base
 from clirbench.encoders.lengths import TokenCounts
@@ -21,6 +20,9 @@ from clirbench.encoders.packed_transformer import (
 from clirbench.encoders.revision import folder_revision
 from clirbench.support.errors import ClirbenchError, first_line
 from clirbench.support.names import check_name
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 FORMAT = 1
 # Token 0 is the unknown one.
@@ -89,7 +91,8 @@ def write_packed(weights: NDArray[np.float32], tokenizer_json: str, bits: int, f
 class PackedEncoder:
     """A packed static model: the vector of a text is the mean of its tokens' vectors.
 
-    A text without any token, such as "?!", gets the vector of the unknown token, so no vector is zero.
+    A text without any token, such as "?!", gets the vector of the unknown token, so no vector is zero. The tokenizer and the
+    weights are read at once, and unpacked for the first text. A tokenizer that is none is refused then.
 
     Args:
         folder: A folder that :func:`write_packed` wrote.
@@ -108,16 +111,32 @@ class PackedEncoder:
             if config["format"] != FORMAT:
                 raise ClirbenchError(f"{folder}: packed format {config['format']} is not {FORMAT}: upgrade clirbench")
             tensors = load_file(folder / WEIGHTS)
-            self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+            self._tokenizer_json = (folder / TOKENIZER).read_bytes()
             self._packed, self._scales, self._bits = tensors["weights"], tensors["scales"], config["bits"]
             if self._packed.ndim != 2 or self._packed.dtype != np.uint8 or self._scales.shape != self._packed.shape[:1]:
                 raise ValueError("weights and scales do not fit each other")
         except ClirbenchError:
             raise
-        except Exception as error:  # tokenizers raises nothing more precise
-            line, remedy = fault_of_files(folder, str(folder)) or (first_line(error), "reinstall or rebuild it")
-            raise ClirbenchError(f"{folder}: not a packed model ({line}): {remedy}") from error
+        except Exception as error:
+            raise _no_packed_model(folder, error) from error
         self.parameters = int(self._packed.size) * (1 if self._bits == 8 else 2)
+        self._folder = folder
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        """The tokenizer, made for the first text: that takes as long as a small run whose vectors are in the cache.
+
+        Raises:
+            ClirbenchError: Its file holds no tokenizer.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            made = Tokenizer.from_buffer(self._tokenizer_json)
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise _no_packed_model(self._folder, error) from error
+        self._tokenizer_json = b""
+        return made
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
@@ -147,6 +166,11 @@ class PackedEncoder:
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count the tokens of each text."""
         return self.token_counts("candidate", texts).tokens
+
+
+def _no_packed_model(folder: Path, error: Exception) -> ClirbenchError:
+    line, remedy = fault_of_files(folder, str(folder)) or (first_line(error), "reinstall or rebuild it")
+    return ClirbenchError(f"{folder}: not a packed model ({line}): {remedy}")
 
 
 def is_packed(name: str) -> bool:
@@ -194,7 +218,7 @@ def to_sentence_transformer(folder: Path) -> Any:
     return static_model(encoder.tokenizer, encoder.weights)
 
 
-def static_model(tokenizer: Tokenizer, weights: NDArray[np.float32]) -> Any:
+def static_model(tokenizer: "Tokenizer", weights: NDArray[np.float32]) -> Any:
     """Make a sentence-transformers model of one StaticEmbedding, on the CPU."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding

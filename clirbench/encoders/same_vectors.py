@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors, Vectors
+from clirbench.support.blas import one_blas_thread
 
 # Largest distance of two vectors that count as one, as a share of the longer one. The vectors of multilingual-e5-small differ by
 # up to 7e-7 between batches, and those of different texts by 0.3 or more (benchmarks/noise.py).
@@ -40,6 +41,8 @@ def repeated_rows(vectors: DenseVectors) -> tuple[NDArray[np.intp], NDArray[np.i
     return suspects[repeated], originals[repeated]
 
 
+# Products with a few directions are small: see one_blas_thread.
+@one_blas_thread()
 def first_alike(vectors: Vectors, within: float = ROUNDING) -> NDArray[np.intp]:
     """Number, for each vector, the first vector that counts as the same: intp (texts,).
 

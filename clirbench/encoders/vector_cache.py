@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 
@@ -14,12 +13,16 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import OF_FINISHED, LoadedModel, takes_options
 from clirbench.support.files import remove_parts, write_atomically, writing
+from clirbench.support.packages import version_of
 from clirbench.support.progress import Reporter
 from clirbench.support.sealed import DamagedError, read_sealed, seal
 
 TEXTS_PER_SHARD = 512
 _FORMAT = 1
 _OF_BACKEND = {"onnx": ("onnxruntime", "optimum"), "openvino": ("openvino", "optimum")}
+# The numbers of tokens of the texts of a role, and of unknown ones among them, are kept like vectors of two dimensions.
+COUNTED = {"query": "query tokens", "candidate": "candidate tokens"}
+_DONE = {"pair": "scored", **dict.fromkeys(COUNTED.values(), "counted")}
 _REMEDY = "pass --no-cache, or point CLIRBENCH_CACHE at a writable folder"
 # Nobody can tell whether a server's model without a revision has changed. Its vectors may cost money, so they are kept for a day:
 # a run that failed can go on.
@@ -48,7 +51,7 @@ def versions(encoder: LoadedModel) -> dict[str, str]:
         "mteb",
         *_OF_BACKEND.get(encoder.settings.backend or "", ()),
     )
-    return {name: metadata.version(name) for name in names}
+    return {name: version_of(name) for name in names}
 
 
 class CacheEntry:
@@ -61,17 +64,22 @@ class CacheEntry:
     Args:
         root: Folder of all vectors.
         encoder: The model. Its name, revision and settings are part of the key, so two models never share an entry.
-        role: "query" or "candidate"; "pair" for the scores of a second stage, one column a pair.
+        role: "query" or "candidate"; "pair" for the scores of a second stage, one column a pair; :data:`COUNTED` for the numbers
+            of tokens.
         texts: The distinct texts, in the order in which they are encoded.
+        packages: More packages on whose versions the numbers depend.
 
     Attributes:
         output_dtype: Of the vectors as the encoder gave them, as the last shard that was read or written says; None if unknown.
     """
 
-    def __init__(self, root: Path, encoder: LoadedModel, role: str, texts: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, encoder: LoadedModel, role: str, texts: Sequence[str], packages: Sequence[str] = ()
+    ) -> None:
         digest = hashlib.sha256()
-        for text in texts:
-            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        for start in range(0, len(texts), TEXTS_PER_SHARD):
+            part = "\0".join([*texts[start : start + TEXTS_PER_SHARD], ""])
+            digest.update(part.encode("utf-8", "surrogatepass"))
         identity = {
             "format": _FORMAT,
             "shard": TEXTS_PER_SHARD,
@@ -80,7 +88,7 @@ class CacheEntry:
             "revision": encoder.info.revision,
             # What is done to finished vectors is done to cached ones too, so all variants share one entry.
             "settings": {k: v for k, v in asdict(encoder.settings).items() if k not in OF_FINISHED},
-            "packages": versions(encoder),
+            "packages": versions(encoder) | {name: version_of(name) for name in packages},
             **({"served by": encoder.served_by} if encoder.served_by else {}),
             **({"trusted": True} if encoder.trust_remote_code else {}),
             "role": role,
@@ -137,7 +145,7 @@ class CacheEntry:
         """Tell the user, in one line, which shards were damaged. Called once all of them have been read or written."""
         if self._damaged:
             name, reason = next(iter(self._damaged.items()))
-            again = f"{'scored' if self._role == 'pair' else 'encoded'} again"
+            again = f"{_DONE.get(self._role, 'encoded')} again"
             reporter.note(
                 f"vector cache, {self._role} files in {self.folder}: {len(self._damaged):,} damaged "
                 f"({name}: {reason}), {again}"

@@ -101,7 +101,7 @@ def evaluate_loaded(model: LoadedModel, task: LoadedTask, context: RunContext, l
         pool_sizes=task.pool_sizes,
         cost=cost,
         corpus=task.corpus,
-        lengths=text_lengths(model, task),
+        lengths=text_lengths(model, task, context),
     )
     return build_result(model, run, ranks, scores)
 

@@ -1,37 +1,78 @@
 """How long the texts of a task are for a model, and how many of them it cuts, by role and language."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from clirbench.encoders.base import LoadedModel
+from clirbench.encoders.lengths import TokenCounts
+from clirbench.encoders.vector_cache import COUNTED, CacheEntry, may_be_stale
 from clirbench.evaluation.loaded_task import LoadedTask
 from clirbench.results.schema import LengthPart, Role
+from clirbench.support.context import RunContext
+from clirbench.support.errors import ClirbenchError
 
 # A smaller share of cut texts is not worth a line.
 _NOTED = 0.01
 # So many languages are named in a line, those with the largest shares first.
 _NAMED = 4
+# The cache keeps numbers in float32, which has all whole numbers below this one.
+_EXACT = 2**24
 
 
-def text_lengths(model: LoadedModel, task: LoadedTask) -> dict[Role, dict[str, LengthPart]] | None:
+def text_lengths(
+    model: LoadedModel, task: LoadedTask, context: RunContext | None = None
+) -> dict[Role, dict[str, LengthPart]] | None:
     """Count the tokens of the task's texts with the model's own tokenizer, each distinct text once per role.
 
-    None for a model that does not say how it reads texts: an encoder of one's own, an API, a fusion.
+    The cache of ``context`` keeps the counts of a model with a revision, so a second run needs no tokenizer. None for a model
+    that does not say how it reads texts: an encoder of one's own, an API, a fusion.
     """
+    context = context or RunContext()
     count: Any = getattr(getattr(model, "encoder", None) or getattr(model, "scorer", None), "token_counts", None)
-    if count is None or count("query", [""]) is None:
+    if count is None:
         return None
     limits = {"query": model.settings.query_max_length, "candidate": model.settings.candidate_max_length}
     parts: dict[Role, dict[str, LengthPart]] = {}
     for role, texts in task.texts().items():
         distinct = list(dict.fromkeys(chain.from_iterable(texts.values())))
-        counted = dict(zip(distinct, zip(*count(role, distinct), strict=True), strict=True))
+        counts = _counts(model, role, distinct, count, context)
+        if counts is None:
+            return None
+        counted = dict(zip(distinct, zip(*counts, strict=True), strict=True))
         limit = limits[role]
         parts[role] = {
             language: _part([counted[text] for text in dict.fromkeys(some)], limit) for language, some in texts.items()
         }
     return parts
+
+
+def _counts(
+    model: LoadedModel,
+    role: Role,
+    texts: list[str],
+    count: Callable[[str, list[str]], TokenCounts | None],
+    context: RunContext,
+) -> TokenCounts | None:
+    """Count the tokens of each text, or read them from the cache; None for a model that does not say how it reads texts."""
+    entry = None
+    if context.vectors and texts and model.info.revision is not None and not may_be_stale(model):
+        entry = CacheEntry(context.vectors, model, COUNTED[role], texts, packages=("tokenizers",))
+        kept = entry.get(0, len(texts))
+        entry.note_damage(context.reporter)
+        if kept is not None and kept.shape[1] == 2:
+            return TokenCounts(*kept.T.astype(np.int64).tolist())
+    if count("query", [""]) is None:
+        return None
+    counts = count(role, texts)
+    if counts is not None and entry is not None and max(counts.tokens) < _EXACT:
+        # A cache that cannot be written costs time, and no run that has all its vectors ends because of it.
+        with suppress(ClirbenchError):
+            entry.put(0, np.array(counts, dtype=np.float32).T, None)
+    return counts
 
 
 def cut_note(model: LoadedModel, lengths: Mapping[Role, Mapping[str, LengthPart]] | None) -> str | None:

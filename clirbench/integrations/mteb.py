@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 from clirbench.encoders.arrays import as_float32
 from clirbench.encoders.vectors import scaled
 from clirbench.ranking.in_memory import Layout, Products
-from clirbench.ranking.kernel import QUERIES_PER_PRODUCT, one_blas_thread
+from clirbench.ranking.kernel import QUERIES_PER_PRODUCT
+from clirbench.support.blas import one_blas_thread
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.collection import Collection, load_collection
 from clirbench.tasks.selection import choose_languages

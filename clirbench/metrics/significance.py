@@ -103,11 +103,13 @@ def sign_flips(values: Values, permutations: int = PERMUTATIONS, seed: int = SEE
     what each topic adds to a number. The sums come in pieces, float64 (up to 1,000 sign vectors, columns).
     """
     generator = np.random.default_rng(seed)
+    # Made once: a new array of this size would cost a page fault every 4 kB.
+    signs = np.empty((min(_SIGNS, permutations), len(values)))
     for start in range(0, permutations, _SIGNS):
-        signs = generator.integers(0, 2, size=(min(_SIGNS, permutations - start), len(values)), dtype=np.int8)
-        signs *= 2
-        signs -= 1
-        yield signs.astype(np.float64) @ values
+        piece = signs[: min(_SIGNS, permutations - start)]
+        np.multiply(generator.integers(0, 2, size=piece.shape, dtype=np.int8), 2.0, out=piece)
+        piece -= 1
+        yield piece @ values
 
 
 def permutation_p(differences: Values, permutations: int = PERMUTATIONS, seed: int = SEED) -> Values:

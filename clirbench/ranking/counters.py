@@ -23,8 +23,8 @@ from clirbench.encoders.vectors import Clock
 from clirbench.ranking.device import Device, device_to_count_on
 from clirbench.ranking.gold_ranks import Above
 from clirbench.ranking.in_memory import Layout, Outranked, Products, count_outranked
-from clirbench.ranking.kernel import one_blas_thread
 from clirbench.ranking.second_stage import PoolCounter, SecondStage
+from clirbench.support.blas import one_blas_thread
 from clirbench.support.context import RunContext
 from clirbench.support.errors import ClirbenchError
 from clirbench.support.progress import ENCODE, RANK

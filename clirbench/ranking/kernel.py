@@ -10,14 +10,12 @@ in memory; :mod:`clirbench.ranking.shards` counts one shard of a corpus after th
 """
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from clirbench.encoders.base import Vectors
 from clirbench.support.errors import ClirbenchError
@@ -93,31 +91,6 @@ def workers() -> int:
     """Number of cores that this process may use, at most eight: more of them would only wait for memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, 8)
-
-
-_limits: list[threadpool_limits] = []
-_counting = 0
-_guard = threading.Lock()
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread while any evaluation of this process counts.
-
-    The old limit comes back when no evaluation counts any more.
-    """
-    global _counting  # noqa: PLW0603 - BLAS's own setting is global
-    with _guard:
-        if _counting == 0:
-            _limits.append(threadpool_limits(1, user_api="blas"))
-        _counting += 1
-    try:
-        yield
-    finally:
-        with _guard:
-            _counting -= 1
-            if _counting == 0:
-                _limits.pop().restore_original_limits()
 
 
 def refuse_overflow(queries: Vectors, candidates: Vectors) -> None:

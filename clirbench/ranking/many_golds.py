@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from clirbench.encoders.base import DenseVectors
 from clirbench.ranking.device import Device, Held
-from clirbench.ranking.kernel import MANY_NEAR, one_blas_thread, workers
+from clirbench.ranking.kernel import MANY_NEAR, workers
 from clirbench.ranking.near_ties import norms_of, reach, score_bounds
+from clirbench.support.blas import one_blas_thread
 
 # Above so many golds a query, the search is at least twice as fast as comparing a candidate with every gold
 # (benchmarks/many_languages.py --compare).

@@ -34,11 +34,11 @@ from clirbench.ranking.kernel import (
     RUN,
     among_golds,
     best_first,
-    one_blas_thread,
     outranks,
     workers,
 )
 from clirbench.ranking.near_ties import TileComparison, longest_of, norms_of, score_bounds
+from clirbench.support.blas import one_blas_thread
 
 # Queries and candidates of one product. Many small products are as fast as one large one, and the scores of each are still in
 # a cache when they are counted. Fixed, so that every machine computes the same products.

@@ -20,6 +20,7 @@ from clirbench.results.ranks_file import encode_ranks
 from clirbench.results.result import Result
 from clirbench.results.scored import numbers_of
 from clirbench.support.memory import peak_memory
+from clirbench.support.packages import version_of
 from clirbench.support.version import __version__
 from clirbench.tasks.selection import Selection
 
@@ -120,7 +121,7 @@ def _environment(model: LoadedModel, counted_on: str | None) -> schema.Environme
     packages = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
+            packages[name] = version_of(name)
     return schema.EnvironmentPart(
         clirbench=__version__,
         python=platform.python_version(),

@@ -14,6 +14,7 @@ from clirbench.metrics.scores import headline_tables
 from clirbench.metrics.significance import Bootstrap, holm, intervals, permutation_p
 from clirbench.ranking.gold_ranks import gold_digest
 from clirbench.results.result import Result
+from clirbench.support.blas import one_blas_thread
 from clirbench.support.errors import ClirbenchError
 
 BIAS_NAME = "rank_distance"
@@ -102,6 +103,8 @@ class _Row(NamedTuple):
     second: TopicTable
 
 
+# Its products are small: see one_blas_thread.
+@one_blas_thread()
 def compare(first: Result, second: Result, names: tuple[str, str], metric: str | None = None) -> Comparison:
     """Compare two results on the same task, languages and settings: in one metric, and in rank distance if the task has it.
 

@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_read import JSON_LIMIT, RANKS_LIMIT, TOML_LIMIT, entries, read_bounded
 from clirbench.support.errors import ClirbenchError, printable
 from clirbench.support.files import sha256_of, write_atomically
+from clirbench.support.packages import version_of
 from clirbench.support.paths import cache_dir, tasks_dir
 
 # The limits of the record: submissions, where no board has more, and bytes for one of them. A longer list of findings is not
@@ -132,7 +132,7 @@ def _reason(error: ClirbenchError, path: Path) -> str:
 @lru_cache(maxsize=1)
 def _code() -> str:
     sources = [[path.relative_to(_PACKAGE).as_posix(), sha256_of(path)] for path in sorted(_PACKAGE.rglob("*.py"))]
-    return digest_of([sys.version, [version(name) for name in _LIBRARIES], sources])
+    return digest_of([sys.version, [version_of(name) for name in _LIBRARIES], sources])
 
 
 def digest_of(value: object) -> str:

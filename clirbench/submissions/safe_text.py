@@ -6,11 +6,11 @@ Restrictive" of Unicode Technical Standard 39, section 5.2). Prompts, citations 
 line ends, tabs and angle brackets, because instruction models and shells use them.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
-from functools import lru_cache
-
-import regex
+from functools import cache, lru_cache
+from typing import Any
 
 # ASCII without the angle brackets of markup, then what European, Hebrew, Arabic, Indic, Chinese and Japanese texts use.
 PUNCTUATION = (
@@ -35,13 +35,11 @@ _SCRIPTS = (
 _SCRIPTS += " Sinh Taml Telu Thaa Thai Tibt"
 _TOGETHER = ("Latn Hani Hira Kana", "Latn Hani Bopo", "Latn Hani Hang")
 # Braille without dots and the musical note without a head have a width, but no ink.
-_NOTHING = regex.compile(
-    r"[\p{Default_Ignorable_Code_Point}\u2800\U0001D159\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]"
-)
-_WORD = regex.compile(r"[\p{L}\p{M}\p{Nd}]+")
-_STACK = regex.compile(rf"[\p{{Mn}}\p{{Me}}]{{{MOST_MARKS + 1}}}")
-_UNFIT = regex.compile(rf"[^\p{{L}}\p{{Mn}}\p{{Mc}}\p{{Nd}} {regex.escape(PUNCTUATION)}]")
-_LOOSE_MARK = regex.compile(r"(?<![\p{L}\p{M}])\p{M}")
+_NOTHING = r"[\p{Default_Ignorable_Code_Point}\u2800\U0001D159\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]"
+_WORD = r"[\p{L}\p{M}\p{Nd}]+"
+_STACK = rf"[\p{{Mn}}\p{{Me}}]{{{MOST_MARKS + 1}}}"
+_UNFIT = rf"[^\p{{L}}\p{{Mn}}\p{{Mc}}\p{{Nd}} {re.escape(PUNCTUATION)}]"
+_LOOSE_MARK = r"(?<![\p{L}\p{M}])\p{M}"
 
 
 def _written_in(scripts: str) -> str:
@@ -49,9 +47,17 @@ def _written_in(scripts: str) -> str:
     return "[" + "".join(rf"\p{{scx={script}}}" for script in f"{scripts} Zyyy Zinh".split()) + "]+"
 
 
-_KNOWN = regex.compile(_written_in(_SCRIPTS))
-_ONE_SCRIPT = regex.compile("|".join(map(_written_in, (*_TOGETHER, *_SCRIPTS.split()))))
+_KNOWN = _written_in(_SCRIPTS)
+_ONE_SCRIPT = "|".join(map(_written_in, (*_TOGETHER, *_SCRIPTS.split())))
 _OTHER_FORM = ("<font>", "<wide>", "<narrow>", "<circle>", "<square>", "<super>", "<sub>", "<fraction>")
+
+
+@cache
+def _compiled(pattern: str) -> Any:
+    """A pattern, compiled when it is first used: a command that reads no stranger's text does without the library."""
+    import regex
+
+    return regex.compile(pattern)
 
 
 def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -77,12 +83,12 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
 @lru_cache(maxsize=4096)
 def trick(text: str, free: bool = False) -> str | None:
     """The fault of one text and its remedy; None if it may be shown. ``free`` texts are prompts, citations and commands."""
-    for hidden in _NOTHING.finditer(text):
+    for hidden in _compiled(_NOTHING).finditer(text):
         if not (free and hidden[0] in "\n\t"):
             return f"holds the invisible character U+{ord(hidden[0]):04X}: remove it"
     if text and not text.strip():
         return "is only spaces: say something, or leave it empty"
-    if _STACK.search(unicodedata.normalize("NFD", text)):
+    if _compiled(_STACK).search(unicodedata.normalize("NFD", text)):
         return f"has more than {MOST_MARKS} marks on one letter: remove them"
     return None if free else _line_trick(text)
 
@@ -98,22 +104,22 @@ def _line_trick(text: str) -> str | None:
         return f"begins with '{text.lstrip()[0]}', as a formula of a spreadsheet does: begin with a letter or a digit"
     if text.isascii() and "<" not in text and ">" not in text:
         return None
-    if unfit := _UNFIT.search(text):
+    if unfit := _compiled(_UNFIT).search(text):
         character = unfit[0]
         if character in "<>":
             return f"holds '{character}', which looks like markup: remove it"
         kind = "space" if character.isspace() else "character"
         return f"holds the {kind} U+{ord(character):04X}: use letters, digits, plain spaces and common punctuation"
-    if loose := _LOOSE_MARK.search(text):
+    if loose := _compiled(_LOOSE_MARK).search(text):
         return f"has the mark U+{ord(loose[0]):04X} on no letter: remove it"
-    for word in _WORD.findall(text):
+    for word in _compiled(_WORD).findall(text):
         for character in word:
             if unicodedata.decomposition(character).startswith(_OTHER_FORM):
                 plain = unicodedata.normalize("NFKC", character)
                 return f"holds U+{ord(character):04X}, another form of '{plain}': write '{plain}'"
-        if not _KNOWN.fullmatch(word):
+        if not _compiled(_KNOWN).fullmatch(word):
             return f"has a letter in {word[:40]!a} that is of no script in modern use: remove it"
-        if not _ONE_SCRIPT.fullmatch(word):
+        if not _compiled(_ONE_SCRIPT).fullmatch(word):
             return f"mixes scripts in the word {word[:40]!a}: use the letters of one"
     return None
 

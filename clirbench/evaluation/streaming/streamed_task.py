@@ -36,9 +36,10 @@ from clirbench.evaluation.streaming.options import Streaming, candidates_of
 from clirbench.ranking.counters import Cost, Counts
 from clirbench.ranking.device import Device, device_to_count_on
 from clirbench.ranking.in_memory import Outranked
-from clirbench.ranking.kernel import one_blas_thread, workers
+from clirbench.ranking.kernel import workers
 from clirbench.ranking.shards import GoldScores
 from clirbench.results.schema import CorpusPart, Role
+from clirbench.support.blas import one_blas_thread
 from clirbench.support.context import RunContext
 from clirbench.support.files import write_atomically, writing
 from clirbench.support.progress import Reporter
