@@ -72,7 +72,7 @@ def test_a_changed_submission_alone_is_read_again(board, tmp_path, monkeypatch):
         toml.read_text(encoding="utf-8").replace('organisation = "clirbench"', 'organisation = "Us"'), "utf-8"
     )
     made, read = kept._made, []
-    monkeypatch.setattr(kept, "_made", lambda folder, checked: (read.append(folder.name), made(folder, checked))[1])
+    monkeypatch.setattr(kept, "_made", lambda folder: (read.append(folder.name), made(folder))[1])
     build_site(board, tmp_path / "second")
     assert read == [FEW[0]]
     assert ", by Us" in (tmp_path / "second" / "models" / f"{FEW[0]}.html").read_text(encoding="utf-8")
@@ -193,8 +193,8 @@ def test_shares_that_are_kept_are_those_of_the_ranks(board, store):
 def test_a_submission_that_changes_while_it_is_read_is_not_kept(board, store, monkeypatch):
     made = kept._made
 
-    def changed(folder, checked):
-        files = made(folder, checked)
+    def changed(folder):
+        files = made(folder)
         (folder / "model.toml").write_text((folder / "model.toml").read_text(encoding="utf-8") + "\n", encoding="utf-8")
         return files
 

@@ -49,6 +49,31 @@ def test_parallel_queries_move_together():
     assert interval(eleven) == pytest.approx(interval(one), abs=1e-12)
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_groups_with_equal_counts_are_added_up_first_where_rounding_does_not_matter(missing):
+    rng = np.random.default_rng(8)
+    present = rng.random((40, 3)) < 0.6
+    # Six groups with three kinds of counts, and one group that some samples lack.
+    present = present[:, [0, 1, 2, 1, 0, 1]]
+    if missing:
+        present[:, 5] = False
+        present[3, 5] = True
+    counts = present * 2.0
+    tables = [TopicTable(rng.random((40, 6)) * counts - shift, counts) for shift in (0, 1)]
+    tables.append(TopicTable(np.full((40, 6), np.nan), counts))
+    boot = Bootstrap(40, 60, merge=True)
+    given = boot.macros(tables)
+    for table_, samples in zip(tables, given, strict=True):
+        for sample, weights in enumerate(boot.weights):
+            drawn = np.repeat(np.arange(40), weights.astype(int))
+            means = [table_.sums[drawn, g].sum() / n for g in range(6) if (n := counts[drawn, g].sum())]
+            wanted = [mean for mean in means if not np.isnan(mean)]
+            assert samples[sample] == pytest.approx(np.mean(wanted) if wanted else np.nan, rel=1e-12, nan_ok=True)
+    order, starts, distinct = tables[0].counted.alike
+    assert sorted(order.tolist()) == list(range(6))
+    assert (len(starts), distinct.counts.shape[1]) == ((4, 4) if missing else (3, 3))
+
+
 def test_a_sample_equals_the_loop_it_stands_for():
     rng = np.random.default_rng(4)
     values = np.where(rng.random((30, 5)) < 0.6, rng.random((30, 5)), np.nan)

@@ -13,6 +13,7 @@ from conftest import ROOT
 
 import clirbench
 from clirbench.ranking.gold_ranks import GoldRanks, gold_digest
+from clirbench.results import ranks_layout
 from clirbench.results.ranks_file import decode_ranks, encode_ranks
 from clirbench.results.ranks_layout import read_layout
 from clirbench.results.rescore import rescore
@@ -54,6 +55,21 @@ def written(columns, schema=None, **options):
     return sink.getvalue()
 
 
+def assert_as_pyarrow_reads(content, layout):
+    table = pq.read_table(io.BytesIO(content))
+    for name in layout.columns:
+        if name in TEXTS:
+            column = layout.texts[name]
+            assert [column.texts[code] for code in column.codes] == table[name].to_pylist()
+            names, codes = column.numbered
+            assert [names[code] for code in codes] == table[name].to_pylist()
+            assert list(names) == list(dict.fromkeys(table[name].to_pylist()))
+        else:
+            column = layout.numbers[name]
+            values = table[name].drop_null().to_pylist()
+            assert (column.values.tolist(), column.missing) == (values, table[name].null_count)
+
+
 def refusal(content, result):
     with pytest.raises(ClirbenchError) as error:
         decode_ranks(content, result.document, PLACE)
@@ -79,9 +95,11 @@ def test_files_of_any_length_are_read(rows, pooled):
         rng.integers(0, 10**6, rows, dtype=np.int32) if pooled else None,
     )  # fmt: skip
     columns = COLUMNS if pooled else COLUMNS[:-1]
-    layout = read_layout(encode_ranks(ranks), rows, TEXTS, (COLUMNS, COLUMNS[:-1]))
+    content = encode_ranks(ranks)
+    layout = read_layout(content, rows, TEXTS, (COLUMNS, COLUMNS[:-1]))
     assert layout.columns == columns
-    assert layout.dictionaries["topic"] == list(topics)
+    assert layout.texts["topic"].dictionary == topics
+    assert_as_pyarrow_reads(content, layout)
 
 
 def test_names_beyond_a_dictionary_are_read():
@@ -91,7 +109,55 @@ def test_names_beyond_a_dictionary_are_read():
     topics = tuple(f"{i:0190}" for i in range(rows))
     ranks = GoldRanks(topics, ("a",), number, number * 0, number * 0, number + 1, None)
     content = encode_ranks(ranks)
-    assert read_layout(content, rows, TEXTS, (COLUMNS[:-1],)).columns == COLUMNS[:-1]
+    layout = read_layout(content, rows, TEXTS, (COLUMNS[:-1],))
+    assert layout.columns == COLUMNS[:-1]
+    assert_as_pyarrow_reads(content, layout)
+
+
+def test_texts_that_are_written_out_are_read(frame):
+    """Pages with numbers of texts, and then pages with the texts."""
+    longer = {name: [one for value in values for one in [value] * 40] for name, values in frame.items()}
+    longer["topic"] = [f"{topic} {i}" for i, topic in enumerate(longer["topic"])]
+    content = written(longer, dictionary_pagesize_limit=20_000, write_batch_size=100, data_page_size=2_000)
+    layout = read_layout(content, len(longer["topic"]), TEXTS, (COLUMNS,))
+    column = layout.texts["topic"]
+    assert 0 < len(column.dictionary) < len(column.texts) == len(longer["topic"])
+    assert_as_pyarrow_reads(content, layout)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 3, 9, 300])
+def test_numbers_of_texts_are_those_that_pyarrow_reads(distinct):
+    """Long and short runs of one number, in numbers of no bits to nine."""
+    rng = np.random.default_rng(distinct)
+    lengths = rng.choice([1, 2, 7, 8, 9, 31, 700], size=400)
+    codes = np.repeat(rng.integers(0, distinct, len(lengths)), lengths).astype(np.int32)
+    rows, topics = len(codes), tuple(f"t{i}" for i in range(distinct))
+    ranks = GoldRanks(topics, ("a",), codes, codes * 0, codes * 0, np.arange(1, rows + 1, dtype=np.int32), codes + 1)
+    content = encode_ranks(ranks)
+    assert_as_pyarrow_reads(content, read_layout(content, rows, TEXTS, (COLUMNS[:-1],)))
+
+
+def test_a_column_of_texts_is_read_again_where_any_byte_of_it_differs(result, monkeypatch):
+    """What is kept of one submission is found again only for the very same bytes, name and number of rows."""
+    file = pq.ParquetFile(io.BytesIO(result.ranks_file)).metadata.row_group(0).column(0)
+    chunk = result.ranks_file[file.dictionary_page_offset :][: file.total_compressed_size]
+    rows = len(result.ranks)
+    ranks_layout._kept_texts.cache_clear()
+    first = ranks_layout._pages_of(chunk, "topic", True, rows)
+    assert ranks_layout._pages_of(bytes(bytearray(chunk)), "topic", True, rows) is first
+    asked = []
+    monkeypatch.setattr(ranks_layout, "_Pages", lambda *given: asked.append(given) or pytest.fail("is read"))
+    others = [bytes([*chunk[:i], chunk[i] ^ 1, *chunk[i + 1 :]]) for i in range(len(chunk))]
+    wanted = [*((other, "topic", rows) for other in others), (chunk, "gold_language", rows), (chunk, "topic", rows + 1)]
+    for other, name, number in wanted:
+        with pytest.raises(pytest.fail.Exception, match="is read"):
+            ranks_layout._pages_of(other, name, True, number)
+    assert [(given[0], given[1], given[3]) for given in asked] == wanted
+    # Whoever got it cannot change it for others.
+    with pytest.raises(ValueError, match="read-only"):
+        first.content.codes[0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        first.content.numbered[1][0] = 1
 
 
 def graded(result, grades):

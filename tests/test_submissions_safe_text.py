@@ -1,6 +1,7 @@
 """Text of strangers: what may be shown, what renders as nothing, what looks like something else."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
@@ -177,3 +178,39 @@ def test_an_answer_for_what_is_no_evaluation_set_is_refused_when_it_is_read():
         ClirbenchError, match=r"'trained_on\.squad' is not an evaluation set: use miracl, mlqa-r, xquad-r"
     ):
         parse_model_file(f'{MODEL}\nsquad = "no"\n'.encode(), Path("model.toml"))
+
+
+def every_trick(value, key=""):
+    """Each text and each name, one by one."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from every_trick(inner, f"{key}.{name[:40]}".lstrip("."))
+            fault = trick(name) if name else "has an empty name in it: remove it"
+            if fault:
+                yield (f"{key}.{name[:40]!a}" if name else key).lstrip("."), fault
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            yield from every_trick(inner, f"{key}.{i}")
+    elif isinstance(value, str) and (fault := trick(value)):
+        yield key, fault
+
+
+def test_no_text_is_passed_over():
+    """Dicts of numbers are passed over as a whole, and the names of all dicts are looked at."""
+    rng = random.Random(3)
+    names = ["mAP", "R@1", "de", "\u200b", "", "=1+1", "x<y", "fine"]
+    leaves = [0.5, 7, None, True, "fine", "hid\u200bden", "<b>", ""]
+
+    def made(depth):
+        kind = rng.randrange(4 if depth else 1)
+        if kind in (1, 2):
+            return {name: made(depth - 1) for name in rng.sample(names, rng.randrange(5))}
+        return [made(depth - 1) for _ in range(rng.randrange(4))] if kind == 3 else rng.choice(leaves)
+
+    found = 0
+    for _ in range(2000):
+        value = made(4)
+        told = list(tricks(value))
+        found += len(told)
+        assert told == list(every_trick(value))
+    assert found > 500

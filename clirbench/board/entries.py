@@ -110,12 +110,10 @@ def read_entry(
     path: Path,
     read: dict[str, Result | Reported] | None = None,
     kept: Shares | None = None,
-    checked: bool = False,
 ) -> Entry:
     """One submission that ``clirbench check`` accepts; a :class:`ClirbenchError` names a file that was removed meanwhile.
 
-    ``read`` has its results where they were read before, and ``kept`` the shares of :meth:`Entry.shares`. With
-    ``checked``, its files are on record as accepted (:class:`clirbench.submissions.accepted.CheckRecord`).
+    ``read`` has its results where they were read before, and ``kept`` the shares of :meth:`Entry.shares`.
     """
     results = dict(read or {})
     with reading(path, "put its files back"):
@@ -123,7 +121,7 @@ def read_entry(
             file = path / f"{task}.json"
             if file.is_file():
                 document = parse_submitted(file.read_bytes(), file)
-                results[task] = document if isinstance(document, Reported) else with_ranks(document, file, checked)
+                results[task] = document if isinstance(document, Reported) else with_ranks(document, file)
         toml = path / model_toml.FILE
         model = parse_model_file(toml.read_bytes(), toml)
         verification = _verification(path, results)

@@ -5,8 +5,7 @@ without what the board does not show. So a board of many submissions holds no ra
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -128,27 +127,24 @@ def recalled(
     return held
 
 
-@contextmanager
-def as_checked(folder: Path, key: str) -> Iterator[bool]:
-    """Read a submission within it, as it was when it got the key. What is entered says whether it is on record as accepted.
+def refuse_changed(folder: Path, key: str) -> None:
+    """Refuse a submission whose files, or whose task files or code, are not those of the key any more.
 
     Raises:
-        ClirbenchError: At the end, where its files, the task files or the code are not those of the key.
+        ClirbenchError: They are not.
     """
-    record = CheckRecord()
-    examined = record.recall(folder)
-    yield examined is not None and not examined.errors
-    if record.key(folder) != key:
+    if CheckRecord().key(folder) != key:
         raise ClirbenchError(f"{folder}: was changed while it was read: run it again")
 
 
 def _prepare(asked: tuple[Path, str], root: Path) -> None:
     """Read and keep a submission, in a process that works for a board."""
+    folder, key = asked
     with settled_tasks():
-        with as_checked(*asked) as accepted:
-            entry = read_entry(asked[0], checked=accepted)
-            shares = {task: shares_of(one, task) for task, one in entry.results.items() if isinstance(one, Result)}
-        KeptEntries(root).keep(asked[1], entry, shares)
+        entry = read_entry(folder)
+        shares = {task: shares_of(one, task) for task, one in entry.results.items() if isinstance(one, Result)}
+        refuse_changed(folder, key)
+        KeptEntries(root).keep(key, entry, shares)
 
 
 def _slim(document: Document, task: str) -> Document:

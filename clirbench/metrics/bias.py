@@ -58,14 +58,13 @@ def rank_distance(pool: PoolLists) -> Values:
     [2.0]
     """
     lists = pool.lists
-    first = lists.sum(np.where(lists.position == 1, lists.rank, 0.0))
+    first = lists.rank[lists.position == 1]
     return np.where(lists.golds > 1, max_rank(pool) - first, np.nan)
 
 
 def max_rank(pool: PoolLists) -> Values:
     """Rank of the query's last gold."""
-    lists = pool.lists
-    return lists.sum(np.where(lists.position == lists.golds[lists.ranking], lists.rank, 0.0))
+    return pool.lists.rank[pool.lists.rankings.last]
 
 
 def expected_rank_distance(golds: Values, pool: int) -> Values:
@@ -109,19 +108,21 @@ def gold_removal(pool: PoolLists) -> tuple[Values, Values]:
     """
     lists = pool.lists
     # Precision at each gold now, and once a gold before it has left: position and rank are then one less.
-    kept = lists.position / lists.rank
-    moved = np.divide(lists.position - 1, lists.rank - 1, where=lists.position > 1, out=np.zeros_like(lists.rank))
-    first = np.concatenate([[0], np.cumsum(lists.golds)[:-1]]).astype(np.intp)[lists.ranking]
+    kept = lists.precision
+    moved = (lists.position - 1) / np.where(lists.position > 1, lists.rank - 1, 1.0)
+    first = lists.rankings.first
     # Without gold g, the golds before g keep their precision and the golds after g have the moved precision. Running sums give
     # both for every g at once.
     kept_before = running_sums(kept, first) - kept
-    moved_behind = lists.sum(moved)[lists.ranking] - running_sums(moved, first)
-    others = lists.golds - 1
-    fall = np.full_like(lists.rank, np.nan)
-    several = others[lists.ranking] > 0
-    average = lists.sum(kept) / lists.golds
-    remaining = (kept_before + moved_behind)[several] / others[lists.ranking][several]
-    fall[several] = average[lists.ranking][several] - remaining
+    moved_behind = lists.spread(lists.sum(moved)) - running_sums(moved, first)
+    others, average = lists.golds - 1, lists.sum(kept) / lists.golds
+    if lists.rankings.several:
+        fall = lists.spread(average) - (kept_before + moved_behind) / lists.spread(others)
+    else:
+        fall = np.full_like(lists.rank, np.nan)
+        several = others[lists.ranking] > 0
+        remaining = (kept_before + moved_behind)[several] / others[lists.ranking][several]
+        fall[several] = average[lists.ranking][several] - remaining
     own_golds = lists.sum(pool.own)
     own = divide_or_nan(lists.sum(np.where(pool.own, fall, 0.0)), own_golds)
     other = divide_or_nan(lists.sum(np.where(pool.own, 0.0, fall)), lists.golds - own_golds)
@@ -236,10 +237,8 @@ def wrong_shares(ranks: GoldRanks, pool_sizes: NDArray[np.int64]) -> Values:
     ``pool_sizes`` is int64 (languages,), the number of candidates. The shares are float64 (query languages, candidate languages).
     """
     languages = len(ranks.languages)
-    pair = ranks.query_language.astype(np.intp) * languages + ranks.gold_language
-    golds = np.bincount(pair, minlength=languages**2).reshape(languages, languages)
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(ranks.query) != 0]))
-    queries = np.bincount(ranks.query_language[starts], minlength=languages)
+    golds = np.bincount(ranks.arranged.pair, minlength=languages**2).reshape(languages, languages)
+    queries = np.bincount(ranks.arranged.asked, minlength=languages)
     # The wrong candidates of a query are the whole pool without its golds.
     wrong = queries[:, None] * pool_sizes[None, :] - golds
     return np.asarray(wrong / np.maximum(wrong.sum(axis=1, keepdims=True), 1), dtype=np.float64)

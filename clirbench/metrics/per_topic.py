@@ -9,6 +9,73 @@ from numpy.typing import NDArray
 from clirbench.metrics.retrieval import Values
 
 
+class Counted:
+    """How many queries each topic has in each group, float64 (topics, groups), and what follows from that alone.
+
+    All models on a task share these numbers, so each is computed once.
+    """
+
+    def __init__(self, counts: Values) -> None:
+        self.counts = counts
+        self._narrow: Counted | None = None
+        self._of: dict[bytes, Counted] = {}
+        self._drawn: tuple[Values, Values] | None = None
+
+    @cached_property
+    def queries(self) -> Values:
+        """Number of queries of each group: float64 (groups,)."""
+        return np.asarray(self.counts.sum(axis=0))
+
+    @cached_property
+    def whole(self) -> Values:
+        """Number of all queries, float64 (1,)."""
+        return np.asarray(self.counts.sum(keepdims=True).ravel())
+
+    @cached_property
+    def parallel(self) -> bool:
+        """Whether every group has the same number of queries in each topic."""
+        return self.counts.shape[1] > 0 and bool((self.counts == self.counts[:, :1]).all())
+
+    @cached_property
+    def alike(self) -> tuple[NDArray[np.intp], NDArray[np.intp], "Counted"]:
+        """The groups in an order in which those with equal counts stand together, where each such set begins, and its counts.
+
+        The order is intp (groups,), the beginnings are intp (sets,). In parallel data, the pairs of languages a-b and b-a have
+        equal counts.
+        """
+        _, kind = np.unique(self.counts, axis=1, return_inverse=True)
+        order = np.argsort(kind.ravel(), kind="stable")
+        starts = np.flatnonzero(np.diff(kind.ravel()[order], prepend=-1))
+        return order, starts, Counted(self.counts[:, order[starts]])
+
+    @property
+    def narrow(self) -> "Counted":
+        """The counts of the first group alone."""
+        if self._narrow is None:
+            self._narrow = Counted(self.counts[:, :1])
+        return self._narrow
+
+    def of(self, groups: NDArray[np.intp]) -> "Counted":
+        """The counts of some groups, by their numbers, intp (chosen groups,)."""
+        key = groups.tobytes()
+        if key not in self._of:
+            self._of[key] = Counted(self.counts[:, groups])
+        return self._of[key]
+
+    def drawn(self, weights: Values) -> Values:
+        """Number of queries in samples of the topics, float64 (samples, groups); ``weights`` is float64 (samples, topics)."""
+        if self._drawn is None or self._drawn[0] is not weights:
+            counts = weights @ self.counts
+            if counts.size > _KEPT_CELLS:
+                return counts
+            self._drawn = weights, counts
+        return self._drawn[1]
+
+
+# Cells of an array that is kept.
+_KEPT_CELLS = 10**6
+
+
 @dataclass(frozen=True)
 class TopicTable:
     """The values of one metric by topic and group. A group is a query language, or a pair of languages.
@@ -31,10 +98,23 @@ class TopicTable:
         counts = np.bincount(cell, minlength=shape[0] * shape[1])
         return cls(sums.reshape(shape).astype(np.float64), counts.reshape(shape).astype(np.float64))
 
+    @classmethod
+    def counted_as(cls, sums: Values, counted: Counted) -> "TopicTable":
+        """A table with counts of which something may be known already."""
+        table = cls(sums, counted.counts)
+        # The place where the property below keeps its value.
+        table.__dict__["counted"] = counted
+        return table
+
     @cached_property
+    def counted(self) -> Counted:
+        """The counts, with what follows from them."""
+        return Counted(self.counts)
+
+    @property
     def queries(self) -> Values:
         """Number of queries of each group: float64 (groups,)."""
-        return np.asarray(self.counts.sum(axis=0))
+        return self.counted.queries
 
     @cached_property
     def means(self) -> Values:
@@ -49,7 +129,7 @@ class TopicTable:
     @property
     def micro(self) -> float:
         """Mean over all queries; NaN where there is none."""
-        return float(divide_or_nan(self.sums.sum(keepdims=True).ravel(), self.counts.sum(keepdims=True).ravel())[0])
+        return float(divide_or_nan(self.sums.sum(keepdims=True).ravel(), self.counted.whole)[0])
 
 
 def mean_of_present(values: Values) -> Values:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -10,6 +11,35 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 _Number = TypeVar("_Number", np.float64, np.int64)
+# Golds of a ranking that are added up one after the other for all rankings at once.
+_WIDEST = 16
+
+
+class Rankings:
+    """Which golds are ranked together. All models on a task share it, so what follows from it is computed once.
+
+    Attributes:
+        ranking: intp (gold pairs,), number of the ranking, from 0 to ``len(golds) - 1``, sorted.
+        position: float64 (gold pairs,), 1 for the best-ranked gold of its ranking, 2 for the next one, and so on.
+        golds: float64 (rankings,), number of golds, at least 1.
+        first: intp (gold pairs,), the row of the best-ranked gold of the row's ranking.
+        last: intp (rankings,), the row of the worst-ranked gold.
+        inside: bool (gold pairs - 1,), whether a row and the next one are of one ranking.
+        several: Whether every ranking has more than one gold.
+        width: The number of golds where it is the same in each ranking, else 0.
+    """
+
+    def __init__(self, ranking: NDArray[np.intp]) -> None:
+        golds = np.bincount(ranking)
+        ends = np.cumsum(golds)
+        self.ranking, self.golds, self.last = ranking, golds.astype(np.float64), ends - 1
+        self.first = (ends - golds)[ranking]
+        self.position = (np.arange(len(ranking)) - self.first + 1).astype(np.float64)
+        self.several = bool((golds > 1).all())
+        self.inside = ranking[1:] == ranking[:-1]
+        self.width = int(golds[0]) if len(golds) and (golds == golds[0]).all() else 0
+        for array in (self.golds, self.last, self.first, self.position, self.inside):
+            array.flags.writeable = False
 
 
 @dataclass(frozen=True)
@@ -17,17 +47,13 @@ class RankedLists:
     """The ranks of golds in many rankings, sorted by ranking, then by rank. A ranking is the order of one pool for one query.
 
     Attributes:
-        ranking: intp (gold pairs,), number of the ranking, from 0 to ``len(golds) - 1``.
+        rankings: Which golds are ranked together.
         rank: float64 (gold pairs,), rank of the gold candidate, from 1.
-        position: float64 (gold pairs,), 1 for the best-ranked gold of its ranking, 2 for the next one, and so on.
-        golds: float64 (rankings,), number of golds, at least 1.
         grade: float64 (gold pairs,), grade of the gold; None where every grade is 1.
     """
 
-    ranking: NDArray[np.intp]
+    rankings: Rankings
     rank: Values
-    position: Values
-    golds: Values
     grade: Values | None = None
 
     @classmethod
@@ -35,21 +61,59 @@ class RankedLists:
         cls, ranking: NDArray[np.intp], rank: NDArray[np.int32], grade: NDArray[np.int8] | None = None
     ) -> "RankedLists":
         """Sort gold pairs by ranking and rank; ``ranking`` numbers every ranking from 0, without gaps."""
-        golds = np.bincount(ranking)
         # One integer per row sorts faster than two keys, and most callers have sorted rows.
         key = ranking.astype(np.int64) << 32 | rank.astype(np.int64)
         if (key[1:] < key[:-1]).any():
             order = np.argsort(key)
             ranking, rank = ranking[order], rank[order]
             grade = None if grade is None else grade[order]
-        first = np.cumsum(golds) - golds
-        position = np.arange(len(ranking)) - first[ranking] + 1
-        grades = None if grade is None else grade.astype(np.float64)
-        return cls(ranking, rank.astype(np.float64), position.astype(np.float64), golds.astype(np.float64), grades)
+        return cls.in_order(Rankings(ranking), rank, grade)
+
+    @classmethod
+    def in_order(
+        cls, rankings: Rankings, rank: NDArray[np.int32], grade: NDArray[np.int8] | None = None
+    ) -> "RankedLists":
+        """The same of gold pairs that are sorted already."""
+        return cls(rankings, rank.astype(np.float64), None if grade is None else grade.astype(np.float64))
+
+    @property
+    def ranking(self) -> NDArray[np.intp]:
+        """Number of the ranking, intp (gold pairs,)."""
+        return self.rankings.ranking
+
+    @property
+    def position(self) -> Values:
+        """The place of each gold among those of its ranking, from 1, float64 (gold pairs,)."""
+        return self.rankings.position
+
+    @property
+    def golds(self) -> Values:
+        """Number of golds, float64 (rankings,)."""
+        return self.rankings.golds
+
+    @cached_property
+    def precision(self) -> Values:
+        """The precision at the rank of each gold, float64 (gold pairs,)."""
+        return np.asarray(self.position / self.rank)
+
+    def spread(self, values: Values) -> Values:
+        """The value of each gold's ranking: float64 (gold pairs,), from float64 (rankings,)."""
+        width = self.rankings.width
+        return np.repeat(values, width) if width else np.asarray(values[self.ranking])
 
     def sum(self, values: NDArray[np.float64] | NDArray[np.bool_]) -> Values:
         """Sum a value per gold over the golds of each ranking: float64 (rankings,)."""
-        return np.bincount(self.ranking, weights=values, minlength=len(self.golds)).astype(np.float64)
+        width = self.rankings.width
+        if width == 1:
+            return values.astype(np.float64)
+        if 1 < width <= _WIDEST:
+            # In the order in which bincount adds.
+            table = values.reshape(-1, width)
+            sums = table[:, 0].astype(np.float64)
+            for column in table.T[1:]:
+                sums += column
+            return sums
+        return np.bincount(self.ranking, weights=values, minlength=len(self.golds)).astype(np.float64, copy=False)
 
 
 def running_sums(values: NDArray[_Number], first: NDArray[np.intp]) -> NDArray[_Number]:
@@ -103,7 +167,7 @@ def average_precision(lists: RankedLists, cutoff: float = np.inf) -> Values:
     >>> average_precision(RankedLists.of(np.array([0, 0]), np.array([1, 3]))).round(4).tolist()
     [0.8333]
     """
-    precision = np.where(lists.rank <= cutoff, lists.position / lists.rank, 0.0)
+    precision = np.where(lists.rank <= cutoff, lists.precision, 0.0)
     return lists.sum(precision) / np.minimum(lists.golds, cutoff)
 
 
@@ -128,8 +192,11 @@ def ndcg(lists: RankedLists, cutoff: int) -> Values:
     >>> ndcg(RankedLists.of(np.array([0, 0]), np.array([1, 2]), np.array([1, 3])), 10).round(4).tolist()
     [0.7967]
     """
-    grade: Values | float = 1.0 if lists.grade is None else lists.grade
-    gain = lists.sum(np.where(lists.rank <= cutoff, grade / np.log2(lists.rank + 1), 0.0))
+    # Few golds stand so early, and a logarithm takes its time.
+    early = np.flatnonzero(lists.rank <= cutoff)
+    gains = np.zeros(len(lists.rank))
+    gains[early] = (1.0 if lists.grade is None else lists.grade[early]) / np.log2(lists.rank[early] + 1)
+    gain = lists.sum(gains)
     if lists.grade is None:
         ideal = np.cumsum(1 / np.log2(np.arange(1, cutoff + 1) + 1))
         return gain / ideal[np.minimum(lists.golds, cutoff).astype(np.intp) - 1]

@@ -7,16 +7,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.metrics.bias import BIAS, OVERALL_BIAS, PoolLists, QueueJump
-from clirbench.metrics.per_topic import TopicTable, mean_of_present
-from clirbench.metrics.retrieval import METRICS, RankedLists, Values, beyond
+from clirbench.metrics.per_topic import Counted, TopicTable, mean_of_present
+from clirbench.metrics.retrieval import METRICS, RankedLists, Rankings, Values, beyond
 from clirbench.metrics.significance import Bootstrap, interval, intervals
-from clirbench.ranking.gold_ranks import GoldRanks
+from clirbench.ranking.gold_ranks import Arrangement, GoldRanks
 from clirbench.support.errors import ClirbenchError
 from clirbench.tasks.task import SETTINGS, Task
 
@@ -24,6 +24,8 @@ Number = float | None
 Numbers = dict[str, Number]
 # Gold pairs whose metrics are computed at a time; this bounds memory.
 _PAIRS = 2**21
+# Arrays of counts that are kept beside the one of all rankings. Each follows from which rankings a measure applies to.
+_KEPT_COUNTS = 4
 _KNOWN: dict[str, list[str]] = {"metrics": list(METRICS), "bias": [*BIAS, *OVERALL_BIAS]}
 
 
@@ -124,7 +126,7 @@ class ScoreTables:
     """The values of every metric of one model on one task, by topic and language or pair of languages.
 
     ``tables`` has them by kind and metric. Kind "own" ranks golds in the pool of their language, "pool" in the pool of all
-    languages, and "bias" holds the measures of bias.
+    languages, and "bias" holds the measures of bias. ``merge`` is that of :class:`Bootstrap`, for numbers that are only compared.
     """
 
     def __init__(
@@ -135,17 +137,20 @@ class ScoreTables:
         metrics: Sequence[str],
         bias: Sequence[str],
         depth: int | None,
+        merge: bool = False,
     ) -> None:
         self.ranks, self.metrics, self.bias, self.depth = ranks, metrics, bias, depth
         self.pool, self.largest = sum(pool_sizes.values()), max(pool_sizes.values(), default=0)
         self.settings = [setting for setting in SETTINGS if setting in settings]
         self.languages = ranks.languages
         self.n = len(ranks.languages)
-        self.bootstrap = Bootstrap(len(ranks.topics))
+        self.bootstrap = Bootstrap(len(ranks.topics), merge=merge)
         # Tables of kind "own" have a column per pair of languages. Without the cross-lingual setting a column per language is
         # enough: on MIRACL 18 instead of 324.
         self.paired = "cross-lingual" in self.settings
         self.diagonal = np.arange(self.n) * (self.n + 1 if self.paired else 1)
+        # The columns of pairs of two languages, by query language.
+        self.across = np.flatnonzero(~np.eye(self.n, dtype=bool))
         self.tables: dict[tuple[str, str], TopicTable] = {}
         if {"monolingual", "cross-lingual"} & set(settings):
             self._own_block_tables()
@@ -153,36 +158,28 @@ class ScoreTables:
             self._pool_tables()
 
     def _own_block_tables(self) -> None:
-        self._add("own", *_joined([self._own_values(part) for part in self._topic_parts()]))
+        self._add("own", [self._own_values(part) for part in self._topic_parts()])
 
     def _own_values(self, ranks: GoldRanks) -> "_OfRankings":
-        rows = np.flatnonzero(self.paired | (ranks.query_language == ranks.gold_language))
-        group = ranks.query_language[rows].astype(np.intp)
-        if self.paired:
-            group = group * self.n + ranks.gold_language
-        topic = ranks.topic[rows]
-        # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
-        new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
-        lists = RankedLists.of(np.cumsum(new) - 1, ranks.own_rank[rows], ranks.grade_of(rows))
-        return {name: METRICS[name].compute(lists) for name in self.metrics}, topic[new], group[new]
+        ranked = ranks.arranged.made(("own", self.paired), lambda: _Ranked.in_own_blocks(ranks.arranged, self.paired))
+        lists = ranked.lists(ranks.own_rank[ranked.rows], ranks.grade_of(ranked.rows))
+        return _OfRankings({name: METRICS[name].compute(lists) for name in self.metrics}, ranked)
 
     def _pool_tables(self) -> None:
         metrics, bias = zip(*(self._pool_values(part) for part in self._topic_parts()), strict=True)
-        self._add("pool", *_joined(metrics))
-        self._add("bias", *_joined(bias))
+        self._add("pool", metrics)
+        self._add("bias", bias)
 
     def _pool_values(self, ranks: GoldRanks) -> tuple["_OfRankings", "_OfRankings"]:
         """The metrics in the pool of all languages, and the measures of bias."""
-        pool_rank, query, own = ranks.pool_rank, ranks.query, ranks.query_language == ranks.gold_language
+        pool_rank, order = ranks.pool_rank, ranks.pool_order
         assert pool_rank is not None  # noqa: S101
-        order = ranks.pool_order
-        lists = RankedLists.of(query[order], pool_rank[order], ranks.grade_of(order))
-        new = np.concatenate([[True], np.diff(query) != 0])
-        topic, language = ranks.topic[new], ranks.query_language[new].astype(np.intp)
+        ranked = ranks.arranged.made("pool", lambda: _Ranked.in_pool(ranks.arranged))
+        lists = ranked.lists(pool_rank[order], ranks.grade_of(order))
         values = {name: METRICS[name].compute(lists) for name in self.metrics}
-        pool = PoolLists(lists, own[order], ranks.gold_language[order], self.pool)
+        pool = PoolLists(lists, ranks.arranged.own[order], ranks.gold_language[order], self.pool)
         of_bias = {name: BIAS[name].compute(pool) for name in self.bias if name in BIAS}
-        return (values, topic, language), (of_bias, topic, language)
+        return _OfRankings(values, ranked), _OfRankings(of_bias, ranked)
 
     def _topic_parts(self) -> list[GoldRanks]:
         """The ranks, or for very many gold pairs the ranks of some topics after the other, which bounds memory."""
@@ -196,24 +193,23 @@ class ScoreTables:
                 bounds.append(here)
         return [ranks.rows(slice(a, b)) for a, b in pairwise([*bounds, len(ranks)])]
 
-    def _add(self, kind: str, values: dict[str, Values], topic: NDArray[np.int32], group: NDArray[np.intp]) -> None:
-        """Make a table for each metric, from one value per ranking and the ranking's topic and group."""
+    def _add(self, kind: str, parts: Sequence["_OfRankings"]) -> None:
+        """Make a table for each metric, from the values of each part of the topics."""
         shape = (len(self.ranks.topics), self.n**2 if kind == "own" and self.paired else self.n)
-        cell = topic.astype(np.intp) * shape[1] + group
-        whole = _added(cell, None, shape)
-        shared: Values | None = None
-        for name in list(values):
+
+        def compute() -> _Cells:
+            return _Cells(np.concatenate([part.ranked.cell(shape[1]) for part in parts]), shape)
+
+        kept = ("cells", kind == "own", shape)
+        cells = self.ranks.arranged.made(kept, compute) if len(parts) == 1 else compute()
+        for name in list(parts[0].values):
             # The values of a metric are dropped as soon as its table has them.
-            of_rankings = values.pop(name)
-            if np.isnan(of_rankings).any():
-                table = TopicTable.of(topic, group, of_rankings, shape)
-            else:
-                table = TopicTable(_added(cell, of_rankings, shape), whole)
-            # Metrics with equal counts share one array of counts, so the bootstrap resamples it once.
-            shared = table.counts if shared is None else shared
-            same = shared is table.counts or np.array_equal(shared, table.counts)
-            sums = np.full_like(table.sums, np.nan) if self._beyond(name, kind) else table.sums
-            self.tables[kind, name] = TopicTable(sums, shared if same else table.counts)
+            of_parts = [part.values.pop(name) for part in parts]
+            of_rankings = of_parts[0] if len(parts) == 1 else np.concatenate(of_parts)
+            sums, counted = cells.added(of_rankings)
+            if self._beyond(name, kind):
+                sums = np.full_like(sums, np.nan)
+            self.tables[kind, name] = TopicTable.counted_as(sums, counted)
 
     def _beyond(self, name: str, kind: str = "bias") -> bool:
         """Whether a number reads ranks below the depth of a second stage, which orders no candidate there."""
@@ -249,19 +245,21 @@ class ScoreTables:
             return "pool", np.arange(self.n)
         if setting == "monolingual":
             return "own", self.diagonal
-        return "own", np.setdiff1d(np.arange(self.n * self.n), self.diagonal)
+        return "own", self.across
 
     def headline(self) -> dict[tuple[str, str], TopicTable]:
         """The tables of the headline numbers, by setting (or "bias") and metric, with only the columns that are averaged."""
         parts = {}
         for setting in self.settings:
             kind, columns = self.columns(setting)
-            counts: dict[int, Values] = {}
+            counted: dict[int, Counted] = {}
             for name in self.metrics:
                 table = self.tables[kind, name]
                 # Tables that share their counts still share them here: the bootstrap resamples them once.
-                shared = counts.setdefault(id(table.counts), table.counts[:, columns])
-                parts[setting, name] = TopicTable(table.sums[:, columns], shared)
+                key = id(table.counted)
+                if key not in counted:
+                    counted[key] = table.counted.of(columns)
+                parts[setting, name] = TopicTable.counted_as(table.sums[:, columns], counted[key])
         return parts | {key: table for key, table in self.tables.items() if key[0] == "bias"}
 
     def _setting(
@@ -274,31 +272,38 @@ class ScoreTables:
         kind, columns = self.columns(setting)
         scores.headline[setting] = {}
         scores.micro[setting] = {}
-        for name in self.metrics:
-            table, part = self.tables[kind, name], parts[setting, name]
-            scores.headline[setting][name] = _headline(part.macro, bounds[setting, name])
+        tables = [self.tables[kind, name] for name in self.metrics]
+        if not tables:
+            return
+        averaged = [parts[setting, name] for name in self.metrics]
+        macros = mean_of_present(np.stack([part.means for part in averaged])).tolist()
+        for name, part, macro in zip(self.metrics, averaged, macros, strict=True):
+            scores.headline[setting][name] = _headline(macro, bounds[setting, name])
             scores.micro[setting][name] = _number(part.micro)
-            for i, language in enumerate(self.languages):
-                entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
-                if setting == "cross-lingual":
-                    entry[name] = _number(self._mean_of_pairs(table.means, i))
-                    self._pairs(name, table, i, scores)
-                else:
-                    entry.setdefault("queries", int(table.queries[columns[i]]))
-                    entry[name] = _number(table.means[columns[i]])
+        means = np.stack([table.means for table in tables])
+        queries = tables[0].queries.astype(np.int64).tolist()
+        pairs = setting == "cross-lingual"
+        by_language = np.stack([self._means_of_pairs(one) for one in means]) if pairs else means[:, columns]
+        for i, (language, values) in enumerate(zip(self.languages, _numbers(by_language.T), strict=True)):
+            entry = scores.per_language.setdefault(language, {}).setdefault(setting, {})
+            if not pairs:
+                entry.setdefault("queries", queries[columns[i]])
+            entry |= dict(zip(self.metrics, values, strict=True))
+        if pairs:
+            self._pairs(_numbers(means.T), queries, scores)
 
-    def _mean_of_pairs(self, means: Values, language: int) -> float:
-        """Average the means of the pairs of a query language with every other candidate language."""
-        row = means[language * self.n : (language + 1) * self.n]
-        return _mean(np.delete(row, language))
+    def _means_of_pairs(self, means: Values) -> Values:
+        """Average the means of the pairs of each query language with every other candidate language: float64 (languages,)."""
+        return mean_of_present(means[self.across].reshape(self.n, self.n - 1))
 
-    def _pairs(self, name: str, table: TopicTable, language: int, scores: Scores) -> None:
-        row = scores.per_pair.setdefault(self.languages[language], {})
-        for other, candidate_language in enumerate(self.languages):
-            if other != language:
-                column = language * self.n + other
-                entry = row.setdefault(candidate_language, {"queries": int(table.queries[column])})
-                entry[name] = _number(table.means[column])
+    def _pairs(self, values: Sequence[Sequence[Number]], queries: Sequence[int], scores: Scores) -> None:
+        """Add the numbers of each pair of languages; ``values`` has them by pair, then by metric."""
+        for i, language in enumerate(self.languages):
+            row = scores.per_pair.setdefault(language, {})
+            for j, other in enumerate(self.languages):
+                if i != j:
+                    column = i * self.n + j
+                    row[other] = {"queries": queries[column], **dict(zip(self.metrics, values[column], strict=True))}
 
     def _overall(
         self, samples: dict[tuple[str, str], Values], jumps: QueueJump | None
@@ -322,9 +327,9 @@ class ScoreTables:
     def _transfer(self, means: Values) -> tuple[float, Values]:
         """The transfer ratio over all languages, and by query language, float64 (languages,)."""
         own = means[self.diagonal]
-        across = np.array([self._mean_of_pairs(means, i) for i in range(self.n)])
+        across = self._means_of_pairs(means)
         with np.errstate(divide="ignore", invalid="ignore"):
-            overall = np.divide(_mean(np.delete(means, self.diagonal)), _mean(own))
+            overall = np.divide(_mean(means[self.across]), _mean(own))
             return float(overall), np.asarray(across / own)
 
     def _bias(
@@ -344,27 +349,94 @@ class ScoreTables:
             else:
                 continue
             of_bias[name] = headline
-            for language, value in zip(self.languages, by_language, strict=True):
-                scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = _number(value)
+            for language, value in zip(self.languages, _numbers(by_language), strict=True):
+                scores.per_language.setdefault(language, {}).setdefault("bias", {})[name] = value
 
 
-# By metric one value per ranking; the topic of each ranking, and its language or pair of languages.
-_OfRankings = tuple[dict[str, Values], NDArray[np.int32], NDArray[np.intp]]
+@dataclass(frozen=True)
+class _Ranked:
+    """Which golds are ranked together, and the topic and the group of each ranking. It follows from the gold pairs alone.
+
+    ``rows`` are the rows of the golds, a slice where it is all of them. ``topic`` and ``group`` are int32 and intp (rankings,).
+    """
+
+    rows: NDArray[np.intp] | slice
+    rankings: Rankings
+    topic: NDArray[np.int32]
+    group: NDArray[np.intp]
+
+    @classmethod
+    def in_own_blocks(cls, arranged: Arrangement, paired: bool) -> "_Ranked":
+        """The rankings of one language's candidates: for each pair of languages if ``paired``, else for each query's language."""
+        if paired:
+            topic, group = arranged.topic, arranged.pair
+            # Rows are sorted by topic and pair of languages: each new pair begins a ranking.
+            new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
+            return cls(slice(None), Rankings(np.cumsum(new) - 1), topic[new], group[new])
+        rows = np.flatnonzero(arranged.own)
+        topic, group = arranged.topic[rows], arranged.query_language[rows].astype(np.intp)
+        new = np.concatenate([[True], (np.diff(topic) != 0) | (np.diff(group) != 0)])
+        return cls(rows, Rankings(np.cumsum(new) - 1), topic[new], group[new])
+
+    @classmethod
+    def in_pool(cls, arranged: Arrangement) -> "_Ranked":
+        """The rankings of all candidates."""
+        topic, asked = arranged.topic[arranged.first], arranged.asked.astype(np.intp)
+        return cls(slice(None), Rankings(arranged.query), topic, asked)
+
+    def lists(self, rank: NDArray[np.int32], grade: NDArray[np.int8] | None) -> RankedLists:
+        """The lists of these ranks, which should be sorted within each ranking; others are sorted."""
+        sorted_already = self.rankings.width == 1 or not (self.rankings.inside & (rank[1:] < rank[:-1])).any()
+        return (
+            RankedLists.in_order(self.rankings, rank, grade)
+            if sorted_already
+            else RankedLists.of(self.rankings.ranking, rank, grade)
+        )
+
+    def cell(self, groups: int) -> NDArray[np.intp]:
+        """The place of each ranking in a table of topics and groups, as one number: intp (rankings,)."""
+        return self.topic.astype(np.intp) * groups + self.group
 
 
-def _added(cell: NDArray[np.intp], values: Values | None, shape: tuple[int, int]) -> Values:
-    """Add up the values of each cell of a table, or count them without ``values``: float64 of ``shape``."""
-    return (
-        np.bincount(cell, weights=values, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64, copy=False)
-    )
+class _OfRankings(NamedTuple):
+    """By metric one value per ranking."""
+
+    values: dict[str, Values]
+    ranked: _Ranked
 
 
-def _joined(parts: Sequence[_OfRankings]) -> _OfRankings:
-    """The values of several parts, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    values = {name: np.concatenate([part[0].pop(name) for part in parts]) for name in list(parts[0][0])}
-    return values, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+class _Cells:
+    """The cells of a table of topics and groups to which rankings belong: intp (rankings,), and the table's shape."""
+
+    def __init__(self, cell: NDArray[np.intp], shape: tuple[int, int]) -> None:
+        self.cell, self.shape = cell, shape
+        self.size = shape[0] * shape[1]
+        # Whether each cell has one ranking, in their order.
+        self.plain = len(cell) == self.size and bool((cell == np.arange(self.size)).all())
+        self.counted = [Counted(self._added(cell, None))]
+
+    def added(self, values: Values) -> tuple[Values, Counted]:
+        """The sum of the values of each cell, NaN left out, float64 of ``shape``, and how many there are."""
+        # A sum is NaN if a value is.
+        if not math.isnan(values.sum()) or not (missing := np.isnan(values)).any():
+            return self._added(self.cell, values), self.counted[0]
+        cell = self.cell[~missing]
+        return self._added(cell, values[~missing]), self._counted(self._added(cell, None))
+
+    def _added(self, cell: NDArray[np.intp], values: Values | None) -> Values:
+        if self.plain and values is not None and len(cell) == self.size:
+            return values.reshape(self.shape)
+        sums = np.bincount(cell, weights=values, minlength=self.size).reshape(self.shape)
+        return sums.astype(np.float64, copy=False)
+
+    def _counted(self, counts: Values) -> Counted:
+        """The counts, as they were met before if they are the same. So what follows from them is computed once."""
+        known = next((one for one in self.counted if np.array_equal(one.counts, counts)), None)
+        if known is None:
+            known = Counted(counts)
+            # The first has the counts of all rankings.
+            self.counted = [*self.counted[:_KEPT_COUNTS], known]
+        return known
 
 
 def _mean(values: Values) -> float:
@@ -374,6 +446,13 @@ def _mean(values: Values) -> float:
 
 def _number(value: float) -> Number:
     return float(value) if math.isfinite(value) else None
+
+
+def _numbers(values: Values) -> list[Any]:
+    """The values as nested lists of numbers, None where one is not finite."""
+    numbers = values.astype(object)
+    numbers[~np.isfinite(values)] = None
+    return list(numbers.tolist())
 
 
 def _headline(value: float, bounds: tuple[float, float] | None) -> Headline:

@@ -34,34 +34,67 @@ class Bootstrap:
     """Resamples topics with replacement (Efron and Tibshirani 1993, chapter 6). All statistics of a run share the samples.
 
     Every model on one task is resampled by the same topics, so the difference of two models' samples is paired. ``weights`` says
-    how often each topic was drawn, float64 (replicates, topics). ``seed`` is that of a PCG64 generator.
+    how often each topic was drawn, float64 (replicates, topics). ``seed`` is that of a PCG64 generator. With ``merge``,
+    :meth:`macros` may add up numbers in another order, which takes less time and changes them by rounding alone.
     """
 
-    def __init__(self, topics: int, replicates: int = REPLICATES, seed: int = SEED) -> None:
+    def __init__(self, topics: int, replicates: int = REPLICATES, seed: int = SEED, merge: bool = False) -> None:
         self.weights: Values = _drawn(topics, replicates, seed)
+        self.merge = merge
 
     def means(self, tables: list[TopicTable]) -> list[Values]:
         """The mean of each group in every sample: for each table float64 (replicates, groups), NaN where no query was drawn."""
-        # One matrix product serves all tables. Metrics of one setting share their counts, so these are multiplied once.
-        distinct: dict[int, NDArray[np.float64]] = {id(table.counts): table.counts for table in tables}
-        blocks = [table.sums for table in tables] + list(distinct.values())
-        products = np.split(self.weights @ np.hstack(blocks), np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
-        counts = dict(zip(distinct, products[len(tables) :], strict=True))
-        return [divide_or_nan(products[i], counts[id(table.counts)]) for i, table in enumerate(tables)]
+        return [divide_or_nan(sums, counts) for sums, counts in self._resampled(tables)]
+
+    def _resampled(self, tables: list[TopicTable]) -> list[tuple[Values, Values]]:
+        """The sums and the counts of each table in every sample, float64 (replicates, groups) each."""
+        # One matrix product serves all tables. Metrics of one setting share their counts, which are multiplied once.
+        blocks = [table.sums for table in tables]
+        sums = np.split(self.weights @ np.hstack(blocks), np.cumsum([b.shape[1] for b in blocks])[:-1], axis=1)
+        distinct = {id(table.counts): table.counted for table in tables}
+        counts = {key: counted.drawn(self.weights) for key, counted in distinct.items()}
+        return [(part, counts[id(table.counts)]) for part, table in zip(sums, tables, strict=True)]
 
     def macros(self, tables: list[TopicTable]) -> list[Values]:
         """For each table ``mean_of_present(means([table])[0])``, float64 (replicates,), computed in a faster way."""
-        whole = [table if _parallel(table) else None for table in tables]
         # Where every group has the same number of queries in each topic, groups may be averaged before topics are drawn.
-        first = [TopicTable(t.sums.mean(axis=1, keepdims=True), t.counts[:, :1]) for t in whole if t is not None]
-        narrow = iter(self.means(first) if first else [])
-        rest = [table for table, same in zip(tables, whole, strict=True) if same is None]
-        wide = iter(self.means(rest) if rest else [])
-        return [mean_of_present(next(wide)) if same is None else next(narrow)[:, 0] for same in whole]
+        narrow = [table.counted.parallel for table in tables]
+        first = [
+            TopicTable.counted_as(table.sums.mean(axis=1, keepdims=True), table.counted.narrow)
+            for table, same in zip(tables, narrow, strict=True)
+            if same
+        ]
+        rest = [table for table, same in zip(tables, narrow, strict=True) if not same]
+        of_narrow = iter(self.means(first) if first else [])
+        of_rest = iter(self._merged(rest) if rest and self.merge else self._wide(rest))
+        return [next(of_narrow)[:, 0] if same else next(of_rest) for same in narrow]
+
+    def _wide(self, tables: list[TopicTable]) -> list[Values]:
+        return [_mean_over_groups(*both) for both in self._resampled(tables)] if tables else []
+
+    def _merged(self, tables: list[TopicTable]) -> list[Values]:
+        """The same, where groups with equal counts are added up before topics are drawn."""
+        merged = []
+        for table in tables:
+            order, starts, counted = table.counted.alike
+            merged.append(TopicTable.counted_as(np.add.reduceat(table.sums[:, order], starts, axis=1), counted))
+        macros: list[Values] = []
+        for table, (sums, counts) in zip(tables, self._resampled(merged), strict=True):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                macro = (sums / counts).sum(axis=1) / table.counts.shape[1]
+            # Where a group has no query in a sample, the mean is over the others.
+            macros.append(macro if counts.min() > 0 and np.isfinite(macro).all() else self._wide([table])[0])
+        return macros
 
 
-def _parallel(table: TopicTable) -> bool:
-    return table.counts.shape[1] > 0 and bool((table.counts == table.counts[:, :1]).all())
+def _mean_over_groups(sums: Values, counts: Values) -> Values:
+    """``mean_of_present(divide_or_nan(sums, counts))``, float64 (replicates,)."""
+    if counts.shape[1] and counts.min() > 0:
+        # Where all groups have queries in all samples, all means are there, unless a value is NaN.
+        added = (sums / counts).sum(axis=1)
+        if np.isfinite(added).all():
+            return np.asarray(added / counts.shape[1])
+    return mean_of_present(divide_or_nan(sums, counts))
 
 
 # Cached, because checks and the board ask for the same samples again and again.

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,142 @@ from clirbench.tasks.collection import GoldPairs
 if TYPE_CHECKING:
     # Loaded only where something is counted: it needs scipy, which a check of ranks does not.
     from clirbench.ranking.in_memory import Outranked
+
+
+Made = TypeVar("Made")
+# Arrangements that are kept, and the most rows of one of them. What follows from more rows takes much memory, and is not kept.
+_KEPT, _KEPT_ROWS = 4, 2**19
+
+
+class Arrangement:
+    """How the gold pairs of some ranks are arranged: what follows from their topics and languages, and from no rank.
+
+    All models on a task have the same arrangement, so it is made once, and what is computed from it is computed once. Arrays are
+    read-only. Rows are those of :class:`GoldRanks`, ``topics`` and ``languages`` are their numbers.
+    """
+
+    def __init__(
+        self,
+        topics: int,
+        languages: int,
+        topic: NDArray[np.int32],
+        query_language: NDArray[np.int32],
+        gold_language: NDArray[np.int32],
+    ) -> None:
+        self.topics, self.languages = topics, languages
+        self.topic, self.query_language, self.gold_language = topic, query_language, gold_language
+        self._made: dict[object, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.topic)
+
+    def is_of(self, topics: int, languages: int, *columns: NDArray[np.int32]) -> bool:
+        """Whether it is that of these numbers and columns: each value of each column is compared."""
+        own = (self.topic, self.query_language, self.gold_language)
+        return (topics, languages) == (self.topics, self.languages) and all(
+            mine is theirs or np.array_equal(mine, theirs) for mine, theirs in zip(own, columns, strict=True)
+        )
+
+    def made(self, name: object, make: Callable[[], Made]) -> Made:
+        """What ``make`` returns. It must follow from this arrangement and ``name`` alone, so it is kept under the name."""
+        if name in self._made:
+            return self._made[name]  # type: ignore[no-any-return]
+        value = make()
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, np.ndarray):
+                part.flags.writeable = False
+        if len(self) <= _KEPT_ROWS:
+            self._made[name] = value
+        return value
+
+    @cached_property
+    def query(self) -> NDArray[np.intp]:
+        """Number of each row's query, intp (gold pairs,). Queries are numbered by topic, then language."""
+        key = self.topic.astype(np.int64) * self.languages + self.query_language
+        numbers = np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+        numbers.flags.writeable = False
+        return numbers
+
+    @property
+    def first(self) -> NDArray[np.intp]:
+        """The first row of each query, intp (queries,)."""
+        return self.made("first", lambda: np.flatnonzero(np.diff(self.query, prepend=-1)))
+
+    @property
+    def golds(self) -> NDArray[np.intp]:
+        """Number of golds of each query, intp (queries,)."""
+        return self.made("golds", lambda: np.bincount(self.query))
+
+    @property
+    def asked(self) -> NDArray[np.int32]:
+        """The language of each query, int32 (queries,)."""
+        return self.made("asked", lambda: self.query_language[self.first])
+
+    @property
+    def place(self) -> NDArray[np.int64]:
+        """The place of each row among those of its query, from 0, int64 (gold pairs,)."""
+        return self.made("place", lambda: places(self.query))
+
+    @property
+    def block(self) -> NDArray[np.int64]:
+        """Number of each row's block: its query, and the gold's language. int64 (gold pairs,)."""
+        return self.made("block", lambda: self.query * self.languages + self.gold_language)
+
+    @property
+    def nth(self) -> NDArray[np.int64]:
+        """The place of each row among its neighbours of one block, from 0, int64 (gold pairs,)."""
+        return self.made("nth", lambda: places(self.block))
+
+    @property
+    def neighbours(self) -> NDArray[np.bool_]:
+        """Whether a row and the next one are of one block, bool (gold pairs - 1,)."""
+        return self.made("neighbours", lambda: np.diff(self.block) == 0)
+
+    @property
+    def pair(self) -> NDArray[np.intp]:
+        """The query's language and the gold's as one number, intp (gold pairs,)."""
+        return self.made("pair", lambda: self.query_language.astype(np.intp) * self.languages + self.gold_language)
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Whether the gold is in the query's language, bool (gold pairs,)."""
+        return self.made("own", lambda: self.query_language == self.gold_language)
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the rows are sorted by topic, query language and gold language."""
+
+        def compute() -> bool:
+            key = self.topic.astype(np.int64) * self.languages**2 + self.pair
+            return not (np.diff(key) < 0).any()
+
+        return self.made("ordered", compute)
+
+
+_arrangements: list[Arrangement] = []
+
+
+def arrangement_of(
+    topics: int,
+    languages: int,
+    topic: NDArray[np.int32],
+    query_language: NDArray[np.int32],
+    gold_language: NDArray[np.int32],
+) -> Arrangement:
+    """The arrangement of these columns, int32 (gold pairs,) each: one that was made before, if it is of the very same columns."""
+    columns = (topic, query_language, gold_language)
+    if len(topic) > _KEPT_ROWS:
+        return Arrangement(topics, languages, *columns)
+    for i, known in enumerate(_arrangements):
+        if known.is_of(topics, languages, *columns):
+            # The one that was used last goes last.
+            _arrangements.insert(0, _arrangements.pop(i))
+            return known
+    # Copies, because whoever has the columns may change them.
+    made = Arrangement(topics, languages, *(column.copy() for column in columns))
+    _arrangements.insert(0, made)
+    del _arrangements[_KEPT:]
+    return made
 
 
 @dataclass(frozen=True)
@@ -46,12 +182,18 @@ class GoldRanks:
     def __len__(self) -> int:
         return len(self.topic)
 
-    # Every check and every table of metrics asks for these two.
+    # Every check and every table of metrics asks for these.
     @cached_property
+    def arranged(self) -> Arrangement:
+        """How the gold pairs are arranged."""
+        return arrangement_of(
+            len(self.topics), len(self.languages), self.topic, self.query_language, self.gold_language
+        )
+
+    @property
     def query(self) -> NDArray[np.intp]:
         """Number of each row's query, intp (gold pairs,). Queries are numbered by topic, then language."""
-        key = self.topic.astype(np.int64) * len(self.languages) + self.query_language
-        return np.concatenate([[0], np.cumsum(np.diff(key) != 0)]) if len(key) else np.empty(0, dtype=np.intp)
+        return self.arranged.query
 
     @cached_property
     def pool_order(self) -> NDArray[np.intp]:
@@ -64,15 +206,17 @@ class GoldRanks:
         """
         if self.pool_rank is None:
             raise ClirbenchError("the ranks are not of the pool of all languages: run the setting multilingual")
-        own = self.query_language == self.gold_language
-        key = self.query.astype(np.int64) << 33 | self.pool_rank.astype(np.int64) << 1 | own
-        order = np.argsort(key)
-        ordered = key[order]
-        # A stable sort takes several times as long. It gives the same order where no two keys are equal.
-        tied = (ordered[1:] == ordered[:-1]).any()
-        return np.argsort(key, kind="stable") if tied else order
+        arranged = self.arranged
+        key = self.pool_rank.astype(np.int64) << 1 | arranged.own
+        widest = int(arranged.golds.max(initial=1))
+        if len(key) == len(arranged.golds) * widest:
+            # All queries have as many golds. Many short sorts take less time than a long one.
+            inner = _sorted_rows(key.reshape(-1, widest))
+            return (inner + arranged.first[:, None]).ravel()
+        key |= self.query.astype(np.int64) << 33
+        return _sorted_rows(key[None]).ravel()
 
-    def grade_of(self, rows: NDArray[np.intp]) -> NDArray[np.int8] | None:
+    def grade_of(self, rows: NDArray[np.intp] | slice) -> NDArray[np.int8] | None:
         """The grades of some rows, int8 (rows,); None in a task without grades."""
         return None if self.grade is None else self.grade[rows]
 
@@ -176,6 +320,15 @@ def gold_ranks(
     )
 
 
+def _sorted_rows(keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """The order of each row of an array, intp of its shape. Equal keys keep their order."""
+    order = np.argsort(keys, axis=1)
+    ordered = np.take_along_axis(keys, order, axis=1)
+    # A stable sort takes several times as long. It gives the same order where no two keys are equal.
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any()
+    return np.argsort(keys, axis=1, kind="stable") if tied else order
+
+
 def places(run: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """The place of each row within its run of equal neighbours, counted from 0: int64 (rows,).
 
@@ -209,10 +362,15 @@ def gold_digest(ranks: GoldRanks) -> str:
     The digest does not depend on the ranks, so a task file can pin it. It depends on the order of the topics, because models are
     compared topic by topic.
     """
-    n = len(ranks.languages)
-    key = (ranks.topic.astype(np.int64) * n + ranks.query_language) * n + ranks.gold_language
-    counts = np.bincount(key, minlength=len(ranks.topics) * n * n).astype("<i4")
+    arranged, n = ranks.arranged, len(ranks.languages)
+
+    def key() -> NDArray[np.int64]:
+        return ranks.topic.astype(np.int64) * n**2 + arranged.pair
+
+    def counted() -> bytes:
+        return np.bincount(key(), minlength=len(ranks.topics) * n * n).astype("<i4").tobytes()
+
     names = json.dumps([list(ranks.languages), list(ranks.topics)])
     # Rows of one topic and pair of languages are in the order of their ranks, so their grades are sorted here.
-    graded = b"" if ranks.grade is None else np.sort(key * 128 + ranks.grade).astype("<i8").tobytes()
-    return hashlib.sha256(names.encode() + counts.tobytes() + graded).hexdigest()
+    graded = b"" if ranks.grade is None else np.sort(key() * 128 + ranks.grade).astype("<i8").tobytes()
+    return hashlib.sha256(names.encode() + arranged.made("counted", counted) + graded).hexdigest()

@@ -147,7 +147,9 @@ def compare(first: Result, second: Result, names: tuple[str, str], metric: str |
             f"pass --metric, one of {', '.join(others) or 'none'}"
         )
     # All families draw the same signs and the same topics, so these are drawn once.
-    differences = {id(row.first): TopicTable(row.first.sums - row.second.sums, row.first.counts) for row in rows}
+    differences = {
+        id(row.first): TopicTable.counted_as(row.first.sums - row.second.sums, row.first.counted) for row in rows
+    }
     shares = [shares_of_macro(differences[id(row.first)], row.cell.columns) for row in rows]
     raw = dict(zip(map(id, rows), permutation_p(np.stack(shares, axis=1)).tolist(), strict=True))
     samples = dict(zip(differences, bootstrap.means(list(differences.values())), strict=True))

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.ranking.rounding import Rounding
-from clirbench.results.ranks_layout import read_layout
+from clirbench.results.ranks_layout import Layout, Texts, read_layout
 from clirbench.results.schema import Document
 from clirbench.support.errors import ClirbenchError, first_line
 
@@ -39,6 +38,9 @@ def encode_ranks(ranks: GoldRanks) -> bytes:
     Two more columns, query_language_above and grade, are written where ``ranks`` has them. All numbers are int32. The compact
     form of rounded ranks has own_code and pool_code in the place of the ranks.
     """
+    # Reading needs no more than the layout.
+    import pyarrow.parquet as pq
+
     # A language is a byte, or two where there are more than a byte tells apart.
     small = np.int8 if len(ranks.languages) <= np.iinfo(np.int8).max else np.int16
     columns: dict[str, Any] = {
@@ -136,14 +138,13 @@ def _ranks_of(
     return rounding, own, pool
 
 
-def decode_ranks(content: bytes, document: Document, path: Path, checked: bool = False) -> GoldRanks:
+def decode_ranks(content: bytes, document: Document, path: Path) -> GoldRanks:
     """Parse the bytes of a ranks file.
 
     Args:
         content: The bytes of the file.
         document: The result that the ranks belong to. It states the number of rows, the languages and the settings.
         path: The file's name in error messages; the path is not opened.
-        checked: The bytes are on record as accepted, so what only a stranger would write is not looked for again.
 
     Raises:
         ClirbenchError: The content is not a ranks file, is not sorted, or does not fit the document.
@@ -152,41 +153,34 @@ def decode_ranks(content: bytes, document: Document, path: Path, checked: bool =
     own_name, pool_name = (_OWN_CODE, _POOL_CODE) if compact else ("own_rank", "pool_rank")
     try:
         layouts = _COMPACT_LAYOUTS if compact else _LAYOUTS
-        layout = None if checked else read_layout(content, document.ranks.rows, _NAMES, layouts)
-        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=list(_NAMES))
-        table = file.read(use_threads=False)
-        frame = {name: table.column(name).unify_dictionaries().combine_chunks() for name in table.column_names}
+        layout = read_layout(content, document.ranks.rows, _NAMES, layouts)
         languages = document.task.languages
         place = {language: i for i, language in enumerate(languages)}
-        topics, topic = _numbered(frame["topic"])
-        pool, above, grade = frame[pool_name], frame.get(_ABOVE), frame.get(_GRADE)
-        for name in (own_name, _ABOVE, _GRADE):
-            if name in frame and frame[name].null_count:
-                raise ValueError(f"a value of {name} is missing")
-        for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
-            if layout and len(set(layout.dictionaries[name]) & set(known)) != len(layout.dictionaries[name]):
-                raise ValueError(f"{name} numbers texts that no row has")
-        gold_language = _codes(frame["gold_language"], place)
-        rounding, own_rank, pool_rank = None, _int32(frame[own_name]), None if pool.null_count else _int32(pool)
+        topics, topic = layout.texts["topic"].numbered
+        pool, above, grade = layout.numbers[pool_name], layout.numbers.get(_ABOVE), layout.numbers.get(_GRADE)
+        _check_columns(layout, own_name, pool_name, languages)
+        gold_language = _codes(layout.texts["gold_language"], place)
+        rounding, own_rank = None, layout.numbers[own_name].values
+        pool_rank = None if pool.missing else pool.values
         if compact:
             rounding, own_rank, pool_rank = _ranks_of(document, gold_language, own_rank, pool_rank)
         ranks = GoldRanks(
             topics=topics,
             languages=tuple(languages),
             topic=topic,
-            query_language=_codes(frame["query_language"], place),
+            query_language=_codes(layout.texts["query_language"], place),
             gold_language=gold_language,
             own_rank=own_rank,
             pool_rank=pool_rank,
-            query_language_above=None if above is None else _int32(above),
-            grade=None if grade is None else _grades(_int32(grade)),
+            query_language_above=None if above is None else above.values,
+            grade=None if grade is None else _grades(grade.values),
             rounding=rounding,
         )
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
         raise ClirbenchError(f"{path}: not a ranks file ({first_line(error)}): run the model again") from error
     if not len(ranks) or ranks.own_rank.min() < 1 or (ranks.pool_rank is not None and ranks.pool_rank.min() < 1):
         raise ClirbenchError(f"{path}: has no rows, or ranks below 1: run the model again")
-    if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings) or 0 < pool.null_count < len(ranks):
+    if (ranks.pool_rank is not None) != ("multilingual" in document.task.settings):
         raise ClirbenchError(f"{path}: '{pool_name}' does not fit the settings of the result: run the model again")
     if (ranks.grade is not None) != document.graded:
         has = "without grades" if ranks.grade is None else "with grades"
@@ -196,23 +190,28 @@ def decode_ranks(content: bytes, document: Document, path: Path, checked: bool =
     counted = ranks.query_language_above
     if counted is not None and (ranks.pool_rank is None or counted.min() < 0):
         raise ClirbenchError(f"{path}: '{_ABOVE}' is below 0, or stands without 'pool_rank': run the model again")
-    pair = (ranks.topic.astype(np.int64) * len(languages) + ranks.query_language) * len(languages) + ranks.gold_language
-    if len(ranks) != document.ranks.rows or (np.diff(pair << 32 | ranks.own_rank) < 0).any():
+    arranged = ranks.arranged
+    falls = arranged.neighbours & (ranks.own_rank[1:] < ranks.own_rank[:-1])
+    if len(ranks) != document.ranks.rows or not arranged.ordered or falls.any():
         raise ClirbenchError(f"{path}: rows are missing or not sorted as written: run the model again")
-    if rounding is not None and rounding != Rounding.of(int(np.bincount(ranks.query).max())):
+    if rounding is not None and rounding != Rounding.of(int(arranged.golds.max())):
         raise ClirbenchError(f"{path}: 'compact.exact' is not that of these gold pairs: run the model again")
     return ranks
 
 
-def _int32(column: pa.Array) -> NDArray[np.int32]:
-    """A column of int32 without nulls, int32 (rows,)."""
-    # Pyarrow's own conversion imports pandas, which takes longer than reading the file.
-    values = column.buffers()[1]
-    if column.type != pa.int32() or column.null_count:
-        raise ValueError(f"a column is {column.type} with {column.null_count} nulls, not int32")
-    if values is None:
-        return np.empty(0, dtype=np.int32)
-    return np.frombuffer(values, dtype=np.int32, count=column.offset + len(column))[column.offset :]
+def _check_columns(layout: Layout, own_name: str, pool_name: str, languages: list[str]) -> None:
+    """Refuse values that are missing, and texts that no row has: a ValueError."""
+    for name in (own_name, _ABOVE, _GRADE):
+        if name in layout.numbers and layout.numbers[name].missing:
+            raise ValueError(f"a value of {name} is missing")
+    topics = layout.texts["topic"].numbered[0]
+    for name, known in (("topic", topics), ("query_language", languages), ("gold_language", languages)):
+        dictionary = layout.texts[name].dictionary
+        if len(set(dictionary) & set(known)) != len(dictionary):
+            raise ValueError(f"{name} numbers texts that no row has")
+    pool = layout.numbers[pool_name]
+    if pool.missing and len(pool.values):
+        raise ValueError(f"{pool.missing:,} values of {pool_name} are missing")
 
 
 def _grades(numbers: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -221,25 +220,7 @@ def _grades(numbers: NDArray[np.int32]) -> NDArray[np.int8]:
     return numbers.astype(np.int8)
 
 
-def _numbered(column: pa.DictionaryArray) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The distinct texts of a column in order of first appearance, and for each row the index of its text, int32 (rows,)."""
-    if column.null_count:
-        raise ValueError("a name is missing")
-    texts, rows = column.dictionary.to_pylist(), _int32(column.indices)
-    # A dictionary may have a text twice, or texts in another order than rows have them.
-    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
-    rows = np.array([number[text] for text in texts], dtype=np.int32)[rows]
-    # Of repeated places, the last assignment stays: from the end to the start, that is the first appearance.
-    first = np.full(len(number), len(rows))
-    first[rows[::-1]] = np.arange(len(rows))[::-1]
-    order = np.argsort(first, kind="stable")[: int((first < len(rows)).sum())]
-    place = np.empty(len(number), dtype=np.int32)
-    place[order] = np.arange(len(order))
-    names = list(number)
-    return tuple(names[i] for i in order), place[rows]
-
-
-def _codes(column: pa.Array, place: dict[str, int]) -> NDArray[np.int32]:
+def _codes(column: Texts, place: dict[str, int]) -> NDArray[np.int32]:
     """The index of each row's language in the document's list, int32 (rows,)."""
-    names, codes = _numbered(column)
+    names, codes = column.numbered
     return np.array([place[name] for name in names], dtype=np.int32)[codes]

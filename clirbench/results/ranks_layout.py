@@ -10,9 +10,12 @@ protocol.
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _MAGIC = b"PAR1"
 # The footer of seven columns takes 750 bytes.
@@ -25,19 +28,60 @@ _INT32, _TEXT = 1, 6
 _ZSTD = 6
 _PLAIN, _RLE, _RLE_DICTIONARY, _BYTE_STREAM_SPLIT = 0, 3, 8, 9
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
+# Columns of texts that are kept: all submissions on a task have the same. Larger ones are read each time.
+_KEPT, _KEPT_BYTES, _KEPT_ROWS = 16, 1_000_000, 2**19
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts: ``codes`` has the place of each row's text in ``texts``, int32 (rows,).
+
+    ``texts`` has the column's dictionary, which is ``dictionary``, and then the texts that are written out in rows.
+    """
+
+    dictionary: tuple[str, ...]
+    texts: tuple[str, ...]
+    codes: Codes
+
+    @cached_property
+    def numbered(self) -> tuple[tuple[str, ...], Codes]:
+        """The distinct texts in order of first appearance, and for each row the place of its text, int32 (rows,)."""
+        # A dictionary may have a text twice, or texts in another order than rows have them.
+        number = {text: i for i, text in enumerate(dict.fromkeys(self.texts))}
+        rows = np.array([number[text] for text in self.texts], dtype=np.int32)[self.codes]
+        # Of repeated places, the last assignment stays: from the end to the start, that is the first appearance.
+        first = np.full(len(number), len(rows))
+        first[rows[::-1]] = np.arange(len(rows))[::-1]
+        order = np.argsort(first, kind="stable")[: int((first < len(rows)).sum())]
+        place = np.empty(len(number), dtype=np.int32)
+        place[order] = np.arange(len(order))
+        names, numbers = list(number), place[rows]
+        numbers.flags.writeable = False
+        return tuple(names[i] for i in order), numbers
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers: the values of the rows that have one, int32 (values,), and how many rows have none."""
+
+    values: NDArray[np.int32]
+    missing: int
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The parts of a ranks file whose layout is right.
+    """The content of a ranks file whose layout is right.
 
     Attributes:
         columns: The names of the columns, in their order.
-        dictionaries: The texts that each column of texts numbers, by column.
+        texts: The columns of texts, by name.
+        numbers: The other columns, by name.
     """
 
     columns: tuple[str, ...]
-    dictionaries: dict[str, list[str]]
+    texts: dict[str, Texts]
+    numbers: dict[str, Numbers]
 
 
 def read_layout(content: bytes, rows: int, texts: Collection[str], allowed: Sequence[tuple[str, ...]]) -> Layout:
@@ -106,17 +150,20 @@ def _chunks(body: bytes, group: dict[int, Any], columns: Sequence[str], texts: C
     _fields(group, "the row group", {1, 2, 3}, {5, 6, 7})
     _same(len(group[1]), len(columns), "the number of columns")
     position, expanded, compressed = len(_MAGIC), 0, 0
-    dictionaries: dict[str, list[str]] = {}
+    texts_of: dict[str, Texts] = {}
+    numbers: dict[str, Numbers] = {}
     for name, chunk in zip(columns, group[1], strict=True):
         start = position
         _fields(chunk, name, {2, 3}, refused={4: "a page index", 6: "a page index", 8: "encryption", 9: "encryption"})
         refused = {8: "key-value metadata", 10: "an index", 12: "statistics", 14: "a bloom filter"}
         stated = chunk[3]
         _fields(stated, name, {1, 2, 3, 4, 5, 6, 7, 9}, {11, 13, 16}, refused)
-        pages = _Pages(body, name, name in texts, rows)
-        position = pages.read(start, start + stated[7])
+        position = max(start, start + stated[7])
+        if position > len(body):
+            raise ValueError("the header of a page is cut: the file ends before it")
+        pages = _pages_of(body[start:position], name, name in texts, rows)
         described = {1: _TEXT if name in texts else _INT32, 3: [name.encode()], 4: _ZSTD, 5: rows, 6: pages.expanded}
-        described |= {7: position - start, 9: pages.first_data}
+        described |= {7: position - start, 9: start + pages.first_data}
         compressed += position - start
         # Pyarrow before version 19 repeats the description after the pages, and says where; newer ones say 0.
         if chunk[2]:
@@ -129,13 +176,15 @@ def _chunks(body: bytes, group: dict[int, Any], columns: Sequence[str], texts: C
         _same(len(stated[2]) == len(encodings) and set(stated[2]) == encodings, True, f"the encodings of {name}")
         _statistics_of_size(stated, name, pages.count, rows)
         expanded += pages.expanded
-        if name in texts:
-            dictionaries[name] = pages.dictionary
+        if isinstance(pages.content, Texts):
+            texts_of[name] = pages.content
+        else:
+            numbers[name] = pages.content
     if position != len(body):
         raise ValueError(f"{len(body) - position:,} bytes belong to no column")
     sizes = {2: expanded, 3: rows, 5: len(_MAGIC), 6: compressed, 7: 0}
     _same(group, {key: sizes.get(key, group[1]) for key in group}, "the row group")
-    return Layout(tuple(columns), dictionaries)
+    return Layout(tuple(columns), texts_of, numbers)
 
 
 def _statistics_of_size(stated: dict[int, Any], name: str, pages: int, rows: int) -> None:
@@ -152,26 +201,57 @@ def _statistics_of_size(stated: dict[int, Any], name: str, pages: int, rows: int
         _same(len(stated[16][3]), 2, f"the nulls of {name}")
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """What the pages of one column hold: their number, their expanded size, where the first page of rows begins, the content."""
+
+    count: int
+    expanded: int
+    first_data: int
+    content: Texts | Numbers
+
+
+def _pages_of(chunk: bytes, name: str, is_text: bool, rows: int) -> _Chunk:
+    """Read the pages of one column, which must take all bytes of ``chunk``."""
+    if is_text and len(chunk) <= _KEPT_BYTES and rows <= _KEPT_ROWS:
+        return _kept_texts(chunk, name, rows)
+    return _Pages(chunk, name, is_text, rows).read()
+
+
+# Nothing but its arguments decides what this returns, and a chunk is found again only if all of its bytes are the same.
+@lru_cache(maxsize=_KEPT)
+def _kept_texts(chunk: bytes, name: str, rows: int) -> _Chunk:
+    return _Pages(chunk, name, True, rows).read()
+
+
 class _Pages:
-    """The pages of one column. ``read`` fills in their number, their expanded size, and the dictionary of texts."""
+    """The pages of one column, as they are read."""
 
     def __init__(self, body: bytes, name: str, is_text: bool, rows: int) -> None:
         self.body, self.name, self.is_text, self.rows = body, name, is_text, rows
-        self.count = self.expanded = self.first_data = 0
+        self.count = self.expanded = self.missing = 0
         self.dictionary: list[str] = []
+        # Texts that are written out come after those of the dictionary.
+        self.more: list[str] = []
+        self.pieces: list[NDArray[np.int32]] = []
 
-    def read(self, start: int, end: int) -> int:
-        """Read the pages from ``start`` on; the last one must end at ``end``, which is returned."""
-        position, values = start, 0
+    def read(self) -> _Chunk:
+        """Read the pages; the last one must end where the bytes end."""
+        position, values, end = 0, 0, len(self.body)
         if self.is_text:
             position = self._page(position, end, first=True)[0]
-        self.first_data = position
+        first_data = position
         while position < end:
             position, here = self._page(position, end, first=False)
             values += here
         if position != end or values != self.rows:
-            raise ValueError(f"the pages of {self.name} hold {values:,} values in {position - start:,} bytes")
-        return position
+            raise ValueError(f"the pages of {self.name} hold {values:,} values in {position:,} bytes")
+        rows = np.concatenate(self.pieces) if self.pieces else np.empty(0, dtype=np.int32)
+        rows.flags.writeable = False
+        content: Texts | Numbers = Numbers(rows, self.missing)
+        if self.is_text:
+            content = Texts(tuple(self.dictionary), (*self.dictionary, *self.more), rows)
+        return _Chunk(self.count, self.expanded, first_data, content)
 
     def _page(self, position: int, end: int, first: bool) -> tuple[int, int]:
         """Check one page; the position after it, and how many values it has. The ``first`` one of texts is their dictionary."""
@@ -211,17 +291,27 @@ class _Pages:
         rest = page[len(whole) :]
         if page.startswith(none) and not self.is_text:
             _same((encoding, len(rest)), (_BYTE_STREAM_SPLIT, 0), f"a page of {self.name}")
+            self.missing += values
         elif not page.startswith(whole):
             raise ValueError(f"a value of {self.name} is missing")
         elif not self.is_text:
             _same((encoding, len(rest)), (_BYTE_STREAM_SPLIT, 4 * values), f"a page of {self.name}")
+            # The lowest bytes of all values stand first, then the next ones.
+            split = np.frombuffer(rest, dtype=np.uint8).reshape(4, values)
+            numbers = split[0].astype(np.uint32)
+            for place in (1, 2, 3):
+                # Most ranks are small.
+                if split[place].any():
+                    numbers |= split[place].astype(np.uint32) << np.uint32(8 * place)
+            self.pieces.append(numbers.view(np.int32))
         elif encoding == _PLAIN:
             # Pyarrow goes over to this encoding when a dictionary grows beyond a megabyte.
-            for _ in _texts(rest, values, self.name):
-                pass
+            begin = len(self.dictionary) + len(self.more)
+            self.more += _texts(rest, values, self.name)
+            self.pieces.append(np.arange(begin, begin + values, dtype=np.int32))
         else:
             _same(encoding, _RLE_DICTIONARY, f"the encoding of {self.name}")
-            _numbers(rest, values, self.name)
+            self.pieces.append(_numbers(rest, values, self.name, len(self.dictionary)))
 
 
 def _texts(page: bytes, count: int, name: str) -> Iterator[str]:
@@ -237,12 +327,16 @@ def _texts(page: bytes, count: int, name: str) -> Iterator[str]:
         raise ValueError(f"{len(page) - position:,} bytes follow the texts of {name}")
 
 
-def _numbers(page: bytes, count: int, name: str) -> None:
-    """Check that the runs of numbers of texts (width, then runs of one number, or of groups of eight) fill the page exactly."""
+def _numbers(page: bytes, count: int, name: str, known: int) -> NDArray[np.int32]:
+    """The numbers of texts of a page, int32 (count,), each below ``known``.
+
+    A page is the width of a number in bits, then runs of one number, or of groups of eight. They must fill the page exactly.
+    """
     width = page[0] if page else 255
     if width > 32:
         raise ValueError(f"a page of {name} is damaged")
     position, held = 1, 0
+    runs = []
     while held < count:
         # Most heads are one byte.
         if position < len(page) and page[position] < 128:
@@ -253,10 +347,21 @@ def _numbers(page: bytes, count: int, name: str) -> None:
         # A run without values could hold anything.
         if not length or held + (8 * (length - 1) if head & 1 else length - 1) >= count:
             raise ValueError(f"a page of {name} has numbers that belong to no row")
+        runs.append((head & 1, length, position, held))
         position += length * width if head & 1 else -(-width // 8)
         held += 8 * length if head & 1 else length
     if position != len(page):
         raise ValueError(f"{len(page) - position:,} bytes follow the numbers of {name}")
+    numbers, powers = np.empty(held, dtype=np.int64), 1 << np.arange(width)
+    for in_groups, length, begin, place in runs:
+        if in_groups:
+            bits = np.unpackbits(np.frombuffer(page, np.uint8, length * width, begin), bitorder="little")
+            numbers[place : place + 8 * length] = bits.reshape(8 * length, width) @ powers
+        else:
+            numbers[place : place + length] = int.from_bytes(page[begin : begin - (-width // 8)], "little")
+    if count and numbers[:count].max() >= known:
+        raise ValueError(f"a page of {name} has the number of no text")
+    return numbers[:count].astype(np.int32)
 
 
 def _one_frame(packed: bytes, name: str) -> None:

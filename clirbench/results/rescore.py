@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clirbench.metrics.bias import BIAS, QueueJump, wrong_shares
-from clirbench.metrics.scores import Scores, compute_scores
+from clirbench.metrics.scores import Scores, ScoreTables
 from clirbench.metrics.significance import CONFIDENCE, REPLICATES, SEED
-from clirbench.ranking.gold_ranks import GoldRanks, places
+from clirbench.ranking.gold_ranks import GoldRanks
 from clirbench.results.result import Result
 from clirbench.results.scored import headline_of, numbers_of
 from clirbench.support.errors import ClirbenchError
@@ -84,7 +84,7 @@ def rescore(result: Result) -> Rescore:
             exact = int((expected.totals >= 0).sum())
             checked = totals.size - exact
             differences += _compare_jumps(ranks.languages, totals, expected)
-    scores = _scores(result, document.task.metrics, document.task.bias, totals)
+    scores = _scores(result, document.task.metrics, document.task.bias, totals, merge=True)
     parts = {*_PARTS, *([] if document.compact is None else ["compact"])}
     again = document.model_copy(update=numbers_of(scores, ranks, document.task.metrics[0]))
     stated, computed = (one.model_dump(include=parts) for one in (document, again))
@@ -142,15 +142,20 @@ def with_more_bias(result: Result, names: Sequence[str]) -> Result:
     return Result(document.model_copy(update=update), result.ranks, result.ranks_file)
 
 
-def _scores(result: Result, metrics: Sequence[str], bias: Sequence[str], totals: Counts | None) -> Scores:
-    """Compute every number from the ranks, and from the stated queue-jump totals where there are any."""
+def _scores(
+    result: Result, metrics: Sequence[str], bias: Sequence[str], totals: Counts | None, merge: bool = False
+) -> Scores:
+    """Compute every number from the ranks, and from the stated queue-jump totals where there are any.
+
+    ``merge`` is for numbers that are only compared (:class:`clirbench.metrics.significance.Bootstrap`).
+    """
     document, ranks = result.document, result.ranks
     jumps = None
     if totals is not None:
         sizes = np.array([document.counts.candidates.get(x, 0) for x in ranks.languages], dtype=np.int64)
         jumps = QueueJump(totals, wrong_shares(ranks, sizes))
     pools, settings = document.counts.candidates, document.task.settings
-    return compute_scores(ranks, pools, settings, metrics, bias, jumps, document.encoder.depth)
+    return ScoreTables(ranks, pools, settings, metrics, bias, document.encoder.depth, merge).scores(jumps)
 
 
 _PARTS = ("headline", "micro", "per_language", "per_pair", "queue_jump_ratio")
@@ -187,8 +192,10 @@ def _without_equal(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str
 
 def _leaves(value: object) -> int:
     """How many values nested dicts and lists have."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return sum(map(_leaves, inner)) if inner else 1
+    if not isinstance(value, dict | list) or not value:
+        return 1
+    inner = [one for one in (value.values() if isinstance(value, dict) else value) if type(one) in (dict, list)]
+    return len(value) - len(inner) + sum(map(_leaves, inner))
 
 
 def _flat(value: object) -> dict[str, object]:
@@ -236,12 +243,11 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
     if ranks.pool_rank is None:
         return None
     n = len(ranks.languages)
-    query = ranks.query
+    arranged = ranks.arranged
     # The golds of a query that come before a gold outrank it.
-    order = ranks.pool_order
-    golds_above = np.empty(len(order), dtype=np.int64)
-    golds_above[order] = places(query[order])
-    pair = ranks.query_language.astype(np.intp) * n + ranks.gold_language
+    golds_above = np.empty(len(ranks), dtype=np.int64)
+    golds_above[ranks.pool_order] = arranged.place
+    pair = arranged.pair
     languages = np.arange(n)
 
     def added(above: NDArray[np.integer[Any]]) -> Counts:
@@ -251,7 +257,7 @@ def expected_jumps(ranks: GoldRanks, by_pool: bool = False) -> ExpectedJumps | N
     # given_totals says the same of places.
     if not by_pool:
         # In a ranks file, the rows of one query and gold language are neighbours, sorted by own rank.
-        totals[:, languages, languages] = added(ranks.own_rank - 1 - places(query * n + ranks.gold_language))
+        totals[:, languages, languages] = added(ranks.own_rank - 1 - arranged.nth)
     if ranks.query_language_above is not None:
         totals[languages, :, languages] = added(ranks.query_language_above)
     return ExpectedJumps(added(ranks.pool_rank - 1 - golds_above), totals)
@@ -288,17 +294,17 @@ def _totals(result: Result) -> Counts | None:
 
 def _compare_jumps(languages: tuple[str, ...], totals: Counts, expected: ExpectedJumps) -> list[Difference]:
     differences = []
-    for q, query in enumerate(languages):
-        for g, gold in enumerate(languages):
-            key = f"queue_jump.{query}.{gold}"
-            stated, added_up = totals[q, g], int(expected.sums[q, g])
-            if stated.sum() != added_up or (stated < 0).any():
-                differences.append(Difference(key, int(stated.sum()), added_up))
-            given = expected.totals[q, g]
-            differences += [
-                Difference(f"{key}.{languages[c]}", int(stated[c]), int(given[c]))
-                for c in np.flatnonzero((given >= 0) & (given != stated))
-            ]
+    sums, given = totals.sum(axis=2), expected.totals
+    wrong_sum = (sums != expected.sums) | (totals < 0).any(axis=2)
+    wrong = (given >= 0) & (given != totals)
+    for q, g in np.argwhere(wrong_sum | wrong.any(axis=2)).tolist():
+        key = f"queue_jump.{languages[q]}.{languages[g]}"
+        if wrong_sum[q, g]:
+            differences.append(Difference(key, int(sums[q, g]), int(expected.sums[q, g])))
+        differences += [
+            Difference(f"{key}.{languages[c]}", int(totals[q, g, c]), int(given[q, g, c]))
+            for c in np.flatnonzero(wrong[q, g])
+        ]
     return differences
 
 

@@ -148,8 +148,8 @@ def read_results(folder: Path, leave_out: Sequence[str] = ()) -> list[Result]:
     ]
 
 
-def with_ranks(document: Document, path: Path, checked: bool = False) -> Result:
-    """Read the ranks file beside a document, whose JSON file lies at ``path``. ``checked``: both are on record as accepted.
+def with_ranks(document: Document, path: Path) -> Result:
+    """Read the ranks file beside a document, whose JSON file lies at ``path``.
 
     Raises:
         ClirbenchError: The ranks file is missing, or does not belong to the document.
@@ -165,7 +165,7 @@ def with_ranks(document: Document, path: Path, checked: bool = False) -> Result:
         raise ClirbenchError(
             f"{ranks_path}: its SHA-256 is not 'ranks.sha256' of {path.name}: one of the two was changed"
         )
-    return Result(document, decode_ranks(content, document, ranks_path, checked), content)
+    return Result(document, decode_ranks(content, document, ranks_path), content)
 
 
 def other_run(first: Document, second: Document) -> str | None:

@@ -3,6 +3,7 @@
 Orders and answers are lines of JSON. So what a stranger's file makes of such a process is never unpickled here.
 """
 
+import gc
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_read import recorded
 from clirbench.support.processes import end_with_parent, safe_start
+from clirbench.tasks.task_file import settled_tasks
 
 
 class Limits(NamedTuple):
@@ -37,8 +39,29 @@ _LONGEST = 20_000_000
 _TRIES = 2
 
 
+class Crew:
+    """Processes that examine, which may begin to load what they need before it is known which folders they get."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.workers: list[_Worker] = []
+
+    def expect(self, folders: int) -> None:
+        """Start as many processes as so many folders are examined by; those that were started count."""
+        most = min(os.cpu_count() or 1, folders)
+        while len(self.workers) < most:
+            self.workers.append(_Worker(self.limits))
+
+    def __enter__(self) -> "Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers:
+            worker.end()
+
+
 def examined_apart(
-    folders: Sequence[Path], untrusted: bool, limits: Limits, advance: Callable[[], None]
+    folders: Sequence[Path], untrusted: bool, crew: Crew, advance: Callable[[], None]
 ) -> dict[Path, Examined]:
     """Examine each folder in a process with limits; a folder that ends its process gets an error.
 
@@ -46,30 +69,26 @@ def examined_apart(
     """
     done: dict[Path, Examined] = {}
     queue = list(reversed(folders))
-    workers: list[_Worker] = []
-    try:
-        workers.extend(_Worker(limits) for _ in range(max(1, min(os.cpu_count() or 1, len(folders)))))
-        while queue or any(worker.folder for worker in workers):
-            for i, worker in enumerate(workers):
-                if worker.folder is None and queue:
-                    worker.begin(queue.pop(), untrusted)
-                elif worker.dead:
-                    folder, tries, reading = worker.folder, worker.tries, worker.reading
-                    worker.end()
-                    workers[i] = _Worker(limits)
-                    if folder is not None and tries < _TRIES:
-                        workers[i].begin(folder, untrusted, tries)
-                    elif folder is not None:
-                        done[folder] = _ended(folder, reading, limits)
-                        advance()
-            for worker in _answering(workers):
-                examined = worker.answer()
-                if examined is not None:
-                    done[examined.folder] = examined
+    crew.expect(len(folders))
+    workers, limits = crew.workers, crew.limits
+    while queue or any(worker.folder for worker in workers):
+        for i, worker in enumerate(workers):
+            if worker.folder is None and queue:
+                worker.begin(queue.pop(), untrusted)
+            elif worker.dead:
+                folder, tries, reading = worker.folder, worker.tries, worker.reading
+                worker.end()
+                workers[i] = _Worker(limits)
+                if folder is not None and tries < _TRIES:
+                    workers[i].begin(folder, untrusted, tries)
+                elif folder is not None:
+                    done[folder] = _ended(folder, reading, limits)
                     advance()
-    finally:
-        for worker in workers:
-            worker.end()
+        for worker in _answering(workers):
+            examined = worker.answer()
+            if examined is not None:
+                done[examined.folder] = examined
+                advance()
     return done
 
 
@@ -175,6 +194,8 @@ def prepare() -> None:
     import clirbench.submissions.check_one  # noqa: F401
 
     end_with_parent()
+    # What is loaded stays. To look through it for garbage again and again takes time.
+    gc.freeze()
     # The processes share the cores already, so each gets one thread.
     threadpool_limits(1)
 
@@ -200,7 +221,7 @@ def examine_safely(folder: Path, untrusted: bool, tell: Callable[[Path], None] |
     from clirbench.submissions.check_one import examine
 
     try:
-        with recorded(tell) as read:
+        with recorded(tell) as read, settled_tasks():
             examined = examine(folder, untrusted)
         examined.names = read.names.get(folder)
         examined.digests = {path.name: digest for path, digest in read.digests.items()}

@@ -67,10 +67,11 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
         The dotted key of a text below ``key``, and the fault of the text.
     """
     if isinstance(value, dict):
+        sound = _are_sound(tuple(value))
         for name, inner in value.items():
-            if not isinstance(inner, float | int):
+            if type(inner) not in _PLAIN and not _is_of_numbers(inner):
                 yield from tricks(inner, f"{key}.{str(name)[:40]}".lstrip("."))
-            fault = trick(str(name)) if name else "has an empty name in it: remove it"
+            fault = None if sound else trick(str(name)) if name else "has an empty name in it: remove it"
             if fault:
                 yield (f"{key}.{str(name)[:40]!a}" if name else key).lstrip("."), fault
     elif isinstance(value, list):
@@ -78,6 +79,21 @@ def tricks(value: object, key: str = "") -> Iterator[tuple[str, str]]:
             yield from tricks(inner, f"{key}.{i}")
     elif isinstance(value, str) and (fault := trick(value, free=key in _FREE)):
         yield key, fault
+
+
+# Most values of a result are numbers, and most of its dicts have the same names.
+_PLAIN = {float, int, bool, type(None)}
+
+
+def _is_of_numbers(value: object) -> bool:
+    """Whether a value is a dict of numbers, and its names may be shown."""
+    return isinstance(value, dict) and _PLAIN.issuperset(map(type, value.values())) and _are_sound(tuple(value))
+
+
+@lru_cache(maxsize=256)
+def _are_sound(names: tuple[object, ...]) -> bool:
+    """Whether the names of a dict may be shown, each of them."""
+    return all(name and not trick(str(name)) for name in names)
 
 
 @lru_cache(maxsize=4096)

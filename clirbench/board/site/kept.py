@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from clirbench.board.entries import Entry, Shares, read_entry, shares_of
-from clirbench.board.kept_entries import KeptEntries, as_checked
+from clirbench.board.kept_entries import KeptEntries, refuse_changed
 from clirbench.board.kept_files import DAMAGED, KeptFiles
 from clirbench.board.site.model_page import measured_task, mteb_task, reported_task
 from clirbench.board.site.questions import has_questions, questions_file, questions_script
@@ -90,8 +90,8 @@ class Store:
             ClirbenchError: A file was removed or changed since its check, or a result is not of its format.
             OSError: The store cannot be written.
         """
-        with as_checked(folder, key) as accepted:
-            entry, shares, files = _made(folder, accepted)
+        entry, shares, files = _made(folder)
+        refuse_changed(folder, key)
         self._entries.keep(key, entry, shares)
         self._pages.write(_page_key(key), files)
 
@@ -128,13 +128,13 @@ def _page_key(key: str) -> str:
     return sha256(f"{key} {templates_digest()}".encode()).hexdigest()
 
 
-def _made(folder: Path, checked: bool) -> tuple[Entry, Shares, dict[str, bytes]]:
+def _made(folder: Path) -> tuple[Entry, Shares, dict[str, bytes]]:
     """A submission and everything that is kept of it, from one reading and one computation of its tables.
 
     Returns:
         The submission, what each topic adds to its numbers, and the files by name.
     """
-    entry, files = read_entry(folder, checked=checked), {}
+    entry, files = read_entry(folder), {}
     tasks: list[tuple[str, str, dict[str, Any]]] = []
     shares: Shares = {}
     for i, (task, result) in enumerate(entry.results.items()):
