@@ -111,10 +111,10 @@ def test_close_ranks():
     assert compare_ranks(ranks, ranks, languages)[:2] == (1.0, 1.0)
     for column in ("own_rank", "pool_rank"):
         truth = getattr(ranks, column)
-        off = {**vars(ranks), column: truth + 1}
-        assert compare_ranks(ranks, type(ranks)(**off), languages)[:2] == (0.0, 1.0)
-        far = {**vars(ranks), column: (truth + np.maximum(2, 0.03 * truth)).astype(np.int32)}
-        assert compare_ranks(ranks, type(ranks)(**far), languages)[1] < 0.5
+        off = replace(ranks, **{column: truth + 1})
+        assert compare_ranks(ranks, off, languages)[:2] == (0.0, 1.0)
+        far = replace(ranks, **{column: (truth + np.maximum(2, 0.03 * truth)).astype(np.int32)})
+        assert compare_ranks(ranks, far, languages)[1] < 0.5
 
 
 def test_the_counted_column_is_compared_where_both_files_have_it():
