@@ -143,16 +143,13 @@ def arrangement_of(
     columns = (topic, query_language, gold_language)
     if len(topic) > _KEPT_ROWS:
         return Arrangement(topics, languages, *columns)
-    for i, known in enumerate(_arrangements):
-        if known.is_of(topics, languages, *columns):
-            # The one that was used last goes last.
-            _arrangements.insert(0, _arrangements.pop(i))
-            return known
-    # Copies, because whoever has the columns may change them.
-    made = Arrangement(topics, languages, *(column.copy() for column in columns))
-    _arrangements.insert(0, made)
-    del _arrangements[_KEPT:]
-    return made
+    found = next((known for known in _arrangements if known.is_of(topics, languages, *columns)), None)
+    if found is None:
+        # Copies, because whoever has the columns may change them.
+        found = Arrangement(topics, languages, *(column.copy() for column in columns))
+    # The one that was used last comes first. Threads that do this at once lose one at most.
+    _arrangements[:] = [found, *(known for known in _arrangements if known is not found)][:_KEPT]
+    return found
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from clirbench.submissions.accepted import CheckRecord
-from clirbench.submissions.check_processes import LIMITS, Crew, Limits, examined_apart
+from clirbench.submissions.check_processes import LIMITS, Examiners, Limits, examined_apart
 from clirbench.submissions.findings import Comparable, Examined, Finding
 from clirbench.submissions.safe_text import skeleton
 from clirbench.support.errors import ClirbenchError, printable
@@ -88,17 +88,17 @@ def check_submissions(
     record = record or CheckRecord()
     done: dict[Path, Examined] = {}
     new = list(folders) if untrusted else []
-    with Crew(limits) as crew:
-        crew.expect(len(new))
+    with Examiners(limits) as examiners:
+        examiners.expect(len(new))
         for folder in rest if untrusted else [*folders, *rest]:
             if examined := record.recall(folder):
                 done[folder] = examined
             else:
                 new.append(folder)
                 # While files are hashed here, processes load what they need.
-                crew.expect(len(new))
+                examiners.expect(len(new))
         if new:
-            done |= _isolated(new, untrusted, crew, reporter or Silent())
+            done |= _isolated(new, untrusted, examiners, reporter or Silent())
     if new and not untrusted:
         # Before they are compared with others, which may change.
         for folder in new:
@@ -154,10 +154,12 @@ def _annotation(finding: Finding) -> str:
     return f"::{finding.level} file={escaped(finding.file, ',:')}::{escaped(key + finding.message)}"
 
 
-def _isolated(folders: Sequence[Path], untrusted: bool, crew: Crew, reporter: Reporter) -> dict[Path, Examined]:
+def _isolated(
+    folders: Sequence[Path], untrusted: bool, examiners: Examiners, reporter: Reporter
+) -> dict[Path, Examined]:
     """Examine each folder in a process with limits; a folder whose process dies gets an error."""
     reporter.start(_PHASE, len(folders), brief=len(folders) < _MANY)
-    return examined_apart(folders, untrusted, crew, lambda: reporter.advance(_PHASE, 1))
+    return examined_apart(folders, untrusted, examiners, lambda: reporter.advance(_PHASE, 1))
 
 
 def _surprise(mine: Comparable, others: Sequence[Comparable]) -> str | None:

@@ -39,7 +39,7 @@ _LONGEST = 20_000_000
 _TRIES = 2
 
 
-class Crew:
+class Examiners:
     """Processes that examine, which may begin to load what they need before it is known which folders they get."""
 
     def __init__(self, limits: Limits) -> None:
@@ -52,7 +52,7 @@ class Crew:
         while len(self.workers) < most:
             self.workers.append(_Worker(self.limits))
 
-    def __enter__(self) -> "Crew":
+    def __enter__(self) -> "Examiners":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +61,7 @@ class Crew:
 
 
 def examined_apart(
-    folders: Sequence[Path], untrusted: bool, crew: Crew, advance: Callable[[], None]
+    folders: Sequence[Path], untrusted: bool, examiners: Examiners, advance: Callable[[], None]
 ) -> dict[Path, Examined]:
     """Examine each folder in a process with limits; a folder that ends its process gets an error.
 
@@ -69,8 +69,8 @@ def examined_apart(
     """
     done: dict[Path, Examined] = {}
     queue = list(reversed(folders))
-    crew.expect(len(folders))
-    workers, limits = crew.workers, crew.limits
+    examiners.expect(len(folders))
+    workers, limits = examiners.workers, examiners.limits
     while queue or any(worker.folder for worker in workers):
         for i, worker in enumerate(workers):
             if worker.folder is None and queue:

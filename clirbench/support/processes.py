@@ -23,9 +23,9 @@ def end_with_parent() -> None:
 
 @contextmanager
 def safe_start() -> Iterator[None]:
-    """Start processes within it, so that they import nothing that is none of theirs.
+    """Start processes within it that import neither modules of the working folder nor the caller's script.
 
-    That is modules in the working folder, which may be a stranger's, and the caller's script, which would run once more.
+    The folder may be a stranger's, and the script would run once more.
     """
     before, main = os.environ.get("PYTHONSAFEPATH"), sys.modules["__main__"]
     os.environ["PYTHONSAFEPATH"] = "1"
